@@ -1,0 +1,66 @@
+# What a person types; each target first brings what is missing (scripts/setup.sh).
+#
+#   make train            the quick recipe on two MPI ranks; CONFIG, RANKS, NAME and ARGS change it:
+#                         make train CONFIG=configs/regnetx.toml ARGS="--set train.max_steps=20"
+#   make test             all tests
+#   make lint             formatting, clippy, licences, shell scripts
+#   make bench            side by side with PyTorch DDP
+#   make build            target/release/trainer
+#   make install PREFIX=$HOME/.local
+#   make clean            removes what cargo built; .venv, data-sets and runs stay
+
+CONFIG ?= configs/regnetx32_fashion_mnist_quick.toml
+RANKS  ?= 2
+NAME   ?=
+ARGS   ?=
+PREFIX ?= /usr/local
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TRAINER := $(TARGET)/release/trainer
+
+# rustup's folder, for shells that were open before Rust was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Open MPI refuses root, and more ranks than cores, unless told otherwise (the second setting is
+# for Open MPI 5). Neither changes anything where there are cores enough.
+ifeq ($(shell id -u),0)
+export OMPI_ALLOW_RUN_AS_ROOT := 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+endif
+export OMPI_MCA_rmaps_base_oversubscribe := 1
+export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
+
+# Everything is built in the release profile, and with the same features: libtorch's bindings take
+# minutes to compile and are compiled once.
+CARGO_BUILD := cargo build --release -p regatta-trainer
+
+.PHONY: build train test lint bench install clean setup
+
+build: setup
+	$(CARGO_BUILD)
+
+train: build
+	@. .setup/env.sh && CONFIG="$(CONFIG)" RANKS="$(RANKS)" NAME="$(NAME)" scripts/train.sh $(TRAINER) $(ARGS)
+
+test: setup
+	@. .setup/env.sh && scripts/test.sh
+
+lint: setup
+	@scripts/lint.sh
+
+bench: build
+	@. .setup/env.sh && PYTHON="$$REGATTA_PYTHON" REGATTA__DATA__FOLDER="$$REGATTA_FASHION_MNIST" bench/run.sh $(ARGS)
+
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta/configs"
+	install $(TRAINER) "$(DESTDIR)$(PREFIX)/bin/trainer"
+	install -m 644 configs/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs"
+	@echo "trainer runs with the libtorch it was built with: `sed -n 's/^LIBTORCH = //p' .cargo/config.toml`"
+
+clean:
+	cargo clean
+
+setup:
+	@command -v cargo >/dev/null || { \
+	  echo "Rust is missing: https://rustup.rs, or: curl https://sh.rustup.rs -sSf | sh"; exit 1; } >&2
+	@scripts/setup.sh

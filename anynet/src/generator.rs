@@ -1,0 +1,175 @@
+//! The RegNet rule: five numbers become the widths and depths of a body's stages.
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Stage;
+use crate::validation::{MAX_CHANNELS, MAX_DEPTH, MAX_RATIO, NetworkError, check_count, check_number};
+
+/// Widths are quantised to multiples of this many channels.
+const QUANTUM: f64 = 8.0;
+/// Every stage of a RegNet halves the resolution.
+const STAGE_STRIDE: i64 = 2;
+
+/// The quantised linear parameterisation of block widths (Radosavovic et al. 2020, section 3.3).
+///
+/// Block j gets width `w0 + wa * j`, quantised to `w0 * wm^k` and then to a multiple of 8; blocks of equal width are
+/// a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generator {
+    /// Blocks in the body.
+    pub depth: i64,
+    /// Width of the first block in channels, a multiple of 8.
+    pub w0: i64,
+    /// Slope: channels added per block, at least 0.
+    pub wa: f64,
+    /// Ratio of the widths of neighbouring stages, above 1.
+    pub wm: f64,
+    /// Channels of one group of the 3x3 convolutions; narrower stages have a single group.
+    pub group_width: i64,
+    /// Channels inside a block over channels that leave it: at most 1, or a whole number.
+    pub bottleneck_ratio: f64,
+    /// How widths are made multiples of the group width.
+    pub rounding: Rounding,
+}
+
+/// Whose rule makes a stage's width a multiple of its group width. They give different networks: RegNetX-400MF ends
+/// 384 channels wide with the first and 400 with the second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// To the nearest multiple, halves to the even one: the paper's networks (pycls, `adjust_block_compatibility`).
+    #[default]
+    Pycls,
+    /// To the nearest multiple, halves up, and one more where that takes off over 10 %: torchvision's networks
+    /// (`_make_divisible`).
+    Torchvision,
+}
+
+impl Generator {
+    /// The body's stages, each of stride 2; their depths sum to `depth`, and their widths do not fall.
+    ///
+    /// # Errors
+    /// A parameter out of its range, or parameters that give no buildable width.
+    pub fn stages(&self) -> Result<Vec<Stage>, NetworkError> {
+        self.validate()?;
+        let mut stages = Vec::new();
+        for (index, (width, depth)) in self.quantised_widths().into_iter().enumerate() {
+            stages.push(self.adjusted_stage(index + 1, width, depth)?);
+        }
+        Ok(stages)
+    }
+
+    fn validate(&self) -> Result<(), NetworkError> {
+        check_count("depth", self.depth, MAX_DEPTH)?;
+        check_count("w0", self.w0, MAX_CHANNELS)?;
+        if self.w0 as f64 % QUANTUM != 0.0 {
+            return Err(NetworkError::FirstWidth { w0: self.w0 });
+        }
+        check_number("wa", self.wa, |wa| wa >= 0.0, "a finite number, 0 or above")?;
+        check_number("wm", self.wm, |wm| wm > 1.0, "a finite number above 1")?;
+        check_count("group_width", self.group_width, MAX_CHANNELS)?;
+        let fits = |ratio: f64| ratio > 0.0 && (ratio <= 1.0 || (ratio <= MAX_RATIO && ratio.fract() == 0.0));
+        let expected = "above 0 and at most 1, or a whole number up to 64";
+        check_number("bottleneck_ratio", self.bottleneck_ratio, fits, expected)
+    }
+
+    /// Distinct block widths in channels (whole multiples of 8, ascending), each with the number of its blocks.
+    fn quantised_widths(&self) -> Vec<(f64, i64)> {
+        let w0 = self.w0 as f64;
+        let mut runs: Vec<(f64, i64)> = Vec::new();
+        for block in 0..self.depth {
+            let linear_width = w0 + self.wa * block as f64;
+            let exponent = ((linear_width / w0).ln() / self.wm.ln()).round_ties_even();
+            let width = QUANTUM * (w0 * self.wm.powf(exponent) / QUANTUM).round_ties_even();
+            match runs.last_mut() {
+                Some((last_width, depth)) if *last_width == width => *depth += 1,
+                _ => runs.push((width, 1)),
+            }
+        }
+        runs
+    }
+
+    /// Moves a quantised width to the nearest whose bottleneck falls into whole groups; `number` counts from 1.
+    fn adjusted_stage(&self, number: usize, quantised_width: f64, depth: i64) -> Result<Stage, NetworkError> {
+        let ratio = self.bottleneck_ratio;
+        let unadjusted = (quantised_width * ratio).max(1.0).trunc();
+        let group_width = (self.group_width as f64).min(unadjusted) as i64;
+        let multiple =
+            if ratio > 1.0 { least_common_multiple(group_width, ratio as i64) } else { group_width };
+        let bottleneck_width = self.rounding.to_multiple(unadjusted, multiple as f64);
+        let width = (bottleneck_width / ratio).trunc();
+        if width.max(bottleneck_width) > MAX_CHANNELS as f64 {
+            return Err(NetworkError::GeneratedWidth { stage: number });
+        }
+
+        let stage =
+            Stage { depth, width: width as i64, stride: STAGE_STRIDE, group_width, bottleneck_ratio: ratio };
+        if stage.bottleneck_width() % group_width != 0 {
+            return Err(NetworkError::GeneratedBottleneck {
+                ratio,
+                stage: number,
+                width: stage.width,
+                bottleneck_width: stage.bottleneck_width(),
+                group_width,
+            });
+        }
+        Ok(stage)
+    }
+}
+
+impl Rounding {
+    /// The multiple of `multiple` nearest to `channels`, at least one of it.
+    fn to_multiple(self, channels: f64, multiple: f64) -> f64 {
+        let times = match self {
+            Rounding::Pycls => (channels / multiple).round_ties_even(),
+            Rounding::Torchvision => ((channels + multiple / 2.0) / multiple).floor(),
+        };
+        let rounded = (times * multiple).max(multiple);
+        if self == Rounding::Torchvision && rounded < 0.9 * channels { rounded + multiple } else { rounded }
+    }
+}
+
+fn least_common_multiple(a: i64, b: i64) -> i64 {
+    let (mut divisor, mut rest) = (a, b);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    a / divisor * b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(depth: i64, w0: i64, wa: f64, wm: f64, expected: &[(f64, i64)]) {
+        let generator =
+            Generator { depth, w0, wa, wm, group_width: 1, bottleneck_ratio: 1.0, rounding: Rounding::Pycls };
+        assert_eq!(generator.quantised_widths(), expected, "depth {depth}, w0 {w0}, wa {wa}, wm {wm}");
+    }
+
+    #[test]
+    fn widths_are_quantised_half_to_even() {
+        // RegNetX-1.6GF: 80 * 2.25 = 180 is 22.5 times 8; half away from zero would give 184.
+        check(18, 80, 34.01, 2.25, &[(80.0, 2), (176.0, 4), (408.0, 10), (912.0, 2)]);
+        check(22, 24, 24.48, 2.54, &[(24.0, 1), (64.0, 2), (152.0, 7), (392.0, 12)]);
+        check(3, 16, 0.0, 2.0, &[(16.0, 3)]);
+    }
+
+    #[test]
+    fn widths_go_to_the_nearest_multiple() {
+        let cases = [
+            // (width, group width, pycls, torchvision)
+            (392.0, 16.0, 384.0, 400.0), // 24.5 groups: RegNetX-400MF's last stage
+            (24.0, 16.0, 32.0, 32.0),    // 1.5 groups
+            (40.0, 16.0, 32.0, 48.0),    // 2.5 groups
+            (56.0, 40.0, 40.0, 80.0),    // 1.4 groups: down takes off 29 %
+            (176.0, 24.0, 168.0, 168.0), // 7.3 groups: down takes off 5 %
+            (8.0, 8.0, 8.0, 8.0),
+        ];
+        for (channels, multiple, pycls, torchvision) in cases {
+            let rounded =
+                [Rounding::Pycls, Rounding::Torchvision].map(|rule| rule.to_multiple(channels, multiple));
+            assert_eq!(rounded, [pycls, torchvision], "{channels} channels in groups of {multiple}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the launcher's environment says about this rank, and the processor cores that are its share. The only file
+//! that reads rank environment variables.
+
+use std::mem::size_of;
+
+/// How this process was started, as far as its environment tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Launch {
+    /// Ranks that a launcher says it started, with the variable that says so.
+    pub world_size: Option<(&'static str, usize)>,
+    /// This process's rank, before MPI is up: only for who may speak.
+    pub rank: usize,
+    /// Started by Open MPI's mpirun, which binds ranks to cores.
+    pub by_open_mpi: bool,
+    /// Tasks of the Slurm job step (1 outside of Slurm).
+    pub slurm_tasks: usize,
+    /// A process-management interface is there for MPI to find its peers: PMIx or the older PMI.
+    pub has_pmi: bool,
+    /// It is PMIx, which is what Open MPI needs.
+    pub has_pmix: bool,
+}
+
+const WORLD_SIZE: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+const RANK: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"];
+
+impl Launch {
+    /// Reads the environment of this process.
+    pub fn from_environment() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    fn read(get: impl Fn(&str) -> Option<String>) -> Self {
+        let number = |name: &str| get(name).and_then(|value| value.parse().ok());
+        Self {
+            world_size: WORLD_SIZE
+                .into_iter()
+                .filter_map(|name| Some((name, number(name)?)))
+                .max_by_key(|&(_, size): &(_, usize)| size),
+            rank: RANK.into_iter().find_map(number).unwrap_or(0),
+            by_open_mpi: get("OMPI_COMM_WORLD_SIZE").is_some(),
+            slurm_tasks: number("SLURM_STEP_NUM_TASKS").unwrap_or(1),
+            has_pmix: get("PMIX_RANK").is_some(),
+            has_pmi: ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].iter().any(|n| get(n).is_some()),
+        }
+    }
+
+    /// Whether a launcher started more than this one process.
+    pub fn is_parallel(&self) -> bool {
+        self.world_size.is_some_and(|(_, size)| size > 1)
+    }
+}
+
+/// The cores that belong to one rank of those on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuShare {
+    /// Core numbers, ascending; never empty.
+    pub cores: Vec<usize>,
+}
+
+impl CpuShare {
+    /// The share of `local_rank` when `local_size` ranks divide `allocation` evenly; ranks beyond the number of cores
+    /// share them in turn.
+    fn of(allocation: &[usize], local_rank: usize, local_size: usize) -> Self {
+        let cores = allocation.len();
+        if cores < local_size {
+            return Self { cores: vec![allocation[local_rank % cores]] };
+        }
+        let (start, end) = (cores * local_rank / local_size, cores * (local_rank + 1) / local_size);
+        Self { cores: allocation[start..end].to_vec() }
+    }
+}
+
+/// Finds this rank's share of the host's cores and, where mpirun has bound the process to fewer, widens its mask to the
+/// share: mpirun binds `-n 1` and `-n 2` to one core a rank. Call it before libtorch starts its threads.
+pub fn cpu_share(launch: &Launch, local_rank: usize, local_size: usize) -> CpuShare {
+    let own = affinity(0);
+    if launch.has_pmi && !launch.by_open_mpi {
+        return CpuShare { cores: own }; // srun gives each task a mask of its own
+    }
+    // mpirun itself keeps the mask of the whole allocation.
+    let pid = if launch.by_open_mpi { std::os::unix::process::parent_id() as i32 } else { 0 };
+    let share = CpuShare::of(&affinity(pid), local_rank, local_size);
+    if own.len() < share.cores.len() {
+        set_affinity(&share.cores);
+    }
+    share
+}
+
+/// The cores that process `pid` (0: this thread) may run on; at least one.
+fn affinity(pid: i32) -> Vec<usize> {
+    // SAFETY: cpu_set_t is plain bits, valid when zero; the kernel writes at most its size.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::sched_getaffinity(pid, size_of::<libc::cpu_set_t>(), &mut set);
+        set
+    };
+    let cores: Vec<usize> = (0..libc::CPU_SETSIZE as usize)
+        // SAFETY: reads one bit within CPU_SETSIZE.
+        .filter(|&core| unsafe { libc::CPU_ISSET(core, &set) })
+        .collect();
+    if cores.is_empty() { vec![0] } else { cores }
+}
+
+/// Binds this thread, and the threads it starts, to `cores`. What the kernel refuses leaves the mask as it was.
+fn set_affinity(cores: &[usize]) {
+    // SAFETY: cpu_set_t is plain bits, valid when zero, borrowed for the call; core numbers came from such a set.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for &core in cores {
+            libc::CPU_SET(core, &mut set);
+        }
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(variables: &[(&str, &str)]) -> Launch {
+        Launch::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()))
+    }
+
+    #[test]
+    fn launchers_are_told_apart() {
+        assert!(!launch(&[]).is_parallel());
+        let mpirun = launch(&[("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3")]);
+        assert_eq!((mpirun.world_size, mpirun.rank), (Some(("OMPI_COMM_WORLD_SIZE", 4)), 3));
+        assert!(mpirun.by_open_mpi && mpirun.has_pmi);
+        let srun = launch(&[("SLURM_STEP_NUM_TASKS", "8"), ("SLURM_PROCID", "5")]);
+        assert!(srun.is_parallel() && !srun.has_pmi);
+        assert_eq!((srun.slurm_tasks, srun.rank), (8, 5));
+        assert!(launch(&[("SLURM_STEP_NUM_TASKS", "8"), ("PMIX_RANK", "5")]).has_pmi);
+        // Under mpirun inside an allocation every rank sees SLURM_PROCID=0 and the number of daemons.
+        let inside = launch(&[
+            ("SLURM_STEP_NUM_TASKS", "2"),
+            ("SLURM_PROCID", "0"),
+            ("OMPI_COMM_WORLD_SIZE", "16"),
+            ("OMPI_COMM_WORLD_RANK", "9"),
+        ]);
+        assert_eq!((inside.world_size, inside.rank), (Some(("OMPI_COMM_WORLD_SIZE", 16)), 9));
+        assert_eq!(launch(&[("OMPI_COMM_WORLD_SIZE", "many")]).world_size, None);
+    }
+
+    #[test]
+    fn cores_are_divided_whole_and_in_order() {
+        let share = |cores: &[usize], rank, size| CpuShare::of(cores, rank, size).cores;
+        assert_eq!(share(&[0, 1], 0, 1), [0, 1]);
+        assert_eq!(share(&[0, 1], 1, 2), [1]);
+        assert_eq!(share(&[2, 3, 6, 7, 9], 0, 2), [2, 3]);
+        assert_eq!(share(&[2, 3, 6, 7, 9], 1, 2), [6, 7, 9]);
+        assert_eq!(share(&[4, 5], 2, 3), [4]);
+    }
+}

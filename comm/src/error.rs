@@ -1,0 +1,66 @@
+//! What can go wrong between ranks.
+
+/// An error of the communication layer. All of them end the run.
+#[derive(Debug, thiserror::Error)]
+pub enum CommError {
+    /// Started as several Slurm tasks without MPI's wire-up.
+    #[error(
+        "srun started {tasks} tasks but gave them no MPI world: start them with `srun --mpi=pmix trainer ...`, \
+         or with mpirun inside the allocation"
+    )]
+    SlurmWithoutPmix {
+        /// Tasks of this job step.
+        tasks: usize,
+    },
+    /// The backend asked for is not in this build, or not possible here.
+    #[error("comm.backend = \"{backend}\": {reason}")]
+    Backend {
+        /// As written in the recipe.
+        backend: &'static str,
+        /// What was looked for, and what would be right.
+        reason: String,
+    },
+    /// The launcher started more ranks than the MPI world has: a foreign mpiexec starts N worlds of one.
+    #[error(
+        "{variable} says {expected} ranks, but this MPI world has {actual}: the trainer is linked with {library}; \
+         start it with the mpirun of that MPI"
+    )]
+    WorldTooSmall {
+        /// The environment variable that says so.
+        variable: &'static str,
+        /// Ranks that the launcher started.
+        expected: usize,
+        /// Ranks in the world.
+        actual: usize,
+        /// Name and version of the MPI that is linked.
+        library: String,
+    },
+    /// MPI did not initialise as asked.
+    #[error("MPI: {0}")]
+    Mpi(String),
+    /// Ranks were started with different recipes.
+    #[error(
+        "ranks {ranks:?} resolved another recipe than rank 0 (hash {hash} there): every rank needs the same files, \
+         environment and options"
+    )]
+    RecipesDiffer {
+        /// The ranks that differ.
+        ranks: Vec<usize>,
+        /// The first 8 hex digits of rank 0's hash.
+        hash: String,
+    },
+    /// After the broadcast a rank holds other bytes than rank 0.
+    #[error("after the broadcast ranks {ranks:?} hold other {what} than rank 0")]
+    CopiesDiffer {
+        /// Parameters, statistics or optimizer state.
+        what: &'static str,
+        /// The ranks that differ.
+        ranks: Vec<usize>,
+    },
+    /// Backward left parameters without a gradient.
+    #[error("no gradient reached {}", .0.join(", "))]
+    NoGradient(Vec<String>),
+    /// libtorch refused something.
+    #[error(transparent)]
+    Torch(#[from] regatta_torch_ext::TorchError),
+}

@@ -1,0 +1,115 @@
+//! One dense buffer that holds many tensors, each of them a view of it.
+
+use regatta_torch_ext::{MemoryFormat, strides_channels_last};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Layout, ParameterSpec};
+
+/// A one-dimensional tensor and the views of it that are the parameters, gradients, statistics or optimizer state.
+#[derive(Debug)]
+pub struct FlatBuffer {
+    /// All elements, padding included (always zero).
+    pub flat: Tensor,
+    /// The tensors, in the order of their specification.
+    pub views: Vec<Tensor>,
+    shapes: Vec<(usize, Vec<i64>)>,
+    format: MemoryFormat,
+}
+
+impl FlatBuffer {
+    /// A zeroed buffer for `parameters` in `layout`; 4-dimensional ones have `format` in memory.
+    pub fn zeros(
+        layout: &Layout,
+        parameters: &[ParameterSpec],
+        format: MemoryFormat,
+        options: (Kind, Device),
+    ) -> Self {
+        let shapes = layout.offsets.iter().zip(parameters).map(|(&at, p)| (at, p.shape.clone())).collect();
+        Self::over(Tensor::zeros([layout.len as i64], options), shapes, format)
+    }
+
+    /// A zeroed buffer of vectors, one after the other.
+    pub fn of_vectors(lengths: impl Iterator<Item = i64>, options: (Kind, Device)) -> Self {
+        let mut at = 0;
+        let shapes: Vec<_> = lengths
+            .map(|length| {
+                at += length as usize;
+                (at - length as usize, vec![length])
+            })
+            .collect();
+        Self::over(Tensor::zeros([at as i64], options), shapes, MemoryFormat::Contiguous)
+    }
+
+    /// Another buffer with the same views over a zeroed tensor of its own.
+    pub fn zeros_like(&self) -> Self {
+        Self::over(self.flat.zeros_like(), self.shapes.clone(), self.format)
+    }
+
+    fn over(flat: Tensor, shapes: Vec<(usize, Vec<i64>)>, format: MemoryFormat) -> Self {
+        let view = |(at, shape): &(usize, Vec<i64>)| {
+            let strides = match (format, &shape[..]) {
+                (MemoryFormat::ChannelsLast, &[n, c, h, w]) => strides_channels_last([n, c, h, w]).to_vec(),
+                _ => strides_contiguous(shape),
+            };
+            flat.as_strided(shape, strides, *at as i64)
+        };
+        let views = shapes.iter().map(view).collect();
+        Self { flat, views, shapes, format }
+    }
+
+    /// The parts of the buffer that `layout` marks as decayed, or those that it does not.
+    pub fn slices(&self, layout: &Layout, decayed: bool) -> Vec<Tensor> {
+        let of_kind = layout.slices.iter().filter(|slice| slice.decayed == decayed);
+        of_kind.map(|slice| self.flat.narrow(0, slice.range.start as i64, slice.range.len() as i64)).collect()
+    }
+
+    /// The bytes of the flat tensor, in the machine's byte order.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let host = self.flat.detach().to_device(Device::Cpu);
+        let mut bytes = vec![0; host.numel() * host.kind().elt_size_in_bytes()];
+        host.copy_data_u8(&mut bytes, host.numel());
+        bytes
+    }
+}
+
+fn strides_contiguous(shape: &[i64]) -> Vec<i64> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    strides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BucketCaps;
+
+    #[test]
+    fn views_share_the_buffer_in_either_format() {
+        let shapes: [&[i64]; 3] = [&[2, 3, 3, 3], &[2], &[4, 2]];
+        let parameters: Vec<_> = shapes
+            .iter()
+            .enumerate()
+            .map(|(block, shape)| ParameterSpec {
+                name: format!("p{block}"),
+                shape: shape.to_vec(),
+                block,
+                decayed: shape.len() > 1,
+            })
+            .collect();
+        let layout = Layout::new(&parameters, BucketCaps { first: 64, rest: 1 << 20 });
+        for format in [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast] {
+            let mut buffer = FlatBuffer::zeros(&layout, &parameters, format, (Kind::Double, Device::Cpu));
+            for (index, view) in buffer.views.iter_mut().enumerate() {
+                _ = view.fill_(index as i64 + 1);
+            }
+            assert_eq!(buffer.views[0].size(), [2, 3, 3, 3]);
+            assert_eq!(buffer.flat.sum(Kind::Double).double_value(&[]), 54.0 + 2.0 * 2.0 + 3.0 * 8.0);
+            let decayed: i64 = buffer.slices(&layout, true).iter().map(|slice| slice.numel() as i64).sum();
+            assert_eq!(decayed, 64 + 16);
+            assert_eq!(buffer.to_bytes().len(), layout.len * 8);
+            assert_eq!(buffer.zeros_like().views[0].stride(), buffer.views[0].stride());
+        }
+    }
+}

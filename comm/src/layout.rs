@@ -1,0 +1,175 @@
+//! Where each parameter lies in the flat buffers, and the buckets they are cut into. Pure numbers: known before
+//! anything runs, the same on every rank, never dependent on timing.
+
+use std::ops::Range;
+
+/// Offsets are multiples of this many elements: 64 bytes in fp32.
+const ALIGNMENT: usize = 16;
+
+/// A parameter as the layout sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// Its name in checkpoints.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// Number of the block it belongs to, in forward order.
+    pub block: usize,
+    /// Takes the full weight decay (weights), or that of BatchNorm and biases.
+    pub decayed: bool,
+}
+
+impl ParameterSpec {
+    fn numel(&self) -> usize {
+        self.shape.iter().product::<i64>() as usize
+    }
+}
+
+/// Sizes at which a bucket is full, in bytes of fp32.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketCaps {
+    /// Of the bucket that is ready first; small, so that its all-reduce starts early.
+    pub first: usize,
+    /// Of all others.
+    pub rest: usize,
+}
+
+/// A contiguous part of the flat buffers whose parameters share a weight decay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Elements.
+    pub range: Range<usize>,
+    /// Kind of the parameters in it.
+    pub decayed: bool,
+}
+
+/// The flat layout that parameters, gradients, optimizer state and EMA share: buckets in reverse block order, within a
+/// bucket decayed before undecayed parameters.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// First element of each parameter, by its index.
+    pub offsets: Vec<usize>,
+    /// Elements of each bucket, in the order in which backward completes them.
+    pub buckets: Vec<Range<usize>>,
+    /// Bucket of each parameter, by its index.
+    pub bucket_of: Vec<usize>,
+    /// What the optimizer steps over: at most two slices a bucket.
+    pub slices: Vec<Slice>,
+    /// Elements of a flat buffer.
+    pub len: usize,
+}
+
+impl Layout {
+    /// Lays out `parameters`, given in forward order. Blocks are never split: a bucket takes whole ones until the next
+    /// would pass its cap.
+    pub fn new(parameters: &[ParameterSpec], caps: BucketCaps) -> Self {
+        let mut layout = Self {
+            offsets: vec![0; parameters.len()],
+            buckets: Vec::new(),
+            bucket_of: vec![0; parameters.len()],
+            slices: Vec::new(),
+            len: 0,
+        };
+        for members in group_into_buckets(parameters, caps) {
+            layout.append_bucket(parameters, &members);
+        }
+        layout
+    }
+
+    fn append_bucket(&mut self, parameters: &[ParameterSpec], members: &[usize]) {
+        let start = self.len;
+        for decayed in [true, false] {
+            let slice_start = self.len;
+            for &index in members.iter().filter(|&&index| parameters[index].decayed == decayed) {
+                self.offsets[index] = self.len;
+                self.bucket_of[index] = self.buckets.len();
+                self.len += aligned(parameters[index].numel());
+            }
+            if self.len > slice_start {
+                self.slices.push(Slice { range: slice_start..self.len, decayed });
+            }
+        }
+        self.buckets.push(start..self.len);
+    }
+}
+
+fn aligned(elements: usize) -> usize {
+    elements.next_multiple_of(ALIGNMENT)
+}
+
+/// Indices of the parameters of each bucket, last block first.
+fn group_into_buckets(parameters: &[ParameterSpec], caps: BucketCaps) -> Vec<Vec<usize>> {
+    let mut buckets: Vec<Vec<usize>> = Vec::new();
+    let mut bytes = 0;
+    let blocks = parameters.chunk_by(|a, b| a.block == b.block);
+    let mut end = parameters.len();
+    for block in blocks.rev() {
+        let block_bytes: usize = block.iter().map(|parameter| aligned(parameter.numel()) * 4).sum();
+        let cap = if buckets.len() <= 1 { caps.first } else { caps.rest };
+        if buckets.is_empty() || bytes + block_bytes > cap {
+            buckets.push(Vec::new());
+            bytes = 0;
+        }
+        let members = end - block.len()..end;
+        end = members.start;
+        bytes += block_bytes;
+        buckets.last_mut().expect("pushed above").extend(members.rev());
+    }
+    buckets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(block: usize, numel: i64, decayed: bool) -> ParameterSpec {
+        ParameterSpec { name: format!("b{block}"), shape: vec![numel], block, decayed }
+    }
+
+    /// Three blocks, each a weight and a bias.
+    fn parameters() -> Vec<ParameterSpec> {
+        [(0, 20), (1, 100), (2, 40)]
+            .into_iter()
+            .flat_map(|(block, n)| [parameter(block, n, true), parameter(block, 3, false)])
+            .collect()
+    }
+
+    #[test]
+    fn one_bucket_holds_all_in_reverse_order() {
+        let layout = Layout::new(&parameters(), BucketCaps { first: 1 << 20, rest: 1 << 20 });
+        assert!(matches!(&layout.buckets[..], [bucket] if *bucket == (0..240)));
+        assert_eq!(layout.offsets, [160, 224, 48, 208, 0, 192]);
+        assert_eq!(
+            layout.slices,
+            [Slice { range: 0..192, decayed: true }, Slice { range: 192..240, decayed: false }]
+        );
+    }
+
+    #[test]
+    fn caps_close_buckets_between_blocks() {
+        let layout = Layout::new(&parameters(), BucketCaps { first: 4, rest: 800 });
+        assert_eq!(layout.buckets, [0..64, 64..240]);
+        assert_eq!(layout.bucket_of, [1, 1, 1, 1, 0, 0]);
+        let tiny = Layout::new(&parameters(), BucketCaps { first: 4, rest: 4 });
+        assert_eq!(tiny.buckets.len(), 3);
+    }
+
+    #[test]
+    fn parameters_are_aligned_and_do_not_overlap() {
+        let parameters = parameters();
+        for caps in [4, 300, 1 << 20].map(|bytes| BucketCaps { first: 64, rest: bytes }) {
+            let layout = Layout::new(&parameters, caps);
+            let mut ranges: Vec<_> = (0..parameters.len())
+                .map(|i| layout.offsets[i]..layout.offsets[i] + parameters[i].numel())
+                .collect();
+            for (index, range) in ranges.iter().enumerate() {
+                assert_eq!(range.start % ALIGNMENT, 0);
+                let bucket = &layout.buckets[layout.bucket_of[index]];
+                assert!(bucket.start <= range.start && range.end <= bucket.end);
+            }
+            ranges.sort_by_key(|range| range.start);
+            assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            assert_eq!(layout.slices.iter().map(|slice| slice.range.len()).sum::<usize>(), layout.len);
+        }
+    }
+}

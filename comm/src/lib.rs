@@ -1,0 +1,25 @@
+//! Communicators (one rank, MPI), flat parameter buffers, gradient buckets and the reducer.
+
+mod environment;
+mod error;
+
+mod agreement;
+mod communicator;
+#[cfg(feature = "mpi")]
+mod mpi_world;
+mod single;
+mod start;
+
+mod flat;
+mod layout;
+mod reducer;
+
+pub use agreement::{broadcast_and_prove_equal, broadcast_text, prove_same_recipe};
+pub use communicator::Communicator;
+pub use environment::{CpuShare, Launch, cpu_share};
+pub use error::CommError;
+pub use flat::FlatBuffer;
+pub use layout::{BucketCaps, Layout, ParameterSpec, Slice};
+pub use reducer::Reducer;
+pub use single::Single;
+pub use start::{Backend, end_job, join_world};

@@ -1,0 +1,181 @@
+//! Sums gradients over ranks, bucket by bucket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use regatta_torch_ext::on_grad_accumulated;
+use tch::Tensor;
+
+use crate::{CommError, Communicator, FlatBuffer, Layout, ParameterSpec};
+
+/// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
+#[derive(Debug)]
+struct Progress {
+    /// Set while the backward of the step's last micro-batch runs; gradients of earlier ones are partial.
+    armed: AtomicBool,
+    /// Times each parameter's gradient was completed in this step.
+    completed: Vec<AtomicUsize>,
+    /// Gradients that each bucket still waits for.
+    missing: Vec<AtomicUsize>,
+    /// Parameters in each bucket.
+    members: Vec<usize>,
+}
+
+impl Progress {
+    fn new(layout: &Layout) -> Self {
+        let members: Vec<usize> = (0..layout.buckets.len())
+            .map(|bucket| layout.bucket_of.iter().filter(|&&b| b == bucket).count())
+            .collect();
+        Self {
+            armed: AtomicBool::new(false),
+            completed: layout.bucket_of.iter().map(|_| AtomicUsize::new(0)).collect(),
+            missing: members.iter().map(|&count| AtomicUsize::new(count)).collect(),
+            members,
+        }
+    }
+
+    fn complete(&self, parameter: usize, bucket: usize) {
+        if self.armed.load(Ordering::Acquire) && self.completed[parameter].fetch_add(1, Ordering::AcqRel) == 0
+        {
+            self.missing[bucket].fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn reset(&self) {
+        for count in &self.completed {
+            count.store(0, Ordering::Release);
+        }
+        for (missing, &members) in self.missing.iter().zip(&self.members) {
+            missing.store(members, Ordering::Release);
+        }
+    }
+}
+
+/// Owns the buckets of a gradient buffer and the hooks that watch them fill.
+///
+/// MPI is funneled, so its buckets are reduced in order on the main thread after backward.
+#[derive(Debug)]
+pub struct Reducer {
+    progress: Arc<Progress>,
+    buckets: Vec<Tensor>,
+    names: Vec<String>,
+}
+
+impl Reducer {
+    /// Hooks every parameter. `parameters` and `gradients` share `layout`.
+    pub fn new(
+        layout: &Layout,
+        specs: &[ParameterSpec],
+        parameters: &FlatBuffer,
+        gradients: &FlatBuffer,
+    ) -> Result<Self, CommError> {
+        let progress = Arc::new(Progress::new(layout));
+        for (index, parameter) in parameters.views.iter().enumerate() {
+            let (progress, bucket) = (Arc::clone(&progress), layout.bucket_of[index]);
+            on_grad_accumulated(parameter, move || progress.complete(index, bucket))?;
+        }
+        let bucket =
+            |range: &std::ops::Range<usize>| gradients.flat.narrow(0, range.start as i64, range.len() as i64);
+        Ok(Self {
+            progress,
+            buckets: layout.buckets.iter().map(bucket).collect(),
+            names: specs.iter().map(|spec| spec.name.clone()).collect(),
+        })
+    }
+
+    /// Announces the backward of this rank's last micro-batch: from here on a completed gradient is final.
+    pub fn arm(&self) {
+        self.progress.armed.store(true, Ordering::Release);
+    }
+
+    /// Sums every bucket over the ranks, in the fixed order. A rank that had no micro-batch in this step (it never
+    /// armed) takes part with what its buffer holds: zeros.
+    pub fn reduce(&mut self, world: &dyn Communicator) -> Result<(), CommError> {
+        if self.progress.armed.swap(false, Ordering::AcqRel) {
+            let missing = self.without_gradient();
+            self.progress.reset();
+            if !missing.is_empty() {
+                return Err(CommError::NoGradient(missing));
+            }
+        }
+        for bucket in &mut self.buckets {
+            world.all_reduce(bucket);
+        }
+        Ok(())
+    }
+
+    /// Names of the parameters that the armed backward left without a gradient.
+    fn without_gradient(&self) -> Vec<String> {
+        let Progress { missing, completed, .. } = &*self.progress;
+        if missing.iter().all(|count| count.load(Ordering::Acquire) == 0) {
+            return Vec::new();
+        }
+        let named = completed.iter().zip(&self.names);
+        named.filter(|(c, _)| c.load(Ordering::Acquire) == 0).map(|(_, name)| name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_torch_ext::{MemoryFormat, set_grad};
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::{BucketCaps, Single};
+
+    fn fixture() -> (FlatBuffer, FlatBuffer, Reducer) {
+        let specs: Vec<_> = (0..3)
+            .map(|block| ParameterSpec {
+                name: format!("layer{block}.weight"),
+                shape: vec![4],
+                block,
+                decayed: true,
+            })
+            .collect();
+        let layout = Layout::new(&specs, BucketCaps { first: 64, rest: 64 });
+        let options = (Kind::Double, Device::Cpu);
+        let parameters = FlatBuffer::zeros(&layout, &specs, MemoryFormat::Contiguous, options);
+        let gradients = parameters.zeros_like();
+        for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
+            set_grad(&parameter.set_requires_grad(true), gradient).unwrap();
+        }
+        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients).unwrap();
+        (parameters, gradients, reducer)
+    }
+
+    fn backward(parameters: &[Tensor], scale: f64) {
+        let losses: Vec<_> = parameters.iter().map(|p| (p * scale).sum(Kind::Double)).collect();
+        Tensor::stack(&losses, 0).sum(Kind::Double).backward();
+    }
+
+    #[test]
+    fn micro_batches_accumulate_into_the_flat_buffer() {
+        let (parameters, gradients, mut reducer) = fixture();
+        backward(&parameters.views, 2.0);
+        reducer.arm();
+        backward(&parameters.views, 3.0);
+        reducer.reduce(&Single).unwrap();
+        assert_eq!(gradients.flat.sum(Kind::Double).double_value(&[]), 5.0 * 12.0);
+    }
+
+    #[test]
+    fn a_parameter_without_a_gradient_is_named_each_time() {
+        let (parameters, _gradients, mut reducer) = fixture();
+        for _ in 0..2 {
+            reducer.arm();
+            backward(&parameters.views[..2], 1.0);
+            let error = reducer.reduce(&Single).unwrap_err();
+            assert_eq!(error.to_string(), "no gradient reached layer2.weight");
+        }
+        reducer.arm();
+        backward(&parameters.views, 1.0);
+        reducer.reduce(&Single).unwrap();
+    }
+
+    #[test]
+    fn a_rank_without_images_still_takes_part() {
+        let (_parameters, gradients, mut reducer) = fixture();
+        reducer.reduce(&Single).unwrap();
+        assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);
+    }
+}

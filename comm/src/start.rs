@@ -1,0 +1,68 @@
+//! Joining the world that a launcher made, and ending it.
+
+use crate::environment::Launch;
+use crate::{CommError, Communicator, Single};
+
+/// What carries the collectives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// MPI where a launcher started several ranks, else one rank alone.
+    Auto,
+    /// One rank alone; more are refused.
+    Single,
+    /// MPI, also for a world of one.
+    Mpi,
+}
+
+/// Joins the world. Called once, from the main thread, which alone may use the communicator.
+pub fn join_world(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
+    match backend {
+        Backend::Auto if launch.is_parallel() => join_mpi(launch),
+        Backend::Auto => Ok(Box::new(Single)),
+        Backend::Single => match launch.world_size {
+            Some((variable, size)) if size > 1 => Err(CommError::Backend {
+                backend: "single",
+                reason: format!("{variable} says that {size} ranks were started; start one, or use \"auto\""),
+            }),
+            _ => Ok(Box::new(Single)),
+        },
+        Backend::Mpi => join_mpi(launch),
+    }
+}
+
+#[cfg(feature = "mpi")]
+fn join_mpi(launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
+    use crate::mpi_world::{MpiWorld, library_version};
+    // Open MPI reaches its peers under srun through PMIx only; its own message for that is two screens long.
+    let pmi_suffices = !library_version().contains("Open MPI") || launch.has_pmix;
+    if launch.slurm_tasks > 1 && !launch.by_open_mpi && !(launch.has_pmi && pmi_suffices) {
+        return Err(CommError::SlurmWithoutPmix { tasks: launch.slurm_tasks });
+    }
+    let world = MpiWorld::join()?;
+    match launch.world_size {
+        Some((variable, expected)) if expected > world.world_size() => Err(CommError::WorldTooSmall {
+            variable,
+            expected,
+            actual: world.world_size(),
+            library: library_version(),
+        }),
+        _ => Ok(Box::new(world)),
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn join_mpi(_launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
+    Err(CommError::Backend {
+        backend: "mpi",
+        reason: "this trainer was built without the feature `mpi`".into(),
+    })
+}
+
+/// Ends every rank of the job with `code`, from any thread, without unwinding: an unwinding rank would run MPI_Finalize
+/// and wait for peers that wait for it.
+pub fn end_job(code: i32) -> ! {
+    #[cfg(feature = "mpi")]
+    crate::mpi_world::abort(code);
+    // SAFETY: ends the process; nothing of it runs afterwards.
+    unsafe { libc::_exit(code) }
+}

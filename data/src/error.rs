@@ -1,0 +1,117 @@
+//! What can be wrong with a data set on disk, each named with its file and what was found there.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A data set that cannot be used (exit code 3).
+#[derive(Debug, Error)]
+pub enum DataError {
+    /// The folder of the data set does not exist.
+    #[error("{dataset} not found: there is no folder {}; {how_to_get}", .folder.display())]
+    FolderMissing {
+        /// The data set's name.
+        dataset: &'static str,
+        /// The folder that was looked for.
+        folder: PathBuf,
+        /// What a user can do about it.
+        how_to_get: &'static str,
+    },
+    /// The folder lacks one of the data set's files.
+    #[error("{dataset} not found: neither {name} nor {name}.gz is in {}; {how_to_get}", .folder.display())]
+    FileMissing {
+        /// The data set's name.
+        dataset: &'static str,
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The file's name without `.gz`.
+        name: String,
+        /// What a user can do about it.
+        how_to_get: &'static str,
+    },
+    /// The operating system or the decompressor gave up on a file.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file does not begin as an idx file of this kind does.
+    #[error(
+        "{} is not an idx file of {content}: it begins with 0x{found:08x} where 0x{expected:08x} is expected",
+        .path.display()
+    )]
+    WrongMagic {
+        /// The file.
+        path: PathBuf,
+        /// "images" or "labels".
+        content: &'static str,
+        /// The magic number of an idx file of that content.
+        expected: u32,
+        /// The file's first four bytes, big-endian.
+        found: u32,
+    },
+    /// The header announces images without pixels, or no entries.
+    #[error("{} has no content: its header announces the sizes {sizes:?}", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// The header's sizes: entries, then rows and columns for images.
+        sizes: Vec<u32>,
+    },
+    /// The file ends too early.
+    #[error("{} is truncated: {expected} bytes expected (uncompressed), {found} found", .path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header announces, the header's own included.
+        expected: u64,
+        /// Bytes that are there, after decompression.
+        found: u64,
+    },
+    /// The file goes on after its announced content.
+    #[error(
+        "{} has {} trailing bytes: {expected} bytes expected (uncompressed), {found} found",
+        .path.display(), *.found - *.expected
+    )]
+    TrailingBytes {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header announces, the header's own included.
+        expected: u64,
+        /// Bytes that are there, after decompression.
+        found: u64,
+    },
+    /// A label is not one of the classes.
+    #[error(
+        "{}: label {label} of image {index} is out of range, {classes} classes allow 0 to {}",
+        .path.display(), *.classes - 1
+    )]
+    LabelOutOfRange {
+        /// The file of labels.
+        path: PathBuf,
+        /// The first image concerned, counted from 0.
+        index: usize,
+        /// Its label.
+        label: u8,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// The two files do not belong together.
+    #[error(
+        "images and labels differ in number: {} has {images} images, {} has {labels} labels",
+        .images_path.display(), .labels_path.display()
+    )]
+    CountMismatch {
+        /// The file of images.
+        images_path: PathBuf,
+        /// Number of images in it.
+        images: usize,
+        /// The file of labels.
+        labels_path: PathBuf,
+        /// Number of labels in it.
+        labels: usize,
+    },
+}

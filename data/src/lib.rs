@@ -1,0 +1,29 @@
+//! Datasets, the sampler and batches as bytes: everything between the files and a micro-batch, without tensors.
+//!
+//! The order of a run is a pure function: [`Sampler`] permutes by (seed, epoch), [`Shard`] says which
+//! micro-batches of a step a rank takes, [`Augment`] draws by (seed, epoch, image index), and [`fill_batch`]
+//! puts a micro-batch into a caller's buffers. None of them knows threads, restarts or other ranks.
+
+mod dataset;
+mod idx;
+mod idx_file;
+mod synthetic;
+
+mod sampler;
+mod shard;
+
+mod augment;
+mod batch;
+
+mod error;
+mod random;
+
+pub use augment::Augment;
+pub use batch::{Batch, fill_batch};
+pub use dataset::{Dataset, ImageShape, Split};
+pub use error::DataError;
+pub use idx::{FASHION_MNIST, IdxDataset, IdxSource, MNIST};
+pub use random::SplitMix64;
+pub use sampler::{MicroBatch, Sampler};
+pub use shard::Shard;
+pub use synthetic::{SyntheticDataset, SyntheticSettings};

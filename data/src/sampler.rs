@@ -1,0 +1,77 @@
+//! The order of an epoch: which images form a step's global batch and how it is cut into micro-batches.
+
+use crate::random::{Purpose, SplitMix64};
+use crate::shard::Shard;
+
+/// Cuts every epoch of a data set into global batches and these into micro-batches, as a pure function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampler {
+    /// Number of images in the data set.
+    pub len: usize,
+    /// Images that make one step, over all ranks; at least 1.
+    pub global_batch_size: usize,
+    /// Images that are normalised together; at least 1. The last micro-batch of a step may be smaller.
+    pub micro_batch_size: usize,
+    /// The run's seed.
+    pub seed: u64,
+    /// Whether an epoch ends with its last full global batch.
+    pub drop_last: bool,
+}
+
+/// Consecutive images of a global batch that go through the network together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MicroBatch<'a> {
+    /// Its number within the epoch, the same at any world size.
+    pub number: usize,
+    /// Indices of its images; never empty.
+    pub indices: &'a [usize],
+}
+
+impl Sampler {
+    /// Images that are seen in an epoch: all of them, or with `drop_last` those of the full global batches.
+    pub fn images_per_epoch(&self) -> usize {
+        if self.drop_last { self.len - self.len % self.global_batch_size } else { self.len }
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.images_per_epoch().div_ceil(self.global_batch_size)
+    }
+
+    /// The order of all images in an epoch, a function of (seed, epoch) alone; with `drop_last` its end is unused.
+    pub fn permutation(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len).collect();
+        SplitMix64::keyed(Purpose::Permutation, &[self.seed, epoch]).shuffle(&mut order);
+        order
+    }
+
+    /// The images of step `step` of the epoch (counted from 0) whose permutation is given, over all ranks.
+    ///
+    /// # Panics
+    /// If the epoch has no such step or the permutation is of another length.
+    pub fn global_batch<'a>(&self, permutation: &'a [usize], step: usize) -> &'a [usize] {
+        assert_eq!(permutation.len(), self.len, "a permutation of the data set's length");
+        let start = step * self.global_batch_size;
+        let end = (start + self.global_batch_size).min(self.images_per_epoch());
+        &permutation[start..end]
+    }
+
+    /// The micro-batches of that step that the shard's rank takes, in order; perhaps none.
+    ///
+    /// # Panics
+    /// As [`global_batch`](Self::global_batch).
+    pub fn micro_batches<'a>(
+        &self,
+        permutation: &'a [usize],
+        step: usize,
+        shard: Shard,
+    ) -> impl ExactSizeIterator<Item = MicroBatch<'a>> + use<'a> {
+        let global_batch = self.global_batch(permutation, step);
+        let size = self.micro_batch_size;
+        let first = step * self.global_batch_size.div_ceil(size);
+        shard.range(global_batch.len().div_ceil(size)).map(move |k| MicroBatch {
+            number: first + k,
+            indices: &global_batch[k * size..((k + 1) * size).min(global_batch.len())],
+        })
+    }
+}

@@ -1,0 +1,42 @@
+//! Which consecutive part of a list a rank takes.
+
+use std::ops::Range;
+
+/// One rank's place in the world: all that this crate knows of ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// This rank, counted from 0.
+    pub rank: usize,
+    /// Number of ranks; at least 1.
+    pub world_size: usize,
+}
+
+impl Shard {
+    /// The shard that takes everything.
+    pub const WHOLE: Self = Self { rank: 0, world_size: 1 };
+
+    /// The items of `0..count` that this rank takes. Over all ranks in order the ranges are `0..count` without
+    /// gap or overlap; their lengths differ by at most one, the first ranks having the longer ones.
+    ///
+    /// # Panics
+    /// If the rank is not below the world size.
+    pub fn range(&self, count: usize) -> Range<usize> {
+        assert!(self.rank < self.world_size, "rank {} of {}", self.rank, self.world_size);
+        let (each, longer) = (count / self.world_size, count % self.world_size);
+        let start = self.rank * each + self.rank.min(longer);
+        start..start + each + usize::from(self.rank < longer)
+    }
+
+    /// The batches of an evaluation over `len` images in the data set's order that this rank takes, as ranges of
+    /// image indices. Every image is in exactly one batch of one rank, and the batches do not depend on the world.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0 or the rank is not below the world size.
+    pub fn evaluation_batches(
+        &self,
+        len: usize,
+        batch_size: usize,
+    ) -> impl ExactSizeIterator<Item = Range<usize>> + use<> {
+        self.range(len.div_ceil(batch_size)).map(move |k| k * batch_size..((k + 1) * batch_size).min(len))
+    }
+}

@@ -1,0 +1,86 @@
+//! Images made up from a seed, of any shape and number, that a network can learn to tell apart.
+
+use crate::dataset::{Dataset, ImageShape, Split};
+use crate::random::{Purpose, SplitMix64};
+
+/// Cells of a class's pattern along each side of the image.
+const CELLS: usize = 4;
+
+/// What a synthetic data set shall look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyntheticSettings {
+    /// Number of images in the split.
+    pub images: usize,
+    /// Shape of every image.
+    pub shape: ImageShape,
+    /// Number of classes; image i is of class i mod classes.
+    pub classes: usize,
+    /// The data set's seed.
+    pub seed: u64,
+}
+
+/// Each class is a random pattern of 4x4 cells per channel, shared by both splits; an image is the mean of its
+/// class's pattern and of noise of its own. Nothing is stored but the patterns.
+#[derive(Debug)]
+pub struct SyntheticDataset {
+    settings: SyntheticSettings,
+    split: Split,
+    /// By class, then row, column and channel of the cell.
+    patterns: Vec<u8>,
+    /// The cell of each column of pixels.
+    cell_of_column: Vec<usize>,
+}
+
+impl SyntheticDataset {
+    /// Prepares the patterns.
+    ///
+    /// # Panics
+    /// If there are no classes or a side of the image is 0.
+    pub fn new(settings: SyntheticSettings, split: Split) -> Self {
+        assert!(settings.classes > 0 && settings.shape.bytes() > 0, "impossible {settings:?}");
+        let mut patterns = vec![0; settings.classes * CELLS * CELLS * settings.shape.channels];
+        SplitMix64::keyed(Purpose::SyntheticPattern, &[settings.seed]).fill(&mut patterns);
+        let width = settings.shape.width;
+        let cell_of_column = (0..width).map(|x| x * CELLS / width).collect();
+        Self { settings, split, patterns, cell_of_column }
+    }
+
+    /// The cells (column, channel) of class `class` that row `y` of pixels lies in.
+    fn pattern_row(&self, class: usize, y: usize) -> &[u8] {
+        let row_bytes = CELLS * self.settings.shape.channels;
+        let row = class * CELLS + y * CELLS / self.settings.shape.height;
+        &self.patterns[row * row_bytes..(row + 1) * row_bytes]
+    }
+}
+
+impl Dataset for SyntheticDataset {
+    fn len(&self) -> usize {
+        self.settings.images
+    }
+
+    fn shape(&self) -> ImageShape {
+        self.settings.shape
+    }
+
+    fn classes(&self) -> usize {
+        self.settings.classes
+    }
+
+    fn read(&self, index: usize, pixels_hwc: &mut [u8]) -> i64 {
+        let ImageShape { channels, width, .. } = self.settings.shape;
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        assert_eq!(pixels_hwc.len(), self.settings.shape.bytes(), "a buffer of one image");
+        let class = index % self.settings.classes;
+        let key = [self.settings.seed, self.split as u64, index as u64];
+        SplitMix64::keyed(Purpose::SyntheticNoise, &key).fill(pixels_hwc);
+        for (y, row_wc) in pixels_hwc.chunks_exact_mut(width * channels).enumerate() {
+            let pattern = self.pattern_row(class, y);
+            for (pixel, &cell) in row_wc.chunks_exact_mut(channels).zip(&self.cell_of_column) {
+                for (value, &colour) in pixel.iter_mut().zip(&pattern[cell * channels..]) {
+                    *value = value.midpoint(colour);
+                }
+            }
+        }
+        class as i64
+    }
+}

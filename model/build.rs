@@ -1,0 +1,6 @@
+//! Lets this crate's tests find libtorch at run time.
+
+fn main() {
+    let lib = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys exports its library folder");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+}

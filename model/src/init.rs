@@ -1,0 +1,49 @@
+//! Initial values of the parameters.
+
+use tch::{Kind, Tensor};
+
+use crate::parameters::{Parameter, Role};
+
+/// How weights start. BatchNorm always starts as the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    /// The paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01), biases 0.
+    HeFanOut,
+    /// The book's (Dive into Deep Learning 8.8): weights uniform in ±√(6/(fan_in + fan_out)), biases as PyTorch's
+    /// layers make them: uniform in ±1/√fan_in.
+    XavierUniform,
+}
+
+/// Fills `views` (one for each of `parameters`) from `seed`: the same values for any device, memory format and kind.
+pub fn initialize(parameters: &[Parameter], views: &mut [Tensor], init: Init, seed: i64) {
+    tch::no_grad(|| {
+        tch::manual_seed(seed);
+        for (parameter, view) in parameters.iter().zip(views) {
+            view.copy_(&initial(parameter, init));
+        }
+    });
+}
+
+fn initial(parameter: &Parameter, init: Init) -> Tensor {
+    let mut values = Tensor::zeros(&parameter.shape, (Kind::Float, tch::Device::Cpu));
+    match (init, parameter.role) {
+        (_, Role::NormWeight) => values.fill_(1.0),
+        (_, Role::NormBias) => values,
+        (Init::HeFanOut, Role::ConvWeight) => {
+            let fan_out = parameter.shape[0] * parameter.shape[2] * parameter.shape[3];
+            values.normal_(0.0, (2.0 / fan_out as f64).sqrt())
+        }
+        (Init::HeFanOut, Role::LinearWeight) => values.normal_(0.0, 0.01),
+        (Init::HeFanOut, Role::ConvBias { .. } | Role::LinearBias { .. }) => values,
+        (Init::XavierUniform, Role::ConvWeight | Role::LinearWeight) => {
+            let field: i64 = parameter.shape[2..].iter().product();
+            let fans = (parameter.shape[0] + parameter.shape[1]) * field;
+            let bound = (6.0 / fans as f64).sqrt();
+            values.uniform_(-bound, bound)
+        }
+        (Init::XavierUniform, Role::ConvBias { fan_in } | Role::LinearBias { fan_in }) => {
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            values.uniform_(-bound, bound)
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The network as tch layers: names, shapes, initial values, forward and backward.
+
+use regatta_anynet::{Network, regnetx32};
+use regatta_model::{Init, Mode, Model, Role, initialize, parameters, statistics};
+use tch::{Device, Kind, Tensor};
+
+const FP32: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+/// A network over tensors of its own.
+struct Fixture {
+    parameters: Vec<Tensor>,
+    batch: Vec<Tensor>,
+    model: Model,
+}
+
+impl Fixture {
+    fn new(network: &Network, init: Init) -> Self {
+        let specs = parameters(network);
+        let mut values: Vec<_> = specs.iter().map(|p| Tensor::zeros(&p.shape, FP32)).collect();
+        initialize(&specs, &mut values, init, 7);
+        let values: Vec<_> = values.into_iter().map(|tensor| tensor.set_requires_grad(true)).collect();
+        let vectors = || -> Vec<_> {
+            statistics(network).iter().map(|s| Tensor::full([s.width], s.initial_value(), FP32)).collect()
+        };
+        let (batch, running) = (vectors(), vectors());
+        let model = Model::new(network, &values, &batch, &running);
+        Self { parameters: values, batch, model }
+    }
+}
+
+fn small() -> Network {
+    let mut network = regnetx32(1, 10);
+    network.stages[0].depth = 1;
+    network.stages[1].depth = 1;
+    network
+}
+
+#[test]
+fn parameters_are_those_that_the_description_counts() {
+    let network = regnetx32(1, 10);
+    let count: i64 = parameters(&network).iter().map(|p| p.shape.iter().product::<i64>()).sum();
+    assert_eq!(count, 179_290);
+    assert_eq!(count as u64, network.summary(1, 96, 96).unwrap().params);
+}
+
+#[test]
+fn names_are_those_of_pycls() {
+    let names: Vec<_> = parameters(&small()).into_iter().map(|p| p.name).collect();
+    for expected in [
+        "stem.conv.weight",
+        "stem.bn.bias",
+        "s1.b1.f.b.bias",
+        "s1.b1.f.c_bn.weight",
+        "s2.b1.proj.weight",
+        "s2.b1.bn.weight",
+        "head.fc.bias",
+    ] {
+        assert!(names.iter().any(|name| name == expected), "{expected} is missing");
+    }
+    let mut unique = names.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), names.len());
+    assert_eq!(statistics(&small())[1].name, "stem.bn.running_var");
+}
+
+#[test]
+fn weights_decay_and_norms_and_biases_do_not() {
+    for parameter in parameters(&small()) {
+        assert_eq!(parameter.decayed(), parameter.shape.len() > 1, "{}", parameter.name);
+    }
+}
+
+#[test]
+fn initial_values_follow_the_rule() {
+    let network = regnetx32(1, 10);
+    for init in [Init::HeFanOut, Init::XavierUniform] {
+        let fixture = Fixture::new(&network, init);
+        for (parameter, values) in parameters(&network).iter().zip(&fixture.parameters) {
+            let (std, max) = (values.std(false).double_value(&[]), values.abs().max().double_value(&[]));
+            let name = &parameter.name;
+            match (init, parameter.role) {
+                (_, Role::NormWeight) => assert_eq!((std, max), (0.0, 1.0), "{name}"),
+                (_, Role::NormBias) => assert_eq!(max, 0.0, "{name}"),
+                (Init::HeFanOut, Role::ConvBias { .. } | Role::LinearBias { .. }) => {
+                    assert_eq!(max, 0.0, "{name}")
+                }
+                (Init::HeFanOut, Role::ConvWeight) => {
+                    let expected = (2.0 / (parameter.shape[0] * parameter.shape[2].pow(2)) as f64).sqrt();
+                    assert!((std / expected - 1.0).abs() < 0.2, "{name}: {std} for {expected}");
+                }
+                (Init::HeFanOut, Role::LinearWeight) => {
+                    assert!((std / 0.01 - 1.0).abs() < 0.2, "{name}: {std}")
+                }
+                (Init::XavierUniform, Role::ConvWeight | Role::LinearWeight) => {
+                    let fans = (parameter.shape[0] + parameter.shape[1])
+                        * parameter.shape[2..].iter().product::<i64>();
+                    let bound = (6.0 / fans as f64).sqrt();
+                    assert!(max <= bound && max > 0.8 * bound, "{name}: {max} for {bound}");
+                }
+                (Init::XavierUniform, Role::ConvBias { fan_in } | Role::LinearBias { fan_in }) => {
+                    assert!(max <= 1.0 / (fan_in as f64).sqrt() && max > 0.0, "{name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn training_leaves_the_batch_statistics_and_gives_every_parameter_a_gradient() {
+    let network = small();
+    let fixture = Fixture::new(&network, Init::XavierUniform);
+    let images = Tensor::rand([4, 1, 24, 24], FP32);
+    let logits = fixture.model.forward(&images, Mode::Training);
+    assert_eq!(logits.size(), [4, 10]);
+    logits.square().sum(Kind::Float).backward();
+    for (parameter, tensor) in parameters(&network).iter().zip(&fixture.parameters) {
+        assert!(tensor.grad().defined(), "{} has no gradient", parameter.name);
+    }
+    // Momentum 1 and unbiased: exactly the batch's own statistics.
+    let stem = images.conv2d(&fixture.parameters[0], Some(&fixture.parameters[1]), [2, 2], [1, 1], [1, 1], 1);
+    let var = stem.var_dim([0i64, 2, 3].as_slice(), true, false);
+    assert!(var.allclose(&fixture.batch[1], 1e-5, 1e-7, false));
+}
+
+#[test]
+fn evaluation_uses_the_running_statistics_and_treats_images_alone() {
+    let network = small();
+    let fixture = Fixture::new(&network, Init::XavierUniform);
+    let images = Tensor::rand([3, 1, 24, 24], FP32);
+    let together = fixture.model.forward(&images, Mode::Evaluation);
+    let alone = fixture.model.forward(&images.narrow(0, 1, 1), Mode::Evaluation);
+    assert!(together.narrow(0, 1, 1).allclose(&alone, 1e-4, 1e-5, false));
+    assert!(fixture.batch.iter().step_by(2).all(|mean| mean.abs().max().double_value(&[]) == 0.0));
+}
+
+#[test]
+fn the_observer_sees_the_layers_in_order_with_their_shapes() {
+    let network = small();
+    let fixture = Fixture::new(&network, Init::HeFanOut);
+    let mut seen = Vec::new();
+    let images = Tensor::rand([2, 1, 24, 24], FP32);
+    _ = fixture.model.forward_observed(&images, Mode::Evaluation, &mut |name, output| {
+        seen.push((name.to_owned(), output.size()));
+    });
+    let rows = network.summary(2, 24, 24).unwrap().rows;
+    for (name, size) in seen.iter().filter(|(name, _)| rows.iter().any(|row| row.name == *name)) {
+        let row = rows.iter().find(|row| row.name == *name).unwrap();
+        assert_eq!(&row.output_shape[..], &size[..], "{name}");
+    }
+    assert_eq!(seen.first().unwrap().0, "stem.conv");
+    assert_eq!(seen.last().unwrap().0, "head.fc");
+}

@@ -1,0 +1,61 @@
+//! Files that appear whole or not at all: written beside their place, made durable, renamed into it.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::StorageError;
+
+/// Puts `bytes` into the file `path`, replacing what was there. At any moment, a crash or a loss of power
+/// included, the file has its old or its new content.
+///
+/// # Errors
+/// If the file cannot be written; its old content is then untouched.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), StorageError> {
+    let path = path.as_ref();
+    let (beside, mut file) = create_beside(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&beside, path));
+    if let Err(source) = renamed {
+        // The first error is the one to report; a leftover does no harm.
+        let _ = fs::remove_file(&beside);
+        return Err(StorageError::Io { operation: "write", path: path.to_owned(), source });
+    }
+    sync_folder(parent(path))
+}
+
+/// Creates a hidden file next to `path` that no other process writes to, nor another thread.
+fn create_beside(path: &Path) -> Result<(PathBuf, File), StorageError> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().expect("a path that ends in a file's name"));
+    // Process numbers repeat between hosts and containers, so the name may be taken: then try the next.
+    for attempt in 0_u32.. {
+        let mut name = name.clone();
+        name.push(format!(".tmp-{}-{attempt}", std::process::id()));
+        let beside = parent(path).join(name);
+        match OpenOptions::new().write(true).create_new(true).open(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            outcome => {
+                let file = outcome.map_err(StorageError::io("write", path))?;
+                return Ok((beside, file));
+            }
+        }
+    }
+    unreachable!("four thousand million leftovers of one file")
+}
+
+/// Makes the folder's entries (creations, renames, removals) durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StorageError::io("make durable the folder", folder))
+}
+
+/// The folder that a file lies in; for a bare name the current one.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

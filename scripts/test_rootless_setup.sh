@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Runs scripts/setup.sh as somebody who is not root, on a machine with no MPI, libclang or data set,
+# and checks that what it brings works and stays inside the checkout.
+#
+# Works on a copy of this checkout in a temporary folder: as the user `nobody` when started by root,
+# else as the caller without sudo. The libtorch that is there already is used (LIBTORCH).
+set -euo pipefail
+export LC_ALL=C
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/regatta-rootless.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+copy=$work/checkout
+time_limit=300s
+
+fail() {
+    printf 'rootless set-up: %s\n' "$*" >&2
+    exit 1
+}
+
+# ---- the stage ---------------------------------------------------------------------------------
+
+copy_checkout() {
+    cd "$checkout"
+    mkdir "$copy"
+    if git -c safe.directory="$checkout" ls-files -z --cached --others --exclude-standard >"$work/files" 2>/dev/null; then
+        tar -c --null --ignore-failed-read -T "$work/files" 2>/dev/null | tar -x -C "$copy"
+    else # not a git checkout
+        cp -r scripts "$copy"
+    fi
+}
+
+# A PATH with the system's programs, but for those that set-up must do without.
+hide_programs() {
+    local folder
+    mkdir "$work/bin"
+    for folder in /usr/local/bin /usr/bin /bin; do
+        if [[ -d $folder ]]; then
+            find "$folder" -maxdepth 1 ! -type d ! -name 'mpi*' ! -name 'orte*' ! -name 'llvm-config*' \
+                ! -name sudo ! -name spack -exec ln -sf -t "$work/bin" {} +
+        fi
+    done
+}
+
+# The libtorch that set-up found for the real checkout; where the user may not look (it is in
+# /root, say) a stand-in with the files that set-up looks at.
+find_libtorch() {
+    libtorch=${LIBTORCH:-$(sed -n 's/^LIBTORCH = "\(.*\)"$/\1/p' "$checkout/.cargo/config.toml" 2>/dev/null || true)}
+    [[ -e $libtorch/lib/libtorch.so ]] || fail "no libtorch yet: run scripts/setup.sh first"
+    if ! as_user test -r "$libtorch/lib/libtorch.so"; then
+        mkdir -p "$work/torch/lib"
+        cp "$libtorch/lib/libtorch.so" "$work/torch/lib/"
+        libtorch=$work/torch
+    fi
+}
+
+# as_user COMMAND...: runs it unprivileged, in the copy, with nothing of our environment but what
+# pip needs to reach its index.
+as_user() {
+    local variable user=() environment=(PATH="$work/bin" HOME="$work/home" TMPDIR="$work/tmp" LC_ALL=C)
+    for variable in $(compgen -e); do
+        case $variable in
+            PIP_* | SSL_CERT_* | REQUESTS_CA_BUNDLE | *_proxy | *_PROXY) environment+=("$variable=${!variable}") ;;
+        esac
+    done
+    if ((EUID == 0)); then
+        user=(setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups --no-new-privs)
+    fi
+    (cd "$copy" && timeout --kill-after 10s "$time_limit" "${user[@]}" env -i "${environment[@]}" "$@")
+}
+
+setup() {
+    as_user LIBTORCH="$libtorch" REGATTA_SYSTEM_ROOT="$work/no-system" PYTHON="${base_python:-python3}" scripts/setup.sh
+}
+
+copy_checkout
+hide_programs
+mkdir "$work/home" "$work/tmp"
+chmod 755 "$work"
+if ((EUID == 0)); then
+    chown -R nobody: "$copy" "$work/home" "$work/tmp"
+fi
+find_libtorch
+base_python=$("$checkout/.venv/bin/python" -c 'import sys; print(sys._base_executable)' 2>/dev/null || true)
+touch "$work/start"
+
+# ---- the run -----------------------------------------------------------------------------------
+
+if ! setup </dev/null >"$work/output" 2>&1; then
+    if as_user test -x .venv/bin/pip &&
+        ! as_user .venv/bin/pip download --quiet --no-deps --dest "$work/tmp" libclang >/dev/null 2>&1; then
+        echo "rootless set-up: skipped, no package index can be reached"
+        exit 0
+    fi
+    cat "$work/output" >&2
+    fail "scripts/setup.sh failed"
+fi
+
+# ---- what it must have brought -----------------------------------------------------------------
+
+cat >"$copy/hello.c" <<'C'
+#include <mpi.h>
+#include <stdio.h>
+
+int main(int argc, char **argv) {
+    int rank, size, sum;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    if (rank == 0) printf("%d ranks, sum %d\n", size, sum);
+    MPI_Finalize();
+    return 0;
+}
+C
+
+# MPI: the wheel's compiler and launcher, two ranks that add.
+[[ -x $copy/.venv/bin/mpicc ]] || fail "no mpicc in .venv"
+as_user .venv/bin/mpicc hello.c -o hello || fail "the wheel's mpicc does not compile"
+said=$(as_user OMPI_MCA_rmaps_base_oversubscribe=1 bash -c '. .setup/env.sh && mpirun -n 2 ./hello') ||
+    fail "the wheel's mpirun does not run"
+[[ $said == "2 ranks, sum 1" ]] || fail "two ranks said: $said"
+
+# libclang: parses mpi.h with the arguments that bindgen gets.
+value() { sed -n "s/^$1 = \"\(.*\)\"\$/\1/p" "$copy/.cargo/config.toml"; }
+[[ -e $(value LIBCLANG_PATH)/libclang.so ]] || fail "no libclang in LIBCLANG_PATH ($(value LIBCLANG_PATH))"
+as_user .venv/bin/python - "$(value BINDGEN_EXTRA_CLANG_ARGS)" <<'PYTHON' || fail "libclang cannot parse mpi.h"
+import sys
+from clang.cindex import Index
+unit = Index.create().parse("hello.c", args=["-I.venv/include", *sys.argv[1].split()])
+sys.exit("\n".join(map(str, unit.diagnostics)) or 0)
+PYTHON
+
+# cargo: libtorch as it was given, the wheel's mpicc, and its libraries found at run time.
+[[ $(value LIBTORCH) == "$libtorch" ]] || fail "LIBTORCH is $(value LIBTORCH) in .cargo/config.toml"
+[[ $(value MPICC) == "$copy/.venv/bin/mpicc" ]] || fail "MPICC is $(value MPICC) in .cargo/config.toml"
+grep -q "^rustflags = .*-rpath,$copy/.venv/lib\"" "$copy/.cargo/config.toml" || fail "no rpath to the wheel's libraries"
+
+# The data set: its four files, in the checkout.
+for file in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
+    compgen -G "$copy/data-sets/fashion-mnist/$file-ubyte*" >/dev/null || fail "no $file-ubyte in data-sets"
+done
+
+# A second run does nothing and says nothing.
+before=$(stat -c %Y.%Z "$copy/.cargo/config.toml" "$copy/.setup/fingerprint")
+said=$(setup 2>&1) || fail "a second set-up fails: $said"
+[[ -z $said ]] || fail "a second set-up says: $said"
+[[ $(stat -c %Y.%Z "$copy/.cargo/config.toml" "$copy/.setup/fingerprint") == "$before" ]] || fail "a second set-up writes"
+
+# Nothing was left outside the checkout.
+left=$(find "$work/home" "$work/tmp" -mindepth 1)
+if ((EUID == 0)); then
+    left+=$(find /tmp /var/tmp /dev/shm -path "$work" -prune -o -user nobody -newer "$work/start" -print 2>/dev/null || true)
+fi
+[[ -z $left ]] || fail "left outside the checkout: $left"
+echo "rootless set-up: passed"

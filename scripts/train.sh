@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Starts the trainer on MPI ranks: what `make train` does after it has built.
+#
+# usage: scripts/train.sh TRAINER [ARGUMENT...]
+#
+# Read from the environment: CONFIG (the recipe), RANKS (how many) and NAME (the run folder's name;
+# by default the recipe's with date and time, so that every call makes a run of its own).
+set -euo pipefail
+
+trainer=$1
+shift
+config=${CONFIG:-configs/regnetx32_fashion_mnist_quick.toml}
+ranks=${RANKS:-2}
+name=${NAME:-$(basename "$config" .toml)-$(date +%Y%m%d-%H%M%S)}
+
+if [[ ! -r $config ]]; then
+    echo "train: no recipe $config; there are: $(echo configs/*.toml)" >&2
+    exit 2
+fi
+
+# uses_default_data RECIPE: it is on Fashion-MNIST and does not say where that is.
+uses_default_data() {
+    awk '/^\[/ { section = $1 }
+         section == "[data]" && /^dataset *= *"fashion_mnist"/ { fashion_mnist = 1 }
+         section == "[data]" && /^folder *=/ { folder = 1 }
+         END { exit !(fashion_mnist && !folder) }' "$1"
+}
+
+# Where the data set is not in Debian's place, set-up has put it elsewhere.
+if [[ ${REGATTA_FASHION_MNIST:=/usr/share/datasets/fashion-mnist} != /usr/share/datasets/fashion-mnist ]] &&
+    uses_default_data "$config"; then
+    export REGATTA__DATA__FOLDER=${REGATTA__DATA__FOLDER:-$REGATTA_FASHION_MNIST}
+fi
+
+set -x
+exec mpirun -n "$ranks" "$trainer" --config "$config" --name "$name" "$@"

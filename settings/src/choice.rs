@@ -1,0 +1,139 @@
+//! The words a recipe chooses from, one enum per key.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum that is spelled in a recipe as its variants' names in snake case.
+macro_rules! choice {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$variant_meta])* $variant),+ }
+    };
+}
+
+choice!(
+    /// How the body of the network is described.
+    ModelKind {
+        /// Stage by stage.
+        #[serde(rename = "anynet")]
+        AnyNet,
+        /// By the RegNet generator's parameters.
+        #[serde(rename = "regnet")]
+        RegNet,
+    }
+);
+
+choice!(
+    /// How weights start.
+    Init {
+        /// Convolutions N(0, sqrt(2 / fan_out)), classifier N(0, 0.01): the RegNet paper's code.
+        HeFanOut,
+        /// Convolutions and classifier Xavier-uniform: Dive into Deep Learning.
+        XavierUniform,
+    }
+);
+
+choice!(
+    /// How the RegNet generator rounds.
+    RoundingRule {
+        /// Half to even, as pycls (numpy).
+        Pycls,
+        /// Half up when widths are adjusted to the group width, as torchvision.
+        Torchvision,
+    }
+);
+
+choice!(
+    /// Where the images come from.
+    SourceName {
+        /// Fashion-MNIST in idx files.
+        FashionMnist,
+        /// MNIST, or anything else in MNIST's idx files.
+        Mnist,
+        /// Images made up from a seed, a pattern for each class under noise.
+        Synthetic,
+    }
+);
+
+choice!(
+    /// The device that computes.
+    Device {
+        /// CUDA where there is a device, else the CPU.
+        Auto,
+        /// The CPU.
+        Cpu,
+        /// A CUDA device; an error where there is none.
+        Cuda,
+    }
+);
+
+choice!(
+    /// The element type of the forward and backward pass.
+    Precision {
+        /// bf16 where the processor computes in it, else fp32.
+        Auto,
+        /// 32-bit floats throughout.
+        Fp32,
+        /// Autocast to bfloat16; parameters and gradients stay fp32.
+        Bf16,
+        /// 64-bit floats throughout: the reference to compare with.
+        Fp64,
+    }
+);
+
+choice!(
+    /// The layout of images and convolution weights in memory.
+    MemoryFormat {
+        /// NHWC in memory.
+        ChannelsLast,
+        /// NCHW in memory.
+        Contiguous,
+    }
+);
+
+choice!(
+    /// The update rule.
+    OptimizerName {
+        /// Stochastic gradient descent, with momentum and Nesterov on request.
+        Sgd,
+        /// Adam with decoupled weight decay.
+        #[serde(rename = "adamw")]
+        AdamW,
+    }
+);
+
+choice!(
+    /// The course of the learning rate after the warm-up.
+    ScheduleName {
+        /// Stays at `optim.lr`.
+        Constant,
+        /// Is multiplied by `gamma` at each milestone.
+        Step,
+        /// Half a cosine from `optim.lr` down to `final_lr_fraction` of it.
+        Cosine,
+    }
+);
+
+choice!(
+    /// What carries tensors between ranks.
+    Backend {
+        /// What fits the world that was started.
+        Auto,
+        /// Nothing: a world of one rank.
+        Single,
+        /// MPI.
+        Mpi,
+    }
+);
+
+choice!(
+    /// How log lines are written.
+    LogFormat {
+        /// For people.
+        Text,
+        /// One JSON object a line.
+        Json,
+    }
+);

@@ -1,0 +1,106 @@
+//! Whether a recipe fits its data set: classes, channels, and the sizes of an epoch's last micro-batches.
+
+use crate::error::RecipeError;
+use crate::recipe::{DataSource, Recipe};
+
+/// What a recipe must know of its data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatasetFacts {
+    /// Number of training images.
+    pub train_images: usize,
+    /// Number of validation images.
+    pub val_images: usize,
+    /// Channels of an image.
+    pub channels: u32,
+    /// Number of classes.
+    pub classes: u32,
+}
+
+impl DatasetFacts {
+    /// The facts of a synthetic data set, which its recipe holds; of others `None`.
+    pub(crate) fn of_synthetic(source: &DataSource) -> Option<Self> {
+        match *source {
+            DataSource::Synthetic { train_images, val_images, channels, classes } => {
+                Some(Self { train_images, val_images, channels, classes })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Recipe {
+    /// Refuses a data set that this recipe cannot be trained on.
+    ///
+    /// # Errors
+    /// No training or validation images, other classes or channels than the model's, `drop_last` leaving no step,
+    /// and micro-batches of one image where the smallest feature map is 1x1: BatchNorm would normalise one value.
+    pub fn check_dataset(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
+        for (images, kind) in [(facts.train_images, "training"), (facts.val_images, "validation")] {
+            if images == 0 {
+                let problem =
+                    format!("the data set has no {kind} images: choose another data.dataset or data.folder");
+                return Err(self.places.conflict("data.dataset", problem));
+            }
+        }
+        self.check_match("model.classes", self.model.classes, facts.classes)?;
+        self.check_match("model.in_channels", self.model.in_channels, facts.channels)?;
+
+        let (images, batch) = (facts.train_images, self.train.global_batch_size);
+        if self.train.drop_last && images < batch {
+            let problem = format!(
+                "train.drop_last = true leaves no step: the data set has {images} training images and \
+                 train.global_batch_size is {batch}; set train.drop_last to false or a batch of at most {images}"
+            );
+            return Err(self.places.conflict("train.drop_last", problem));
+        }
+        if self.map_is_one_pixel() { self.check_last_micro_batches(images) } else { Ok(()) }
+    }
+
+    fn check_match(&self, key: &str, in_recipe: u32, in_dataset: u32) -> Result<(), RecipeError> {
+        if in_recipe == in_dataset {
+            return Ok(());
+        }
+        let problem = format!(
+            "{key} = {in_recipe}, but the data set has {in_dataset}: leave it out or set {in_dataset}"
+        );
+        Err(self.places.conflict(key, problem))
+    }
+
+    fn check_last_micro_batches(&self, images: usize) -> Result<(), RecipeError> {
+        let (batch, micro) = (self.train.global_batch_size, self.train.micro_batch_size);
+        let last_micro_batch = |images: usize| (images - 1) % micro + 1;
+        if images >= batch && last_micro_batch(batch) == 1 {
+            let cause = format!(
+                "train.global_batch_size = {batch} in micro-batches of {micro} leaves one image in the last"
+            );
+            let problem = self.one_value_problem(&cause, "choose another train.micro_batch_size");
+            return Err(self.places.conflict("train.micro_batch_size", problem));
+        }
+        let rest = images % batch;
+        if !self.train.drop_last && rest > 0 && last_micro_batch(rest) == 1 {
+            let cause = format!(
+                "{images} training images in batches of train.global_batch_size = {batch} and micro-batches of \
+                 {micro} leave one image in an epoch's last"
+            );
+            let problem =
+                self.one_value_problem(&cause, "set train.drop_last to true, choose another batch size");
+            return Err(self.places.conflict("train.global_batch_size", problem));
+        }
+        Ok(())
+    }
+
+    /// Whether the network's last feature map is 1x1.
+    pub(crate) fn map_is_one_pixel(&self) -> bool {
+        let side = self.data.resolution_px.into();
+        self.network().smallest_map(side, side) == (1, 1)
+    }
+
+    /// The text for micro-batches of one image with a 1x1 map.
+    pub(crate) fn one_value_problem(&self, cause: &str, remedy: &str) -> String {
+        let side = self.data.resolution_px;
+        format!(
+            "{cause}, and with data.resolution_px = {side} the last feature map is 1x1: BatchNorm would normalise \
+             one value per channel; {remedy} or raise data.resolution_px"
+        )
+    }
+}

@@ -1,0 +1,57 @@
+//! What differs between the recipe of a run and the one that it is resumed with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Value;
+
+use crate::recipe::Recipe;
+
+/// Keys, and sections ending in a dot, that may change when a run is resumed: they decide how long, how fast and
+/// how visibly it trains, not what it computes.
+pub const MAY_DIFFER_ON_RESUME: &[&str] =
+    &["train.max_steps", "train.threads_per_rank", "eval.", "checkpoint.", "comm.", "log.", "run."];
+
+impl Recipe {
+    /// One line `key: here -> in other` for each key that differs, but for [`MAY_DIFFER_ON_RESUME`]; empty where a
+    /// run of `self` may be continued with `other`.
+    pub fn differences(&self, other: &Recipe) -> Vec<String> {
+        let (here, there) = (self.flattened(), other.flattened());
+        let keys: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
+        let shown = |value: Option<&String>| value.map_or("unset".to_owned(), String::clone);
+        keys.into_iter()
+            .filter(|key| here.get(*key) != there.get(*key) && !may_differ(key))
+            .map(|key| format!("{key}: {} -> {}", shown(here.get(key)), shown(there.get(key))))
+            .collect()
+    }
+
+    /// Every value's text by its key path.
+    fn flattened(&self) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::new();
+        let recipe = Value::try_from(self).expect("a recipe is a table of plain values");
+        flatten("", &recipe, &mut values);
+        values
+    }
+}
+
+fn may_differ(key: &str) -> bool {
+    MAY_DIFFER_ON_RESUME.iter().any(|&free| key == free || free.ends_with('.') && key.starts_with(free))
+}
+
+fn flatten(key: &str, value: &Value, values: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => {
+            let prefix = if key.is_empty() { String::new() } else { format!("{key}.") };
+            for (name, value) in table {
+                flatten(&format!("{prefix}{name}"), value, values);
+            }
+        }
+        Value::Array(entries) if entries.iter().any(Value::is_table) => {
+            for (index, entry) in entries.iter().enumerate() {
+                flatten(&format!("{key}[{index}]"), entry, values);
+            }
+        }
+        plain => {
+            values.insert(key.to_owned(), plain.to_string());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One layer of a recipe checked alone, as TOML with spans: unknown keys, wrong types, numbers that are none.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use crate::error::RecipeError;
+use crate::place::Place;
+use crate::raw::RawRecipe;
+use crate::schema;
+
+/// Edits between a mistyped name and the one that was meant.
+const MAX_EDITS: usize = 2;
+/// Characters of a value that a message shows.
+const SHOWN_CHARS: usize = 60;
+
+/// Checks the TOML document `text`; `place_of` turns a line, counted from 1, into where that line was typed.
+///
+/// Returns the key and place of every value.
+///
+/// # Errors
+/// Text that is not TOML, unknown keys, wrong types, `nan` and `inf`.
+pub(crate) fn check(
+    text: &str,
+    place_of: impl Fn(usize) -> Place,
+) -> Result<Vec<(String, Place)>, RecipeError> {
+    let line_at = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
+    let place_at = |offset: usize| place_of(line_at(offset));
+    let syntax = |error: toml::de::Error| {
+        let line = line_at(error.span().map_or(0, |span| span.start));
+        let found = shown(text.lines().nth(line - 1).unwrap_or_default());
+        RecipeError::Syntax { place: place_of(line), problem: error.message().to_owned(), found }
+    };
+    let table = DeTable::parse(text).map_err(syntax)?;
+
+    let mut walk = Walk { leaves: Vec::new(), problem: None };
+    walk.table("", table.get_ref());
+    if let Some((key, offset)) = walk.problem {
+        return Err(unknown_key(place_at(offset), &key));
+    }
+    let wrong = |leaf: &Leaf, accepted: String| RecipeError::Value {
+        place: place_at(leaf.span.start),
+        key: leaf.key.clone(),
+        found: shown(&text[leaf.span.clone()]),
+        accepted,
+    };
+    let type_name =
+        |leaf: &Leaf| schema::key_at(&leaf.key).map_or("a table of keys", |key| key.type_name.as_str());
+    if let Some(leaf) = walk.leaves.iter().find(|leaf| !leaf.is_finite) {
+        return Err(wrong(leaf, type_name(leaf).replace("number", "finite number")));
+    }
+    if let Err(error) = toml::from_str::<RawRecipe>(text) {
+        let leaf = error.span().and_then(|span| walk.leaves.iter().find(|leaf| leaf.covers(&span)));
+        return Err(
+            leaf.map_or_else(|| syntax(error.clone()), |leaf| wrong(leaf, type_name(leaf).to_owned()))
+        );
+    }
+    Ok(walk.leaves.into_iter().map(|leaf| (leaf.key, place_at(leaf.span.start))).collect())
+}
+
+/// The refusal of a path that is no key: with the key that was probably meant, and all of its section.
+pub(crate) fn unknown_key(place: Place, key: &str) -> RecipeError {
+    let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+    let is_entry = schema::key_at(key).is_some();
+    let whole = if is_entry || !schema::is_table(section) { section.split('[').next() } else { None };
+    let accepted = if schema::is_table(key) {
+        format!("it is a section, [{key}], with the keys {}", schema::names_in(key).join(", "))
+    } else if let Some(whole) = whole.and_then(schema::key_at) {
+        format!("{} is {}, set as a whole", whole.key, whole.type_name)
+    } else {
+        nearest_and_all(key)
+    };
+    RecipeError::UnknownKey { place, key: key.to_owned(), accepted }
+}
+
+/// The key that was probably meant by `key`, and all keys of its section, or all sections where it is in none.
+fn nearest_and_all(key: &str) -> String {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let section = if schema::is_table(section) { section } else { "" };
+    let names = schema::names_in(section);
+    let all = if section.is_empty() { "the sections are".to_owned() } else { format!("[{section}] has") };
+    let all = format!("{all} {}", names.join(", "));
+
+    let is_near = |known: &&&str| {
+        let edits = edit_distance(known, name);
+        edits <= MAX_EDITS && 2 * edits < name.len() || name.starts_with(**known) || known.starts_with(name)
+    };
+    let elsewhere = schema::schema().iter().find(|known| known.key.rsplit('.').next() == Some(name));
+    let near = || {
+        names
+            .iter()
+            .find(is_near)
+            .map(|near| if section.is_empty() { near.to_string() } else { format!("{section}.{near}") })
+    };
+    match elsewhere.map(|known| known.key.clone()).or_else(near) {
+        Some(meant) => format!("did you mean {meant}? {all}"),
+        None => all,
+    }
+}
+
+/// A value that is not looked into: anything but a section or an entry of a list of tables.
+struct Leaf {
+    key: String,
+    span: Range<usize>,
+    is_finite: bool,
+}
+
+impl Leaf {
+    fn covers(&self, span: &Range<usize>) -> bool {
+        self.span.start <= span.start && span.end <= self.span.end
+    }
+}
+
+/// Collects the leaves of a document, and the first unknown key with its offset.
+struct Walk {
+    leaves: Vec<Leaf>,
+    problem: Option<(String, usize)>,
+}
+
+impl Walk {
+    fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", name.get_ref())
+            };
+            if schema::key_at(&key).is_none() && !schema::is_table(&key) {
+                self.problem.get_or_insert((key, name.span().start));
+                continue;
+            }
+            self.value(key, value);
+        }
+    }
+
+    fn value(&mut self, key: String, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Table(table) if schema::is_table(&key) => self.table(&key, table),
+            DeValue::Array(entries) if schema::is_table(&format!("{key}[0]")) => {
+                self.list(key, value.span(), entries)
+            }
+            other => self.leaves.push(Leaf { key, span: value.span(), is_finite: is_finite(other) }),
+        }
+    }
+
+    fn list(&mut self, key: String, span: Range<usize>, entries: &DeArray<'_>) {
+        for (index, entry) in entries.iter().enumerate() {
+            self.value(format!("{key}[{index}]"), entry);
+        }
+        self.leaves.push(Leaf { key, span, is_finite: true });
+    }
+}
+
+fn is_finite(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Float(float) => float.as_str().parse::<f64>().is_ok_and(f64::is_finite),
+        DeValue::Array(entries) => entries.iter().all(|entry| is_finite(entry.get_ref())),
+        _ => true,
+    }
+}
+
+/// The value as a message shows it: on one line, not too long.
+fn shown(value: &str) -> String {
+    let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= SHOWN_CHARS {
+        return line;
+    }
+    line.chars().take(SHOWN_CHARS).chain("...".chars()).collect()
+}
+
+/// Levenshtein's distance.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.chars().enumerate() {
+            let substituted = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.chars().count()]
+}

@@ -1,0 +1,84 @@
+//! Why a recipe is refused; every message names the place, the key, what was found and what would be right.
+
+use std::path::PathBuf;
+
+use crate::place::Place;
+
+/// A recipe that cannot be used. The trainer ends with exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The recipe file cannot be read.
+    #[error("cannot read the recipe {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+
+    /// The text is not TOML.
+    #[error("{place}: not valid TOML: {problem}, in `{found}`")]
+    Syntax {
+        /// The line.
+        place: Place,
+        /// What the parser says.
+        problem: String,
+        /// The line's text.
+        found: String,
+    },
+
+    /// A `--set` option without an equals sign.
+    #[error("--set {option}: expected section.key=value, for example --set optim.lr=0.1")]
+    Option {
+        /// The option's value.
+        option: String,
+    },
+
+    /// A section or key that no recipe has.
+    #[error("{place}: unknown key {key}; {accepted}")]
+    UnknownKey {
+        /// Where it was typed.
+        place: Place,
+        /// Its full path.
+        key: String,
+        /// What there is instead.
+        accepted: String,
+    },
+
+    /// A value of the wrong type or out of its range.
+    #[error("{place}: {key} = {found}: expected {accepted}")]
+    Value {
+        /// Where it was typed.
+        place: Place,
+        /// The key's full path.
+        key: String,
+        /// The value as typed.
+        found: String,
+        /// The values accepted.
+        accepted: String,
+    },
+
+    /// A required key that nobody set.
+    #[error("{place}: {key} is not set: expected {accepted}")]
+    Missing {
+        /// The recipe file, or the line of the table that lacks the key.
+        place: Place,
+        /// The key's full path.
+        key: String,
+        /// The values accepted.
+        accepted: String,
+    },
+
+    /// Values that do not fit each other, the data set or the number of ranks.
+    #[error("{place}: {problem}")]
+    Conflict {
+        /// Where the value most to blame was typed.
+        place: Place,
+        /// The keys, their values and what would be right.
+        problem: String,
+    },
+
+    /// The layers cannot be put on top of each other, though each of them alone is right.
+    #[error("cannot combine the recipe's layers: {0}")]
+    Layers(#[from] config::ConfigError),
+}

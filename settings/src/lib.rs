@@ -1,0 +1,38 @@
+//! The recipe file: what it may say, what it means at a given world size, and why a wrong one is refused.
+//!
+//! [`load`] reads a file with its layers into a [`RawRecipe`] (what was typed), [`RawRecipe::resolve`] turns it
+//! into a [`Recipe`] (what is meant). Nothing downstream of a `Recipe` checks its values again.
+
+mod args;
+mod check;
+mod choice;
+mod dataset;
+mod differences;
+mod document;
+mod error;
+mod load;
+mod place;
+mod raw;
+mod recipe;
+mod resolve;
+mod schema;
+
+pub use args::{RecipeArgs, Resume};
+pub use choice::{
+    Backend, Device, Init, LogFormat, MemoryFormat, ModelKind, OptimizerName, Precision, RoundingRule,
+    ScheduleName, SourceName,
+};
+pub use dataset::DatasetFacts;
+pub use differences::MAY_DIFFER_ON_RESUME;
+pub use error::RecipeError;
+pub use load::load;
+pub use place::{Place, Places};
+pub use raw::{
+    RawCheckpoint, RawComm, RawData, RawEval, RawLog, RawModel, RawOptim, RawRecipe, RawRun, RawSchedule,
+    RawStage, RawTrain,
+};
+pub use recipe::{
+    Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings, LogSettings,
+    ModelSettings, OptimSettings, Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
+};
+pub use schema::{KeyDoc, schema, schema_text};

@@ -1,0 +1,91 @@
+//! The keys of `[eval]`, `[checkpoint]`, `[comm]`, `[log]` and `[run]`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::choice::{Backend, LogFormat};
+
+/// `[eval]`: evaluation on the validation images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawEval {
+    /// Epochs from one evaluation to the next, at least 1; the last epoch is always evaluated. Default: 1.
+    pub interval_epochs: u64,
+    /// Images per forward pass; 0 takes the micro-batch size. Default: 0.
+    pub batch_size: usize,
+}
+
+impl Default for RawEval {
+    fn default() -> Self {
+        Self { interval_epochs: 1, batch_size: 0 }
+    }
+}
+
+/// `[checkpoint]`: checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawCheckpoint {
+    /// Epochs from one checkpoint to the next, at least 1; the end of the run always leaves one. Default: 1.
+    pub interval_epochs: u64,
+    /// Optimizer steps from one checkpoint to the next, besides those at epochs; 0 is off. Default: 0.
+    pub interval_steps: u64,
+    /// Newest checkpoints that stay on disk, at least 1; the best one stays besides. Default: 2.
+    pub keep: usize,
+}
+
+impl Default for RawCheckpoint {
+    fn default() -> Self {
+        Self { interval_epochs: 1, interval_steps: 0, keep: 2 }
+    }
+}
+
+/// `[comm]`: communication between ranks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawComm {
+    /// What carries tensors between ranks: "auto" takes what fits the world, "single" is a world of one rank.
+    /// Default: "auto".
+    pub backend: Backend,
+    /// Size of the gradient bucket that is ready first, in MiB, above 0. Default: 1.0.
+    pub first_bucket_mib: f64,
+    /// Largest size of the other gradient buckets, in MiB, above 0. Default: 25.0.
+    pub bucket_cap_mib: f64,
+}
+
+impl Default for RawComm {
+    fn default() -> Self {
+        Self { backend: Backend::Auto, first_bucket_mib: 1.0, bucket_cap_mib: 25.0 }
+    }
+}
+
+/// `[log]`: the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLog {
+    /// Optimizer steps from one log line (and metrics line) to the next, at least 1. Default: 20.
+    pub interval_steps: u64,
+    /// How log lines are written: "text" for people, "json" one object a line. Default: "text".
+    pub format: LogFormat,
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { interval_steps: 20, format: LogFormat::Text }
+    }
+}
+
+/// `[run]`: the run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawRun {
+    /// Folder that holds the run folders, relative to where the trainer is started. Default: "runs".
+    pub folder: PathBuf,
+}
+
+impl Default for RawRun {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("runs") }
+    }
+}

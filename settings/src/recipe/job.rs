@@ -1,0 +1,54 @@
+//! The resolved `[eval]`, `[checkpoint]`, `[comm]`, `[log]` and `[run]`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::choice::{Backend, LogFormat};
+
+/// Evaluation on the validation images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalSettings {
+    /// Epochs from one evaluation to the next, at least 1.
+    pub interval_epochs: u64,
+    /// Images per forward pass, at least 1.
+    pub batch_size: usize,
+}
+
+/// Checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointSettings {
+    /// Epochs from one checkpoint to the next, at least 1.
+    pub interval_epochs: u64,
+    /// Steps from one checkpoint to the next; 0 is off.
+    pub interval_steps: u64,
+    /// Newest checkpoints that stay on disk, at least 1.
+    pub keep: usize,
+}
+
+/// Communication between ranks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommSettings {
+    /// What carries tensors between ranks.
+    pub backend: Backend,
+    /// Size of the gradient bucket that is ready first, in MiB, above 0.
+    pub first_bucket_mib: f64,
+    /// Largest size of the other gradient buckets, in MiB, above 0.
+    pub bucket_cap_mib: f64,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogSettings {
+    /// Steps from one log line to the next, at least 1.
+    pub interval_steps: u64,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// The run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSettings {
+    /// Folder that holds the run folders.
+    pub folder: PathBuf,
+}

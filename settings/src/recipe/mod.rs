@@ -1,0 +1,75 @@
+//! What a recipe means: every value explicit, every combination possible, the world size applied.
+
+mod job;
+mod model;
+mod training;
+
+use std::path::Path;
+
+use regatta_anynet::Network;
+use serde::{Deserialize, Serialize};
+
+pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
+pub use model::{Architecture, DataSettings, DataSource, ModelSettings};
+pub use training::{OptimSettings, Optimizer, Schedule, ScheduleSettings, TrainSettings};
+
+use crate::error::RecipeError;
+use crate::load::load;
+use crate::place::Places;
+
+/// A resolved recipe. Made by [`crate::RawRecipe::resolve`], which holds what every field promises; serialised, it
+/// is a recipe file again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The network.
+    pub model: ModelSettings,
+    /// The images.
+    pub data: DataSettings,
+    /// The course of training.
+    pub train: TrainSettings,
+    /// The optimizer.
+    pub optim: OptimSettings,
+    /// The learning rate over time.
+    pub schedule: ScheduleSettings,
+    /// Evaluation on the validation images.
+    pub eval: EvalSettings,
+    /// Checkpoints.
+    pub checkpoint: CheckpointSettings,
+    /// Communication between ranks.
+    pub comm: CommSettings,
+    /// The log.
+    pub log: LogSettings,
+    /// The run folder.
+    pub run: RunSettings,
+    /// Where each value was typed; known only in the process that resolved it.
+    #[serde(skip)]
+    pub(crate) places: Places,
+}
+
+impl Recipe {
+    /// The network that the recipe describes; it is valid.
+    pub fn network(&self) -> Network {
+        self.model.network().expect("the network was validated when the recipe was resolved")
+    }
+
+    /// Reads a file that holds a resolved recipe, such as a run's `config.toml`. Neither environment nor options are
+    /// applied, and the size of the world does not matter, since the micro-batch size stands in the file.
+    ///
+    /// # Errors
+    /// As [`load`] and [`crate::RawRecipe::resolve`].
+    pub fn read(path: &Path) -> Result<Self, RecipeError> {
+        load(path, std::iter::empty(), &[])?.resolve(1, None)
+    }
+
+    /// The recipe as a recipe file; resolved at any world size that fits, it is this recipe again.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe is a table of plain values")
+    }
+
+    /// Optimizer steps of an epoch over `train_images` images.
+    pub fn steps_per_epoch(&self, train_images: usize) -> u64 {
+        let batch = self.train.global_batch_size;
+        let steps = if self.train.drop_last { train_images / batch } else { train_images.div_ceil(batch) };
+        steps as u64
+    }
+}

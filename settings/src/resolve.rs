@@ -1,0 +1,286 @@
+//! From what a recipe says to what it means: defaults that depend on other keys, and the world size.
+
+use std::path::PathBuf;
+
+use regatta_anynet::{Generator, Rounding, Stage};
+
+use crate::check;
+use crate::choice::{ModelKind, OptimizerName, RoundingRule, ScheduleName, SourceName};
+use crate::error::RecipeError;
+use crate::place::Places;
+use crate::raw::{RawData, RawModel, RawOptim, RawRecipe, RawSchedule, RawStage, RawTrain};
+use crate::recipe::{
+    Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings, LogSettings,
+    ModelSettings, OptimSettings, Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
+};
+
+/// Where Debian's package `dataset-fashion-mnist` puts its files.
+const FASHION_MNIST_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
+
+impl RawRecipe {
+    /// The recipe's meaning in a world of `world_size` ranks (at least 1). `kept` is the earlier resolved recipe of
+    /// a run that is resumed: its micro-batch size holds where this recipe leaves it unset.
+    ///
+    /// # Errors
+    /// A required key that is unset, a key that does not belong to the chosen kind, a value out of its range, an
+    /// impossible combination, more ranks than micro-batches.
+    pub fn resolve(self, world_size: usize, kept: Option<&Recipe>) -> Result<Recipe, RecipeError> {
+        assert!(world_size >= 1, "a world has at least one rank");
+        let places = self.places;
+        let source = source(&self.data, &places)?;
+        let model = model(self.model, &source, &places)?;
+        let train = train(self.train, world_size, kept, &places)?;
+        let eval_batch_size = match self.eval.batch_size {
+            0 => train.micro_batch_size,
+            images => images,
+        };
+        let recipe = Recipe {
+            data: data(self.data, source, model.in_channels),
+            model,
+            train,
+            optim: optim(self.optim, &places)?,
+            schedule: schedule(self.schedule, &places)?,
+            eval: EvalSettings { interval_epochs: self.eval.interval_epochs, batch_size: eval_batch_size },
+            checkpoint: CheckpointSettings {
+                interval_epochs: self.checkpoint.interval_epochs,
+                interval_steps: self.checkpoint.interval_steps,
+                keep: self.checkpoint.keep,
+            },
+            comm: CommSettings {
+                backend: self.comm.backend,
+                first_bucket_mib: self.comm.first_bucket_mib,
+                bucket_cap_mib: self.comm.bucket_cap_mib,
+            },
+            log: LogSettings { interval_steps: self.log.interval_steps, format: self.log.format },
+            run: RunSettings { folder: self.run.folder },
+            places,
+        };
+        check::check(&recipe, world_size)?;
+        Ok(recipe)
+    }
+}
+
+/// Refuses those of `keys` that are set although the choice that they belong to was not made.
+fn refuse_set(places: &Places, keys: &[(&str, bool)], owner: &str, choice: &str) -> Result<(), RecipeError> {
+    match keys.iter().find(|(_, is_set)| *is_set) {
+        Some((key, _)) => Err(places.conflict(
+            key,
+            format!("{key} is set, but {owner} is not {choice}: leave it out, or set {owner} to {choice}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn source(raw: &RawData, places: &Places) -> Result<DataSource, RecipeError> {
+    let name = places.required(raw.dataset, "data.dataset", r#""fashion_mnist", "mnist" or "synthetic""#)?;
+    let synthetic_keys = [
+        ("data.synthetic_train_images", raw.synthetic_train_images.is_some()),
+        ("data.synthetic_val_images", raw.synthetic_val_images.is_some()),
+        ("data.synthetic_channels", raw.synthetic_channels.is_some()),
+        ("data.synthetic_classes", raw.synthetic_classes.is_some()),
+    ];
+    if name != SourceName::Synthetic {
+        refuse_set(places, &synthetic_keys, "data.dataset", r#""synthetic""#)?;
+    }
+    match name {
+        SourceName::FashionMnist => Ok(DataSource::FashionMnist {
+            folder: raw.folder.clone().unwrap_or_else(|| PathBuf::from(FASHION_MNIST_FOLDER)),
+        }),
+        SourceName::Mnist => Ok(DataSource::Mnist {
+            folder: places.required(raw.folder.clone(), "data.folder", "the folder of the four idx files")?,
+        }),
+        SourceName::Synthetic => {
+            let keys = [("data.folder", raw.folder.is_some())];
+            refuse_set(places, &keys, "data.dataset", r#""fashion_mnist" or "mnist""#)?;
+            let count = |value, key: &str| places.required(value, key, "a number of images, at least 1");
+            Ok(DataSource::Synthetic {
+                train_images: count(raw.synthetic_train_images, "data.synthetic_train_images")?,
+                val_images: count(raw.synthetic_val_images, "data.synthetic_val_images")?,
+                channels: raw.synthetic_channels.unwrap_or(3),
+                classes: raw.synthetic_classes.unwrap_or(1000),
+            })
+        }
+    }
+}
+
+fn data(raw: RawData, source: DataSource, in_channels: u32) -> DataSettings {
+    let (mean, std) = match source {
+        DataSource::FashionMnist { .. } => (0.2860, 0.3530),
+        DataSource::Mnist { .. } => (0.1307, 0.3081),
+        DataSource::Synthetic { .. } => (0.5, 0.25),
+    };
+    let for_each_channel = |value| vec![value; in_channels as usize];
+    DataSettings {
+        source,
+        resolution_px: raw.resolution_px,
+        mean: raw.mean.unwrap_or_else(|| for_each_channel(mean)),
+        std: raw.std.unwrap_or_else(|| for_each_channel(std)),
+        horizontal_flip_probability: raw.horizontal_flip_probability,
+        random_crop_padding_px: raw.random_crop_padding_px,
+    }
+}
+
+fn model(raw: RawModel, source: &DataSource, places: &Places) -> Result<ModelSettings, RecipeError> {
+    let (channels, classes) = match source {
+        DataSource::FashionMnist { .. } | DataSource::Mnist { .. } => (1, 10),
+        DataSource::Synthetic { channels, classes, .. } => (*channels, *classes),
+    };
+    Ok(ModelSettings {
+        classes: raw.classes.unwrap_or(classes),
+        in_channels: raw.in_channels.unwrap_or(channels),
+        stem_width: raw.stem_width,
+        conv_bias: raw.conv_bias,
+        init: raw.init,
+        architecture: architecture(raw, places)?,
+    })
+}
+
+fn architecture(raw: RawModel, places: &Places) -> Result<Architecture, RecipeError> {
+    match places.required(raw.kind, "model.kind", r#""anynet" or "regnet""#)? {
+        ModelKind::AnyNet => {
+            let generator_keys = [
+                ("model.depth", raw.depth.is_some()),
+                ("model.w0", raw.w0.is_some()),
+                ("model.wa", raw.wa.is_some()),
+                ("model.wm", raw.wm.is_some()),
+                ("model.group_width", raw.group_width.is_some()),
+                ("model.bottleneck_ratio", raw.bottleneck_ratio.is_some()),
+                ("model.rounding", raw.rounding.is_some()),
+            ];
+            refuse_set(places, &generator_keys, "model.kind", r#""regnet""#)?;
+            let stages = places.required(
+                raw.stages,
+                "model.stages",
+                "a list of tables such as [{ depth = 4, width = 32, group_width = 16 }]",
+            )?;
+            let stages = stages.into_iter().enumerate().map(|(index, raw)| stage(index, raw, places));
+            Ok(Architecture::AnyNet { stages: stages.collect::<Result<_, _>>()? })
+        }
+        ModelKind::RegNet => {
+            refuse_set(places, &[("model.stages", raw.stages.is_some())], "model.kind", r#""anynet""#)?;
+            generator(raw, places).map(Architecture::RegNet)
+        }
+    }
+}
+
+fn stage(index: usize, raw: RawStage, places: &Places) -> Result<Stage, RecipeError> {
+    let count = |value: Option<u32>, key: &str, accepted: &str| {
+        places.required(value, &format!("model.stages[{index}].{key}"), accepted).map(i64::from)
+    };
+    Ok(Stage {
+        depth: count(raw.depth, "depth", "a number of blocks, at least 1")?,
+        width: count(raw.width, "width", "a number of channels, at least 1")?,
+        stride: raw.stride.into(),
+        group_width: count(raw.group_width, "group_width", "a divisor of the bottleneck width")?,
+        bottleneck_ratio: raw.bottleneck_ratio,
+    })
+}
+
+fn generator(raw: RawModel, places: &Places) -> Result<Generator, RecipeError> {
+    let rounding = match raw.rounding.unwrap_or(RoundingRule::Pycls) {
+        RoundingRule::Pycls => Rounding::Pycls,
+        RoundingRule::Torchvision => Rounding::Torchvision,
+    };
+    Ok(Generator {
+        depth: places.required(raw.depth, "model.depth", "a number of blocks, at least 1")?.into(),
+        w0: places.required(raw.w0, "model.w0", "a multiple of 8 channels, such as 24")?.into(),
+        wa: places.required(raw.wa, "model.wa", "a number, at least 0, such as 24.48")?,
+        wm: places.required(raw.wm, "model.wm", "a number above 1, such as 2.54")?,
+        group_width: places
+            .required(raw.group_width, "model.group_width", "a number of channels, at least 1")?
+            .into(),
+        bottleneck_ratio: raw.bottleneck_ratio.unwrap_or(1.0),
+        rounding,
+    })
+}
+
+fn train(
+    raw: RawTrain,
+    world_size: usize,
+    kept: Option<&Recipe>,
+    places: &Places,
+) -> Result<TrainSettings, RecipeError> {
+    let global_batch_size = places.required(
+        raw.global_batch_size,
+        "train.global_batch_size",
+        "a number of images, at least 1",
+    )?;
+    let kept = kept.map(|kept| &kept.train).filter(|kept| kept.global_batch_size == global_batch_size);
+    let unset_size = || kept.map_or(global_batch_size.div_ceil(world_size), |kept| kept.micro_batch_size);
+    Ok(TrainSettings {
+        epochs: places.required(raw.epochs, "train.epochs", "a number of epochs, at least 1")?,
+        global_batch_size,
+        micro_batch_size: raw.micro_batch_size.unwrap_or_else(unset_size),
+        drop_last: raw.drop_last,
+        max_steps: raw.max_steps,
+        seed: raw.seed,
+        label_smoothing: raw.label_smoothing,
+        device: raw.device,
+        precision: raw.precision,
+        memory_format: raw.memory_format,
+        threads_per_rank: raw.threads_per_rank,
+        deterministic: raw.deterministic,
+        clip_grad_norm: raw.clip_grad_norm,
+        ema_decay: raw.ema_decay,
+    })
+}
+
+fn optim(raw: RawOptim, places: &Places) -> Result<OptimSettings, RecipeError> {
+    let optimizer = match places.required(raw.name, "optim.name", r#""sgd" or "adamw""#)? {
+        OptimizerName::Sgd => {
+            let keys = [
+                ("optim.beta1", raw.beta1.is_some()),
+                ("optim.beta2", raw.beta2.is_some()),
+                ("optim.eps", raw.eps.is_some()),
+            ];
+            refuse_set(places, &keys, "optim.name", r#""adamw""#)?;
+            Optimizer::Sgd { momentum: raw.momentum, nesterov: raw.nesterov }
+        }
+        OptimizerName::AdamW => {
+            let keys = [("optim.momentum", raw.momentum != 0.0), ("optim.nesterov", raw.nesterov)];
+            refuse_set(places, &keys, "optim.name", r#""sgd""#)?;
+            Optimizer::AdamW {
+                beta1: raw.beta1.unwrap_or(0.9),
+                beta2: raw.beta2.unwrap_or(0.999),
+                eps: raw.eps.unwrap_or(1e-8),
+            }
+        }
+    };
+    Ok(OptimSettings {
+        optimizer,
+        lr: places.required(raw.lr, "optim.lr", "a number above 0")?,
+        weight_decay: raw.weight_decay,
+        weight_decay_norm_bias: raw.weight_decay_norm_bias,
+    })
+}
+
+fn schedule(raw: RawSchedule, places: &Places) -> Result<ScheduleSettings, RecipeError> {
+    let step_keys = [
+        ("schedule.milestones_epochs", raw.milestones_epochs.is_some()),
+        ("schedule.gamma", raw.gamma.is_some()),
+    ];
+    if raw.name != ScheduleName::Step {
+        refuse_set(places, &step_keys, "schedule.name", r#""step""#)?;
+    }
+    if raw.name != ScheduleName::Cosine {
+        let keys = [("schedule.final_lr_fraction", raw.final_lr_fraction.is_some())];
+        refuse_set(places, &keys, "schedule.name", r#""cosine""#)?;
+    }
+    let schedule = match raw.name {
+        ScheduleName::Constant => Schedule::Constant {},
+        ScheduleName::Step => Schedule::Step {
+            milestones_epochs: places.required(
+                raw.milestones_epochs,
+                "schedule.milestones_epochs",
+                "a list of epochs such as [30, 60, 90]",
+            )?,
+            gamma: raw.gamma.unwrap_or(0.1),
+        },
+        ScheduleName::Cosine => Schedule::Cosine { final_lr_fraction: raw.final_lr_fraction.unwrap_or(0.0) },
+    };
+    Ok(ScheduleSettings {
+        schedule,
+        warmup_epochs: raw.warmup_epochs,
+        warmup_start_fraction: raw.warmup_start_fraction,
+    })
+}

@@ -1,0 +1,159 @@
+//! Every key of a recipe with its type, default and text, read from the raw form's JSON schema.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::raw::RawRecipe;
+
+/// What there is to know of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDoc {
+    /// The full path; entries of a list of tables as `model.stages[].width`.
+    pub key: String,
+    /// The type in words, such as `a number`.
+    pub type_name: String,
+    /// The default as a recipe spells it, `unset`, a sentence, or `required`.
+    pub default: String,
+    /// What the key means, with its unit.
+    pub doc: String,
+}
+
+static KEYS: LazyLock<Vec<KeyDoc>> = LazyLock::new(|| {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<RawRecipe>();
+    let mut keys = Vec::new();
+    collect_keys("", schema.as_value(), &mut keys);
+    keys
+});
+
+/// Every key, in the order of declaration.
+pub fn schema() -> &'static [KeyDoc] {
+    &KEYS
+}
+
+/// [`schema`] as text for a terminal: a line of key, type and default, then the meaning.
+pub fn schema_text() -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for key in schema() {
+        let key_section = key.key.split('.').next().unwrap_or_default();
+        if key_section != section {
+            section = key_section;
+            writeln!(text, "[{section}]").expect("a String takes every write");
+        }
+        writeln!(text, "{}: {}; {}", key.key, key.type_name, default_phrase(&key.default))
+            .expect("a String takes every write");
+        writeln!(text, "    {}", key.doc).expect("a String takes every write");
+    }
+    text
+}
+
+/// The key at `path`, where `model.stages[3].width` is `model.stages[].width`.
+pub(crate) fn key_at(path: &str) -> Option<&'static KeyDoc> {
+    let general = generalised(path);
+    schema().iter().find(|key| key.key == general)
+}
+
+/// Whether keys lie below `path`: it is a section, or an entry of a list of tables.
+pub(crate) fn is_table(path: &str) -> bool {
+    let prefix = format!("{}.", generalised(path));
+    schema().iter().any(|key| key.key.starts_with(&prefix))
+}
+
+/// The names directly below the section `path`; of the empty path, the sections.
+pub(crate) fn names_in(path: &str) -> Vec<&'static str> {
+    let prefix = if path.is_empty() { String::new() } else { format!("{}.", generalised(path)) };
+    let below = schema().iter().filter_map(|key| key.key.strip_prefix(&prefix));
+    let mut names: Vec<&str> = below.filter_map(|rest| rest.split(['.', '[']).next()).collect();
+    names.dedup();
+    names
+}
+
+fn generalised(path: &str) -> String {
+    path.split('[')
+        .map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()))
+        .collect::<Vec<_>>()
+        .join("[")
+}
+
+fn default_phrase(default: &str) -> String {
+    if default == "required" { default.to_owned() } else { format!("default {default}") }
+}
+
+fn collect_keys(prefix: &str, schema: &Value, keys: &mut Vec<KeyDoc>) {
+    let properties = schema["properties"].as_object().expect("every section is a table with keys");
+    for (name, property) in properties {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        if property["properties"].is_object() {
+            collect_keys(&key, property, keys);
+            continue;
+        }
+        keys.push(key_doc(&key, property));
+        if property["items"]["properties"].is_object() {
+            collect_keys(&format!("{key}[]"), &property["items"], keys);
+        }
+    }
+}
+
+fn key_doc(key: &str, property: &Value) -> KeyDoc {
+    let text = property["description"].as_str().unwrap_or_default();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (doc, default) = match text.rsplit_once("Default: ") {
+        Some((doc, default)) => (doc.trim_end(), default.trim_end_matches('.')),
+        None => (text.trim_end_matches(" Required."), "required"),
+    };
+    KeyDoc {
+        key: key.to_owned(),
+        type_name: type_name(property),
+        default: default.to_owned(),
+        doc: doc.to_owned(),
+    }
+}
+
+fn type_name(property: &Value) -> String {
+    let choices = choices(property);
+    if !choices.is_empty() {
+        return one_of(&choices);
+    }
+    match json_type(property) {
+        "boolean" => "true or false".to_owned(),
+        "integer" if property["format"] == "uint32" => format!("an integer from 0 to {}", u32::MAX),
+        "integer" => "an integer, at least 0".to_owned(),
+        "number" => "a number".to_owned(),
+        "string" => "a string".to_owned(),
+        "array" if property["items"]["properties"].is_object() => "a list of tables".to_owned(),
+        "array" => "a list of numbers".to_owned(),
+        other => unreachable!("no key has the type {other:?}"),
+    }
+}
+
+/// The type's name; of an optional key, that of its value.
+fn json_type(property: &Value) -> &str {
+    match &property["type"] {
+        Value::Array(types) => {
+            types.iter().filter_map(Value::as_str).find(|&name| name != "null").unwrap_or_default()
+        }
+        name => name.as_str().unwrap_or_default(),
+    }
+}
+
+/// The words of an enum, in whichever of its forms the schema holds it; empty for other types.
+fn choices(property: &Value) -> Vec<String> {
+    let list = |name: &str| property[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let words = list("enum").iter().filter(|word| word.is_string()).map(Value::to_string);
+    let documented = list("oneOf").iter().map(|variant| variant["const"].to_string());
+    let optional = list("anyOf").iter().flat_map(choices);
+    words.chain(documented).chain(optional).collect()
+}
+
+/// `"a", "b" or "c"`.
+pub(crate) fn one_of(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => word.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,75 @@
+//! Defaults < file < environment < `--set`, and how their values are spelled.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use regatta_settings::{Device, OptimizerName, RecipeArgs, Resume};
+
+use crate::support::{SMALL, load_text};
+
+#[test]
+fn a_higher_layer_wins() {
+    let lr = |env: &[(&str, &str)], sets: &[&str]| load_text(SMALL, env, sets).unwrap().optim.lr;
+    assert_eq!(lr(&[], &[]), Some(0.1));
+    assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2"), ("HOME", "/")], &[]), Some(0.2));
+    assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2")], &["optim.lr=0.3"]), Some(0.3));
+    assert_eq!(lr(&[], &["optim.lr=0.3", "optim.lr = 0.4"]), Some(0.4), "the last --set wins");
+    assert_eq!(load_text(SMALL, &[], &[]).unwrap().model.stem_width, 32, "a default stays");
+}
+
+#[test]
+fn overrides_are_toml_values_or_bare_words() {
+    let sets = [
+        "optim.name=adamw",
+        "train.device=\"cpu\"",
+        "optim.lr=1",
+        "data.mean=[0.5]",
+        "data.folder=/data/fashion mnist",
+        "train.drop_last=true",
+        "run.folder=a\"b",
+    ];
+    let raw = load_text(SMALL, &[("REGATTA__TRAIN__SEED", "7")], &sets).unwrap();
+    assert_eq!(raw.optim.name, Some(OptimizerName::AdamW));
+    assert_eq!(raw.train.device, Device::Cpu);
+    assert_eq!(raw.optim.lr, Some(1.0));
+    assert_eq!(raw.data.mean, Some(vec![0.5]));
+    assert_eq!(raw.data.folder, Some(PathBuf::from("/data/fashion mnist")));
+    assert!(raw.train.drop_last);
+    assert_eq!(raw.run.folder, PathBuf::from("a\"b"));
+    assert_eq!(raw.train.seed, 7);
+}
+
+#[test]
+fn an_override_sets_one_key_only() {
+    let refused = load_text(SMALL, &[], &["optim.lr=1\ntrain.seed=2"]);
+    assert!(refused.is_err_and(|error| error.to_string().contains("optim.lr = ")));
+}
+
+#[test]
+fn a_list_replaces_the_list_below() {
+    let set = "model.stages=[{depth=3,width=16,group_width=8}]";
+    let stages = load_text(SMALL, &[], &[set]).unwrap().model.stages.unwrap();
+    assert_eq!(stages.len(), 1);
+    assert_eq!((stages[0].depth, stages[0].stride, stages[0].bottleneck_ratio), (Some(3), 2, 1.0));
+}
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+}
+
+#[test]
+fn the_command_line_is_read() {
+    let plain = Cli::parse_from(["trainer", "--config", "configs/book.toml"]).recipe;
+    assert_eq!((plain.run_name(), plain.resume), ("book".to_owned(), Resume::Never));
+    let full = "trainer --config a.toml --set optim.lr=-1 --set train.seed=2 --resume runs/a --name trial7";
+    let full = Cli::parse_from(full.split(' ')).recipe;
+    assert_eq!(full.set, ["optim.lr=-1", "train.seed=2"]);
+    assert_eq!(full.resume, Resume::Path(PathBuf::from("runs/a")));
+    assert_eq!(full.run_name(), "trial7");
+    for name in ["", "..", "a/b", ".hidden"] {
+        let cli = Cli::try_parse_from(["trainer", "--config", "a.toml", "--name", name]);
+        assert!(cli.is_err(), "{name:?} is no run's name");
+    }
+}

@@ -1,0 +1,13 @@
+//! The recipe's promises: what loads, what it means, and what a refusal says.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
+
+mod dataset;
+mod impossible;
+mod layers;
+mod refusals;
+mod resume;
+mod roundtrip;
+mod schema;
+mod shipped;
+mod support;
+mod world;

@@ -1,0 +1,179 @@
+//! Wrong recipes, and what is said of each: text, keys, types, overrides.
+
+use expect_test::{Expect, expect};
+use regatta_settings::load;
+
+use crate::support::{REGNET, SMALL, load_text, message};
+
+/// The message with which `text`, under `sets`, is refused.
+fn refusal(text: &str, sets: &[&str]) -> String {
+    let refused = load_text(text, &[], sets).and_then(|raw| raw.resolve(1, None));
+    message(&refused.expect_err("the recipe is wrong"))
+}
+
+/// Compares the refusal of each of `cases`, a change to `text` that makes it wrong.
+pub(crate) fn check_each(text: &str, cases: &[&[&str]], expected: Expect) {
+    let messages: Vec<String> = cases.iter().map(|sets| refusal(text, sets)).collect();
+    expected.assert_eq(&messages.join("\n"));
+}
+
+/// Compares the refusals of the recipe with a line replaced: `("lr = 0.1", "lr = fast")`.
+pub(crate) fn check_files(text: &str, cases: &[(&str, &str)], expected: Expect) {
+    let messages: Vec<String> = cases
+        .iter()
+        .map(|(line, wrong)| {
+            assert!(text.contains(line), "{line} is in the recipe");
+            refusal(&text.replacen(line, wrong, 1), &[])
+        })
+        .collect();
+    expected.assert_eq(&messages.join("\n"));
+}
+
+#[test]
+fn text_that_is_no_recipe() {
+    check_files(
+        SMALL,
+        &[
+            ("lr = 0.1", "lr = fast"),
+            ("lr = 0.1", "lr = 0.1\nlr = 0.2"),
+            ("[optim]", "[optim"),
+            ("lr = 0.1", "lr = µ"),
+            ("[optim]", "[optimizer]"),
+            ("lr = 0.1", "leanring_rate = 0.1"),
+            ("lr = 0.1", "lr = 0.1\nmomentun = 0.9"),
+            ("epochs = 10", "epochs = 10\nlr = 0.1"),
+            ("depth = 1", "deepth = 1"),
+            ("[model]", "epochs = 3\n[model]"),
+        ],
+        expect![[r#"
+            recipe.toml:11: not valid TOML: invalid boolean, expected `false`, in `lr = fast`
+            recipe.toml:12: not valid TOML: duplicate key, in `lr = 0.2`
+            recipe.toml:9: not valid TOML: unclosed table, expected `]`, in `[optim`
+            recipe.toml:11: not valid TOML: string values must be quoted, expected literal string, in `lr = µ`
+            recipe.toml:9: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            recipe.toml:11: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            recipe.toml:12: unknown key optim.momentun; did you mean optim.momentum? [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            recipe.toml:8: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            recipe.toml:3: unknown key model.stages[0].deepth; did you mean model.stages[0].depth? [model.stages[0]] has depth, width, stride, group_width, bottleneck_ratio
+            recipe.toml:1: unknown key epochs; did you mean train.epochs? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]],
+    );
+}
+
+#[test]
+fn values_of_the_wrong_type() {
+    check_files(
+        SMALL,
+        &[
+            ("lr = 0.1", "lr = \"0.1\""),
+            ("lr = 0.1", "lr = nan"),
+            ("lr = 0.1", "lr = 1e999"),
+            ("lr = 0.1", "lr = 0.1\nnesterov = 1"),
+            ("epochs = 10", "epochs = 10.5"),
+            ("epochs = 10", "epochs = -1"),
+            ("\"sgd\"", "\"sdg\""),
+            ("depth = 1", "depth = \"one\""),
+            ("depth = 1, ", ""),
+            ("[data]", "[data]\nmean = [0.5, \"0.5\"]"),
+            ("[data]", "[data]\nstd = [inf]"),
+            ("[data]", "[log]\nformat = 3\n[data]"),
+            ("[model]", "log = 3\n[model]"),
+            ("[model]", "[[log]]\ninterval_steps = 3\n[model]"),
+        ],
+        expect![[r#"
+            recipe.toml:11: optim.lr = "0.1": expected a number
+            recipe.toml:11: optim.lr = nan: expected a finite number
+            recipe.toml:11: optim.lr = 1e999: expected a finite number
+            recipe.toml:12: optim.nesterov = 1: expected true or false
+            recipe.toml:7: train.epochs = 10.5: expected an integer, at least 0
+            recipe.toml:7: train.epochs = -1: expected an integer, at least 0
+            recipe.toml:10: optim.name = "sdg": expected "sgd" or "adamw"
+            recipe.toml:3: model.stages[0].depth = "one": expected an integer from 0 to 4294967295
+            recipe.toml:3: model.stages[0].depth is not set: expected a number of blocks, at least 1
+            recipe.toml:5: data.mean = [0.5, "0.5"]: expected a list of numbers
+            recipe.toml:5: data.std = [inf]: expected a list of finite numbers
+            recipe.toml:5: log.format = 3: expected "text" or "json"
+            recipe.toml:1: log = 3: expected a table of keys
+            recipe.toml:1: log = [[log]]: expected a table of keys"#]],
+    );
+}
+
+#[test]
+fn required_keys_that_are_unset() {
+    let lines =
+        ["kind = \"anynet\"\n", "dataset = \"fashion_mnist\"", "epochs = 10", "global_batch_size = 128"];
+    let lines = lines.map(|line| (line, ""));
+    check_files(
+        SMALL,
+        &lines,
+        expect![[r#"
+        recipe.toml: model.kind is not set: expected "anynet" or "regnet"
+        recipe.toml: data.dataset is not set: expected "fashion_mnist", "mnist" or "synthetic"
+        recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
+        recipe.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]],
+    );
+    check_files(
+        SMALL,
+        &[("name = \"sgd\"", ""), ("lr = 0.1", ""), ("stages", "#")],
+        expect![[r#"
+        recipe.toml: optim.name is not set: expected "sgd" or "adamw"
+        recipe.toml: optim.lr is not set: expected a number above 0
+        recipe.toml: model.stages is not set: expected a list of tables such as [{ depth = 4, width = 32, group_width = 16 }]"#]],
+    );
+    check_files(
+        REGNET,
+        &[("w0 = 24", ""), ("synthetic_val_images = 100", "")],
+        expect![[r#"
+        recipe.toml: model.w0 is not set: expected a multiple of 8 channels, such as 24
+        recipe.toml: data.synthetic_val_images is not set: expected a number of images, at least 1"#]],
+    );
+    check_each(
+        SMALL,
+        &[&["data.dataset=mnist"], &["schedule.name=step"]],
+        expect![[r#"
+        recipe.toml: data.folder is not set: expected the folder of the four idx files
+        recipe.toml: schedule.milestones_epochs is not set: expected a list of epochs such as [30, 60, 90]"#]],
+    );
+}
+
+#[test]
+fn overrides_that_are_wrong() {
+    check_each(
+        SMALL,
+        &[
+            &["optim.lr"],
+            &["lr=0.1"],
+            &["optim.lr.x=1"],
+            &["optim=3"],
+            &["optimm.lr=3"],
+            &["model.stages[0].width=3"],
+            &["optim.lr=fast"],
+            &["optim.learning_rate=0.1"],
+        ],
+        expect![[r#"
+            --set optim.lr: expected section.key=value, for example --set optim.lr=0.1
+            --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            --set optim.lr.x=1: unknown key optim.lr.x; optim.lr is a number, set as a whole
+            --set optim=3: unknown key optim; it is a section, [optim], with the keys name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            --set optimm.lr=3: unknown key optimm.lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            --set model.stages[0].width=3: unknown key model.stages[0].width; model.stages is a list of tables, set as a whole
+            --set optim.lr=fast: optim.lr = "fast": expected a number
+            --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps"#]],
+    );
+    let env = [("REGATTA__OPTIM__LR", "-1"), ("REGATTA__OPTIM__LEARN", "1"), ("REGATTA__LR", "1")];
+    let messages = env.map(|variable| {
+        let refused = load_text(SMALL, &[variable], &[]).and_then(|raw| raw.resolve(1, None));
+        message(&refused.unwrap_err())
+    });
+    expect![[r#"
+        environment variable REGATTA__OPTIM__LR: optim.lr = -1.0: expected a number above 0
+        environment variable REGATTA__OPTIM__LEARN: unknown key optim.learn; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+        environment variable REGATTA__LR: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]].assert_eq(&messages.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let missing = std::path::Path::new("nowhere/recipe.toml");
+    let error = load(missing, std::iter::empty(), &[]).unwrap_err();
+    expect!["cannot read the recipe nowhere/recipe.toml: No such file or directory (os error 2)"]
+        .assert_eq(&error.to_string());
+}

@@ -1,0 +1,168 @@
+//! A resolved recipe, written as TOML, is that recipe again.
+
+use proptest::prelude::*;
+use regatta_settings::{Recipe, load};
+
+use crate::support::{REGNET, SMALL, load_text, resolved, shipped_recipes};
+
+fn reloaded(recipe: &Recipe, world_size: usize) -> Recipe {
+    load_text(&recipe.to_toml(), &[], &[]).unwrap().resolve(world_size, None).unwrap()
+}
+
+#[test]
+fn shipped_recipes_come_back() {
+    for path in shipped_recipes() {
+        let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(2, None).unwrap();
+        for world_size in [1, 2] {
+            assert_eq!(reloaded(&recipe, world_size), recipe, "{} on {world_size} ranks", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_runs_recipe_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let recipe = load_text(SMALL, &[], &[]).unwrap().resolve(4, None).unwrap();
+    std::fs::write(&path, recipe.to_toml()).unwrap();
+    assert_eq!(Recipe::read(&path).unwrap(), recipe);
+}
+
+#[test]
+fn json_comes_back() {
+    let recipe = resolved(REGNET, &[]);
+    let json = serde_json::to_string(&recipe).unwrap();
+    assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+}
+
+#[test]
+fn the_resolved_recipe_reads() {
+    expect_test::expect![[r#"
+        [model]
+        kind = "anynet"
+        classes = 10
+        in_channels = 1
+        stem_width = 32
+        conv_bias = false
+        init = "he_fan_out"
+
+        [[model.stages]]
+        depth = 1
+        width = 32
+        stride = 2
+        group_width = 16
+        bottleneck_ratio = 1.0
+
+        [[model.stages]]
+        depth = 2
+        width = 64
+        stride = 2
+        group_width = 16
+        bottleneck_ratio = 1.0
+
+        [data]
+        dataset = "fashion_mnist"
+        folder = "/usr/share/datasets/fashion-mnist"
+        resolution_px = 96
+        mean = [0.286]
+        std = [0.353]
+        horizontal_flip_probability = 0.0
+        random_crop_padding_px = 0
+
+        [train]
+        epochs = 10
+        global_batch_size = 128
+        micro_batch_size = 128
+        drop_last = false
+        seed = 0
+        label_smoothing = 0.0
+        device = "auto"
+        precision = "auto"
+        memory_format = "channels_last"
+        threads_per_rank = 0
+        deterministic = false
+        clip_grad_norm = 0.0
+        ema_decay = 0.0
+
+        [optim]
+        name = "sgd"
+        momentum = 0.0
+        nesterov = false
+        lr = 0.1
+        weight_decay = 0.0
+        weight_decay_norm_bias = 0.0
+
+        [schedule]
+        name = "cosine"
+        final_lr_fraction = 0.0
+        warmup_epochs = 0.0
+        warmup_start_fraction = 0.0
+
+        [eval]
+        interval_epochs = 1
+        batch_size = 128
+
+        [checkpoint]
+        interval_epochs = 1
+        interval_steps = 0
+        keep = 2
+
+        [comm]
+        backend = "auto"
+        first_bucket_mib = 1.0
+        bucket_cap_mib = 25.0
+
+        [log]
+        interval_steps = 20
+        format = "text"
+
+        [run]
+        folder = "runs"
+    "#]]
+    .assert_eq(&resolved(SMALL, &["schedule.name=cosine"]).to_toml());
+}
+
+fn schedules() -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![
+        Just(vec![]),
+        (0.01..1.0f64, 0.1..2.0f64).prop_map(|(gamma, first)| vec![
+            "schedule.name=step".to_owned(),
+            format!("schedule.gamma={gamma:?}"),
+            format!("schedule.milestones_epochs=[{first:?},3]"),
+        ]),
+        (0.0..=1.0f64, 0.0..3.0f64).prop_map(|(end, warmup)| vec![
+            "schedule.name=cosine".to_owned(),
+            format!("schedule.final_lr_fraction={end:?}"),
+            format!("schedule.warmup_epochs={warmup:?}"),
+        ]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_recipe_comes_back(
+        is_generated in any::<bool>(),
+        lr in 1e-9..1e3f64,
+        seed in 0..i64::MAX,
+        global in 8usize..500,
+        world_size in 1usize..5,
+        max_steps in proptest::option::of(1u64..1000),
+        schedule in schedules(),
+    ) {
+        let mut sets = schedule;
+        sets.push(format!("optim.lr={lr:?}"));
+        sets.push(format!("train.seed={seed}"));
+        sets.push(format!("train.global_batch_size={global}"));
+        sets.extend(max_steps.map(|steps| format!("train.max_steps={steps}")));
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        let text = if is_generated { REGNET } else { SMALL };
+        let recipe = load_text(text, &[], &sets).unwrap().resolve(world_size, None);
+        // Five images for four ranks in shares of two, and the like, do not fit and are tested elsewhere.
+        prop_assume!(recipe.is_ok());
+        let recipe = recipe.unwrap();
+        prop_assert_eq!(&reloaded(&recipe, 1), &recipe);
+        prop_assert_eq!(&reloaded(&recipe, world_size), &recipe);
+    }
+}

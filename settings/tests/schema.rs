@@ -1,0 +1,58 @@
+//! The schema tells the truth: every key has a text, and every default is the one in force.
+
+use regatta_settings::{RawRecipe, RawStage, schema, schema_text};
+
+#[test]
+fn every_key_has_a_text_and_a_default() {
+    for key in schema() {
+        assert!(key.doc.ends_with(['.', ')']), "{} has the text {:?}", key.key, key.doc);
+        assert!(!key.doc.contains("Default:") && !key.default.is_empty(), "{}: {}", key.key, key.default);
+    }
+}
+
+#[test]
+fn stated_defaults_are_those_of_the_code() {
+    let mut defaults = toml::Table::try_from(RawRecipe::default()).unwrap();
+    let stage = toml::Table::try_from(RawStage::default()).unwrap();
+    defaults["model"].as_table_mut().unwrap().insert("stages[]".to_owned(), toml::Value::Table(stage));
+    let mut checked = 0;
+    for key in schema() {
+        let value = key.key.split('.').try_fold(None, |table: Option<&toml::Value>, name| {
+            table.map_or(defaults.get(name), |table| table.get(name)).map(Some)
+        });
+        if let Some(Some(value)) = value {
+            let stated: toml::Value =
+                key.default.parse().unwrap_or_else(|_| panic!("{}: {}", key.key, key.default));
+            assert_eq!(&stated, value, "{}", key.key);
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked} defaults were compared");
+}
+
+#[test]
+fn the_text_reads() {
+    let text = schema_text();
+    let shown =
+        ["model.kind", "model.stages[].stride", "data.mean", "train.device", "optim.lr", "comm.bucket"];
+    let lines: Vec<&str> = text.lines().collect();
+    let excerpt: Vec<&str> = lines
+        .windows(2)
+        .filter(|pair| shown.iter().any(|key| pair[0].starts_with(key)))
+        .flatten()
+        .copied()
+        .collect();
+    expect_test::expect![[r#"
+        model.kind: "anynet" or "regnet"; required
+            How the body is described: "anynet" by its `stages`, "regnet" by the RegNet generator's parameters.
+        model.stages[].stride: an integer from 0 to 4294967295; default 2
+            Stride of the first block.
+        data.mean: a list of numbers; default that of the data set (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel)
+            Mean of the training images by channel, on the scale 0 to 1; subtracted.
+        train.device: "auto", "cpu" or "cuda"; default "auto"
+            The device: "auto" takes CUDA where there is one.
+        optim.lr: a number; required
+            Learning rate after the warm-up, for the global batch.
+        comm.bucket_cap_mib: a number; default 25.0
+            Largest size of the other gradient buckets, in MiB, above 0."#]].assert_eq(&excerpt.join("\n"));
+}

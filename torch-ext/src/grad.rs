@@ -1,0 +1,44 @@
+//! Setting a parameter's `.grad`, and hooks that run once its gradient is complete.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tch::Tensor;
+
+use crate::ffi::{TorchError, check, regatta_on_grad_accumulated, regatta_set_grad};
+
+/// Makes `grad` the `.grad` of the leaf `parameter`. Backward then adds into it in place, so a view of a flat
+/// buffer stays one. The element type, device and shape must be the parameter's.
+pub fn set_grad(parameter: &Tensor, grad: &Tensor) -> Result<(), TorchError> {
+    assert_eq!(parameter.size(), grad.size(), "a gradient has its parameter's shape");
+    // SAFETY: both pointers are live tensors for the length of the call; the shim copies the handle.
+    check(unsafe { regatta_set_grad(parameter.as_ptr(), grad.as_ptr()) })
+}
+
+type Closure = Box<dyn Fn() + Send + Sync>;
+
+/// Calls `hook` each time backward has accumulated the gradient of the leaf `parameter`: on the calling thread for
+/// a CPU graph, on a thread of the autograd engine for CUDA. One hook a parameter; a second replaces the first.
+/// `Tensor::backward` fires it, `Tensor::run_backward` does not. A hook that panics aborts the process, since it
+/// cannot unwind through C++.
+pub fn on_grad_accumulated(
+    parameter: &Tensor,
+    hook: impl Fn() + Send + Sync + 'static,
+) -> Result<(), TorchError> {
+    let closure: *mut Closure = Box::into_raw(Box::new(Box::new(hook)));
+    // SAFETY: the shim owns `closure` from here on, also on failure, and gives it back through `release` once.
+    check(unsafe { regatta_on_grad_accumulated(parameter.as_ptr(), closure.cast(), call, release) })
+}
+
+unsafe extern "C" fn call(closure: *mut c_void) {
+    // SAFETY: `closure` came from `on_grad_accumulated` and is released only with the hook; it is Send + Sync.
+    let hook = unsafe { &*closure.cast::<Closure>() };
+    if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+        std::process::abort();
+    }
+}
+
+unsafe extern "C" fn release(closure: *mut c_void) {
+    // SAFETY: called once, by the hook's destructor, with what `Box::into_raw` gave.
+    drop(unsafe { Box::from_raw(closure.cast::<Closure>()) });
+}

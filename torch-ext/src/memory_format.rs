@@ -1,0 +1,23 @@
+//! The memory format of images and convolution weights: NCHW shapes in NCHW or NHWC order in memory.
+
+use tch::Tensor;
+
+/// The order of a 4-dimensional tensor's elements in memory; shapes are written NCHW in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryFormat {
+    /// NCHW in memory.
+    Contiguous,
+    /// NHWC in memory.
+    ChannelsLast,
+}
+
+/// The strides, in elements, of a dense channels_last tensor of shape `[n, c, h, w]`.
+pub fn strides_channels_last(shape: [i64; 4]) -> [i64; 4] {
+    let [_, c, h, w] = shape;
+    [h * w * c, 1, w * c, c]
+}
+
+/// A dense channels_last copy of `images_nchw` (itself where it is one already).
+pub fn to_channels_last(images_nchw: &Tensor) -> Tensor {
+    images_nchw.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}

@@ -1,0 +1,93 @@
+//! Optimizer steps over slices of flat buffers, in one fused kernel call a group.
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::ffi::{TorchError, check, regatta_fused_adamw, regatta_fused_sgd};
+
+/// Constants of a step of stochastic gradient descent, in `torch.optim.SGD`'s meaning (dampening 0).
+#[derive(Debug, Clone, Copy)]
+pub struct Sgd {
+    /// Learning rate.
+    pub lr: f64,
+    /// Momentum; 0 leaves the buffers untouched.
+    pub momentum: f64,
+    /// Nesterov's form of the momentum.
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradient.
+    pub weight_decay: f64,
+}
+
+/// Constants of a step of `torch.optim.AdamW` (Loshchilov and Hutter 2019), without amsgrad.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamW {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
+    tensors.iter().map(Tensor::as_ptr).collect()
+}
+
+/// One step on each `(params[i], grads[i], momenta[i])`, in place. A zero momentum buffer before the first step gives
+/// PyTorch's first step.
+pub fn fused_sgd(
+    params: &[Tensor],
+    grads: &[Tensor],
+    momenta: &[Tensor],
+    constants: Sgd,
+) -> Result<(), TorchError> {
+    assert!(
+        params.len() == grads.len() && params.len() == momenta.len(),
+        "one grad and momentum a parameter"
+    );
+    let (p, g, m) = (pointers(params), pointers(grads), pointers(momenta));
+    let Sgd { lr, momentum, nesterov, weight_decay } = constants;
+    // SAFETY: three arrays of `p.len()` live tensors, borrowed for the call.
+    check(unsafe {
+        regatta_fused_sgd(p.as_ptr(), g.as_ptr(), m.as_ptr(), p.len(), weight_decay, momentum, lr, nesterov)
+    })
+}
+
+/// One step on each parameter, in place. `step` is a float32 scalar: the number of this step, counted from 1.
+pub fn fused_adamw(
+    params: &[Tensor],
+    grads: &[Tensor],
+    first_moments: &[Tensor],
+    second_moments: &[Tensor],
+    step: &Tensor,
+    constants: AdamW,
+) -> Result<(), TorchError> {
+    let count = params.len();
+    assert!(
+        [grads.len(), first_moments.len(), second_moments.len()] == [count; 3],
+        "one grad and two moments a parameter"
+    );
+    let (p, g) = (pointers(params), pointers(grads));
+    let (first, second) = (pointers(first_moments), pointers(second_moments));
+    let AdamW { lr, beta1, beta2, weight_decay, eps } = constants;
+    // SAFETY: four arrays of `count` live tensors and a live scalar, borrowed for the call.
+    check(unsafe {
+        regatta_fused_adamw(
+            p.as_ptr(),
+            g.as_ptr(),
+            first.as_ptr(),
+            second.as_ptr(),
+            step.as_ptr(),
+            count,
+            lr,
+            beta1,
+            beta2,
+            weight_decay,
+            eps,
+        )
+    })
+}

@@ -1,0 +1,99 @@
+//! A run's state to a checkpoint and back.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use regatta_comm::{Communicator, broadcast_and_prove_equal, broadcast_text};
+use regatta_run::{CheckpointWriter, RunFolder, StorageError};
+use tch::Tensor;
+
+use crate::progress::Progress;
+use crate::replica::Replica;
+use crate::step::Learner;
+use crate::tensor_file;
+
+const MODEL: &str = "model.safetensors";
+const EMA: &str = "ema.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// Writes the checkpoint of `progress.step`: whole or not at all.
+pub(crate) fn save(folder: &RunFolder, learner: &Learner, progress: &Progress) -> Result<()> {
+    let writer = CheckpointWriter::begin(folder, progress.step)?;
+    let replica = &learner.replica;
+    let statistics = replica.statistics.iter().map(|s| s.name.clone()).zip(&replica.running.views);
+    let model = parameter_names(replica).zip(&replica.parameters.views).chain(statistics.clone());
+    tensor_file::write(&writer.dir().join(MODEL), model)?;
+    if let Some(ema) = &learner.ema {
+        let ema = parameter_names(replica).zip(&ema.views).chain(statistics);
+        tensor_file::write(&writer.dir().join(EMA), ema)?;
+    }
+    let state = learner.optimizer.state.iter().flat_map(|(kind, buffer)| {
+        parameter_names(replica).map(move |name| format!("{kind}.{name}")).zip(&buffer.views)
+    });
+    tensor_file::write(&writer.dir().join(OPTIMIZER), state)?;
+    write_state(&writer.dir().join(STATE), progress)?;
+    writer.commit()?;
+    Ok(())
+}
+
+fn write_state(path: &Path, progress: &Progress) -> Result<()> {
+    let text = serde_json::to_string_pretty(progress)?;
+    std::fs::write(path, text).map_err(|source| StorageError::Io {
+        operation: "write",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(())
+}
+
+fn parameter_names(replica: &Replica) -> impl Iterator<Item = String> {
+    replica.specs.iter().map(|spec| spec.name.clone())
+}
+
+/// Rank 0 reads the checkpoint (the ranks need not share a file system); then every rank gets its state and proves that
+/// it holds the same. Without a checkpoint the initial state is shared in the same way.
+pub(crate) fn restore_and_share(
+    checkpoint: Option<&Path>,
+    learner: &mut Learner,
+    world: &dyn Communicator,
+) -> Result<Progress> {
+    let mut progress = Progress::default();
+    if let (Some(path), 0) = (checkpoint, world.rank()) {
+        progress = read(path, learner).with_context(|| format!("cannot resume from {}", path.display()))?;
+    }
+    let text = broadcast_text(world, &serde_json::to_string(&progress)?);
+    let progress: Progress = serde_json::from_str(&text)?;
+    learner.optimizer.updates = progress.updates;
+
+    broadcast_and_prove_equal(world, "parameters", &mut learner.replica.parameters)?;
+    broadcast_and_prove_equal(world, "statistics", &mut learner.replica.running)?;
+    for (name, buffer) in &mut learner.optimizer.state {
+        broadcast_and_prove_equal(world, name, buffer)?;
+    }
+    if let Some(ema) = &mut learner.ema {
+        broadcast_and_prove_equal(world, "moving averages", ema)?;
+    }
+    Ok(progress)
+}
+
+fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
+    let names: Vec<_> = parameter_names(&learner.replica).collect();
+    let named = |views| names.iter().cloned().zip::<std::slice::IterMut<Tensor>>(views);
+    let replica = &mut learner.replica;
+    let statistic_names: Vec<_> = replica.statistics.iter().map(|s| s.name.clone()).collect();
+    let statistics = statistic_names.iter().cloned().zip(&mut replica.running.views);
+    tensor_file::read(&path.join(MODEL), named(replica.parameters.views.iter_mut()).chain(statistics))?;
+    if let Some(ema) = &mut learner.ema {
+        let mut copies: Vec<Tensor> = replica.running.views.iter().map(Tensor::zeros_like).collect();
+        let statistics = statistic_names.iter().cloned().zip(&mut copies);
+        tensor_file::read(&path.join(EMA), named(ema.views.iter_mut()).chain(statistics))?;
+    }
+    let state = learner.optimizer.state.iter_mut().flat_map(|(kind, buffer)| {
+        names.iter().map(move |name| format!("{kind}.{name}")).zip(&mut buffer.views)
+    });
+    tensor_file::read(&path.join(OPTIMIZER), state)?;
+    let state = path.join(STATE);
+    let text = std::fs::read_to_string(&state).with_context(|| format!("cannot read {}", state.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not a run's state", state.display()))
+}

@@ -1,0 +1,83 @@
+//! Exact evaluation: every validation image counted once, hits reduced as whole numbers.
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_data::Shard;
+use regatta_model::{Mode, Model};
+use tch::{Kind, Tensor};
+
+use crate::batches::Batches;
+use crate::replica::{Replica, host_value, summed_loss};
+
+/// Result over the whole validation set, equal on all ranks; accuracies are fractions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Evaluation {
+    /// Mean cross-entropy, without label smoothing.
+    pub(crate) loss: f64,
+    /// Share of images whose class has the largest logit.
+    pub(crate) top1: f64,
+    /// Share of images whose class is among the five largest.
+    pub(crate) top5: f64,
+}
+
+/// Evaluates `model` (the replica's own weights, or others over its statistics) on `images` images in batches of
+/// `batch_size`. The batches are the same at any world size; ranks take whole ones. `None` when `stop` said so on some
+/// rank in between.
+pub(crate) fn evaluate(
+    replica: &Replica,
+    model: &Model,
+    batches: &mut Batches,
+    (images, batch_size): (usize, usize),
+    world: &dyn Communicator,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
+    let _no_grad = tch::no_grad_guard();
+    let shard = Shard { rank: world.rank(), world_size: world.world_size() };
+    let mut loss_sum = 0.0;
+    // Hits at 1 and at 5, and whether this rank was asked to stop.
+    let mut counts = [0i64; 3];
+    for range in shard.evaluation_batches(images, batch_size) {
+        if stop() {
+            counts[2] = 1;
+            break;
+        }
+        let (images_nchw, labels) = batches.load(&range.collect::<Vec<_>>(), 0);
+        let logits = replica.logits(model, &images_nchw, Mode::Evaluation)?;
+        loss_sum += host_value(&summed_loss(&logits, &labels, 0.0));
+        let [top1, top5] = hits(&logits, &labels);
+        counts[0] += top1;
+        counts[1] += top5;
+    }
+    let mut loss = Tensor::from_slice(&[loss_sum]);
+    world.all_reduce(&mut loss);
+    world.all_reduce_counts(&mut counts);
+    let share = |count: i64| count as f64 / images as f64;
+    Ok((counts[2] == 0).then(|| Evaluation {
+        loss: loss.double_value(&[0]) / images as f64,
+        top1: share(counts[0]),
+        top5: share(counts[1]),
+    }))
+}
+
+/// Images whose label is the largest logit, and among the five largest.
+fn hits(logits_nk: &Tensor, labels: &Tensor) -> [i64; 2] {
+    let classes = logits_nk.size()[1];
+    let (_, best) = logits_nk.topk(classes.min(5), 1, true, true);
+    let hit = best.eq_tensor(&labels.unsqueeze(1));
+    let count = |columns: i64| hit.narrow(1, 0, columns).sum(Kind::Int64).int64_value(&[]);
+    [count(1), count(classes.min(5))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hits_are_counted_at_one_and_at_five() {
+        let logits = Tensor::from_slice2(&[[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]; 3]);
+        let labels = Tensor::from_slice(&[0i64, 4, 5]);
+        assert_eq!(hits(&logits, &labels), [1, 2]);
+        let two_classes = Tensor::from_slice2(&[[0.1, 0.2]]);
+        assert_eq!(hits(&two_classes, &Tensor::from_slice(&[0i64])), [0, 1]);
+    }
+}

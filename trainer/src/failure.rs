@@ -1,0 +1,121 @@
+//! How a rank ends: every error has an exit code, and no rank unwinds into MPI_Finalize.
+
+use std::time::Duration;
+
+use regatta_comm::{CommError, end_job};
+use regatta_data::DataError;
+use regatta_run::{Damaged, ExitCode, StorageError};
+use regatta_settings::RecipeError;
+use regatta_torch_ext::CudaError;
+
+/// The command asks for something that cannot be done as it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The numbers are no longer finite.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Diverged(pub(crate) String);
+
+/// A newer attempt owns the run folder: the scheduler started the job again while this copy still ran.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "attempt {own} at {folder} is no longer the newest: another start of this run owns the folder; nothing more is written"
+)]
+pub(crate) struct Superseded {
+    pub(crate) own: u64,
+    pub(crate) folder: String,
+}
+
+/// The exit code of an error, by what caused it.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is = |code, found: bool| found.then_some(code);
+    error
+        .chain()
+        .find_map(|cause| {
+            is(ExitCode::Usage, cause.is::<RecipeError>() || cause.is::<Usage>() || cause.is::<CudaError>())
+                .or(is(ExitCode::Data, cause.is::<DataError>()))
+                .or(is(ExitCode::Diverged, cause.is::<Diverged>()))
+                .or(is(ExitCode::Storage, cause.is::<StorageError>() || cause.is::<Damaged>()))
+                .or(is(ExitCode::Storage, cause.is::<Superseded>()))
+                .or(match cause.downcast_ref::<CommError>() {
+                    Some(CommError::SlurmWithoutPmix { .. } | CommError::Backend { .. }) => {
+                        Some(ExitCode::Usage)
+                    }
+                    Some(CommError::NoGradient(_) | CommError::Torch(_)) => Some(ExitCode::Internal),
+                    Some(_) => Some(ExitCode::Communication),
+                    None => None,
+                })
+        })
+        .unwrap_or(ExitCode::Internal)
+}
+
+/// Reports the error and ends the job. Where all ranks meet the same error, rank 0 alone speaks: its end takes the
+/// others along before their turn comes.
+pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
+    if rank > 0 {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    report(&told(error), rank);
+    end_job(exit_code(error).code())
+}
+
+/// The error and its causes; a cause that the text before it ends with is not told twice.
+fn told(error: &anyhow::Error) -> String {
+    let add =
+        |text: String, cause: String| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
+    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
+}
+
+/// A panic on any thread ends the job with exit code 70. libtorch's errors arrive here with their C++ frames, which would
+/// bury the message.
+pub(crate) fn install_panic_hook(rank: usize) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("unnamed");
+        let panic = panic.to_string();
+        let message = panic.split("\\nframe #").next().unwrap_or_default();
+        report(&format!("internal error in thread {name}: {message}"), rank);
+        end_job(ExitCode::Internal.code())
+    }));
+}
+
+/// On the terminal, and in the rank's log where there is one.
+fn report(text: &str, rank: usize) {
+    tracing::debug!("the run ends with an error: {text}");
+    if rank == 0 {
+        eprintln!("error: {text}");
+    } else {
+        eprintln!("error: rank {rank}: {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_decide_the_exit_code() {
+        let code = |error: anyhow::Error| exit_code(&error).code();
+        assert_eq!(code(Usage("x".into()).into()), 2);
+        assert_eq!(code(CudaError::NoDevice.into()), 2);
+        assert_eq!(code(Diverged("x".into()).into()), 5);
+        assert_eq!(code(CommError::SlurmWithoutPmix { tasks: 2 }.into()), 2);
+        assert_eq!(code(CommError::RecipesDiffer { ranks: vec![1], hash: "0".into() }.into()), 4);
+        assert_eq!(code(anyhow::anyhow!("anything else")), 70);
+        let nested = Err::<(), _>(Diverged("x".into())).context("in step 7").unwrap_err();
+        assert_eq!(code(nested), 5);
+    }
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let source = std::io::Error::other("disk full");
+        let error = StorageError::Io { operation: "write", path: "x".into(), source };
+        assert_eq!(told(&error.into()), "cannot write x: disk full");
+        let nested = Err::<(), _>(Diverged("x".into())).context("in step 7").unwrap_err();
+        assert_eq!(told(&nested), "in step 7: x");
+    }
+}

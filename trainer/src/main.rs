@@ -1,0 +1,82 @@
+//! One rank's life, from recipe to last checkpoint.
+//!
+//! Reading order: this file, `session`, `trainer`, `step`, and the reducer in `regatta-comm`.
+
+mod session;
+mod start;
+
+mod trainer;
+
+mod step;
+
+mod batches;
+mod datasets;
+mod optimizer;
+mod replica;
+mod schedule;
+
+mod debug;
+mod evaluate;
+
+mod checkpoint;
+mod memory;
+mod progress;
+mod records;
+mod telemetry;
+mod tensor_file;
+
+mod device;
+mod failure;
+mod signals;
+
+mod inspect;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use regatta_comm::Launch;
+use regatta_settings::RecipeArgs;
+use regatta_torch_ext::keep_freed_memory;
+
+/// Trains convolutional networks of the AnyNet / RegNet family, one process per GPU or group of cores.
+#[derive(Debug, Parser)]
+#[command(name = "trainer", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    recipe: Option<RecipeArgs>,
+    /// One process without MPI, deterministic, a few steps, every layer and gradient checked
+    #[arg(long, requires = "config")]
+    debug: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints the resolved recipe as TOML, or every key that a recipe may have
+    Recipe(inspect::RecipeCommand),
+    /// Prints the network layer by layer: output shapes, parameters, multiply-adds, activations
+    Summary(inspect::SummaryCommand),
+}
+
+fn main() -> ExitCode {
+    let process = Instant::now();
+    let launch = Launch::from_environment();
+    failure::install_panic_hook(launch.rank);
+    keep_freed_memory();
+    let cli = Cli::parse();
+    let outcome = match (cli.command, cli.recipe) {
+        (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
+        (Some(Command::Summary(command)), _) => inspect::summary(&command),
+        (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),
+        (None, None) => unreachable!("clap asks for --config"),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code.code() as u8),
+        Err(error) => failure::end_with(&error, launch.rank),
+    }
+}

@@ -1,0 +1,29 @@
+//! Peak resident memory, of this process and over all ranks.
+
+use regatta_comm::Communicator;
+
+/// The largest peak over the ranks, in MiB. A collective.
+pub(crate) fn peak_rss_mib(world: &dyn Communicator) -> f64 {
+    let peaks = world.all_gather(&own_peak_kib().to_le_bytes());
+    let largest =
+        peaks.iter().map(|bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes"))).max();
+    (largest.unwrap_or(0) / 1024) as f64
+}
+
+/// `VmHWM` of /proc/self/status, in KiB; 0 where there is no such file.
+fn own_peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_a_peak() {
+        assert!(own_peak_kib() > 1024);
+        assert!(peak_rss_mib(&regatta_comm::Single) >= 1.0);
+    }
+}

@@ -1,0 +1,73 @@
+//! SGD and AdamW on the flat buffers, with state of our own in the same layout.
+
+use anyhow::Result;
+use regatta_comm::FlatBuffer;
+use regatta_settings::{self as settings, OptimSettings};
+use regatta_torch_ext::{AdamW, Sgd, fused_adamw, fused_sgd};
+use tch::Tensor;
+
+use crate::replica::Replica;
+
+/// The slices of all buffers that share a weight decay.
+#[derive(Debug)]
+struct Group {
+    weight_decay: f64,
+    parameters: Vec<Tensor>,
+    gradients: Vec<Tensor>,
+    /// One list for each state buffer.
+    state: Vec<Vec<Tensor>>,
+}
+
+/// An update rule with its state.
+#[derive(Debug)]
+pub(crate) struct Optimizer {
+    rule: settings::Optimizer,
+    /// State by its name in checkpoints: `momentum`, or `exp_avg` and `exp_avg_sq`.
+    pub(crate) state: Vec<(&'static str, FlatBuffer)>,
+    /// Updates made, which AdamW's bias correction counts.
+    pub(crate) updates: u64,
+    groups: Vec<Group>,
+}
+
+impl Optimizer {
+    /// Of the replica's parameters, with zeroed state.
+    pub(crate) fn new(settings: &OptimSettings, replica: &Replica) -> Self {
+        let names: &[&str] = match settings.optimizer {
+            settings::Optimizer::Sgd { .. } => &["momentum"],
+            settings::Optimizer::AdamW { .. } => &["exp_avg", "exp_avg_sq"],
+        };
+        let state: Vec<_> = names.iter().map(|&name| (name, replica.parameters.zeros_like())).collect();
+        let group = |(decayed, weight_decay)| {
+            let slices = |buffer: &FlatBuffer| buffer.slices(&replica.layout, decayed);
+            Group {
+                weight_decay,
+                parameters: slices(&replica.parameters),
+                gradients: slices(&replica.gradients),
+                state: state.iter().map(|(_, buffer)| slices(buffer)).collect(),
+            }
+        };
+        let decays = [(true, settings.weight_decay), (false, settings.weight_decay_norm_bias)];
+        let groups = decays.map(group).into();
+        Self { rule: settings.optimizer.clone(), state, updates: 0, groups }
+    }
+
+    /// Updates every parameter from its gradient.
+    pub(crate) fn step(&mut self, lr: f64) -> Result<()> {
+        self.updates += 1;
+        for Group { weight_decay, parameters, gradients, state } in &self.groups {
+            let weight_decay = *weight_decay;
+            match self.rule {
+                settings::Optimizer::Sgd { momentum, nesterov } => {
+                    let constants = Sgd { lr, momentum, nesterov, weight_decay };
+                    fused_sgd(parameters, gradients, &state[0], constants)?;
+                }
+                settings::Optimizer::AdamW { beta1, beta2, eps } => {
+                    let constants = AdamW { lr, beta1, beta2, weight_decay, eps };
+                    let step = Tensor::from(self.updates as f32).to_device(parameters[0].device());
+                    fused_adamw(parameters, gradients, &state[0], &state[1], &step, constants)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Where a run stands: everything of it that is not a tensor, and is in a checkpoint.
+
+use serde::{Deserialize, Serialize};
+
+/// Position, sums that a log interval or an epoch has gathered so far, and the best result.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Epoch that runs, from 0.
+    pub(crate) epoch: u64,
+    /// Steps of it that are done.
+    pub(crate) step_in_epoch: u64,
+    /// Steps of the whole run that are done.
+    pub(crate) step: u64,
+    /// Images that these steps consumed.
+    pub(crate) images: u64,
+    /// Updates of the optimizer; fewer than steps where gradients were not finite.
+    pub(crate) updates: u64,
+    /// Of the epoch so far.
+    pub(crate) epoch_sum: LossSum,
+    /// Since the last line of the log.
+    pub(crate) interval_sum: LossSum,
+    /// The best validation result so far.
+    pub(crate) best: Option<Best>,
+}
+
+/// Loss summed over images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LossSum {
+    /// The sum.
+    pub(crate) loss: f64,
+    /// The images.
+    pub(crate) images: u64,
+}
+
+impl LossSum {
+    /// Mean loss of an image.
+    pub(crate) fn mean(&self) -> f64 {
+        self.loss / self.images as f64
+    }
+
+    fn add(&mut self, loss: f64, images: usize) {
+        self.loss += loss;
+        self.images += images as u64;
+    }
+}
+
+/// A validation result and when it was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Best {
+    /// As a fraction.
+    pub(crate) top1: f64,
+    /// From 1.
+    pub(crate) epoch: u64,
+    /// Steps done by then.
+    pub(crate) step: u64,
+}
+
+impl Progress {
+    /// Records a step over `images` images.
+    pub(crate) fn advance(&mut self, loss_sum: f64, images: usize) {
+        self.step_in_epoch += 1;
+        self.step += 1;
+        self.images += images as u64;
+        self.epoch_sum.add(loss_sum, images);
+        self.interval_sum.add(loss_sum, images);
+    }
+
+    /// Goes to the next epoch.
+    pub(crate) fn next_epoch(&mut self) {
+        self.epoch += 1;
+        self.step_in_epoch = 0;
+        self.epoch_sum = LossSum::default();
+    }
+
+    /// Notes a validation result; whether it is the best so far (the first of equals stays).
+    pub(crate) fn note(&mut self, top1: f64) -> bool {
+        let better = self.best.is_none_or(|best| top1 > best.top1);
+        if better {
+            self.best = Some(Best { top1, epoch: self.epoch + 1, step: self.step });
+        }
+        better
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_positions_move_together() {
+        let mut progress = Progress::default();
+        progress.advance(6.0, 3);
+        progress.advance(1.0, 1);
+        assert_eq!((progress.step, progress.step_in_epoch, progress.images), (2, 2, 4));
+        assert_eq!(progress.epoch_sum.mean(), 1.75);
+        progress.next_epoch();
+        assert_eq!((progress.epoch, progress.step_in_epoch, progress.step), (1, 0, 2));
+        assert_eq!(progress.epoch_sum, LossSum::default());
+    }
+
+    #[test]
+    fn the_best_is_the_first_of_equals() {
+        let mut progress = Progress::default();
+        assert_eq!([0.5, 0.5, 0.7, 0.6].map(|top1| progress.note(top1)), [true, false, true, false]);
+        assert_eq!(progress.best.map(|best| best.top1), Some(0.7));
+    }
+
+    #[test]
+    fn numbers_survive_json_to_the_bit() {
+        let mut progress = Progress::default();
+        progress.advance(0.1 + 0.2, 1);
+        progress.note(1.0 / 3.0);
+        let text = serde_json::to_string(&progress).unwrap();
+        assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);
+    }
+}

@@ -1,0 +1,158 @@
+//! What rank 0 writes into the run folder: recipe, metrics, curves, checkpoints. Each write first makes sure that this
+//! attempt still owns the folder.
+
+use anyhow::{Result, bail};
+use regatta_comm::Communicator;
+use regatta_run::checkpoint::{prune, remove_after, set_best};
+use regatta_run::curves;
+use regatta_run::{
+    Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, read_epochs, write_atomic,
+};
+use regatta_settings::Recipe;
+use serde::Serialize;
+
+use crate::checkpoint;
+use crate::failure::Superseded;
+use crate::progress::Progress;
+use crate::step::Learner;
+
+/// A line of metrics.jsonl every `log.interval_steps`.
+#[derive(Debug, Serialize)]
+pub(crate) struct StepRecord {
+    pub(crate) kind: &'static str,
+    pub(crate) epoch: u64,
+    pub(crate) step: u64,
+    pub(crate) images: u64,
+    pub(crate) loss: f64,
+    pub(crate) lr: f64,
+    pub(crate) images_per_second: f64,
+    pub(crate) seconds_since_start: f64,
+    pub(crate) seconds_to_first_step: f64,
+    pub(crate) peak_rss_mib: f64,
+}
+
+/// A line of metrics.jsonl every epoch.
+#[derive(Debug, Serialize)]
+pub(crate) struct EpochRecord {
+    pub(crate) kind: &'static str,
+    pub(crate) epoch: u64,
+    pub(crate) step: u64,
+    pub(crate) images: u64,
+    pub(crate) train_loss: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) val_loss: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) val_top1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) val_top5: Option<f64>,
+    /// Of the weights themselves, where `val_*` is of their moving average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) val_raw_top1: Option<f64>,
+    pub(crate) images_per_second: f64,
+    pub(crate) seconds: f64,
+    pub(crate) peak_rss_mib: f64,
+}
+
+impl EpochRecord {
+    /// The point of the curves.
+    fn row(&self) -> EpochRow {
+        EpochRow {
+            epoch: self.epoch,
+            step: self.step,
+            train_loss: Some(self.train_loss),
+            val_loss: self.val_loss,
+            val_top1: self.val_top1,
+            val_top5: self.val_top5,
+        }
+    }
+}
+
+/// The run folder, owned by this attempt.
+#[derive(Debug)]
+pub(crate) struct Records {
+    folder: RunFolder,
+    attempt: Attempt,
+    metrics: MetricsWriter,
+    keep: usize,
+}
+
+impl Records {
+    /// Takes the next attempt and writes the resolved recipe. Metrics and checkpoints after `resumed_step` are cut off.
+    pub(crate) fn open(
+        folder: RunFolder,
+        recipe: &Recipe,
+        resumed_step: u64,
+        world: &dyn Communicator,
+    ) -> Result<Self> {
+        let attempt =
+            Attempt::start(&folder, &AttemptStart::here(world.world_size(), std::env::args().collect()))?;
+        write_atomic(folder.config(), config_file(recipe, world).as_bytes())?;
+        for gone in remove_after(&folder, resumed_step)? {
+            tracing::warn!(
+                "removed {}, which is later than the step that the run goes on from",
+                gone.display()
+            );
+        }
+        let metrics = MetricsWriter::resume(&folder.metrics(), resumed_step)?;
+        Ok(Self { folder, attempt, metrics, keep: recipe.checkpoint.keep })
+    }
+
+    /// Refuses to write into a folder that a newer attempt owns.
+    fn fence(&self) -> Result<()> {
+        if self.attempt.is_newest()? {
+            return Ok(());
+        }
+        bail!(Superseded { own: self.attempt.number(), folder: self.folder.path().display().to_string() })
+    }
+
+    /// Appends a line to metrics.jsonl.
+    pub(crate) fn step(&mut self, record: &StepRecord) -> Result<()> {
+        self.fence()?;
+        Ok(self.metrics.write(record)?)
+    }
+
+    /// Appends a line to metrics.jsonl and redraws the curves.
+    pub(crate) fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
+        self.fence()?;
+        self.metrics.write(record)?;
+        Ok(curves::draw(&self.folder.curves(), &read_epochs(&self.folder.metrics())?)?)
+    }
+
+    /// Draws the curves with a last point of an epoch that ended early. It is no line of the metrics: the run may be
+    /// continued, and its metrics are then those of a run that never stopped.
+    pub(crate) fn unfinished_epoch(&mut self, record: &EpochRecord) -> Result<()> {
+        self.fence()?;
+        let mut rows = read_epochs(&self.folder.metrics())?;
+        rows.push(record.row());
+        Ok(curves::draw(&self.folder.curves(), &rows)?)
+    }
+
+    /// Saves a checkpoint, points `best` at it where it is the best, and removes the oldest beyond `checkpoint.keep`.
+    pub(crate) fn checkpoint(&mut self, learner: &Learner, progress: &Progress, is_best: bool) -> Result<()> {
+        self.fence()?;
+        checkpoint::save(&self.folder, learner, progress)?;
+        if is_best {
+            set_best(&self.folder, progress.step)?;
+        }
+        prune(&self.folder, self.keep, true)?;
+        tracing::info!("checkpoint {}", self.folder.checkpoint(progress.step).display());
+        Ok(())
+    }
+
+    /// Records the end of this attempt.
+    pub(crate) fn finish(self, end: &str, code: ExitCode) -> Result<()> {
+        self.fence()?;
+        Ok(self.attempt.finish(end, code)?)
+    }
+}
+
+/// The resolved recipe, a recipe itself, under comments that say what it ran on.
+fn config_file(recipe: &Recipe, world: &dyn Communicator) -> String {
+    format!(
+        "# Resolved by regatta {} for {} ranks over {}, libtorch 2.11.\n\n{}",
+        env!("CARGO_PKG_VERSION"),
+        world.world_size(),
+        world.description(),
+        recipe.to_toml()
+    )
+}

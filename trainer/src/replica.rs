@@ -1,0 +1,143 @@
+//! This rank's copy of the network: parameters, gradients and BatchNorm statistics in flat buffers.
+
+use anyhow::Result;
+use regatta_comm::{BucketCaps, FlatBuffer, Layout, ParameterSpec};
+use regatta_model::{Init, Mode, Model, Parameter, Statistic, initialize, parameters, statistics};
+use regatta_settings::{self as settings, Recipe};
+use regatta_torch_ext::{AutocastKind, MemoryFormat, autocast, set_grad};
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::device::{autocast_kind, kind};
+
+/// Share of the running statistics that a step replaces, as in PyTorch and pycls.
+const NORM_MOMENTUM: f64 = 0.1;
+
+/// The network on one rank.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    /// Names and shapes, in forward order.
+    pub(crate) specs: Vec<ParameterSpec>,
+    /// Names and widths of the running statistics.
+    pub(crate) statistics: Vec<Statistic>,
+    /// Where everything lies.
+    pub(crate) layout: Layout,
+    /// What is learned.
+    pub(crate) parameters: FlatBuffer,
+    /// The `.grad` of every parameter.
+    pub(crate) gradients: FlatBuffer,
+    /// BatchNorm's running means and variances, equal on all ranks at all times.
+    pub(crate) running: FlatBuffer,
+    /// The statistics of the last micro-batch.
+    batch: FlatBuffer,
+    /// Their sum over this step's micro-batches, weighted by images; travels with the gradients.
+    pub(crate) batch_sum: Tensor,
+    /// The layers over these buffers.
+    pub(crate) model: Model,
+    network: regatta_anynet::Network,
+    autocast: Option<AutocastKind>,
+    device: Device,
+}
+
+impl Replica {
+    /// Builds and initialises the recipe's network on `device`.
+    pub(crate) fn new(recipe: &Recipe, device: Device) -> Result<Self> {
+        let network = recipe.network();
+        let learned = parameters(&network);
+        let specs: Vec<_> = learned.iter().map(spec).collect();
+        let statistics = statistics(&network);
+        let options = (kind(recipe.train.precision), device);
+
+        let layout = Layout::new(&specs, bucket_caps(&recipe.comm));
+        let mut parameters = FlatBuffer::zeros(&layout, &specs, memory_format(recipe), options);
+        initialize(&learned, &mut parameters.views, initial(recipe.model.init), recipe.train.seed as i64);
+        let gradients = parameters.zeros_like();
+        for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
+            set_grad(&parameter.set_requires_grad(true), gradient)?;
+        }
+
+        let mut running = FlatBuffer::of_vectors(statistics.iter().map(|s| s.width), options);
+        for (statistic, view) in statistics.iter().zip(&mut running.views) {
+            _ = view.fill_(statistic.initial_value());
+        }
+        let batch = running.zeros_like();
+        let model = Model::new(&network, &parameters.views, &batch.views, &running.views);
+        Ok(Self {
+            batch_sum: batch.flat.zeros_like(),
+            autocast: autocast_kind(recipe.train.precision),
+            specs,
+            statistics,
+            layout,
+            parameters,
+            gradients,
+            running,
+            batch,
+            model,
+            network,
+            device,
+        })
+    }
+
+    /// The same network over other weights and these statistics, for evaluation.
+    pub(crate) fn model_over(&self, parameters: &FlatBuffer) -> Model {
+        Model::new(&self.network, &parameters.views, &self.batch.views, &self.running.views)
+    }
+
+    /// Clears what a step sums up.
+    pub(crate) fn zero(&mut self) {
+        _ = self.gradients.flat.zero_();
+        _ = self.batch_sum.zero_();
+    }
+
+    /// Logits `[n, classes]`, in fp32 or fp64, of `images_nchw`.
+    pub(crate) fn logits(&self, model: &Model, images_nchw: &Tensor, mode: Mode) -> Result<Tensor> {
+        let logits = autocast(self.device, self.autocast, || model.forward(images_nchw, mode))?;
+        Ok(logits.to_kind(self.parameters.flat.kind()))
+    }
+
+    /// Adds one micro-batch's statistics, weighted by its images, to the step's sum.
+    pub(crate) fn add_batch_statistics(&mut self, images: usize) {
+        _ = self.batch_sum.g_add_(&(&self.batch.flat * images as f64));
+        _ = self.batch.flat.zero_();
+    }
+
+    /// Moves the running statistics by the mean over the whole step's `images`; the sum was reduced before.
+    pub(crate) fn move_running_statistics(&mut self, images: usize) {
+        let mean = &self.batch_sum / images as f64;
+        _ = self.running.flat.lerp_(&mean, NORM_MOMENTUM);
+    }
+}
+
+/// Cross-entropy summed over the images of `logits_nk`, with a share `smoothing` of each target spread evenly.
+pub(crate) fn summed_loss(logits_nk: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
+    logits_nk.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)
+}
+
+fn spec(parameter: &Parameter) -> ParameterSpec {
+    let Parameter { name, shape, block, .. } = parameter;
+    ParameterSpec { name: name.clone(), shape: shape.clone(), block: *block, decayed: parameter.decayed() }
+}
+
+fn bucket_caps(comm: &settings::CommSettings) -> BucketCaps {
+    let bytes = |mib: f64| (mib * 1024.0 * 1024.0) as usize;
+    BucketCaps { first: bytes(comm.first_bucket_mib), rest: bytes(comm.bucket_cap_mib) }
+}
+
+/// The recipe's memory format in libtorch's terms.
+pub(crate) fn memory_format(recipe: &Recipe) -> MemoryFormat {
+    match recipe.train.memory_format {
+        settings::MemoryFormat::ChannelsLast => MemoryFormat::ChannelsLast,
+        settings::MemoryFormat::Contiguous => MemoryFormat::Contiguous,
+    }
+}
+
+fn initial(init: settings::Init) -> Init {
+    match init {
+        settings::Init::HeFanOut => Init::HeFanOut,
+        settings::Init::XavierUniform => Init::XavierUniform,
+    }
+}
+
+/// A scalar's value on the host.
+pub(crate) fn host_value(scalar: &Tensor) -> f64 {
+    scalar.to_kind(Kind::Double).double_value(&[])
+}

@@ -1,0 +1,163 @@
+//! From the command line to a trainer that is ready to run.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use regatta_comm::{Backend, Communicator, Launch, join_world, prove_same_recipe};
+use regatta_run::{ExitCode, RunFolder, StorageError};
+use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
+
+use crate::checkpoint::restore_and_share;
+use crate::datasets::Datasets;
+use crate::failure::end_with;
+use crate::records::Records;
+use crate::replica::Replica;
+use crate::signals::StopFlag;
+use crate::start::{Start, refuse_other_recipe};
+use crate::step::Learner;
+use crate::trainer::{Clock, Trainer};
+use crate::{device, telemetry};
+
+/// Steps of a debug run.
+const DEBUG_STEPS: u64 = 5;
+
+/// Trains as the recipe says; returns how it ended. Errors end the job before the world is dropped: an unwinding rank
+/// would wait in MPI_Finalize for peers that wait for it.
+pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: Instant) -> Result<ExitCode> {
+    let mut raw = args.load()?;
+    if debug {
+        make_debug(&mut raw);
+    }
+    let world = join_world(backend(raw.comm.backend), launch)?;
+    let rank = world.rank();
+    let code =
+        train_in(&*world, raw, args, debug, launch, process).unwrap_or_else(|error| end_with(&error, rank));
+    drop(world);
+    Ok(code)
+}
+
+fn train_in(
+    world: &dyn Communicator,
+    raw: RawRecipe,
+    args: &RecipeArgs,
+    debug: bool,
+    launch: &Launch,
+    process: Instant,
+) -> Result<ExitCode> {
+    let folder = run_folder(&raw, args, debug)?;
+    let start = Start::agree(args, &folder, world)?;
+    let (recipe, device) = resolve(raw, &start, launch, world)?;
+    let datasets = Datasets::open(&recipe)?;
+    if world.rank() == 0 {
+        folder.create()?;
+    }
+    world.barrier();
+    let log = folder.log(world.rank());
+    let bar = telemetry::start(world.rank(), &log, recipe.log.format).map_err(|source| StorageError::Io {
+        operation: "open the log",
+        path: log,
+        source,
+    })?;
+    let stop = StopFlag::install()?;
+
+    let replica = Replica::new(&recipe, device)?;
+    let mut learner = Learner::new(&recipe, replica, world)?;
+    let progress = restore_and_share(start.checkpoint.as_deref(), &mut learner, world)?;
+    introduce(&recipe, world, device, &folder, &start, &learner);
+    let records = match world.rank() {
+        0 => Some(Records::open(folder, &recipe, progress.step, world)?),
+        _ => None,
+    };
+    let clock = Clock::new(process);
+    let datasets = &datasets;
+    let recipe = &recipe;
+    Trainer { recipe, world, device, datasets, learner, progress, records, stop, bar, debug, clock }.run()
+}
+
+/// One process, deterministic kernels, every step logged, only a few.
+fn make_debug(raw: &mut RawRecipe) {
+    raw.comm.backend = settings::Backend::Single;
+    raw.train.deterministic = true;
+    raw.train.max_steps = Some(raw.train.max_steps.unwrap_or(DEBUG_STEPS).min(DEBUG_STEPS));
+    raw.log.interval_steps = 1;
+}
+
+fn backend(backend: settings::Backend) -> Backend {
+    match backend {
+        settings::Backend::Auto => Backend::Auto,
+        settings::Backend::Single => Backend::Single,
+        settings::Backend::Mpi => Backend::Mpi,
+    }
+}
+
+/// The run's folder. That of a debug run has a name of its own and is begun anew each time.
+fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> Result<RunFolder> {
+    if !debug {
+        return Ok(RunFolder::new(&raw.run.folder, args.run_name()));
+    }
+    let folder = RunFolder::new(&raw.run.folder, format!("{}-debug", args.run_name()));
+    if folder.exists()? {
+        std::fs::remove_dir_all(folder.path()).map_err(|source| StorageError::Io {
+            operation: "clear the debug run",
+            path: folder.path().to_owned(),
+            source,
+        })?;
+    }
+    Ok(folder)
+}
+
+/// The recipe at this world size, with every automatic choice taken, the same on all ranks.
+fn resolve(
+    raw: RawRecipe,
+    start: &Start,
+    launch: &Launch,
+    world: &dyn Communicator,
+) -> Result<(Recipe, tch::Device)> {
+    let kept = start.kept_recipe()?;
+    let mut recipe = raw.resolve(world.world_size(), kept.as_ref())?;
+    let device = device::open(recipe.train.device, world)?;
+    device::prepare(&recipe.train, launch, world)?;
+    recipe.train.precision = match &kept {
+        Some(kept) if recipe.train.precision == settings::Precision::Auto => kept.train.precision,
+        _ => device::choose_precision(recipe.train.precision, device, world),
+    };
+    prove_same_recipe(world, &recipe.to_toml())?;
+    if let Some(kept) = &kept {
+        refuse_other_recipe(kept, &recipe)?;
+    }
+    Ok((recipe, device))
+}
+
+/// The first lines of the log.
+fn introduce(
+    recipe: &Recipe,
+    world: &dyn Communicator,
+    device: tch::Device,
+    folder: &RunFolder,
+    start: &Start,
+    learner: &Learner,
+) {
+    let train = &recipe.train;
+    tracing::info!(
+        "{} ranks over {}, {device:?}, {} threads a rank, {:?}, {:?}",
+        world.world_size(),
+        world.description(),
+        tch::get_num_threads(),
+        train.precision,
+        train.memory_format
+    );
+    tracing::info!(
+        "{} parameters in {} buckets, global batch {} in micro-batches of {}, run folder {}",
+        learner.replica.specs.iter().map(|spec| spec.shape.iter().product::<i64>()).sum::<i64>(),
+        learner.replica.layout.buckets.len(),
+        train.global_batch_size,
+        train.micro_batch_size,
+        folder.path().display()
+    );
+    for damaged in &start.damaged {
+        tracing::warn!("checkpoint passed over: {damaged}");
+    }
+    if let Some(checkpoint) = &start.checkpoint {
+        tracing::info!("resumed from {}", checkpoint.display());
+    }
+}

@@ -1,0 +1,50 @@
+//! Ctrl-C, TERM and USR2: once to stop after the step with a checkpoint, twice to leave at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use regatta_run::ExitCode;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+/// Signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
+const SAME_REQUEST: Duration = Duration::from_millis(200);
+
+/// Set once the process was asked to stop.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// Starts the thread `signals`, which lives as long as the process and touches only this flag.
+    pub(crate) fn install() -> Result<Self> {
+        let flag = Self::default();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR2])?;
+        let asked = flag.clone();
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            let mut first: Option<Instant> = None;
+            for signal in signals.forever() {
+                match first {
+                    None => {
+                        tracing::warn!(
+                            "signal {signal}: stopping after this step; once more to leave at once"
+                        );
+                        first = Some(Instant::now());
+                        asked.0.store(true, Ordering::Relaxed);
+                    }
+                    Some(at) if at.elapsed() > SAME_REQUEST => {
+                        regatta_comm::end_job(ExitCode::Preempted.code());
+                    }
+                    Some(_) => {}
+                }
+            }
+        })?;
+        Ok(flag)
+    }
+
+    /// Whether a stop was asked for.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,81 @@
+//! The log: rank 0 on the terminal with a progress bar where it is one, every rank in full in its own file.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use regatta_settings::LogFormat;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+/// What a rank writes to its file where `RUST_LOG` is not set.
+const FILE_FILTER: &str = "info,trainer=debug,regatta_comm=debug";
+
+/// Starts logging for this process and returns the progress bar of the run's steps (hidden where there is no terminal).
+pub(crate) fn start(rank: usize, file: &Path, format: LogFormat) -> io::Result<ProgressBar> {
+    let bar = progress_bar(rank);
+    let log = Mutex::new(File::options().create(true).append(true).open(file)?);
+    let mut layers = vec![layer(log, format, false, FILE_FILTER)];
+    if rank == 0 {
+        layers.push(layer(Terminal(bar.clone()), format, true, "info"));
+    }
+    tracing_subscriber::registry().with(layers).init();
+    Ok(bar)
+}
+
+fn layer<W>(
+    writer: W,
+    format: LogFormat,
+    terminal: bool,
+    default: &str,
+) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let colors = terminal && io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colors);
+    match format {
+        LogFormat::Text if terminal => layer.with_target(false).with_filter(filter).boxed(),
+        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+    }
+}
+
+fn progress_bar(rank: usize) -> ProgressBar {
+    if rank > 0 || !io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{msg} [{bar:32}] {pos}/{len} steps, {eta} left")
+        .expect("the template is valid")
+        .progress_chars("=> ");
+    ProgressBar::new(0).with_style(style)
+}
+
+/// Standard error, with the progress bar taken out of the way of each line.
+struct Terminal(ProgressBar);
+
+impl<'a> MakeWriter<'a> for Terminal {
+    type Writer = TerminalLine<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        TerminalLine(&self.0)
+    }
+}
+
+struct TerminalLine<'a>(&'a ProgressBar);
+
+impl Write for TerminalLine<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,107 @@
+//! Named tensors in safetensors files.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use regatta_run::StorageError;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tch::{Device, Kind, Tensor};
+
+/// Writes tensors under their names, densely in the order of their shapes, whatever their memory format.
+pub(crate) fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> Result<()> {
+    let dense: Vec<_> = tensors.map(|(name, tensor)| (name, Dense::of(tensor))).collect();
+    let views = dense.iter().map(|(name, dense)| {
+        let view =
+            TensorView::new(dense.dtype, dense.shape.clone(), &dense.bytes).expect("bytes fit the shape");
+        (name, view)
+    });
+    let bytes = safetensors::serialize(views, None)?;
+    std::fs::write(path, bytes).map_err(|source| io("write", path, source))?;
+    Ok(())
+}
+
+fn io(operation: &'static str, path: &Path, source: std::io::Error) -> StorageError {
+    StorageError::Io { operation, path: path.to_owned(), source }
+}
+
+struct Dense {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Dense {
+    fn of(tensor: &Tensor) -> Self {
+        let host = tensor.detach().to_device(Device::Cpu).contiguous();
+        let mut bytes = vec![0; host.numel() * host.kind().elt_size_in_bytes()];
+        host.copy_data_u8(&mut bytes, host.numel());
+        let shape = host.size().iter().map(|&side| side as usize).collect();
+        Self { dtype: dtype(host.kind()), shape, bytes }
+    }
+}
+
+fn dtype(kind: Kind) -> Dtype {
+    match kind {
+        Kind::Float => Dtype::F32,
+        Kind::Double => Dtype::F64,
+        other => panic!("no state is of {other:?}"),
+    }
+}
+
+/// Fills tensors from a file that holds exactly these names with these shapes and types.
+pub(crate) fn read<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a mut Tensor)>) -> Result<()> {
+    let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
+    let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+    let mut found: HashMap<_, _> = file.iter().collect();
+    for (name, tensor) in tensors {
+        let Some(view) = found.remove(name.as_str()) else {
+            bail!("{} has no tensor {name}: it is of another network", path.display());
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        if shape != tensor.size() || view.dtype() != dtype(tensor.kind()) {
+            let (have, want) = ((view.dtype(), shape), (dtype(tensor.kind()), tensor.size()));
+            bail!("{}: {name} is {have:?}, this network has {want:?}", path.display());
+        }
+        let source = Tensor::from_data_size(view.data(), &shape, tensor.kind());
+        tch::no_grad(|| tensor.copy_(&source));
+    }
+    match found.keys().next() {
+        Some(name) => bail!("{} has a tensor {name} that this network does not have", path.display()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_come_back_to_the_bit_in_any_memory_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let images = Tensor::rand([2, 3, 4, 5], (Kind::Float, Device::Cpu));
+        let last = regatta_torch_ext::to_channels_last(&images);
+        write(&path, [("a".to_owned(), &last)].into_iter()).unwrap();
+        let mut back = regatta_torch_ext::to_channels_last(&images.zeros_like());
+        read(&path, [("a".to_owned(), &mut back)].into_iter()).unwrap();
+        assert!(back.equal(&images));
+    }
+
+    #[test]
+    fn other_networks_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let two = Tensor::zeros([2], (Kind::Float, Device::Cpu));
+        write(&path, [("a".to_owned(), &two)].into_iter()).unwrap();
+        let attempt = |name: &str, size: i64| {
+            let mut tensor = Tensor::zeros([size], (Kind::Float, Device::Cpu));
+            let error = read(&path, [(name.to_owned(), &mut tensor)].into_iter()).unwrap_err();
+            error.to_string().replace(&path.display().to_string(), "FILE")
+        };
+        assert_eq!(attempt("b", 2), "FILE has no tensor b: it is of another network");
+        assert_eq!(attempt("a", 3), "FILE: a is (F32, [2]), this network has (F32, [3])");
+        let error = read(&path, std::iter::empty()).unwrap_err();
+        assert!(error.to_string().contains("has a tensor a"), "{error}");
+    }
+}

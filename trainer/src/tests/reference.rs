@@ -1,0 +1,92 @@
+//! Hands cases to `reference.py` and brings back what PyTorch makes of them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+
+use crate::tensor_file;
+
+/// Exit status of a Python that cannot serve as a reference.
+const SKIPPED: i32 = 77;
+
+/// Tensors by name.
+pub(super) type Tensors = BTreeMap<String, Tensor>;
+
+/// One thing to compute on both sides.
+pub(super) struct Case {
+    pub(super) name: String,
+    /// What `reference.py` needs to know, without the name.
+    pub(super) description: Value,
+    /// What both sides start from.
+    pub(super) inputs: Tensors,
+    /// What the trainer made of it.
+    pub(super) results: Tensors,
+}
+
+/// Calls `compare(case and tensor, ours, theirs)` for every result of every case. Both sides have the same ones. Without a
+/// Python that has PyTorch it says so and compares nothing.
+pub(super) fn compare_with_pytorch(cases: &[Case], compare: impl Fn(&str, &Tensor, &Tensor)) {
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(reason) = run_reference(cases, folder.path()) {
+        println!("skipped: {reason}");
+        return;
+    }
+    for case in cases {
+        let theirs = read(&folder.path().join(format!("{}.out.safetensors", case.name)));
+        let names = |tensors: &Tensors| tensors.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&case.results), names(&theirs), "{}", case.name);
+        for (name, ours) in &case.results {
+            assert_eq!(ours.size(), theirs[name].size(), "{}: {name}", case.name);
+            compare(&format!("{}: {name}", case.name), ours, &theirs[name]);
+        }
+    }
+}
+
+/// The reason is why there is no reference here; a reference that fails is a failed test.
+fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
+    let python = python();
+    if !python.exists() {
+        return Err(format!("no Python at {} (REGATTA_PYTHON names another)", python.display()));
+    }
+    let mut list = Vec::new();
+    for Case { name, description, inputs, .. } in cases {
+        let path = folder.join(format!("{name}.in.safetensors"));
+        tensor_file::write(&path, inputs.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
+        let mut entry = description.clone();
+        entry["name"] = json!(name);
+        list.push(entry);
+    }
+    std::fs::write(folder.join("cases.json"), Value::from(list).to_string()).unwrap();
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/reference.py");
+    let output = Command::new(&python).arg(script).arg(folder).output().unwrap();
+    if output.status.code() == Some(SKIPPED) {
+        return Err(format!("{}: {}", python.display(), String::from_utf8_lossy(&output.stdout)));
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn python() -> PathBuf {
+    let in_checkout = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    std::env::var_os("REGATTA_PYTHON").map_or_else(in_checkout, PathBuf::from)
+}
+
+fn read(path: &Path) -> Tensors {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = |view: &safetensors::tensor::TensorView| {
+        let kind = match view.dtype() {
+            Dtype::F32 => Kind::Float,
+            Dtype::F64 => Kind::Double,
+            other => panic!("no result is of {other:?}"),
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        Tensor::from_data_size(view.data(), &shape, kind)
+    };
+    file.iter().map(|(name, view)| (name.to_owned(), tensor(&view))).collect()
+}

@@ -1,0 +1,354 @@
+//! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use indicatif::ProgressBar;
+use regatta_comm::Communicator;
+use regatta_data::{Sampler, Shard};
+use regatta_run::ExitCode;
+use regatta_settings::Recipe;
+use tch::Device;
+
+use crate::batches::Batches;
+use crate::datasets::Datasets;
+use crate::debug::Inspector;
+use crate::evaluate::{Evaluation, evaluate};
+use crate::failure::Diverged;
+use crate::memory::peak_rss_mib;
+use crate::progress::{LossSum, Progress};
+use crate::records::{EpochRecord, Records, StepRecord};
+use crate::schedule::LearningRate;
+use crate::signals::StopFlag;
+use crate::step::{Learner, StepSource};
+
+/// Everything of a run on one rank.
+pub(crate) struct Trainer<'a> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) world: &'a dyn Communicator,
+    pub(crate) device: Device,
+    pub(crate) datasets: &'a Datasets,
+    pub(crate) learner: Learner<'a>,
+    pub(crate) progress: Progress,
+    /// On rank 0.
+    pub(crate) records: Option<Records>,
+    pub(crate) stop: StopFlag,
+    pub(crate) bar: ProgressBar,
+    pub(crate) debug: bool,
+    pub(crate) clock: Clock,
+}
+
+/// When things began, for the figures that are times.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    pub(crate) process: Instant,
+    pub(crate) seconds_to_first_step: Option<f64>,
+    interval: (Instant, u64),
+    epoch: (Instant, u64),
+}
+
+impl Clock {
+    /// Counts from the start of the process.
+    pub(crate) fn new(process: Instant) -> Self {
+        let now = (Instant::now(), 0);
+        Self { process, seconds_to_first_step: None, interval: now, epoch: now }
+    }
+}
+
+/// Images per second since `since` (a time and the images consumed by then).
+fn rate(since: (Instant, u64), images: u64) -> f64 {
+    (images - since.1) as f64 / since.0.elapsed().as_secs_f64()
+}
+
+/// Why an epoch's steps ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Steps {
+    /// All are done.
+    Done,
+    /// `train.max_steps` was reached before.
+    Limit,
+    /// Some rank was asked to stop.
+    Stopped,
+}
+
+impl Trainer<'_> {
+    /// Trains until the recipe's end or a request to stop. Every rank takes the same path through here.
+    pub(crate) fn run(mut self) -> Result<ExitCode> {
+        while self.progress.epoch < self.recipe.train.epochs
+            && !(self.max_steps_reached() && self.is_between_epochs())
+        {
+            match self.train_epoch()? {
+                Steps::Stopped => return self.preempted(),
+                Steps::Limit => {
+                    let Some(()) = self.end_early()? else { return self.preempted() };
+                    break;
+                }
+                Steps::Done => {
+                    let Some(()) = self.end_epoch()? else { return self.preempted() };
+                }
+            }
+        }
+        self.done()
+    }
+
+    fn is_between_epochs(&self) -> bool {
+        self.progress.step_in_epoch == 0
+    }
+
+    fn max_steps_reached(&self) -> bool {
+        self.recipe.train.max_steps.is_some_and(|max| self.progress.step >= max)
+    }
+
+    /// The remaining steps of the current epoch.
+    fn train_epoch(&mut self) -> Result<Steps> {
+        let sampler = self.sampler();
+        let (epoch, steps) = (self.progress.epoch, sampler.steps_per_epoch() as u64);
+        let permutation = sampler.permutation(epoch);
+        let shard = Shard { rank: self.world.rank(), world_size: self.world.world_size() };
+        let schedule = LearningRate {
+            settings: &self.recipe.schedule,
+            base: self.recipe.optim.lr,
+            steps_per_epoch: steps,
+            epochs: self.recipe.train.epochs,
+        };
+        let mut source = StepSource {
+            batches: Batches::new(self.recipe, &*self.datasets.train, true, self.device),
+            epoch,
+            inspector: Inspector { enabled: self.debug },
+        };
+        self.begin_epoch(steps);
+        while self.progress.step_in_epoch < steps {
+            if self.max_steps_reached() {
+                return Ok(Steps::Limit);
+            }
+            let step = self.progress.step_in_epoch as usize;
+            let images = sampler.global_batch(&permutation, step).len();
+            let lr = schedule.at(self.progress.step);
+            let micro_batches = sampler.micro_batches(&permutation, step, shard);
+            let outcome = self.learner.step(micro_batches, images, lr, self.stop.is_set(), &mut source)?;
+            self.after_step(outcome.loss_sum, outcome.updated, images, lr)?;
+            if outcome.stop {
+                return Ok(Steps::Stopped);
+            }
+            if self.progress.step_in_epoch < steps && self.checkpoint_step_is_due() {
+                self.save(false)?;
+            }
+        }
+        Ok(Steps::Done)
+    }
+
+    fn checkpoint_step_is_due(&self) -> bool {
+        let interval = self.recipe.checkpoint.interval_steps;
+        interval > 0 && self.progress.step.is_multiple_of(interval)
+    }
+
+    fn sampler(&self) -> Sampler {
+        let train = &self.recipe.train;
+        Sampler {
+            len: self.datasets.train.len(),
+            global_batch_size: train.global_batch_size,
+            micro_batch_size: train.micro_batch_size,
+            seed: train.seed,
+            drop_last: train.drop_last,
+        }
+    }
+
+    fn begin_epoch(&mut self, steps: u64) {
+        self.clock.epoch = (Instant::now(), self.progress.images);
+        if self.clock.seconds_to_first_step.is_none() {
+            self.clock.interval = self.clock.epoch;
+        }
+        self.bar.set_message(format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs));
+        self.bar.set_length(steps);
+        self.bar.set_position(self.progress.step_in_epoch);
+    }
+
+    /// Books a step and writes a line of the log where it is time for one.
+    fn after_step(&mut self, loss_sum: f64, updated: bool, images: usize, lr: f64) -> Result<()> {
+        let Progress { epoch, step, .. } = self.progress;
+        if !loss_sum.is_finite() {
+            bail!(Diverged(format!(
+                "the loss is {loss_sum} in step {} of epoch {}, at learning rate {lr}: lower optim.lr, lengthen \
+                 schedule.warmup_epochs or set train.clip_grad_norm, and start again under another --name",
+                step + 1,
+                epoch + 1
+            )));
+        }
+        if !updated {
+            tracing::warn!("step {}: gradients are not finite; the step is skipped", step + 1);
+        }
+        self.progress.advance(loss_sum, images);
+        self.progress.updates = self.learner.optimizer.updates;
+        let since_start = || self.clock.process.elapsed().as_secs_f64();
+        let first = *self.clock.seconds_to_first_step.get_or_insert_with(since_start);
+        self.bar.set_position(self.progress.step_in_epoch);
+        if self.progress.step.is_multiple_of(self.recipe.log.interval_steps) {
+            self.log_step(lr, first)?;
+        }
+        Ok(())
+    }
+
+    fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
+        let record = StepRecord {
+            kind: "step",
+            epoch: self.progress.epoch + 1,
+            step: self.progress.step,
+            images: self.progress.images,
+            loss: self.progress.interval_sum.mean(),
+            lr,
+            images_per_second: rate(self.clock.interval, self.progress.images),
+            seconds_since_start: self.clock.process.elapsed().as_secs_f64(),
+            seconds_to_first_step,
+            peak_rss_mib: peak_rss_mib(self.world),
+        };
+        self.progress.interval_sum = LossSum::default();
+        self.clock.interval = (Instant::now(), self.progress.images);
+        tracing::info!(
+            "epoch {}/{} step {} loss {:.4} lr {:.5} {:.0} images/s",
+            record.epoch,
+            self.recipe.train.epochs,
+            record.step,
+            record.loss,
+            record.lr,
+            record.images_per_second
+        );
+        self.records.as_mut().map_or(Ok(()), |records| records.step(&record))
+    }
+
+    /// Evaluates where it is time to, records the epoch and saves a checkpoint. `None` when stopped in between: the epoch
+    /// then ends after the run is continued.
+    fn end_epoch(&mut self) -> Result<Option<()>> {
+        let number = self.progress.epoch + 1;
+        let due = |interval: u64| number == self.recipe.train.epochs || number.is_multiple_of(interval);
+        let mut record = self.epoch_record();
+        let mut is_best = false;
+        if due(self.recipe.eval.interval_epochs) {
+            let Some(top1) = self.evaluate_into(&mut record)? else { return Ok(None) };
+            is_best = self.progress.note(top1);
+        }
+        self.log_epoch(&record);
+        if let Some(records) = &mut self.records {
+            records.epoch(&record)?;
+        }
+        let save = is_best
+            || due(self.recipe.checkpoint.interval_epochs)
+            || self.checkpoint_step_is_due()
+            || self.max_steps_reached();
+        self.progress.next_epoch();
+        if save {
+            self.save(is_best)?;
+        }
+        self.clock.interval = (Instant::now(), self.progress.images);
+        Ok(Some(()))
+    }
+
+    /// Evaluates an epoch that `train.max_steps` ended early, and saves a checkpoint from which it may go on.
+    fn end_early(&mut self) -> Result<Option<()>> {
+        let mut record = self.epoch_record();
+        let before = self.progress.best;
+        let Some(top1) = self.evaluate_into(&mut record)? else { return Ok(None) };
+        self.log_epoch(&record);
+        if let Some(records) = &mut self.records {
+            records.unfinished_epoch(&record)?;
+        }
+        self.save(false)?;
+        // Counts for the last line, not for the run: an uninterrupted one would not have looked here.
+        debug_assert_eq!(before, self.progress.best);
+        self.progress.note(top1);
+        Ok(Some(()))
+    }
+
+    fn epoch_record(&self) -> EpochRecord {
+        EpochRecord {
+            kind: "epoch",
+            epoch: self.progress.epoch + 1,
+            step: self.progress.step,
+            images: self.progress.images,
+            train_loss: self.progress.epoch_sum.mean(),
+            val_loss: None,
+            val_top1: None,
+            val_top5: None,
+            val_raw_top1: None,
+            images_per_second: rate(self.clock.epoch, self.progress.images),
+            seconds: self.clock.epoch.0.elapsed().as_secs_f64(),
+            peak_rss_mib: peak_rss_mib(self.world),
+        }
+    }
+
+    /// Fills in the validation results, of the moving average where there is one; returns its top-1.
+    fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
+        let Some(raw) = self.evaluate(None)? else { return Ok(None) };
+        let mut shown = raw;
+        if self.learner.ema.is_some() {
+            let averaged = self.learner.ema.as_ref().map(|ema| self.learner.replica.model_over(ema));
+            let Some(of_average) = self.evaluate(averaged.as_ref())? else { return Ok(None) };
+            record.val_raw_top1 = Some(raw.top1);
+            shown = of_average;
+        }
+        record.val_loss = Some(shown.loss);
+        record.val_top1 = Some(shown.top1);
+        record.val_top5 = Some(shown.top5);
+        Ok(Some(shown.top1))
+    }
+
+    fn evaluate(&self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
+        let replica = &self.learner.replica;
+        let mut batches = Batches::new(self.recipe, &*self.datasets.validation, false, self.device);
+        let batch_size = self.recipe.eval.batch_size;
+        let images = self.datasets.validation.len();
+        let images = if self.debug { images.min(4 * batch_size) } else { images };
+        let model = model.unwrap_or(&replica.model);
+        let stop = || self.stop.is_set();
+        evaluate(replica, model, &mut batches, (images, batch_size), self.world, &stop)
+    }
+
+    fn log_epoch(&self, record: &EpochRecord) {
+        let EpochRecord { epoch, train_loss, seconds, images_per_second, peak_rss_mib, .. } = record;
+        let validation = match (record.val_top1, record.val_top5, record.val_loss) {
+            (Some(top1), Some(top5), Some(loss)) => {
+                format!("val loss {loss:.4} top-1 {top1:.4} top-5 {top5:.4}")
+            }
+            _ => "not evaluated".into(),
+        };
+        tracing::info!(
+            "epoch {epoch}/{}: train loss {train_loss:.4} {validation} | {seconds:.0} s, {images_per_second:.0} \
+             images/s, peak {peak_rss_mib:.0} MiB",
+            self.recipe.train.epochs
+        );
+    }
+
+    fn save(&mut self, is_best: bool) -> Result<()> {
+        match &mut self.records {
+            Some(records) => records.checkpoint(&self.learner, &self.progress, is_best),
+            None => Ok(()),
+        }
+    }
+
+    /// Asked to stop: the state is saved and the run can be continued.
+    fn preempted(mut self) -> Result<ExitCode> {
+        self.save(false)?;
+        tracing::warn!("stopped after step {}; continue with --resume auto", self.progress.step);
+        self.finish("stopped on request, checkpoint saved", ExitCode::Preempted)
+    }
+
+    fn done(self) -> Result<ExitCode> {
+        if let (Some(best), 0) = (self.progress.best, self.world.rank()) {
+            let Progress { epoch, step, .. } = self.progress;
+            println!(
+                "done: best top-1 {:.4} in epoch {}, after {epoch} epochs and {step} steps",
+                best.top1, best.epoch
+            );
+        }
+        self.finish("done", ExitCode::Done)
+    }
+
+    /// Rank 0 finishes its files before anybody leaves: the first rank to exit may take the others along.
+    fn finish(self, end: &str, code: ExitCode) -> Result<ExitCode> {
+        self.bar.finish_and_clear();
+        if let Some(records) = self.records {
+            records.finish(end, code)?;
+        }
+        self.world.barrier();
+        Ok(code)
+    }
+}

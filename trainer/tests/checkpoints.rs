@@ -1,0 +1,67 @@
+//! Reads what runs left behind: tensors, metrics, whole checkpoints.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use regatta_run::RunFolder;
+use regatta_run::checkpoint::newest_valid;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value};
+
+/// The step of the newest checkpoint, which must be whole.
+pub(crate) fn newest_step(run: &RunFolder) -> u64 {
+    let (checkpoint, damaged) = newest_valid(run).unwrap();
+    assert_eq!(damaged, []);
+    checkpoint.expect("the run has a checkpoint").step()
+}
+
+/// Every file of every checkpoint with its content, by `step-…/file`; links are left out.
+pub(crate) fn checkpoint_files(run: &RunFolder) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for step in list(&run.checkpoints()).into_iter().filter(|name| name.starts_with("step-")) {
+        let folder = run.checkpoints().join(&step);
+        for file in list(&folder) {
+            files.insert(format!("{step}/{file}"), fs::read(folder.join(&file)).unwrap());
+        }
+    }
+    files
+}
+
+/// The sorted names in a folder.
+pub(crate) fn list(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The tensors of a file of float64 ones, by name.
+pub(crate) fn tensors_f64(file: &Path) -> BTreeMap<String, Vec<f64>> {
+    let bytes = fs::read(file).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let values = |data: &[u8]| data.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
+    file.iter()
+        .map(|(name, tensor)| {
+            assert_eq!(tensor.dtype(), Dtype::F64, "{name}");
+            (name.to_owned(), values(tensor.data()))
+        })
+        .collect()
+}
+
+/// The lines of the metrics.
+pub(crate) fn metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
+    let text = fs::read_to_string(run.metrics()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The lines of the metrics without times and memory: what a resumed run repeats.
+pub(crate) fn repeatable_metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
+    let mut lines = metrics(run);
+    for line in &mut lines {
+        let varies =
+            |name: &str| name.starts_with("seconds") || ["images_per_second", "peak_rss_mib"].contains(&name);
+        line.retain(|name, _| !varies(name));
+    }
+    lines
+}

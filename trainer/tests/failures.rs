@@ -1,0 +1,97 @@
+//! Failures in the middle of a job: one exit code, one cause, no rank left waiting for another.
+
+use std::fs;
+
+use crate::checkpoints::{checkpoint_files, list};
+use crate::ranks::{Ended, Workdir};
+use crate::recipe::{ENDLESS, TINY, tiny_with};
+
+fn nothing_is_left(ended: Ended) -> Ended {
+    assert!(ended.left.is_empty(), "{ended}");
+    ended
+}
+
+/// libtorch's errors are panics of the binding: a network larger than any address space makes one on every rank.
+#[test]
+fn a_panic_ends_the_job_as_an_internal_error() {
+    let stages = "{ depth = 1000, width = 65536, group_width = 8 }";
+    let workdir = Workdir::new(&tiny_with(
+        "{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }",
+        &[stages; 4].join(", "),
+    ));
+    let ended =
+        workdir.train("--name one").ends_with(70).says("error: internal error in thread main: panicked at ");
+    // libtorch's C++ frames would bury the message.
+    assert!(ended.stderr.contains("allocate") && !ended.stderr.contains("frame #"), "{ended}");
+    nothing_is_left(workdir.train("--name two").ranks(2).ends_with(70))
+        .says("error: internal error in thread main");
+}
+
+/// The other rank waits in a collective that this one never enters.
+#[test]
+fn one_rank_alone_may_fail() {
+    let workdir = Workdir::new(TINY);
+    let with = |rank: usize, value: &str| {
+        let job = workdir.train(&format!("--name r{rank}")).ranks(2);
+        nothing_is_left(job.variable_of_rank(rank, "REGATTA__DATA__DATASET", value).ends_with(2))
+    };
+    with(0, "photos")
+        .says("error: environment variable REGATTA__DATA__DATASET: data.dataset = \"photos\": expected");
+    with(1, "photos")
+        .says("error: rank 1: environment variable REGATTA__DATA__DATASET: data.dataset = \"photos\"");
+    assert_eq!(list(workdir.path()), ["recipe.toml"]);
+}
+
+#[test]
+fn all_ranks_may_fail_in_the_same_way() {
+    let data = "[data]\ndataset = \"mnist\"\nfolder = \"digits\"\n";
+    let (model, rest) = (TINY.split_once("[data]").unwrap().0, TINY.split_once("[train]").unwrap().1);
+    let workdir = Workdir::new(&format!("{model}{data}[train]{rest}"));
+    fs::create_dir(workdir.path().join("digits")).unwrap();
+    // A header of nine images of 28 x 28 pixels, and three bytes.
+    let images = [0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 1, 2, 3];
+    for (name, bytes) in [("images-idx3", &images[..]), ("labels-idx1", &[0, 0, 8, 1, 0, 0, 0, 0])] {
+        fs::write(workdir.path().join(format!("digits/train-{name}-ubyte")), bytes).unwrap();
+    }
+    for ranks in [1, 2] {
+        let ended = nothing_is_left(workdir.train("").ranks(ranks).ends_with(3));
+        let errors = ended.stderr.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "rank 0 speaks for all: {ended}");
+        ended.says("error: digits/train-images-idx3-ubyte");
+    }
+    assert_eq!(list(workdir.path()), ["digits", "recipe.toml"]);
+}
+
+/// The run folder fails on rank 0, which alone writes it.
+#[test]
+fn storage_may_fail_on_rank_0() {
+    let workdir = Workdir::new(TINY);
+    fs::create_dir_all(workdir.run("metrics").metrics()).unwrap();
+    fs::create_dir_all(workdir.run("config").path()).unwrap();
+    fs::write(workdir.run("config").config(), "[model]\n").unwrap();
+    let fails = |options: &str| nothing_is_left(workdir.train(options).ranks(2).ends_with(6));
+    fails("--name metrics --resume auto")
+        .says("error: cannot read runs/metrics/metrics.jsonl: Is a directory (os error 21)\n");
+    fails("--name config --resume auto").says("error: runs/config/config.toml: not a resolved recipe: ");
+}
+
+/// Rank 0 alone sees that the folder has another owner.
+#[test]
+fn a_newer_attempt_ends_all_ranks() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let mut running = workdir.train(ENDLESS).ranks(2).start();
+    running.wait_for_file(&run.metrics(), |text| text.lines().count() >= 2);
+    fs::write(run.attempt(2), "").unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(6), "{ended}");
+    nothing_is_left(ended).says("attempt 1 at runs/recipe is no longer the newest");
+    assert!(checkpoint_files(&run).is_empty());
+}
+
+#[test]
+fn all_ranks_diverge_together() {
+    let workdir = Workdir::new(TINY);
+    let ended = nothing_is_left(workdir.train("optim.lr=1e30").ranks(2).ends_with(5));
+    ended.says("error: the loss is NaN in step 2 of epoch 1, at learning rate ");
+}

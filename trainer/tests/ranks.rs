@@ -1,0 +1,294 @@
+//! Starts the trainer, alone or on MPI ranks, with a time limit, and leaves no process behind.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use regatta_run::RunFolder;
+use tempfile::{NamedTempFile, TempDir};
+
+/// What one command may take, on a machine that has other work too.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Variables of launchers, of recipes and of the log, which a test sets itself or not at all.
+const SCRUBBED: [&str; 8] =
+    ["OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "REGATTA__", "RUST_LOG", "OMP_NUM_THREADS"];
+/// Marks every process of a job, wherever in the process tree it ends up.
+const MARK: &str = "REGATTA_TEST_JOB";
+
+/// A working folder with `recipe.toml` in it; runs go to `runs`.
+pub(crate) struct Workdir(TempDir);
+
+impl Workdir {
+    pub(crate) fn new(recipe: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn run(&self, name: &str) -> RunFolder {
+        RunFolder::new(self.path().join("runs"), name)
+    }
+
+    /// `trainer ARGUMENTS`, without a launcher.
+    pub(crate) fn trainer(&self, arguments: &[&str]) -> Job<'_> {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        Job { workdir: self, arguments, ranks: None, variables: Vec::new(), rank_variables: Vec::new() }
+    }
+
+    /// `trainer --config recipe.toml OPTIONS`, where `options` are separated by spaces and a word with an equals sign is
+    /// one of `--set`.
+    pub(crate) fn train(&self, options: &str) -> Job<'_> {
+        let mut job = self.trainer(&["--config", "recipe.toml"]);
+        for option in options.split_whitespace() {
+            if option.contains('=') {
+                job.arguments.push("--set".to_owned());
+            }
+            job.arguments.push(option.to_owned());
+        }
+        job
+    }
+}
+
+/// A command that is not started yet.
+pub(crate) struct Job<'a> {
+    workdir: &'a Workdir,
+    arguments: Vec<String>,
+    ranks: Option<usize>,
+    variables: Vec<(String, String)>,
+    rank_variables: Vec<(usize, String)>,
+}
+
+impl Job<'_> {
+    /// On that many ranks of mpirun.
+    pub(crate) fn ranks(mut self, ranks: usize) -> Self {
+        self.ranks = Some(ranks);
+        self
+    }
+
+    /// With an environment variable for all ranks.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With an environment variable for one rank.
+    pub(crate) fn variable_of_rank(mut self, rank: usize, name: &str, value: &str) -> Self {
+        self.rank_variables.push((rank, format!("{name}={value}")));
+        self
+    }
+
+    pub(crate) fn start(self) -> Running {
+        let mut command = self.command();
+        let output = || NamedTempFile::new().unwrap();
+        let (stdout, stderr) = (output(), output());
+        let inherited = std::env::vars_os().map(|(name, _)| name);
+        for name in inherited.filter(is_scrubbed) {
+            command.env_remove(name);
+        }
+        let mark = format!("{MARK}={}", stdout.path().display());
+        let child = command
+            .current_dir(self.workdir.path())
+            .envs(mpi_settings())
+            .envs(self.variables)
+            .env(MARK, stdout.path())
+            .stdin(Stdio::null())
+            .stdout(stdout.reopen().unwrap())
+            .stderr(stderr.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        Running { child, stdout, stderr, mark }
+    }
+
+    /// Runs the command; it must end with exit code `code`.
+    pub(crate) fn ends_with(self, code: i32) -> Ended {
+        let ended = self.start().wait();
+        assert_eq!(ended.code, Some(code), "{ended}");
+        ended
+    }
+
+    /// Ranks with variables of their own are contexts of mpirun, which are separated by colons.
+    fn command(&self) -> Command {
+        let trainer = env!("CARGO_BIN_EXE_trainer");
+        let Some(ranks) = self.ranks else {
+            let mut command = Command::new(trainer);
+            command.args(&self.arguments);
+            return command;
+        };
+        let mut command = Command::new(mpirun());
+        if self.rank_variables.is_empty() {
+            command.args(["-n", &ranks.to_string(), trainer]).args(&self.arguments);
+            return command;
+        }
+        for rank in 0..ranks {
+            let own = self.rank_variables.iter().filter(|(of, _)| *of == rank);
+            command.args(["-n", "1", "env"]).args(own.map(|(_, variable)| variable));
+            command.arg(trainer).args(&self.arguments);
+            command.args((rank + 1 < ranks).then_some(":"));
+        }
+        command
+    }
+}
+
+fn is_scrubbed(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    SCRUBBED.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// More ranks than cores, unbound, giving the core away while they wait; root may start them, in a container.
+fn mpi_settings() -> [(&'static str, &'static str); 6] {
+    [
+        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+        ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
+        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
+        ("OMPI_MCA_mpi_yield_when_idle", "1"),
+    ]
+}
+
+/// The mpirun that MPIRUN names, else the one on the path, else the one that `scripts/setup.sh` puts into the checkout.
+fn mpirun() -> PathBuf {
+    let named = std::env::var_os("MPIRUN").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path =
+        || std::env::split_paths(&path).map(|folder| folder.join("mpirun")).find(|file| file.is_file());
+    let in_checkout = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/mpirun");
+    named.or_else(on_path).unwrap_or_else(in_checkout)
+}
+
+/// A started command. Dropped, it is killed with everything that it started.
+pub(crate) struct Running {
+    child: Child,
+    stdout: NamedTempFile,
+    stderr: NamedTempFile,
+    mark: String,
+}
+
+impl Running {
+    /// Sends a signal, named as `kill` names it, to the process that was started: the trainer, or mpirun.
+    pub(crate) fn signal(&self, signal: &str) {
+        kill(signal, &[self.child.id()]);
+    }
+
+    /// Kills one rank of the job the hard way.
+    pub(crate) fn kill_rank(&self, rank: usize) {
+        let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
+        let is_rank = |pid: &u32| environment(*pid).any(|entry| entry == variable);
+        let pids: Vec<_> = self.processes().into_iter().filter(is_rank).collect();
+        assert!(!pids.is_empty(), "rank {rank} runs");
+        kill("KILL", &pids);
+    }
+
+    /// Waits until what the command wrote to standard error contains `text`.
+    pub(crate) fn wait_for_message(&mut self, text: &str) {
+        self.wait_until(text, || false, |stderr| stderr.contains(text));
+    }
+
+    /// Waits until a file is there and `is_right` of its text.
+    pub(crate) fn wait_for_file(&mut self, file: &Path, is_right: impl Fn(&str) -> bool) {
+        let look = || std::fs::read_to_string(file).is_ok_and(|text| is_right(&text));
+        self.wait_until(&file.display().to_string(), look, |_| false);
+    }
+
+    fn wait_until(&mut self, what: &str, look: impl Fn() -> bool, is_said: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !look() && !is_said(&read(&self.stderr)) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "ended before {what}: {ended:?}\n{}", read(&self.stderr));
+            assert!(Instant::now() < deadline, "no {what} in {LIMIT:?}\n{}", read(&self.stderr));
+            pause();
+        }
+    }
+
+    /// Sends a signal again and again until the process is gone.
+    pub(crate) fn signal_until_it_ends(mut self, signal: &str) -> Ended {
+        let deadline = Instant::now() + LIMIT;
+        while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            self.signal(signal);
+            pause();
+        }
+        self.wait()
+    }
+
+    /// Waits for the end; at the limit everything is killed and there is no exit code.
+    pub(crate) fn wait(mut self) -> Ended {
+        let deadline = Instant::now() + LIMIT;
+        while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            pause();
+        }
+        let code = self.child.try_wait().unwrap().and_then(|status| status.code());
+        Ended { code, stdout: read(&self.stdout), stderr: read(&self.stderr), left: self.processes() }
+    }
+
+    /// Every live process of this job.
+    fn processes(&self) -> Vec<u32> {
+        let pids = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|&pid| environment(pid).any(|entry| entry == self.mark)).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut rest = self.processes();
+        while !rest.is_empty() {
+            kill("KILL", &rest);
+            _ = self.child.wait();
+            rest = self.processes();
+        }
+    }
+}
+
+/// How a command ended.
+pub(crate) struct Ended {
+    /// None where a signal or the time limit ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// Processes of the job that outlived the command.
+    pub(crate) left: Vec<u32>,
+}
+
+impl Ended {
+    /// The command must have written `text` to standard error.
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
+        self
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr, .. } = self;
+        write!(formatter, "exit code {code:?}\n--- stdout\n{stdout}--- stderr\n{stderr}")
+    }
+}
+
+/// The environment that a process was started with; empty for one that is gone.
+fn environment(pid: u32) -> impl Iterator<Item = String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let entries: Vec<_> = bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    entries.into_iter().filter_map(|entry| String::from_utf8(entry).ok())
+}
+
+/// Processes that are gone already are passed over.
+fn kill(signal: &str, pids: &[u32]) {
+    let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+    let script = format!("kill -{signal} {} 2>/dev/null", pids.join(" "));
+    Command::new("sh").args(["-c", &script]).status().unwrap();
+}
+
+fn read(file: &NamedTempFile) -> String {
+    String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).into_owned()
+}
+
+/// Between two looks at something that is waited for.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}

@@ -1,0 +1,38 @@
+//! The recipe of all tests: a network and a data set so small that a run takes a fraction of a second.
+
+/// An epoch is three steps, of 4 + 4 + 2, 4 + 4 + 2 and 4 + 2 images in micro-batches. One thread a rank, so that
+/// equal runs are equal to the bit.
+pub(crate) const TINY: &str = r#"[model]
+kind = "anynet"
+stem_width = 16
+stages = [{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }]
+[data]
+dataset = "synthetic"
+resolution_px = 16
+synthetic_train_images = 26
+synthetic_val_images = 13
+synthetic_channels = 1
+synthetic_classes = 10
+[train]
+epochs = 2
+global_batch_size = 10
+micro_batch_size = 4
+device = "cpu"
+precision = "fp32"
+threads_per_rank = 1
+[optim]
+name = "sgd"
+lr = 0.05
+momentum = 0.9
+[log]
+interval_steps = 1
+"#;
+
+/// [`TINY`] with one of its lines replaced.
+pub(crate) fn tiny_with(line: &str, other: &str) -> String {
+    assert!(TINY.contains(line), "{line} is in the recipe");
+    TINY.replacen(line, other, 1)
+}
+
+/// An epoch that takes minutes, for what happens while a run goes.
+pub(crate) const ENDLESS: &str = "data.synthetic_train_images=200000";

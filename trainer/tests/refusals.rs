@@ -1,0 +1,332 @@
+//! Wrong options and recipes: exit code 2, a message that says what would be right, and nothing on disk.
+
+use expect_test::{Expect, expect};
+
+use crate::checkpoints::list;
+use crate::ranks::{Job, Workdir};
+use crate::recipe::{TINY, tiny_with};
+
+/// What a refused command writes to standard error, under the command itself.
+fn refusal(shown: &str, workdir: &Workdir, job: Job<'_>) -> String {
+    let ended = job.ends_with(2);
+    assert_eq!(ended.stdout, "", "{ended}");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    let stderr = ended.stderr.replace(&workdir.path().display().to_string(), "DIR");
+    format!("$ {}\n{stderr}", shown.trim_end())
+}
+
+/// Compares the refusals of whole command lines, separated by spaces.
+fn check_commands(commands: &[&str], expected: Expect) {
+    let workdir = Workdir::new(TINY);
+    let refuse = |command: &&str| {
+        let arguments: Vec<_> = command.split(' ').filter(|argument| !argument.is_empty()).collect();
+        refusal(&format!("trainer {command}"), &workdir, workdir.trainer(&arguments))
+    };
+    expected.assert_eq(&commands.iter().map(refuse).collect::<String>());
+}
+
+/// Compares the refusals of the tiny recipe under changes.
+fn check_changes(changes: &[&str], expected: Expect) {
+    let workdir = Workdir::new(TINY);
+    let refuse = |change: &&str| refusal(change, &workdir, workdir.train(change));
+    expected.assert_eq(&changes.iter().map(refuse).collect::<String>());
+}
+
+/// Compares the refusals of the tiny recipe with a line replaced.
+fn check_lines(lines: &[(&str, &str)], expected: Expect) {
+    let refuse = |(line, wrong): &(&str, &str)| {
+        let workdir = Workdir::new(&tiny_with(line, wrong));
+        refusal(&format!("{line} -> {wrong}"), &workdir, workdir.train(""))
+    };
+    expected.assert_eq(&lines.iter().map(refuse).collect::<String>());
+}
+
+#[test]
+fn wrong_options() {
+    check_commands(
+        &[
+            "",
+            "--debug",
+            "--config",
+            "--config recipe.toml --frobnicate",
+            "--config recipe.toml --config recipe.toml",
+            "--config recipe.toml --name a/b",
+            "--config recipe.toml --name .hidden",
+            "--config recipe.toml --set",
+            "--config recipe.toml --resume",
+            "--config recipe.toml --resume nowhere",
+            "--config recipe.toml summary",
+            "evaluate --config recipe.toml",
+            "recipe",
+            "recipe --schema --config recipe.toml",
+            "summary --json",
+            "summary --config recipe.toml --debug",
+        ],
+        expect![[r#"
+            $ trainer
+            error: the following required arguments were not provided:
+              --config <FILE>
+
+            Usage: trainer --config <FILE>
+
+            For more information, try '--help'.
+            $ trainer --debug
+            error: the following required arguments were not provided:
+              --config <FILE>
+
+            Usage: trainer --config <FILE> --debug
+
+            For more information, try '--help'.
+            $ trainer --config
+            error: a value is required for '--config <FILE>' but none was supplied
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --frobnicate
+            error: unexpected argument '--frobnicate' found
+
+            Usage: trainer --config <FILE>
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --config recipe.toml
+            error: the argument '--config <FILE>' cannot be used multiple times
+
+            Usage: trainer [OPTIONS] --config <FILE>
+                   trainer <COMMAND>
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --name a/b
+            error: invalid value 'a/b' for '--name <NAME>': a run's name is one folder name, not empty, without a slash or a leading dot
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --name .hidden
+            error: invalid value '.hidden' for '--name <NAME>': a run's name is one folder name, not empty, without a slash or a leading dot
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --set
+            error: a value is required for '--set <SECTION.KEY=VALUE>' but none was supplied
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --resume
+            error: a value is required for '--resume <auto|never|PATH>' but none was supplied
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --resume nowhere
+            error: --resume nowhere: there is no such folder; give a run folder or one of its checkpoints
+            $ trainer --config recipe.toml summary
+            error: the subcommand 'summary' cannot be used with '--config <FILE>'
+
+            Usage: trainer [OPTIONS] --config <FILE>
+                   trainer <COMMAND>
+
+            For more information, try '--help'.
+            $ trainer evaluate --config recipe.toml
+            error: unrecognized subcommand 'evaluate'
+
+            Usage: trainer [OPTIONS] --config <FILE>
+                   trainer <COMMAND>
+
+            For more information, try '--help'.
+            $ trainer recipe
+            error: the following required arguments were not provided:
+              --config <FILE>
+
+            Usage: trainer recipe --config <FILE>
+
+            For more information, try '--help'.
+            $ trainer recipe --schema --config recipe.toml
+            error: the argument '--schema' cannot be used with one or more of the other specified arguments
+
+            Usage: trainer recipe [OPTIONS] --config <FILE>
+
+            For more information, try '--help'.
+            $ trainer summary --json
+            error: the following required arguments were not provided:
+              --config <FILE>
+
+            Usage: trainer summary --config <FILE> --json
+
+            For more information, try '--help'.
+            $ trainer summary --config recipe.toml --debug
+            error: unexpected argument '--debug' found
+
+            Usage: trainer summary --config <FILE>
+
+            For more information, try '--help'.
+        "#]],
+    );
+}
+
+#[test]
+fn text_that_is_no_recipe() {
+    check_lines(
+        &[
+            ("[optim]", "[optim"),
+            ("lr = 0.05", "lr = 0.05\nlr = 0.1"),
+            ("[optim]", "[optimizer]"),
+            ("lr = 0.05", "leanring_rate = 0.05"),
+            ("epochs = 2", "epochs = 2\nlr = 0.05"),
+            ("lr = 0.05", "lr = \"0.05\""),
+            ("epochs = 2", "epochs = 2.5"),
+            ("\"sgd\"", "\"sdg\""),
+            ("lr = 0.05", ""),
+            ("depth = 1", "deepth = 1"),
+        ],
+        expect![[r#"
+            $ [optim] -> [optim
+            error: recipe.toml:19: not valid TOML: unclosed table, expected `]`, in `[optim`
+            $ lr = 0.05 -> lr = 0.05
+            lr = 0.1
+            error: recipe.toml:22: not valid TOML: duplicate key, in `lr = 0.1`
+            $ [optim] -> [optimizer]
+            error: recipe.toml:19: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            $ lr = 0.05 -> leanring_rate = 0.05
+            error: recipe.toml:21: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            $ epochs = 2 -> epochs = 2
+            lr = 0.05
+            error: recipe.toml:14: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            $ lr = 0.05 -> lr = "0.05"
+            error: recipe.toml:21: optim.lr = "0.05": expected a number
+            $ epochs = 2 -> epochs = 2.5
+            error: recipe.toml:13: train.epochs = 2.5: expected an integer, at least 0
+            $ "sgd" -> "sdg"
+            error: recipe.toml:20: optim.name = "sdg": expected "sgd" or "adamw"
+            $ lr = 0.05 ->
+            error: recipe.toml: optim.lr is not set: expected a number above 0
+            $ depth = 1 -> deepth = 1
+            error: recipe.toml:4: unknown key model.stages[0].deepth; did you mean model.stages[0].depth? [model.stages[0]] has depth, width, stride, group_width, bottleneck_ratio
+        "#]],
+    );
+}
+
+#[test]
+fn overrides_that_are_wrong() {
+    check_changes(
+        &[
+            "optim=3",
+            "lr=0.1",
+            "optim.learning_rate=0.1",
+            "optim.lr=fast",
+            "comm.backend=nccl",
+            "train.device=gpu",
+        ],
+        expect![[r#"
+            $ optim=3
+            error: --set optim=3: unknown key optim; it is a section, [optim], with the keys name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            $ lr=0.1
+            error: --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            $ optim.learning_rate=0.1
+            error: --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            $ optim.lr=fast
+            error: --set optim.lr=fast: optim.lr = "fast": expected a number
+            $ comm.backend=nccl
+            error: --set comm.backend=nccl: comm.backend = "nccl": expected "auto", "single" or "mpi"
+            $ train.device=gpu
+            error: --set train.device=gpu: train.device = "gpu": expected "auto", "cpu" or "cuda"
+        "#]],
+    );
+    let workdir = Workdir::new(TINY);
+    let environment = workdir.train("").variable("REGATTA__OPTIM__LEARN", "1");
+    expect![[r#"
+        $ REGATTA__OPTIM__LEARN=1
+        error: environment variable REGATTA__OPTIM__LEARN: unknown key optim.learn; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+    "#]].assert_eq(&refusal("REGATTA__OPTIM__LEARN=1", &workdir, environment));
+    let both = workdir.train("optim.lr=0").variable("REGATTA__OPTIM__LR", "-1");
+    expect![[r#"
+        $ REGATTA__OPTIM__LR=-1 optim.lr=0
+        error: --set optim.lr=0: optim.lr = 0.0: expected a number above 0
+    "#]]
+    .assert_eq(&refusal("REGATTA__OPTIM__LR=-1 optim.lr=0", &workdir, both));
+}
+
+#[test]
+fn values_that_cannot_be() {
+    check_changes(
+        &[
+            "optim.lr=0",
+            "optim.momentum=1",
+            "optim.beta1=0.9",
+            "model.w0=24",
+            "model.classes=7",
+            "model.stem_width=0",
+            "data.resolution_px=0",
+            "data.std=[0.0]",
+            "data.folder=here",
+            "train.epochs=0",
+            "train.micro_batch_size=11",
+            "train.label_smoothing=1",
+            "schedule.warmup_epochs=2",
+            "schedule.name=step",
+            "checkpoint.keep=0",
+            "log.interval_steps=0",
+            "run.folder=",
+        ],
+        expect![[r#"
+            $ optim.lr=0
+            error: --set optim.lr=0: optim.lr = 0.0: expected a number above 0
+            $ optim.momentum=1
+            error: --set optim.momentum=1: optim.momentum = 1.0: expected a number, at least 0 and below 1
+            $ optim.beta1=0.9
+            error: --set optim.beta1=0.9: optim.beta1 is set, but optim.name is not "adamw": leave it out, or set optim.name to "adamw"
+            $ model.w0=24
+            error: --set model.w0=24: model.w0 is set, but model.kind is not "regnet": leave it out, or set model.kind to "regnet"
+            $ model.classes=7
+            error: --set model.classes=7: model.classes = 7, but the data set has 10: leave it out or set 10
+            $ model.stem_width=0
+            error: --set model.stem_width=0: model.stem_width is 0, must be from 1 to 65536
+            $ data.resolution_px=0
+            error: --set data.resolution_px=0: data.resolution_px = 0: expected an integer from 1 to 65536
+            $ data.std=[0.0]
+            error: --set data.std=[0.0]: data.std = [0.0]: expected numbers above 0, since images are divided by them
+            $ data.folder=here
+            error: --set data.folder=here: data.folder is set, but data.dataset is not "fashion_mnist" or "mnist": leave it out, or set data.dataset to "fashion_mnist" or "mnist"
+            $ train.epochs=0
+            error: --set train.epochs=0: train.epochs = 0: expected an integer, at least 1
+            $ train.micro_batch_size=11
+            error: --set train.micro_batch_size=11: train.micro_batch_size = 11: expected an integer from 1 to 10, the global_batch_size
+            $ train.label_smoothing=1
+            error: --set train.label_smoothing=1: train.label_smoothing = 1.0: expected a number, at least 0 and below 1
+            $ schedule.warmup_epochs=2
+            error: --set schedule.warmup_epochs=2: schedule.warmup_epochs = 2.0: expected a number, at least 0 and below train.epochs = 2
+            $ schedule.name=step
+            error: recipe.toml: schedule.milestones_epochs is not set: expected a list of epochs such as [30, 60, 90]
+            $ checkpoint.keep=0
+            error: --set checkpoint.keep=0: checkpoint.keep = 0: expected an integer, at least 1
+            $ log.interval_steps=0
+            error: --set log.interval_steps=0: log.interval_steps = 0: expected an integer, at least 1
+            $ run.folder=
+            error: --set run.folder=: run.folder = "": expected the path of a folder, such as "runs"
+        "#]],
+    );
+}
+
+#[test]
+fn combinations_that_cannot_be() {
+    check_changes(
+        &[
+            "optim.momentum=0 optim.nesterov=true",
+            "train.global_batch_size=27 train.drop_last=true",
+            "data.resolution_px=8 train.micro_batch_size=1",
+            "data.resolution_px=8 train.global_batch_size=5",
+            "schedule.name=step schedule.milestones_epochs=[1,3]",
+        ],
+        expect![[r#"
+            $ optim.momentum=0 optim.nesterov=true
+            error: --set optim.nesterov=true: optim.nesterov = true needs a momentum: set optim.momentum, for example to 0.9
+            $ train.global_batch_size=27 train.drop_last=true
+            error: --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 26 training images and train.global_batch_size is 27; set train.drop_last to false or a batch of at most 26
+            $ data.resolution_px=8 train.micro_batch_size=1
+            error: --set train.micro_batch_size=1: train.micro_batch_size = 1, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more or raise data.resolution_px
+            $ data.resolution_px=8 train.global_batch_size=5
+            error: recipe.toml:15: train.global_batch_size = 5 in micro-batches of 4 leaves one image in the last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; choose another train.micro_batch_size or raise data.resolution_px
+            $ schedule.name=step schedule.milestones_epochs=[1,3]
+            error: --set schedule.milestones_epochs=[1,3]: schedule.milestones_epochs = [1.0, 3.0]: expected ascending numbers above 0 and below train.epochs = 2
+        "#]],
+    );
+    check_lines(
+        &[("width = 16, group_width = 8", "width = 16, group_width = 5")],
+        expect![[r#"
+        $ width = 16, group_width = 8 -> width = 16, group_width = 5
+        error: recipe.toml:4: model.stages[0].group_width is 5, which does not divide the 16 channels of the 3x3 convolution (width 16 x bottleneck_ratio 1.0); the nearest smaller divisor is 4
+    "#]],
+    );
+}

@@ -1,0 +1,212 @@
+//! A run that was stopped and continued is, to the bit, the run that never stopped.
+
+use std::fs;
+
+use crate::checkpoints::{checkpoint_files, list, metrics, newest_step, repeatable_metrics};
+use crate::ranks::Workdir;
+use crate::recipe::{ENDLESS, TINY, tiny_with};
+
+/// A checkpoint after every step, lines of metrics that straddle stops and epochs, augmented images.
+const EVERY_STEP: &str = "checkpoint.interval_steps=1 checkpoint.keep=100 log.interval_steps=2 \
+                          data.horizontal_flip_probability=0.5 data.random_crop_padding_px=2 train.epochs=3";
+
+/// Compares a run that never stopped with one that stopped within an epoch and at the end of one: every file of every
+/// checkpoint, and the metrics.
+fn check_stops(ranks: usize, options: &str) {
+    let workdir = Workdir::new(TINY);
+    let options = format!("{EVERY_STEP} {options}");
+    workdir.train(&format!("--name whole {options}")).ranks(ranks).ends_with(0);
+    for stop in [2, 3, 4, 6] {
+        let options = format!("--name parts --resume auto {options} train.max_steps={stop}");
+        workdir.train(&options).ranks(ranks).ends_with(0);
+        assert_eq!(newest_step(&workdir.run("parts")), stop);
+    }
+    workdir.train(&format!("--name parts --resume auto {options}")).ranks(ranks).ends_with(0);
+    check_equal(&workdir, "whole", "parts");
+}
+
+fn check_equal(workdir: &Workdir, whole: &str, parts: &str) {
+    let (whole, parts) = (workdir.run(whole), workdir.run(parts));
+    let (expected, found) = (checkpoint_files(&whole), checkpoint_files(&parts));
+    assert_eq!(list(&whole.checkpoints()), list(&parts.checkpoints()));
+    assert!(expected.keys().eq(found.keys()), "{:?}\n{:?}", expected.keys(), found.keys());
+    for (name, bytes) in &expected {
+        assert!(*bytes == found[name], "{name} differs{}", state_texts(name, bytes, &found[name]));
+    }
+    assert_eq!(repeatable_metrics(&whole), repeatable_metrics(&parts));
+}
+
+fn state_texts(name: &str, expected: &[u8], found: &[u8]) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    if name.ends_with(".json") { format!(":\n{}\n{}", text(expected), text(found)) } else { String::new() }
+}
+
+#[test]
+fn sgd_with_moving_average() {
+    let options = "optim.nesterov=true optim.weight_decay=1e-4 train.ema_decay=0.9 train.label_smoothing=0.1";
+    check_stops(1, options);
+    check_stops(2, options);
+}
+
+#[test]
+fn adamw_with_a_schedule() {
+    let options = "optim.name=adamw optim.momentum=0.0 optim.lr=1e-3 optim.weight_decay=0.1 train.clip_grad_norm=1.0 \
+                   schedule.name=cosine schedule.warmup_epochs=0.5";
+    check_stops(1, options);
+    check_stops(2, options);
+}
+
+#[test]
+fn bf16_in_the_contiguous_format() {
+    check_stops(1, "train.precision=bf16 train.memory_format=contiguous train.drop_last=true");
+}
+
+#[test]
+fn epochs_that_are_not_evaluated() {
+    check_stops(1, "eval.interval_epochs=2 checkpoint.interval_epochs=3");
+}
+
+/// Stopped by a signal, wherever it was, and continued for four steps; against a run that goes there at once.
+#[test]
+fn after_a_stop_by_signal() {
+    for ranks in [1, 2] {
+        let workdir = Workdir::new(TINY);
+        let options = format!("{ENDLESS} checkpoint.keep=1 train.ema_decay=0.9 log.interval_steps=3");
+        let run = workdir.run("parts");
+        let mut running = workdir.train(&format!("--name parts {options}")).ranks(ranks).start();
+        running.wait_for_file(&run.metrics(), |text| text.lines().count() >= 3);
+        running.signal("USR2");
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(75), "{ended}");
+        let last = newest_step(&run) + 4;
+        let options = format!("{options} train.max_steps={last}");
+        workdir.train(&format!("--name parts --resume auto {options}")).ranks(ranks).ends_with(0);
+        workdir.train(&format!("--name whole {options}")).ranks(ranks).ends_with(0);
+        check_equal(&workdir, "whole", "parts");
+    }
+}
+
+/// Epochs of one step: every stop by signal falls between an epoch's last step and its evaluation.
+#[test]
+fn after_a_stop_before_an_evaluation() {
+    let workdir = Workdir::new(TINY);
+    // As many validation images as make the evaluation long enough to be interrupted.
+    let options =
+        "data.synthetic_train_images=10 data.synthetic_val_images=20000 eval.batch_size=4 checkpoint.keep=9";
+    let run = workdir.run("parts");
+    let mut running = workdir.train(&format!("--name parts {options}")).start();
+    running.wait_for_file(&run.metrics(), |text| text.contains("\"step\":1"));
+    running.signal("USR2");
+    assert_eq!(running.wait().code, Some(75));
+    assert_eq!(newest_step(&run), 1);
+    // Twice, since the first one ends the epoch at a step that has a checkpoint already.
+    workdir.train(&format!("--name parts --resume auto {options} train.max_steps=1")).ends_with(0);
+    workdir.train(&format!("--name parts --resume auto {options}")).ends_with(0);
+    workdir.train(&format!("--name whole {options}")).ends_with(0);
+    check_equal(&workdir, "whole", "parts");
+}
+
+#[test]
+fn damaged_checkpoints_are_named_and_passed_over() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir.train(EVERY_STEP).ends_with(0);
+    let cut = run.checkpoint(9).join("model.safetensors");
+    fs::write(&cut, &fs::read(&cut).unwrap()[..100]).unwrap();
+    let state = run.checkpoint(8).join("state.json");
+    fs::write(&state, fs::read_to_string(&state).unwrap().replace("\"step\": 8", "\"step\": 7")).unwrap();
+    workdir
+        .train(&format!("--resume auto {EVERY_STEP}"))
+        .ends_with(0)
+        .says("runs/recipe/checkpoints/step-000000009: model.safetensors has 100 bytes")
+        .says("runs/recipe/checkpoints/step-000000008: the content of state.json does not have the hash")
+        .says("resumed from runs/recipe/checkpoints/step-000000007");
+    workdir.train(&format!("--name whole {EVERY_STEP}")).ends_with(0);
+    check_equal(&workdir, "whole", "recipe");
+
+    fs::remove_file(run.checkpoint(9).join("manifest.json")).unwrap();
+    fs::write(run.checkpoint(8).join("state.json"), "{}").unwrap();
+    let by_path = |path: &str| workdir.train(&format!("--resume {path} {EVERY_STEP}"));
+    by_path("runs/recipe/checkpoints/step-000000008").ends_with(6).says("damaged: state.json has 2 bytes");
+    by_path("runs/recipe/checkpoints/step-000000009")
+        .ends_with(2)
+        .says("give a run folder or one of its checkpoints");
+}
+
+/// From a run's folder and from one of its checkpoints, into a run of another name.
+#[test]
+fn by_path_into_another_run() {
+    let workdir = Workdir::new(TINY);
+    let options = "checkpoint.interval_steps=1 checkpoint.keep=100";
+    workdir.train(&format!("--name whole {options}")).ends_with(0);
+    for (name, path, first) in [("a", "runs/whole/checkpoints/step-000000004", 5), ("b", "runs/half", 3)] {
+        workdir.train(&format!("--name half --resume auto {options} train.max_steps=2")).ends_with(0);
+        workdir.train(&format!("--name {name} --resume {path} {options}")).ends_with(0);
+        let (run, whole) = (workdir.run(name), workdir.run("whole"));
+        assert_eq!(metrics(&run)[0]["step"], first);
+        for (file, bytes) in checkpoint_files(&run) {
+            assert!(bytes == checkpoint_files(&whole)[&file], "{name}: {file} differs");
+        }
+        assert_eq!(newest_step(&run), 6);
+    }
+    // An existing run is not overwritten with another one.
+    workdir
+        .train(&format!("--name whole --resume runs/half {options}"))
+        .ends_with(2)
+        .says("error: the run folder runs/whole exists and --resume runs/half is another run: choose a new --name\n");
+}
+
+#[test]
+fn other_recipes_are_refused_with_the_difference() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("train.max_steps=2").ends_with(0);
+    let before = checkpoint_files(&workdir.run("recipe"));
+    let options = "--resume auto optim.lr=0.2 train.seed=7 model.stem_width=8 log.interval_steps=7";
+    for ranks in [1, 2] {
+        workdir.train(options).ranks(ranks).ends_with(2).says(
+            "this recipe differs from the one that the run was started with; start another run with --name, or undo:\
+             \n  model.stem_width: 16 -> 8\n  optim.lr: 0.05 -> 0.2\n  train.seed: 0 -> 7\n",
+        );
+    }
+    assert!(checkpoint_files(&workdir.run("recipe")) == before);
+    assert_eq!(list(&workdir.run("recipe").attempts()), ["000001"]);
+    workdir
+        .train("")
+        .ends_with(2)
+        .says("runs/recipe exists: continue that run with --resume auto, or start another with --name");
+}
+
+/// The size that a first start on three ranks gave the micro-batches holds on one rank and on two.
+#[test]
+fn another_world_size_keeps_the_micro_batches() {
+    let workdir = Workdir::new(&tiny_with("micro_batch_size = 4\n", ""));
+    workdir.train("train.max_steps=1").ranks(3).ends_with(0);
+    let size = "micro-batches of 4, run folder runs/recipe";
+    workdir.train("--resume auto train.max_steps=3").ranks(2).ends_with(0).says(size);
+    workdir.train("--resume auto").ends_with(0).says(size);
+    assert_eq!(newest_step(&workdir.run("recipe")), 6);
+    workdir
+        .train("--resume auto")
+        .ranks(4)
+        .ends_with(2)
+        .says("4 ranks, but train.global_batch_size = 10 in micro-batches of train.micro_batch_size = 4 makes only 3");
+    // A new run on one rank takes all ten.
+    workdir.train("--name alone train.max_steps=1").ends_with(0).says("micro-batches of 10");
+}
+
+/// `--resume auto` is safe to type every time: without a run it starts one, without a checkpoint it starts anew, and a
+/// run that is done stays as it is.
+#[test]
+fn auto_fits_every_state_of_a_run() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir.train("--resume auto").ends_with(0);
+    let (files, lines) = (checkpoint_files(&run), metrics(&run));
+    workdir.train("--resume auto").ends_with(0);
+    assert!(checkpoint_files(&run) == files && metrics(&run) == lines);
+
+    fs::remove_dir_all(run.checkpoints()).unwrap();
+    workdir.train("--resume auto").ends_with(0);
+    assert!(checkpoint_files(&run) == files);
+    assert_eq!(list(&run.attempts()), ["000001", "000002", "000003"]);
+}

@@ -1,0 +1,127 @@
+//! What a run leaves in its folder and on the terminal, and what the commands that run nothing print.
+
+use std::fs;
+use std::path::Path;
+
+use expect_test::expect;
+use regatta_run::AttemptRecord;
+use serde_json::Value;
+
+use crate::checkpoints::{list, metrics};
+use crate::ranks::Workdir;
+use crate::recipe::TINY;
+
+#[test]
+fn a_run_leaves_records_curves_and_checkpoints() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("x");
+    let ended = workdir
+        .train("--name x train.epochs=4 train.ema_decay=0.5 log.interval_steps=5")
+        .ranks(2)
+        .ends_with(0);
+    let done = ended.stdout.trim();
+    assert!(
+        done.starts_with("done: best top-1 0.") && done.ends_with("after 4 epochs and 12 steps"),
+        "{done}"
+    );
+
+    let names = list(run.path());
+    assert_eq!(
+        names,
+        ["attempts", "checkpoints", "config.toml", "curves.svg", "log", "metrics.jsonl", "ranks"]
+    );
+    assert_eq!(list(&run.log_folder()), ["rank-0000.log", "rank-0001.log"]);
+    for rank in [0, 1] {
+        assert!(fs::read_to_string(run.log(rank)).unwrap().contains("2 ranks over"));
+    }
+    let record = AttemptRecord::read(&run.attempt(1)).unwrap();
+    assert_eq!((record.start.world_size, record.end.unwrap().exit_code), (2, 0));
+    assert!(fs::read_to_string(run.curves()).unwrap().starts_with("<svg"));
+
+    // The two newest checkpoints and the best one, with the files that the moving average adds.
+    let best = fs::read_link(run.best()).unwrap().into_os_string().into_string().unwrap();
+    let mut kept = vec!["best".to_owned(), best, "step-000000009".to_owned(), "step-000000012".to_owned()];
+    kept.sort();
+    kept.dedup();
+    assert_eq!(list(&run.checkpoints()), kept);
+    let files = list(&run.checkpoint(12));
+    let expected =
+        ["ema.safetensors", "manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"];
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn metrics_are_flat_objects_with_these_fields() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("train.epochs=1 log.interval_steps=2").ends_with(0);
+    workdir.train("--name ema train.epochs=1 log.interval_steps=100 train.ema_decay=0.5").ends_with(0);
+    let line = |line: serde_json::Map<String, Value>| {
+        let names: Vec<_> = line.keys().cloned().collect();
+        format!("{} {}: {}\n", line["kind"], line["step"], names.join(" "))
+    };
+    let runs = ["recipe", "ema"].map(|name| metrics(&workdir.run(name)));
+    let lines: String = runs.into_iter().flatten().map(line).collect();
+    expect![[r#"
+        "step" 2: kind epoch step images loss lr images_per_second seconds_since_start seconds_to_first_step peak_rss_mib
+        "epoch" 3: kind epoch step images train_loss val_loss val_top1 val_top5 images_per_second seconds peak_rss_mib
+        "epoch" 3: kind epoch step images train_loss val_loss val_top1 val_top5 val_raw_top1 images_per_second seconds peak_rss_mib
+    "#]].assert_eq(&lines);
+}
+
+#[test]
+fn the_log_may_be_json_lines() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("log.format=json").ends_with(0);
+    let log = fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
+    for line in ended.stderr.lines().chain(log.lines()) {
+        let object: Value = serde_json::from_str(line).unwrap();
+        assert!(object["level"].is_string() && object["message"].is_string(), "{line}");
+    }
+    let quiet = workdir.train("--name quiet").variable("RUST_LOG", "error").ends_with(0);
+    assert_eq!(quiet.stderr, "");
+}
+
+/// The resolved recipe is a recipe, and resolves to itself; so is what the run folder keeps.
+#[test]
+fn resolved_recipes_load_again() {
+    let workdir = Workdir::new(TINY);
+    let print = |arguments: &[&str]| workdir.trainer(&[&["recipe"], arguments].concat()).ends_with(0).stdout;
+    let resolved = print(&["--config", "recipe.toml", "--set", "optim.lr=0.25"]);
+    let table: toml::Table = toml::from_str(&resolved).unwrap();
+    assert_eq!(table["optim"]["lr"].as_float(), Some(0.25));
+    assert_eq!(table["eval"]["batch_size"].as_integer(), Some(4));
+    fs::write(workdir.path().join("resolved.toml"), &resolved).unwrap();
+    assert_eq!(print(&["--config", "resolved.toml"]), resolved);
+
+    workdir.train("optim.lr=0.25").ends_with(0);
+    assert_eq!(print(&["--config", "runs/recipe/config.toml"]), resolved);
+    let kept = fs::read_to_string(workdir.run("recipe").config()).unwrap();
+    assert!(kept.starts_with("# Resolved by regatta ") && kept.ends_with(&resolved), "{kept}");
+}
+
+#[test]
+fn the_schema_has_every_key_with_type_default_and_text() {
+    let workdir = Workdir::new(TINY);
+    let schema = workdir.trainer(&["recipe", "--schema"]).ends_with(0).stdout;
+    for part in
+        ["[optim]\n", "optim.lr: a number; required\n    ", "train.global_batch_size: ", "; default 20\n"]
+    {
+        assert!(schema.contains(part), "{part} in\n{schema}");
+    }
+}
+
+#[test]
+fn the_books_network_in_numbers() {
+    let workdir = Workdir::new(TINY);
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnetx32_fashion_mnist.toml");
+    let summary = ["summary", "--config", recipe.to_str().unwrap()];
+    let json = workdir.trainer(&[&summary[..], &["--json"]].concat()).ends_with(0).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["params"], 179_290);
+    assert!(json["flops"].as_u64() > Some(1_000_000) && json["activations"].as_u64() > Some(100_000));
+
+    let table = workdir.trainer(&summary).ends_with(0).stdout;
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let blocks: Vec<_> = table.lines().rev().take(4).map(words).collect();
+    assert_eq!(blocks, ["head 10", "s2 80x12x12", "s1 32x24x24", "stem 32x48x48"]);
+}

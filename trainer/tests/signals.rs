@@ -1,0 +1,108 @@
+//! Signals and killed ranks: what stops a run, what it leaves, and how fast it is gone.
+
+use std::time::{Duration, Instant};
+
+use regatta_run::AttemptRecord;
+
+use crate::checkpoints::{checkpoint_files, newest_step};
+use crate::ranks::{Running, Workdir};
+use crate::recipe::{ENDLESS, TINY};
+
+/// A checkpoint after every step, so that most of the time one is being written.
+const BUSY: &str = "checkpoint.interval_steps=1";
+/// Within which a job is gone after the loss of a rank; it takes less than one second on an idle machine.
+const SECONDS: Duration = Duration::from_secs(20);
+
+/// A run that is some steps in.
+fn started(workdir: &Workdir, ranks: Option<usize>) -> Running {
+    let job = workdir.train(&format!("{ENDLESS} {BUSY}"));
+    let job = match ranks {
+        Some(ranks) => job.ranks(ranks),
+        None => job,
+    };
+    let mut running = job.start();
+    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
+    running
+}
+
+/// The last checkpoint is whole, and the run goes on from it.
+fn check_resumable(workdir: &Workdir, ranks: usize) {
+    let step = newest_step(&workdir.run("recipe"));
+    let options = format!("--resume auto {ENDLESS} {BUSY} train.max_steps={}", step + 1);
+    let resumed = format!("resumed from runs/recipe/checkpoints/step-{step:09}");
+    workdir.train(&options).ranks(ranks).ends_with(0).says(&resumed);
+}
+
+#[test]
+fn once_saves_a_checkpoint() {
+    for signal in ["INT", "TERM", "USR2"] {
+        let workdir = Workdir::new(TINY);
+        let running = started(&workdir, None);
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(75), "{signal}: {ended}");
+        let step = newest_step(&workdir.run("recipe"));
+        ended.says(&format!("stopped after step {step}; continue with --resume auto"));
+        let end = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap().end.unwrap();
+        assert_eq!((&*end.end, end.exit_code), ("stopped on request, checkpoint saved", 75));
+        check_resumable(&workdir, 1);
+    }
+}
+
+#[test]
+fn mpirun_passes_usr2_on() {
+    let workdir = Workdir::new(TINY);
+    let running = started(&workdir, Some(2));
+    running.signal("USR2");
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{ended}");
+    ended.says("continue with --resume auto");
+    check_resumable(&workdir, 2);
+}
+
+/// mpirun gives its ranks a second after Ctrl-C: what fits is saved, else the last periodic checkpoint stands.
+#[test]
+fn ctrl_c_on_mpirun_leaves_a_whole_checkpoint() {
+    for signal in ["INT", "TERM"] {
+        let workdir = Workdir::new(TINY);
+        let running = started(&workdir, Some(2));
+        running.signal(signal);
+        let ended = running.wait();
+        assert!(ended.code.is_some_and(|code| code != 0) && ended.left.is_empty(), "{signal}: {ended}");
+        check_resumable(&workdir, 2);
+    }
+}
+
+/// A step of very many micro-batches is left in its middle.
+#[test]
+fn twice_leaves_at_once() {
+    for ranks in [None, Some(2)] {
+        let workdir = Workdir::new(TINY);
+        let mut job = workdir.train(&format!("{ENDLESS} train.global_batch_size=200000"));
+        if let Some(ranks) = ranks {
+            job = job.ranks(ranks);
+        }
+        let mut running = job.start();
+        running.wait_for_message("run folder runs/recipe");
+        let ended = running.signal_until_it_ends("USR2");
+        // mpirun, whose ranks are gone, may die of one more signal itself.
+        let by_signal = ranks.is_some() && ended.code.is_none();
+        assert!((ended.code == Some(75) || by_signal) && ended.left.is_empty(), "{ended}");
+        ended.says("stopping after this step; once more to leave at once");
+        assert!(checkpoint_files(&workdir.run("recipe")).is_empty());
+    }
+}
+
+#[test]
+fn a_killed_rank_takes_the_job_along() {
+    for rank in [0, 1] {
+        let workdir = Workdir::new(TINY);
+        let running = started(&workdir, Some(2));
+        running.kill_rank(rank);
+        let killed = Instant::now();
+        let ended = running.wait();
+        assert!(ended.code.is_some_and(|code| code != 0) && ended.left.is_empty(), "rank {rank}: {ended}");
+        assert!(killed.elapsed() < SECONDS, "{:?} after the loss of rank {rank}", killed.elapsed());
+        check_resumable(&workdir, 2);
+    }
+}

@@ -1,0 +1,201 @@
+//! Ways to start, what is missing or in the way then, and what ends a run early.
+
+use std::fs;
+use std::path::Path;
+
+use regatta_run::AttemptRecord;
+
+use crate::checkpoints::{checkpoint_files, list, metrics, newest_step};
+use crate::ranks::Workdir;
+use crate::recipe::{ENDLESS, TINY, tiny_with};
+
+#[test]
+fn without_a_launcher_a_process_is_one_rank() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("").ends_with(0).says("1 ranks over single");
+    assert!(ended.stdout.starts_with("done: best top-1 "), "{ended}");
+    let attempt = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap();
+    assert_eq!(attempt.start.world_size, 1);
+    assert_eq!(attempt.end.map(|end| (end.end, end.exit_code)), Some(("done".to_owned(), 0)));
+}
+
+#[test]
+fn mpi_carries_a_world_of_one_too() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("comm.backend=mpi train.max_steps=1").ends_with(0);
+    assert!(!ended.says("1 ranks over").stderr.contains("over single"));
+}
+
+/// Launchers that started several processes without making them one world.
+#[test]
+fn worlds_that_do_not_come_about() {
+    let cases = [
+        ("SLURM_STEP_NUM_TASKS", "2", 2, "--mpi=pmix"),
+        ("PMI_SIZE", "4", 4, "PMI_SIZE says 4 ranks, but this MPI world has 1"),
+        ("OMPI_COMM_WORLD_SIZE", "4", 4, "OMPI_COMM_WORLD_SIZE says 4 ranks, but this MPI world has 1"),
+    ];
+    let workdir = Workdir::new(TINY);
+    for (variable, value, code, message) in cases {
+        let ended = workdir.train("").variable(variable, value).ends_with(code).says(message);
+        if code == 4 {
+            let (_, library) = ended.stderr.split_once("the trainer is linked with ").unwrap();
+            let known = ["Open MPI v", "MPICH ", "Intel(R) MPI"];
+            assert!(known.iter().any(|name| library.starts_with(name)), "{ended}");
+        }
+        assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    }
+}
+
+#[test]
+fn single_is_refused_on_several_ranks() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("comm.backend=single").ranks(2).ends_with(2);
+    let ended = ended.says("comm.backend = \"single\": OMPI_COMM_WORLD_SIZE says that 2 ranks were started");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+}
+
+#[test]
+fn more_ranks_than_micro_batches_are_refused() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("").ranks(4).ends_with(2);
+    let ended = ended.says("makes only 3: train.micro_batch_size from 1 to 3 fits");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+}
+
+#[test]
+fn ranks_with_other_recipes_are_named() {
+    let workdir = Workdir::new(TINY);
+    let job = workdir.train("").ranks(2);
+    let job = job.variable_of_rank(0, "REGATTA__OPTIM__LR", "0.1");
+    let ended = job.variable_of_rank(1, "REGATTA__OPTIM__LR", "0.2").ends_with(4);
+    let ended = ended.says("ranks [1] resolved another recipe than rank 0");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+}
+
+#[test]
+fn a_missing_data_set_says_how_to_get_it() {
+    let (kept, _) = TINY.split_once("[data]").unwrap();
+    let (_, rest) = TINY.split_once("[train]").unwrap();
+    let workdir = Workdir::new(&format!("{kept}[data]\nfolder = \"nowhere\"\n[train]{rest}"));
+    let ended = workdir.train("data.dataset=fashion_mnist").ends_with(3);
+    let ended = ended.says("there is no folder nowhere").says("dataset-fashion-mnist");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    fs::create_dir(workdir.path().join("nowhere")).unwrap();
+    let ended = workdir.train("data.dataset=mnist").ends_with(3).says("set data.folder to the folder");
+    assert_eq!(list(workdir.path()), ["nowhere", "recipe.toml"], "{ended}");
+}
+
+#[test]
+fn a_missing_gpu_is_named() {
+    if Path::new("/dev/nvidiactl").exists() {
+        eprintln!("skipped: this machine has a GPU");
+        return;
+    }
+    let workdir = Workdir::new(&tiny_with("device = \"cpu\"", "device = \"cuda\""));
+    let ended = workdir.train("").ends_with(2);
+    let ended = ended.says("train.device = \"cuda\"").says("/dev/nvidiactl does not exist");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    workdir.train("train.device=auto train.max_steps=1").ends_with(0).says(", Cpu, ");
+}
+
+#[test]
+fn files_in_the_way_are_storage_errors() {
+    let workdir = Workdir::new(TINY);
+    let runs = workdir.path().join("runs");
+    fs::write(&runs, "").unwrap();
+    workdir.train("").ends_with(6).says("runs/recipe");
+    fs::remove_file(&runs).unwrap();
+    fs::create_dir_all(runs.join("recipe")).unwrap();
+    fs::write(runs.join("recipe/checkpoints"), "").unwrap();
+    workdir.train("--resume auto").ends_with(6).says("runs/recipe/checkpoints");
+    assert_eq!(list(&runs.join("recipe")), ["checkpoints"]);
+}
+
+#[test]
+fn recipe_files_that_cannot_be_read() {
+    let workdir = Workdir::new(TINY);
+    for config in ["nowhere.toml", "."] {
+        let ended = workdir.trainer(&["--config", config]).ends_with(2);
+        let ended = ended.says(&format!("error: cannot read the recipe {config}: "));
+        assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    }
+}
+
+#[test]
+fn help_lists_commands_and_options() {
+    let workdir = Workdir::new(TINY);
+    let help = workdir.trainer(&["--help"]).ends_with(0).stdout;
+    for part in ["recipe ", "summary ", "--config <FILE>", "--set <SECTION.KEY=VALUE>", "--resume", "--debug"]
+    {
+        assert!(help.contains(part), "{part} in\n{help}");
+    }
+}
+
+/// A debug run has a folder of its own, which the next one begins anew.
+#[test]
+fn debug_is_one_process_and_a_few_steps() {
+    let workdir = Workdir::new(TINY);
+    for _ in 0..2 {
+        workdir.train("--debug log.interval_steps=100").ends_with(0).says("1 ranks over single");
+        assert_eq!(list(&workdir.path().join("runs")), ["recipe-debug"]);
+        let run = workdir.run("recipe-debug");
+        assert_eq!(list(&run.attempts()), ["000001"]);
+        let lines = metrics(&run);
+        let steps = lines.iter().filter(|line| line["kind"] == "step");
+        assert_eq!(steps.map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(newest_step(&run), 5);
+    }
+}
+
+#[test]
+fn debug_names_what_is_not_finite_first() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("--debug optim.lr=1e30").ends_with(5);
+    let layer = ended.stderr.contains(" is the first layer whose output is not finite");
+    let gradient = ended.stderr.contains(" is the first in backward that is not finite");
+    let names = ["stem.", "s1.b1.", "s2.b1.", "head."];
+    let cause = ended.stderr.lines().last().unwrap();
+    assert!((layer || gradient) && names.iter().any(|name| cause.contains(name)), "{ended}");
+}
+
+/// The step before was saved, and can be gone on from.
+#[test]
+fn divergence_leaves_the_earlier_checkpoint_whole() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("optim.lr=1e30 checkpoint.interval_steps=1").ends_with(5);
+    let ended = ended.says("error: the loss is NaN in step 2 of epoch 1").says("lower optim.lr");
+    let run = workdir.run("recipe");
+    assert_eq!(newest_step(&run), 1, "{ended}");
+    assert_eq!(metrics(&run).last().unwrap()["step"], 1, "{ended}");
+}
+
+/// What one write was doing when the newer attempt appeared may still end; nothing begins after it.
+#[test]
+fn a_newer_attempt_ends_the_older() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let lines = || fs::read_to_string(run.metrics()).unwrap().lines().count();
+    let mut running = workdir.train(ENDLESS).start();
+    running.wait_for_file(&run.metrics(), |text| text.lines().count() >= 2);
+    fs::write(run.attempt(2), "").unwrap();
+    let at_most = lines() + 1;
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(6), "{ended}");
+    let ended = ended.says("attempt 1 at runs/recipe is no longer the newest");
+    assert!(lines() <= at_most, "{} lines, not {at_most}: {ended}", lines());
+    assert_eq!(checkpoint_files(&run).len(), 0, "{ended}");
+    assert_eq!(AttemptRecord::read(&run.attempt(1)).unwrap().end, None, "{ended}");
+    assert_eq!(fs::read(run.attempt(2)).unwrap(), b"", "{ended}");
+}
+
+#[test]
+fn max_steps_ends_a_run_within_an_epoch() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("train.max_steps=2").ends_with(0);
+    let run = workdir.run("recipe");
+    assert_eq!(newest_step(&run), 2, "{ended}");
+    let lines = metrics(&run);
+    let lines: Vec<_> = lines.iter().map(|line| (line["kind"].as_str(), line["step"].as_u64())).collect();
+    assert_eq!(lines, [(Some("step"), Some(1)), (Some("step"), Some(2))]);
+    assert!(fs::read_to_string(run.curves()).unwrap().starts_with("<svg"), "{ended}");
+}

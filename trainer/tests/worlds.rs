@@ -1,0 +1,132 @@
+//! One step means the same on one, two and three ranks: gradients, statistics and evaluation, in float64.
+
+use std::collections::BTreeMap;
+
+use regatta_run::RunFolder;
+
+use crate::checkpoints::{metrics, newest_step, tensors_f64};
+use crate::ranks::Workdir;
+use crate::recipe::tiny_with;
+
+/// Largest L2 norm of a difference over the L2 norm; trajectories would not stay below it, single steps do.
+const TOLERANCE: f64 = 1e-10;
+
+/// In float64, with convolution biases, and with buckets so small that there are many.
+fn recipe() -> String {
+    tiny_with("stem_width", "conv_bias = true\nstem_width").replace("\"fp32\"", "\"fp64\"")
+        + "[comm]\nfirst_bucket_mib = 0.001\nbucket_cap_mib = 0.004\n"
+}
+
+/// What a step leaves: momentum (after a first step without weight decay it is exactly the reduced gradient) and
+/// running statistics by tensor, and the evaluation.
+struct Outcome {
+    tensors: BTreeMap<String, Vec<f64>>,
+    top1: f64,
+    top5: f64,
+    loss: f64,
+}
+
+impl Outcome {
+    fn of(run: &RunFolder) -> Self {
+        let checkpoint = run.checkpoint(newest_step(run));
+        let mut tensors = tensors_f64(&checkpoint.join("optimizer.safetensors"));
+        let model = tensors_f64(&checkpoint.join("model.safetensors"));
+        tensors.extend(model.into_iter().filter(|(name, _)| name.contains("running_")));
+        let evaluation = metrics(run).pop().unwrap();
+        let number = |name: &str| evaluation[name].as_f64().unwrap();
+        Self { top1: number("val_top1"), top5: number("val_top5"), loss: number("val_loss"), tensors }
+    }
+
+    fn check_equal(&self, other: &Self, what: &str) {
+        assert_eq!((self.top1, self.top5), (other.top1, other.top5), "{what}: evaluation counts");
+        assert!((self.loss - other.loss).abs() <= TOLERANCE * self.loss, "{what}: validation loss");
+        assert!(self.tensors.keys().eq(other.tensors.keys()), "{what}: names");
+        for (name, values) in &self.tensors {
+            let difference = l2(values.iter().zip(&other.tensors[name]).map(|(a, b)| a - b));
+            // The gradient of a convolution's bias before a BatchNorm is zero but for rounding.
+            let scale = if is_bias_before_norm(name) { 1.0 } else { l2(values.iter().copied()) };
+            assert!(scale > 1e-6, "{what}: {name} is all but zero, which shows nothing");
+            assert!(difference <= TOLERANCE * scale, "{what}: {name} differs by {difference:e} of {scale:e}");
+        }
+    }
+}
+
+fn l2(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
+}
+
+fn is_bias_before_norm(name: &str) -> bool {
+    let layer = name.trim_start_matches("momentum.").strip_suffix(".bias");
+    layer.is_some_and(|layer| !layer.ends_with("bn") && layer != "head.fc")
+}
+
+/// Runs an epoch of one step with `options` on one, two and three ranks and compares.
+fn check_first_step(options: &str) {
+    let workdir = Workdir::new(&recipe());
+    let outcome = |ranks: usize, backend: &str| {
+        let name = format!("{backend}{ranks}");
+        let options = format!("--name {name} train.epochs=1 comm.backend={backend} {options}");
+        workdir.train(&options).ranks(ranks).ends_with(0);
+        Outcome::of(&workdir.run(&name))
+    };
+    let alone = outcome(1, "single");
+    for ranks in [1, 2, 3] {
+        alone.check_equal(&outcome(ranks, "mpi"), &format!("{ranks} ranks, {options}"));
+    }
+}
+
+#[test]
+fn micro_batches_that_do_not_divide_evenly() {
+    // 4 + 4 + 2 images: two ranks take two micro-batches and one.
+    check_first_step("data.synthetic_train_images=10");
+    check_first_step("data.synthetic_train_images=10 train.memory_format=contiguous");
+    // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image, too.
+    check_first_step("data.synthetic_train_images=10 train.micro_batch_size=3");
+}
+
+#[test]
+fn ranks_without_an_image() {
+    // One micro-batch of three images, and one evaluation batch: for rank 0 alone.
+    check_first_step("data.synthetic_train_images=3 data.synthetic_val_images=4");
+    // Two micro-batches: rank 2 has none.
+    check_first_step("data.synthetic_train_images=6 train.label_smoothing=0.1");
+}
+
+/// Two steps on one rank, then the epoch's last, smaller step (4 + 2 images) from there at each world size.
+#[test]
+fn the_last_step_of_an_epoch_leaves_a_rank_with_none() {
+    let workdir = Workdir::new(&recipe());
+    workdir.train("--name start train.max_steps=2").ends_with(0);
+    let outcome = |ranks: usize| {
+        let options = format!("--name from{ranks} --resume runs/start train.max_steps=3");
+        workdir.train(&options).ranks(ranks).ends_with(0);
+        Outcome::of(&workdir.run(&format!("from{ranks}")))
+    };
+    let one = outcome(1);
+    for ranks in [2, 3] {
+        one.check_equal(&outcome(ranks), &format!("{ranks} ranks"));
+    }
+}
+
+/// Evaluation alone: the same weights at every world size and batch size, so that counts are equal whatever rounding does.
+#[test]
+fn every_validation_image_is_counted_once() {
+    let workdir = Workdir::new(&recipe());
+    let hits = |ranks: usize, batch: usize| {
+        let name = format!("r{ranks}b{batch}");
+        let options = format!("--name {name} train.max_steps=1 train.epochs=1 eval.batch_size={batch}");
+        let sizes = "data.synthetic_train_images=10 data.synthetic_val_images=101";
+        workdir.train(&format!("{options} {sizes}")).ranks(ranks).ends_with(0);
+        let line = metrics(&workdir.run(&name)).pop().unwrap();
+        ["val_top1", "val_top5"].map(|name| {
+            let count = line[name].as_f64().unwrap() * 101.0;
+            assert!((count - count.round_ties_even()).abs() < 1e-9, "{count} of 101 images");
+            count.round_ties_even() as u32
+        })
+    };
+    let alone = hits(1, 101);
+    assert!(alone[0] <= alone[1] && (1..101).contains(&alone[1]), "{alone:?}");
+    for (ranks, batch) in [(2, 10), (3, 7), (3, 64)] {
+        assert_eq!(hits(ranks, batch), alone, "{ranks} ranks, batches of {batch}");
+    }
+}
