@@ -61,6 +61,8 @@ def command(options: argparse.Namespace, folder: str) -> list[str]:
         f'train.precision="{options.precision}"',
         f"train.max_steps={options.warmup_steps + options.steps}",
         f"log.interval_steps={options.window_steps}",
+        # As DDP does it: one micro-batch a rank.
+        f"train.micro_batch_size={128 // options.processes}",
         "eval.interval_epochs=1000000",
         f"run.folder={json.dumps(folder)}",
         *options.set,
@@ -75,13 +77,15 @@ def environment() -> dict[str, str]:
 
 
 def wait_for_start(job: subprocess.Popen, metrics_file: Path, started: float) -> float | None:
-    """Seconds from calling mpirun to the line written after the first step; None if the job ended without one.
+    """Seconds from calling mpirun to the end of the first step; None if the job ended before it logged one.
 
-    Seen from outside, so that loading mpirun, the binary and libtorch is counted.
+    Seen from outside, so that loading mpirun, the binary and libtorch is counted: when the first line appears, less what
+    that line says has passed since the first step.
     """
     while job.poll() is None:
-        if metrics_file.exists() and '"start"' in metrics_file.read_text():
-            return time.monotonic() - started
+        if metrics_file.exists() and "\n" in (text := metrics_file.read_text()):
+            seen, first = time.monotonic() - started, json.loads(text.splitlines()[0])
+            return seen - (first["seconds_since_start"] - first["seconds_to_first_step"])
         time.sleep(POLL_S)
     return None
 
@@ -95,9 +99,9 @@ def result(options: argparse.Namespace, lines: list[dict], start_to_first_step_s
     if not all(math.isfinite(line["loss"]) for line in measured):
         raise SystemExit(f"a loss is not finite: a diverged run is no measurement: {measured}")
     if start_to_first_step_s is None:
-        raise SystemExit("no line of kind \"start\" was seen in metrics.jsonl while the job ran")
+        raise SystemExit("no step was seen in metrics.jsonl while the job ran")
     windows = [line["images_per_second"] for line in measured]
-    own = next(line["seconds_to_first_step"] for line in lines if line["kind"] == "start")
+    own = steps[0]["seconds_to_first_step"]
     return {
         "program": "regatta",
         "processes": options.processes,

@@ -1,5 +1,6 @@
 //! How a rank ends: every error has an exit code, and no rank unwinds into MPI_Finalize.
 
+use std::io::Write;
 use std::time::Duration;
 
 use regatta_comm::{CommError, end_job};
@@ -84,11 +85,10 @@ pub(crate) fn install_panic_hook(rank: usize) {
 /// On the terminal, and in the rank's log where there is one.
 fn report(text: &str, rank: usize) {
     tracing::debug!("the run ends with an error: {text}");
-    if rank == 0 {
-        eprintln!("error: {text}");
-    } else {
-        eprintln!("error: rank {rank}: {text}");
-    }
+    let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
+    // One write, so that ranks that speak at once do not mix their lines.
+    let line = format!("error: {speaker}{text}\n");
+    _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 #[cfg(test)]
