@@ -63,7 +63,7 @@ def command(options: argparse.Namespace, folder: str) -> list[str]:
         f"log.interval_steps={options.window_steps}",
         # As DDP does it: one micro-batch a rank.
         f"train.micro_batch_size={128 // options.processes}",
-        "eval.interval_epochs=1000000",
+        "eval.interval_epochs=0",
         f"run.folder={json.dumps(folder)}",
         *options.set,
     ]

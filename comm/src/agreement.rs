@@ -30,6 +30,11 @@ pub fn broadcast_and_prove_equal(
     if ranks.is_empty() { Ok(()) } else { Err(CommError::CopiesDiffer { what, ranks }) }
 }
 
+/// The first rank on which something failed, the same answer on all ranks.
+pub fn first_failed(world: &dyn Communicator, failed_here: bool) -> Option<usize> {
+    world.all_gather(&[u8::from(failed_here)]).iter().position(|flag| flag == &[1])
+}
+
 fn unlike_rank_0(hashes: &[Vec<u8>]) -> Vec<usize> {
     (0..hashes.len()).filter(|&rank| hashes[rank] != hashes[0]).collect()
 }

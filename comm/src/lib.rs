@@ -14,7 +14,7 @@ mod flat;
 mod layout;
 mod reducer;
 
-pub use agreement::{broadcast_and_prove_equal, broadcast_text, prove_same_recipe};
+pub use agreement::{broadcast_and_prove_equal, broadcast_text, first_failed, prove_same_recipe};
 pub use communicator::Communicator;
 pub use environment::{CpuShare, Launch, cpu_share};
 pub use error::CommError;

@@ -12,6 +12,8 @@ type Checked = Result<(), RecipeError>;
 
 /// Largest side of an input image in pixels.
 const MAX_RESOLUTION_PX: u32 = 65_536;
+/// More compute threads than any host has cores.
+const MAX_THREADS: usize = 4096;
 /// Words for `0.0..1.0`.
 const BELOW_ONE: &str = "a number, at least 0 and below 1";
 /// Words for `0.0..=1.0`.
@@ -90,6 +92,9 @@ fn check_train(recipe: &Recipe, places: &Places) -> Checked {
     places.require(train.epochs >= 1, "train.epochs", train.epochs, AT_LEAST_ONE)?;
     let max_steps = train.max_steps.unwrap_or(1);
     places.require(max_steps >= 1, "train.max_steps", max_steps, AT_LEAST_ONE)?;
+    let threads = train.threads_per_rank;
+    let accepted = format!("an integer from 0 to {MAX_THREADS}");
+    places.require(threads <= MAX_THREADS, "train.threads_per_rank", threads, &accepted)?;
     let smoothing = train.label_smoothing;
     places.require(FRACTION_BELOW_ONE.contains(&smoothing), "train.label_smoothing", smoothing, BELOW_ONE)?;
     let decay = train.ema_decay;
@@ -175,7 +180,6 @@ fn check_schedule(recipe: &Recipe, places: &Places) -> Checked {
 
 fn check_job(recipe: &Recipe, places: &Places) -> Checked {
     let intervals = [
-        ("eval.interval_epochs", recipe.eval.interval_epochs),
         ("checkpoint.interval_epochs", recipe.checkpoint.interval_epochs),
         ("checkpoint.keep", recipe.checkpoint.keep as u64),
         ("log.interval_steps", recipe.log.interval_steps),

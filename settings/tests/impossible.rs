@@ -166,7 +166,7 @@ fn jobs_that_cannot_be() {
     check_each(
         SMALL,
         &[
-            &["eval.interval_epochs=0"],
+            &["train.threads_per_rank=4097"],
             &["checkpoint.interval_epochs=0"],
             &["checkpoint.keep=0"],
             &["log.interval_steps=0"],
@@ -175,7 +175,7 @@ fn jobs_that_cannot_be() {
             &["run.folder="],
         ],
         expect![[r#"
-            --set eval.interval_epochs=0: eval.interval_epochs = 0: expected an integer, at least 1
+            --set train.threads_per_rank=4097: train.threads_per_rank = 4097: expected an integer from 0 to 4096
             --set checkpoint.interval_epochs=0: checkpoint.interval_epochs = 0: expected an integer, at least 1
             --set checkpoint.keep=0: checkpoint.keep = 0: expected an integer, at least 1
             --set log.interval_steps=0: log.interval_steps = 0: expected an integer, at least 1

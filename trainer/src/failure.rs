@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use regatta_comm::{CommError, end_job};
+use anyhow::Result;
+use regatta_comm::{CommError, Communicator, end_job, first_failed};
 use regatta_data::DataError;
 use regatta_run::{Damaged, ExitCode, StorageError};
 use regatta_settings::RecipeError;
@@ -40,6 +41,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 .or(is(ExitCode::Diverged, cause.is::<Diverged>()))
                 .or(is(ExitCode::Storage, cause.is::<StorageError>() || cause.is::<Damaged>()))
                 .or(is(ExitCode::Storage, cause.is::<Superseded>()))
+                .or(is(ExitCode::Communication, cause.is::<OtherRankFailed>()))
                 .or(match cause.downcast_ref::<CommError>() {
                     Some(CommError::SlurmWithoutPmix { .. } | CommError::Backend { .. }) => {
                         Some(ExitCode::Usage)
@@ -52,18 +54,36 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         .unwrap_or(ExitCode::Internal)
 }
 
-/// Reports the error and ends the job. Where all ranks meet the same error, rank 0 alone speaks: its end takes the
-/// others along before their turn comes.
-pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
-    if rank > 0 {
-        std::thread::sleep(Duration::from_secs(1));
+/// Another rank failed in what all had to manage, and tells about it.
+#[derive(Debug, thiserror::Error)]
+#[error("rank {0} failed and did not end the job")]
+struct OtherRankFailed(usize);
+
+/// What all ranks must manage before any may go on. Where some fail, the first of them keeps its error, and the others
+/// wait for it to end the job. A collective: every rank comes here, with its own outcome.
+pub(crate) fn together<T>(outcome: Result<T>, world: &dyn Communicator) -> Result<T> {
+    match (first_failed(world, outcome.is_err()), outcome) {
+        (Some(rank), outcome) if rank != world.rank() => {
+            if let Err(error) = outcome {
+                tracing::debug!("this rank fails with rank {rank}: {}", told(&error));
+            }
+            Err(OtherRankFailed(rank).into())
+        }
+        (_, outcome) => outcome,
     }
+}
+
+/// Reports the error and ends the job. Before there is a world, ranks cannot agree who tells of an error that all have:
+/// rank 0 is given a second, and its end takes the others along.
+pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
+    let patience = if error.is::<OtherRankFailed>() { 10 } else { u64::from(rank > 0) };
+    std::thread::sleep(Duration::from_secs(patience));
     report(&told(error), rank);
     end_job(exit_code(error).code())
 }
 
 /// The error and its causes; a cause that the text before it ends with is not told twice.
-fn told(error: &anyhow::Error) -> String {
+pub(crate) fn told(error: &anyhow::Error) -> String {
     let add =
         |text: String, cause: String| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
     error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()

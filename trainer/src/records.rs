@@ -12,7 +12,7 @@ use regatta_settings::Recipe;
 use serde::Serialize;
 
 use crate::checkpoint;
-use crate::failure::Superseded;
+use crate::failure::{Superseded, exit_code, told};
 use crate::progress::Progress;
 use crate::step::Learner;
 
@@ -139,10 +139,17 @@ impl Records {
         Ok(())
     }
 
-    /// Records the end of this attempt.
-    pub(crate) fn finish(self, end: &str, code: ExitCode) -> Result<()> {
+    /// Records how this attempt ended.
+    pub(crate) fn finish(self, ended: &Result<ExitCode>) -> Result<()> {
         self.fence()?;
-        Ok(self.attempt.finish(end, code)?)
+        let (end, code) = match ended {
+            Ok(ExitCode::Preempted) => {
+                ("stopped on request, checkpoint saved".to_owned(), ExitCode::Preempted)
+            }
+            Ok(code) => ("done".to_owned(), *code),
+            Err(error) => (told(error), exit_code(error)),
+        };
+        Ok(self.attempt.finish(&end, code)?)
     }
 }
 

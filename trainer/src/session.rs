@@ -9,7 +9,7 @@ use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;
 use crate::datasets::Datasets;
-use crate::failure::end_with;
+use crate::failure::{end_with, together};
 use crate::records::Records;
 use crate::replica::Replica;
 use crate::signals::StopFlag;
@@ -44,20 +44,18 @@ fn train_in(
     launch: &Launch,
     process: Instant,
 ) -> Result<ExitCode> {
-    let folder = run_folder(&raw, args, debug)?;
-    let start = Start::agree(args, &folder, world)?;
+    let folder = run_folder(&raw, args, debug);
+    let start = Start::agree(&args.resume, &folder, debug, world)?;
     let (recipe, device) = resolve(raw, &start, launch, world)?;
-    let datasets = Datasets::open(&recipe)?;
+    let datasets = together(Datasets::open(&recipe), world)?;
     if world.rank() == 0 {
+        if debug {
+            clear(&folder)?;
+        }
         folder.create()?;
     }
     world.barrier();
-    let log = folder.log(world.rank());
-    let bar = telemetry::start(world.rank(), &log, recipe.log.format).map_err(|source| StorageError::Io {
-        operation: "open the log",
-        path: log,
-        source,
-    })?;
+    let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
     let stop = StopFlag::install()?;
 
     let replica = Replica::new(&recipe, device)?;
@@ -90,12 +88,14 @@ fn backend(backend: settings::Backend) -> Backend {
     }
 }
 
-/// The run's folder. That of a debug run has a name of its own and is begun anew each time.
-fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> Result<RunFolder> {
-    if !debug {
-        return Ok(RunFolder::new(&raw.run.folder, args.run_name()));
-    }
-    let folder = RunFolder::new(&raw.run.folder, format!("{}-debug", args.run_name()));
+/// The run's folder. That of a debug run has a name of its own.
+fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> RunFolder {
+    let suffix = if debug { "-debug" } else { "" };
+    RunFolder::new(&raw.run.folder, args.run_name() + suffix)
+}
+
+/// A debug run is begun anew each time.
+fn clear(folder: &RunFolder) -> Result<()> {
     if folder.exists()? {
         std::fs::remove_dir_all(folder.path()).map_err(|source| StorageError::Io {
             operation: "clear the debug run",
@@ -103,7 +103,7 @@ fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> Result<RunFold
             source,
         })?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 /// The recipe at this world size, with every automatic choice taken, the same on all ranks.
@@ -113,17 +113,18 @@ fn resolve(
     launch: &Launch,
     world: &dyn Communicator,
 ) -> Result<(Recipe, tch::Device)> {
-    let kept = start.kept_recipe()?;
-    let mut recipe = raw.resolve(world.world_size(), kept.as_ref())?;
-    let device = device::open(recipe.train.device, world)?;
+    let kept = together(start.kept_recipe(), world)?;
+    let resolved = raw.resolve(world.world_size(), kept.as_ref());
+    let mut recipe = together(resolved.map_err(Into::into), world)?;
+    let device = together(device::open(recipe.train.device, world), world)?;
     device::prepare(&recipe.train, launch, world)?;
     recipe.train.precision = match &kept {
         Some(kept) if recipe.train.precision == settings::Precision::Auto => kept.train.precision,
         _ => device::choose_precision(recipe.train.precision, device, world),
     };
-    prove_same_recipe(world, &recipe.to_toml())?;
+    together(prove_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;
     if let Some(kept) = &kept {
-        refuse_other_recipe(kept, &recipe)?;
+        together(refuse_other_recipe(kept, &recipe), world)?;
     }
     Ok((recipe, device))
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use regatta_comm::{Communicator, broadcast_text};
 use regatta_run::checkpoint::newest_valid;
 use regatta_run::{Checkpoint, Damaged, RunFolder, StorageError};
-use regatta_settings::{Recipe, RecipeArgs, Resume};
+use regatta_settings::{Recipe, Resume};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Usage;
@@ -23,24 +23,32 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Rank 0 looks at the folders; the others hear from it.
-    pub(crate) fn agree(args: &RecipeArgs, folder: &RunFolder, world: &dyn Communicator) -> Result<Self> {
-        let decided = if world.rank() == 0 { Self::decide(&args.resume, folder)? } else { Self::default() };
+    /// Rank 0 looks at the folders; the others hear from it. What is in a folder that will be `cleared` does not count.
+    pub(crate) fn agree(
+        resume: &Resume,
+        folder: &RunFolder,
+        cleared: bool,
+        world: &dyn Communicator,
+    ) -> Result<Self> {
+        let decided = match world.rank() {
+            0 => Self::decide(resume, folder, folder.exists()? && !cleared)?,
+            _ => Self::default(),
+        };
         Ok(serde_json::from_str(&broadcast_text(world, &serde_json::to_string(&decided)?))?)
     }
 
-    fn decide(resume: &Resume, folder: &RunFolder) -> Result<Self> {
+    fn decide(resume: &Resume, folder: &RunFolder, exists: bool) -> Result<Self> {
         let shown = folder.path().display();
         match resume {
-            Resume::Never if folder.exists()? => bail!(Usage(format!(
+            Resume::Never if exists => bail!(Usage(format!(
                 "the run folder {shown} exists: continue that run with --resume auto, or start another with --name"
             ))),
             Resume::Never => Ok(Self::default()),
-            Resume::Auto if !folder.exists()? => Ok(Self::default()),
+            Resume::Auto if !exists => Ok(Self::default()),
             Resume::Auto => Self::newest(folder),
             Resume::Path(path) => {
                 let start = Self::at(path)?;
-                if folder.exists()? && !start.is_of(folder) {
+                if exists && !start.is_of(folder) {
                     bail!(Usage(format!(
                         "the run folder {shown} exists and --resume {} is another run: choose a new --name",
                         path.display()
@@ -77,6 +85,9 @@ impl Start {
         };
         if !path.exists() {
             bail!(nothing("there is no such folder"));
+        }
+        if !path.is_dir() {
+            bail!(nothing("that is a file"));
         }
         if path.join("manifest.json").exists() {
             let checkpoint = Checkpoint::verify(path)?;

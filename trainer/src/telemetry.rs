@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::sync::Mutex;
 
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use regatta_run::{RunFolder, StorageError};
 use regatta_settings::LogFormat;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -17,9 +18,12 @@ use tracing_subscriber::{Layer, Registry};
 const FILE_FILTER: &str = "info,trainer=debug,regatta_comm=debug";
 
 /// Starts logging for this process and returns the progress bar of the run's steps (hidden where there is no terminal).
-pub(crate) fn start(rank: usize, file: &Path, format: LogFormat) -> io::Result<ProgressBar> {
+pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Result<ProgressBar> {
     let bar = progress_bar(rank);
-    let log = Mutex::new(File::options().create(true).append(true).open(file)?);
+    let path = folder.log(rank);
+    let file = File::options().create(true).append(true).open(&path);
+    let log =
+        Mutex::new(file.map_err(|source| StorageError::Io { operation: "open the log", path, source })?);
     let mut layers = vec![layer(log, format, false, FILE_FILTER)];
     if rank == 0 {
         layers.push(layer(Terminal(bar.clone()), format, true, "info"));

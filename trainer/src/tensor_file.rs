@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use regatta_run::StorageError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
@@ -52,22 +52,23 @@ fn dtype(kind: Kind) -> Dtype {
 /// Fills tensors from a file that holds exactly these names with these shapes and types.
 pub(crate) fn read<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a mut Tensor)>) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
-    let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+    let other = |found: String| StorageError::Content { path: path.to_owned(), found };
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| other(format!("damaged: {error}")))?;
     let mut found: HashMap<_, _> = file.iter().collect();
     for (name, tensor) in tensors {
         let Some(view) = found.remove(name.as_str()) else {
-            bail!("{} has no tensor {name}: it is of another network", path.display());
+            return Err(other(format!("there is no tensor {name} in it: it is of another network")).into());
         };
         let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
         if shape != tensor.size() || view.dtype() != dtype(tensor.kind()) {
             let (have, want) = ((view.dtype(), shape), (dtype(tensor.kind()), tensor.size()));
-            bail!("{}: {name} is {have:?}, this network has {want:?}", path.display());
+            return Err(other(format!("{name} is {have:?} there, {want:?} in this network")).into());
         }
         let source = Tensor::from_data_size(view.data(), &shape, tensor.kind());
         tch::no_grad(|| tensor.copy_(&source));
     }
     match found.keys().next() {
-        Some(name) => bail!("{} has a tensor {name} that this network does not have", path.display()),
+        Some(name) => Err(other(format!("it has a tensor {name}, which this network has not")).into()),
         None => Ok(()),
     }
 }
@@ -99,9 +100,9 @@ mod tests {
             let error = read(&path, [(name.to_owned(), &mut tensor)].into_iter()).unwrap_err();
             error.to_string().replace(&path.display().to_string(), "FILE")
         };
-        assert_eq!(attempt("b", 2), "FILE has no tensor b: it is of another network");
-        assert_eq!(attempt("a", 3), "FILE: a is (F32, [2]), this network has (F32, [3])");
+        assert_eq!(attempt("b", 2), "FILE: there is no tensor b in it: it is of another network");
+        assert_eq!(attempt("a", 3), "FILE: a is (F32, [2]) there, (F32, [3]) in this network");
         let error = read(&path, std::iter::empty()).unwrap_err();
-        assert!(error.to_string().contains("has a tensor a"), "{error}");
+        assert!(error.to_string().contains("it has a tensor a,"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::Communicator;
 use regatta_data::{Sampler, Shard};
@@ -14,7 +14,7 @@ use crate::batches::Batches;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
-use crate::failure::Diverged;
+use crate::failure::{Diverged, together};
 use crate::memory::peak_rss_mib;
 use crate::progress::{LossSum, Progress};
 use crate::records::{EpochRecord, Records, StepRecord};
@@ -72,8 +72,24 @@ enum Steps {
 }
 
 impl Trainer<'_> {
-    /// Trains until the recipe's end or a request to stop. Every rank takes the same path through here.
+    /// Trains until the recipe's end or a request to stop, and records how it ended. Rank 0 finishes its files before
+    /// anybody leaves: the first rank to exit may take the others along.
     pub(crate) fn run(mut self) -> Result<ExitCode> {
+        let ended = self.train();
+        self.bar.finish_and_clear();
+        if let Some(records) = self.records.take() {
+            let recorded = records.finish(&ended);
+            if ended.is_ok() {
+                recorded?;
+            }
+        }
+        let code = ended?;
+        self.world.barrier();
+        Ok(code)
+    }
+
+    /// Every rank takes the same path through here.
+    fn train(&mut self) -> Result<ExitCode> {
         while self.progress.epoch < self.recipe.train.epochs
             && !(self.max_steps_reached() && self.is_between_epochs())
         {
@@ -88,7 +104,8 @@ impl Trainer<'_> {
                 }
             }
         }
-        self.done()
+        self.say_what_was_reached();
+        Ok(ExitCode::Done)
     }
 
     fn is_between_epochs(&self) -> bool {
@@ -167,12 +184,13 @@ impl Trainer<'_> {
     fn after_step(&mut self, loss_sum: f64, updated: bool, images: usize, lr: f64) -> Result<()> {
         let Progress { epoch, step, .. } = self.progress;
         if !loss_sum.is_finite() {
-            bail!(Diverged(format!(
-                "the loss is {loss_sum} in step {} of epoch {}, at learning rate {lr}: lower optim.lr, lengthen \
+            let diverged = Diverged(format!(
+                "the loss is {loss_sum} in step {} of epoch {}, at learning rate {lr:?}: lower optim.lr, lengthen \
                  schedule.warmup_epochs or set train.clip_grad_norm, and start again under another --name",
                 step + 1,
                 epoch + 1
-            )));
+            ));
+            return together(Err(diverged.into()), self.world);
         }
         if !updated {
             tracing::warn!("step {}: gradients are not finite; the step is skipped", step + 1);
@@ -222,7 +240,7 @@ impl Trainer<'_> {
         let due = |interval: u64| number == self.recipe.train.epochs || number.is_multiple_of(interval);
         let mut record = self.epoch_record();
         let mut is_best = false;
-        if due(self.recipe.eval.interval_epochs) {
+        if self.evaluates() && due(self.recipe.eval.interval_epochs) {
             let Some(top1) = self.evaluate_into(&mut record)? else { return Ok(None) };
             is_best = self.progress.note(top1);
         }
@@ -245,15 +263,25 @@ impl Trainer<'_> {
     /// Evaluates an epoch that `train.max_steps` ended early, and saves a checkpoint from which it may go on.
     fn end_early(&mut self) -> Result<Option<()>> {
         let mut record = self.epoch_record();
-        let Some(top1) = self.evaluate_into(&mut record)? else { return Ok(None) };
+        let mut reached = None;
+        if self.evaluates() {
+            reached = self.evaluate_into(&mut record)?;
+            if reached.is_none() {
+                return Ok(None);
+            }
+        }
         self.log_epoch(&record);
         if let Some(records) = &mut self.records {
             records.unfinished_epoch(&record)?;
         }
         self.save(false)?;
         // Counts for the last line, not for the run: an uninterrupted one would not have looked here.
-        self.progress.note(top1);
+        reached.map(|top1| self.progress.note(top1));
         Ok(Some(()))
+    }
+
+    fn evaluates(&self) -> bool {
+        self.recipe.eval.interval_epochs > 0
     }
 
     fn epoch_record(&self) -> EpochRecord {
@@ -323,30 +351,18 @@ impl Trainer<'_> {
     }
 
     /// Asked to stop: the state is saved and the run can be continued.
-    fn preempted(mut self) -> Result<ExitCode> {
+    fn preempted(&mut self) -> Result<ExitCode> {
         self.save(false)?;
         tracing::warn!("stopped after step {}; continue with --resume auto", self.progress.step);
-        self.finish("stopped on request, checkpoint saved", ExitCode::Preempted)
+        Ok(ExitCode::Preempted)
     }
 
-    fn done(self) -> Result<ExitCode> {
-        if let (Some(best), 0) = (self.progress.best, self.world.rank()) {
-            let Progress { epoch, step, .. } = self.progress;
-            println!(
-                "done: best top-1 {:.4} in epoch {}, after {epoch} epochs and {step} steps",
-                best.top1, best.epoch
-            );
+    fn say_what_was_reached(&self) {
+        if self.world.rank() > 0 {
+            return;
         }
-        self.finish("done", ExitCode::Done)
-    }
-
-    /// Rank 0 finishes its files before anybody leaves: the first rank to exit may take the others along.
-    fn finish(self, end: &str, code: ExitCode) -> Result<ExitCode> {
-        self.bar.finish_and_clear();
-        if let Some(records) = self.records {
-            records.finish(end, code)?;
-        }
-        self.world.barrier();
-        Ok(code)
+        let Progress { epoch, step, best, .. } = self.progress;
+        let best = best.map(|best| format!("best top-1 {:.4} in epoch {}, ", best.top1, best.epoch));
+        println!("done: {}after {epoch} epochs and {step} steps", best.unwrap_or_default());
     }
 }

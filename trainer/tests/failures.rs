@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use regatta_run::AttemptRecord;
+
 use crate::checkpoints::{checkpoint_files, list};
 use crate::ranks::{Ended, Workdir};
 use crate::recipe::{ENDLESS, TINY, tiny_with};
@@ -53,13 +55,23 @@ fn all_ranks_may_fail_in_the_same_way() {
     for (name, bytes) in [("images-idx3", &images[..]), ("labels-idx1", &[0, 0, 8, 1, 0, 0, 0, 0])] {
         fs::write(workdir.path().join(format!("digits/train-{name}-ubyte")), bytes).unwrap();
     }
-    let ended = nothing_is_left(workdir.train("").ranks(1).ends_with(3));
-    let errors = ended.stderr.lines().filter(|line| line.starts_with("error: "));
-    assert_eq!(errors.count(), 1, "{ended}");
-    ended.says("error: digits/train-images-idx3-ubyte");
-    // Two ranks do not wait for each other here: on a busy machine another one than rank 0 may be first to speak.
-    nothing_is_left(workdir.train("").ranks(2).ends_with(3)).says("digits/train-images-idx3-ubyte");
+    for ranks in [1, 2, 3] {
+        let ended = nothing_is_left(workdir.train("train.micro_batch_size=1").ranks(ranks).ends_with(3));
+        let errors = ended.stderr.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "{ended}");
+        ended.says("error: digits/train-images-idx3-ubyte");
+    }
     assert_eq!(list(workdir.path()), ["digits", "recipe.toml"]);
+}
+
+/// The one that could have gone on waits for the one that could not.
+#[test]
+fn one_rank_alone_may_lack_its_log() {
+    let workdir = Workdir::new(TINY);
+    let log = workdir.run("recipe").log(1);
+    fs::create_dir_all(&log).unwrap();
+    nothing_is_left(workdir.train("--resume auto").ranks(2).ends_with(6))
+        .says("error: rank 1: cannot open the log runs/recipe/log/rank-0001.log: Is a directory");
 }
 
 /// The run folder fails on rank 0, which alone writes it.
@@ -93,5 +105,8 @@ fn a_newer_attempt_ends_all_ranks() {
 fn all_ranks_diverge_together() {
     let workdir = Workdir::new(TINY);
     let ended = nothing_is_left(workdir.train("optim.lr=1e30").ranks(2).ends_with(5));
-    ended.says("the loss is NaN in step 2 of epoch 1, at learning rate ");
+    assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
+    ended.says("error: the loss is NaN in step 2 of epoch 1, at learning rate 1e30: ");
+    let end = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap().end.unwrap();
+    assert!(end.end.starts_with("the loss is NaN in step 2") && end.exit_code == 5, "{end:?}");
 }

@@ -206,16 +206,6 @@ impl Running {
         }
     }
 
-    /// Sends a signal again and again until the process is gone.
-    pub(crate) fn signal_until_it_ends(mut self, signal: &str) -> Ended {
-        let deadline = Instant::now() + LIMIT;
-        while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
-            self.signal(signal);
-            pause();
-        }
-        self.wait()
-    }
-
     /// Waits for the end; at the limit everything is killed and there is no exit code.
     pub(crate) fn wait(mut self) -> Ended {
         let deadline = Instant::now() + LIMIT;

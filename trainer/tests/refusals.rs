@@ -55,6 +55,7 @@ fn wrong_options() {
             "--config recipe.toml --set",
             "--config recipe.toml --resume",
             "--config recipe.toml --resume nowhere",
+            "--config recipe.toml --resume recipe.toml",
             "--config recipe.toml summary",
             "evaluate --config recipe.toml",
             "recipe",
@@ -112,6 +113,8 @@ fn wrong_options() {
             For more information, try '--help'.
             $ trainer --config recipe.toml --resume nowhere
             error: --resume nowhere: there is no such folder; give a run folder or one of its checkpoints
+            $ trainer --config recipe.toml --resume recipe.toml
+            error: --resume recipe.toml: that is a file; give a run folder or one of its checkpoints
             $ trainer --config recipe.toml summary
             error: the subcommand 'summary' cannot be used with '--config <FILE>'
 

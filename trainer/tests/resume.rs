@@ -131,6 +131,12 @@ fn damaged_checkpoints_are_named_and_passed_over() {
     by_path("runs/recipe/checkpoints/step-000000009")
         .ends_with(2)
         .says("give a run folder or one of its checkpoints");
+    // Without the run around it, a checkpoint tells nothing of its network.
+    fs::rename(run.checkpoint(7), workdir.path().join("alone")).unwrap();
+    workdir
+        .train("--name other --resume alone model.stem_width=8")
+        .ends_with(6)
+        .says("cannot resume from alone: alone/model.safetensors: stem.conv.weight is ");
 }
 
 /// From a run's folder and from one of its checkpoints, into a run of another name.

@@ -189,6 +189,17 @@ fn a_newer_attempt_ends_the_older() {
 }
 
 #[test]
+fn a_run_may_never_evaluate() {
+    let workdir = Workdir::new(TINY);
+    for (options, epochs) in [("", 2), ("train.max_steps=2", 0)] {
+        let name = format!("{epochs}-epochs");
+        let ended = workdir.train(&format!("--name {name} eval.interval_epochs=0 {options}")).ends_with(0);
+        assert!(ended.stdout.starts_with(&format!("done: after {epochs} epochs and ")), "{ended}");
+        assert!(metrics(&workdir.run(&name)).iter().all(|line| line.get("val_top1").is_none()), "{ended}");
+    }
+}
+
+#[test]
 fn max_steps_ends_a_run_within_an_epoch() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("train.max_steps=2").ends_with(0);

@@ -11,7 +11,7 @@ use crate::choice::{Backend, LogFormat};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawEval {
-    /// Epochs from one evaluation to the next, at least 1; the last epoch is always evaluated. Default: 1.
+    /// Epochs from one evaluation to the next; the last epoch is evaluated too. 0 never evaluates. Default: 1.
     pub interval_epochs: u64,
     /// Images per forward pass; 0 takes the micro-batch size. Default: 0.
     pub batch_size: usize,

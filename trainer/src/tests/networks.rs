@@ -70,13 +70,17 @@ pub(super) fn recipe(text: &str, sets: &[String]) -> Recipe {
     raw.resolve(1, None).unwrap()
 }
 
-/// The recipe's network, with parameters that no initialisation left at 0 or 1.
+/// The recipe's network, with parameters and statistics that no initialisation left at 0 or 1.
 pub(super) fn replica(recipe: &Recipe) -> Replica {
     let mut replica = Replica::new(recipe, Device::Cpu).unwrap();
     tch::manual_seed(1);
     tch::no_grad(|| {
         for view in &mut replica.parameters.views {
             let noise = Tensor::randn(view.size(), (Kind::Float, Device::Cpu)) * 0.1;
+            _ = view.g_add_(&noise.to_kind(view.kind()));
+        }
+        for view in &mut replica.running.views {
+            let noise = Tensor::rand(view.size(), (Kind::Float, Device::Cpu));
             _ = view.g_add_(&noise.to_kind(view.kind()));
         }
     });

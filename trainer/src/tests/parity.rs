@@ -10,7 +10,7 @@ use super::reference::{Case, compare_with_pytorch};
 use super::{alone, assert_close, assert_equal_to_the_bit};
 use crate::replica::{memory_format, summed_loss};
 
-/// One batch forward and backward in training mode; PyTorch computes it as the recipe `theirs` says.
+/// One batch forward in evaluation mode, then forward and backward in training mode; PyTorch computes it as the recipe `theirs` says.
 fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32)) -> Case {
     tch::set_num_threads(threads);
     let mut replica = replica(recipe);
@@ -20,6 +20,7 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
     let images = Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
     let labels = Tensor::arange(shape[0], (Kind::Int64, Device::Cpu)).remainder(recipe.network().classes);
     let mut inputs = by_parameter("parameter", &replica, &replica.parameters.views);
+    inputs.extend(by_statistic(&replica, &replica.running.flat));
     inputs.insert("images".into(), images.copy());
     inputs.insert("labels".into(), labels.to_kind(Kind::Double));
 
@@ -27,6 +28,7 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
         MemoryFormat::ChannelsLast => to_channels_last(&images),
         MemoryFormat::Contiguous => images,
     };
+    let evaluation = tch::no_grad(|| replica.logits(&replica.model, &images, Mode::Evaluation).unwrap());
     let logits = replica.logits(&replica.model, &images, Mode::Training).unwrap();
     let loss = summed_loss(&logits, &labels, recipe.train.label_smoothing);
     (&loss / shape[0] as f64).backward();
@@ -34,6 +36,7 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
 
     let mut results = by_parameter("gradient", &replica, &replica.gradients.views);
     results.extend(by_statistic(&replica, &replica.batch_sum));
+    results.insert("evaluation_logits".into(), evaluation);
     results.insert("logits".into(), logits.detach());
     results.insert("loss".into(), loss.detach());
     let description = description("network", theirs.0, theirs.1);
@@ -84,8 +87,12 @@ fn fp64_agrees_at_other_formats_and_thread_counts() {
         let [last, contiguous] = FORMATS.map(|format| {
             recipe(text, &["train.precision=fp64".into(), format!("train.memory_format={format}")])
         });
-        cases.push(network_case(&format!("{network}-last"), &last, 2, (&contiguous, 1)));
-        cases.push(network_case(&format!("{network}-contiguous"), &contiguous, 1, (&last, 2)));
+        for (name, ours, theirs) in [("last", &last, &contiguous), ("contiguous", &contiguous, &last)] {
+            for threads in [1, 2] {
+                let name = format!("{network}-{name}-{threads}");
+                cases.push(network_case(&name, ours, threads, (theirs, 3 - threads)));
+            }
+        }
     }
     compare_with_pytorch(&cases, |what, ours, theirs| {
         let is_conv_bias = what.contains("regnetx32")

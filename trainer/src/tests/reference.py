@@ -97,12 +97,19 @@ def with_prefix(tensors, prefix):
 
 
 def model_of(case, inputs):
-    """The case's network with the parameters that the trainer wrote, in the case's type and memory format."""
+    """The case's network with the parameters and statistics that the trainer wrote, in the case's type and format."""
     model = AnyNet(case["network"]).to(getattr(torch, case["dtype"]))
     given = with_prefix(inputs, "parameter.")
     assert set(given) == {name for name, _ in model.named_parameters()}, "the same parameters"
-    model.load_state_dict(given, strict=False)
+    given.update(with_prefix(inputs, "statistic."))
+    unknown = model.load_state_dict(given, strict=False).unexpected_keys
+    assert not unknown, unknown
     return model.to(memory_format=getattr(torch, case["memory_format"])).train()
+
+
+def logits_of(case, model, images):
+    with torch.autocast("cpu", torch.bfloat16, enabled=case["autocast"]):
+        return model(images).to(images.dtype)
 
 
 def statistics(model):
@@ -114,17 +121,18 @@ def results(**groups):
 
 
 def network_case(case, inputs):
-    """Forward and backward of one batch in training mode."""
+    """Forward of one batch in evaluation mode, then forward and backward in training mode."""
     model = model_of(case, inputs)
     images = inputs["images"].to(memory_format=getattr(torch, case["memory_format"]))
     labels = inputs["labels"].long()
-    with torch.autocast("cpu", torch.bfloat16, enabled=case["autocast"]):
-        logits = model(images)
-    logits = logits.to(images.dtype)
+    with torch.no_grad():
+        evaluation = logits_of(case, model.eval(), images)
+    logits = logits_of(case, model.train(), images)
     loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=case["label_smoothing"])
     (loss / len(labels)).backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    return {"logits": logits, "loss": loss, **results(gradient=gradients, statistic=statistics(model))}
+    scalars = {"evaluation_logits": evaluation, "logits": logits, "loss": loss}
+    return {**scalars, **results(gradient=gradients, statistic=statistics(model))}
 
 
 def optimizer_of(optim, named):

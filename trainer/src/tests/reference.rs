@@ -48,10 +48,7 @@ pub(super) fn compare_with_pytorch(cases: &[Case], compare: impl Fn(&str, &Tenso
 
 /// The reason is why there is no reference here; a reference that fails is a failed test.
 fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
-    let python = python();
-    if !python.exists() {
-        return Err(format!("no Python at {} (REGATTA_PYTHON names another)", python.display()));
-    }
+    let python = python()?;
     let mut list = Vec::new();
     for Case { name, description, inputs, .. } in cases {
         let path = folder.join(format!("{name}.in.safetensors"));
@@ -63,7 +60,8 @@ fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
     std::fs::write(folder.join("cases.json"), Value::from(list).to_string()).unwrap();
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/reference.py");
-    let output = Command::new(&python).arg(script).arg(folder).output().unwrap();
+    let output = Command::new(&python).arg(script).arg(folder).output();
+    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
     if output.status.code() == Some(SKIPPED) {
         return Err(format!("{}: {}", python.display(), String::from_utf8_lossy(&output.stdout)));
     }
@@ -71,9 +69,14 @@ fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn python() -> PathBuf {
-    let in_checkout = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    std::env::var_os("REGATTA_PYTHON").map_or_else(in_checkout, PathBuf::from)
+/// The one that `REGATTA_PYTHON` names, which then must be there, or that of the checkout, which may be missing.
+fn python() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("REGATTA_PYTHON") {
+        return Ok(named.into());
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let missing = format!("no Python at {} (REGATTA_PYTHON names another)", path.display());
+    path.exists().then_some(path).ok_or(missing)
 }
 
 fn read(path: &Path) -> Tensors {
