@@ -1,0 +1,280 @@
+//! One rank's part of a communicator.
+
+use std::ffi::{c_int, c_void};
+use std::time::{Duration, Instant};
+
+use crate::Nccl;
+use crate::error::Error;
+use crate::ffi::{Comm, Config};
+use crate::types::{DataType, ReduceOp, Status, Stream};
+
+/// Between two looks at something in progress.
+const POLL: Duration = Duration::from_micros(50);
+/// What the launch of a collective may take before the next one: it includes NCCL's connecting to peers.
+const LAUNCH: Duration = Duration::from_secs(60);
+
+/// A communicator of one rank, non-blocking. One thread at a time may use it. Dropped, it is aborted.
+#[derive(Debug)]
+pub struct Communicator {
+    nccl: Nccl,
+    /// Null once it is gone.
+    raw: Comm,
+    rank: usize,
+    world_size: usize,
+    /// Collectives called so far.
+    sequence: u64,
+    last_call: &'static str,
+    in_progress: bool,
+}
+
+// SAFETY: NCCL wants one thread at a time, not always the same one.
+unsafe impl Send for Communicator {}
+
+impl Communicator {
+    pub(crate) fn new(nccl: Nccl, raw: Comm, (rank, world_size): (usize, usize), status: Status) -> Self {
+        let in_progress = status == Status::IN_PROGRESS;
+        Self { nccl, raw, rank, world_size, sequence: 0, last_call: "ncclCommInitRankConfig", in_progress }
+    }
+
+    /// This rank, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// The number of ranks.
+    pub fn world_size(&self) -> usize {
+        self.world_size
+    }
+
+    /// Collectives called so far: the number of the last one, from 1.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether what was started is still in progress. Says nothing of the device: a collective is done when its stream
+    /// has passed it.
+    ///
+    /// # Errors
+    /// The communicator's asynchronous error: a peer is gone, the network broke, or a call that was in progress failed.
+    pub fn in_progress(&mut self) -> Result<bool, Error> {
+        let mut status: c_int = 0;
+        // SAFETY: the communicator lives; writes one integer.
+        let call = unsafe { (self.nccl.functions().comm_get_async_error)(self.raw, &mut status) };
+        if Status(call) != Status::SUCCESS {
+            return Err(self.error("ncclCommGetAsyncError", Status(call)));
+        }
+        self.in_progress = Status(status) == Status::IN_PROGRESS;
+        match Status(status) {
+            Status::SUCCESS | Status::IN_PROGRESS => Ok(self.in_progress),
+            status => Err(self.error(self.last_call, status)),
+        }
+    }
+
+    /// Waits until nothing is in progress.
+    ///
+    /// # Errors
+    /// As [`Communicator::in_progress`], and [`Error::Deadline`].
+    pub fn settle(&mut self, deadline: Instant) -> Result<(), Error> {
+        while self.in_progress()? {
+            if Instant::now() >= deadline {
+                let Self { last_call: call, rank, sequence, .. } = *self;
+                return Err(Error::Deadline { call, rank, sequence });
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Sums (or otherwise reduces) `count` elements over all ranks; `send` and `receive` may be the same.
+    ///
+    /// # Errors
+    /// NCCL's, and those of the collective before.
+    ///
+    /// # Safety
+    /// Both are device memory of `count` elements of `data_type`, which nothing else uses until `stream` has passed the
+    /// collective. `stream` belongs to the communicator's device.
+    pub unsafe fn all_reduce(
+        &mut self,
+        send: *const c_void,
+        receive: *mut c_void,
+        count: usize,
+        data_type: DataType,
+        op: ReduceOp,
+        stream: Stream,
+    ) -> Result<(), Error> {
+        self.collective("ncclAllReduce", |nccl, raw| {
+            // SAFETY: as the caller says.
+            unsafe { (nccl.functions().all_reduce)(send, receive, count, data_type.0, op.0, raw, stream.0) }
+        })
+    }
+
+    /// Copies `count` elements of rank `root` to all ranks.
+    ///
+    /// # Errors
+    /// As [`Communicator::all_reduce`].
+    ///
+    /// # Safety
+    /// As [`Communicator::all_reduce`].
+    pub unsafe fn broadcast(
+        &mut self,
+        send: *const c_void,
+        receive: *mut c_void,
+        count: usize,
+        data_type: DataType,
+        root: usize,
+        stream: Stream,
+    ) -> Result<(), Error> {
+        let root = root as c_int;
+        self.collective("ncclBroadcast", |nccl, raw| {
+            // SAFETY: as the caller says.
+            unsafe { (nccl.functions().broadcast)(send, receive, count, data_type.0, root, raw, stream.0) }
+        })
+    }
+
+    /// Reduces `count` elements for each rank and leaves each rank its part.
+    ///
+    /// # Errors
+    /// As [`Communicator::all_reduce`].
+    ///
+    /// # Safety
+    /// As [`Communicator::all_reduce`]; `send` has `count` elements for every rank.
+    pub unsafe fn reduce_scatter(
+        &mut self,
+        send: *const c_void,
+        receive: *mut c_void,
+        count: usize,
+        data_type: DataType,
+        op: ReduceOp,
+        stream: Stream,
+    ) -> Result<(), Error> {
+        self.collective("ncclReduceScatter", |nccl, raw| {
+            // SAFETY: as the caller says.
+            unsafe {
+                (nccl.functions().reduce_scatter)(send, receive, count, data_type.0, op.0, raw, stream.0)
+            }
+        })
+    }
+
+    /// Gathers `count` elements of every rank, in the order of ranks.
+    ///
+    /// # Errors
+    /// As [`Communicator::all_reduce`].
+    ///
+    /// # Safety
+    /// As [`Communicator::all_reduce`]; `receive` has `count` elements for every rank.
+    pub unsafe fn all_gather(
+        &mut self,
+        send: *const c_void,
+        receive: *mut c_void,
+        count: usize,
+        data_type: DataType,
+        stream: Stream,
+    ) -> Result<(), Error> {
+        self.collective("ncclAllGather", |nccl, raw| {
+            // SAFETY: as the caller says.
+            unsafe { (nccl.functions().all_gather)(send, receive, count, data_type.0, raw, stream.0) }
+        })
+    }
+
+    /// Splits into one communicator for each `color`, ranks in the order of `key`; `None` takes part and gets none.
+    ///
+    /// # Errors
+    /// NCCL's, and [`Error::Deadline`].
+    pub fn split(
+        &mut self,
+        color: Option<u32>,
+        key: usize,
+        deadline: Instant,
+    ) -> Result<Option<Self>, Error> {
+        /// `NCCL_SPLIT_NOCOLOR`.
+        const NO_COLOR: c_int = -1;
+        self.settle(deadline)?;
+        let (mut raw, mut config): (Comm, _) = (std::ptr::null_mut(), Config::non_blocking());
+        let color = color.map_or(NO_COLOR, |color| color as c_int);
+        // SAFETY: the communicator lives; all pointers live through the call, which copies what it keeps.
+        let status = unsafe {
+            (self.nccl.functions().comm_split)(self.raw, color, key as c_int, &mut raw, &mut config)
+        };
+        self.book("ncclCommSplit", Status(status))?;
+        self.settle(deadline)?;
+        if raw.is_null() {
+            return Ok(None);
+        }
+        let mut part = Self::new(self.nccl.clone(), raw, (0, 0), Status::IN_PROGRESS);
+        part.settle(deadline)?;
+        part.rank = part.number("ncclCommUserRank", self.nccl.functions().comm_user_rank)?;
+        part.world_size = part.number("ncclCommCount", self.nccl.functions().comm_count)?;
+        Ok(Some(part))
+    }
+
+    /// Ends the communicator after everything that was called on it; all ranks do so together.
+    ///
+    /// # Errors
+    /// NCCL's, and [`Error::Deadline`], after which the communicator has been aborted.
+    pub fn finalize(mut self, deadline: Instant) -> Result<(), Error> {
+        self.settle(deadline)?;
+        // SAFETY: the communicator lives.
+        let status = unsafe { (self.nccl.functions().comm_finalize)(self.raw) };
+        self.book("ncclCommFinalize", Status(status))?;
+        self.settle(deadline)?;
+        let raw = std::mem::replace(&mut self.raw, std::ptr::null_mut());
+        // SAFETY: finalised, and no longer used.
+        let status = Status(unsafe { (self.nccl.functions().comm_destroy)(raw) });
+        match status {
+            Status::SUCCESS | Status::IN_PROGRESS => Ok(()),
+            status => Err(self.error("ncclCommDestroy", status)),
+        }
+    }
+
+    /// Ends the communicator at once, whatever its peers do. Its collectives that are under way are left where they are.
+    pub fn abort(self) {
+        drop(self);
+    }
+
+    fn number(
+        &self,
+        call: &'static str,
+        function: unsafe extern "C" fn(Comm, *mut c_int) -> c_int,
+    ) -> Result<usize, Error> {
+        let mut number: c_int = 0;
+        // SAFETY: the communicator lives; writes one integer.
+        let status = Status(unsafe { function(self.raw, &mut number) });
+        if status == Status::SUCCESS { Ok(number as usize) } else { Err(self.error(call, status)) }
+    }
+
+    /// A call on a communicator whose last one is still in progress would be refused, so this waits for it.
+    fn collective(
+        &mut self,
+        call: &'static str,
+        function: impl FnOnce(&Nccl, Comm) -> c_int,
+    ) -> Result<(), Error> {
+        if self.in_progress {
+            self.settle(Instant::now() + LAUNCH)?;
+        }
+        self.sequence += 1;
+        let status = Status(function(&self.nccl, self.raw));
+        self.book(call, status)
+    }
+
+    fn book(&mut self, call: &'static str, status: Status) -> Result<(), Error> {
+        self.last_call = call;
+        self.in_progress = status == Status::IN_PROGRESS;
+        match status {
+            Status::SUCCESS | Status::IN_PROGRESS => Ok(()),
+            status => Err(self.error(call, status)),
+        }
+    }
+
+    fn error(&self, call: &'static str, status: Status) -> Error {
+        self.nccl.error(call, status, self.raw, Some(self.rank), self.sequence)
+    }
+}
+
+impl Drop for Communicator {
+    fn drop(&mut self) {
+        if !self.raw.is_null() {
+            // SAFETY: the communicator lives, is non-blocking, and no other thread is inside it.
+            unsafe { (self.nccl.functions().comm_abort)(self.raw) };
+        }
+    }
+}

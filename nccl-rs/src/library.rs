@@ -1,0 +1,211 @@
+//! Finding and opening NCCL.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use libloading::os::unix;
+
+use crate::error::{Error, OpenError};
+use crate::ffi::{Config, Functions};
+use crate::types::{Status, UniqueId, Version};
+use crate::{Communicator, ffi};
+
+/// The oldest NCCL that has everything this crate uses.
+pub const MINIMUM_VERSION: Version = Version { major: 2, minor: 18, patch: 0 };
+
+/// The names under which the dynamic loader is asked for NCCL.
+const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
+/// The variable that names a library.
+const VARIABLE: &str = "NCCL_LIBRARY";
+
+/// An opened NCCL. Clones share it; it stays open until the process ends, since it has threads of its own.
+#[derive(Debug, Clone)]
+pub struct Nccl(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    functions: Functions,
+    version: Version,
+    path: PathBuf,
+    takes_host_memory: bool,
+    _library: ManuallyDrop<libloading::Library>,
+}
+
+impl Nccl {
+    /// Opens NCCL: the copy that the process has loaded already (libtorch's, for one), else the library that the
+    /// environment variable `NCCL_LIBRARY` names, else `libnccl.so.2` or `libnccl.so` where the dynamic loader looks.
+    ///
+    /// # Errors
+    /// Says what was looked for and what the loader answered; names a missing function, or a version that is too old.
+    pub fn open() -> Result<Self, OpenError> {
+        if let Some((library, name)) = NAMES.into_iter().find_map(|name| Some((loaded(name)?, name))) {
+            return Self::take(library, Path::new(name));
+        }
+        if let Some(named) = std::env::var_os(VARIABLE) {
+            return Self::open_at(Path::new(&named)).map_err(|error| match error {
+                OpenError::NotFound { tried } => OpenError::NotFound {
+                    tried: tried.iter().map(|it| format!("{VARIABLE}: {it}")).collect(),
+                },
+                other => other,
+            });
+        }
+        let mut tried = Vec::new();
+        for name in NAMES {
+            match Self::open_at(Path::new(name)) {
+                Err(OpenError::NotFound { tried: reasons }) => tried.extend(reasons),
+                found => return found,
+            }
+        }
+        Err(OpenError::NotFound { tried })
+    }
+
+    /// Opens the library at `path`, or of that name where the dynamic loader looks.
+    ///
+    /// # Errors
+    /// As [`Nccl::open`].
+    pub fn open_at(path: &Path) -> Result<Self, OpenError> {
+        // SAFETY: NCCL's initialisers are sound to run; whoever names another library answers for it.
+        let library = unsafe { libloading::Library::new(path) };
+        Self::take(library.map_err(|error| OpenError::NotFound { tried: vec![error.to_string()] })?, path)
+    }
+
+    fn take(library: libloading::Library, path: &Path) -> Result<Self, OpenError> {
+        // SAFETY: a library of NCCL's name has NCCL's functions.
+        let functions = unsafe { Functions::find(&library) };
+        let functions = functions.map_err(|symbol| OpenError::Symbol { path: path.to_owned(), symbol })?;
+        let path = path_of(functions.get_version as *const c_void).unwrap_or_else(|| path.to_owned());
+        let mut code: c_int = 0;
+        // SAFETY: writes one integer.
+        unsafe { (functions.get_version)(&mut code) };
+        let version = Version::from_code(code);
+        if version < MINIMUM_VERSION {
+            return Err(OpenError::Version { path, found: version });
+        }
+        // SAFETY: only asks whether there is such a symbol.
+        let marker =
+            unsafe { library.get::<*const c_void>(c"ncclTestDoubleTakesHostMemory".to_bytes_with_nul()) };
+        let takes_host_memory = marker.is_ok();
+        let opened =
+            Opened { functions, version, path, takes_host_memory, _library: ManuallyDrop::new(library) };
+        Ok(Self(Arc::new(opened)))
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.0.version
+    }
+
+    /// The file that it was loaded from.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Whether this is a stand-in for tests on machines without a GPU, whose collectives work on host memory: a library
+    /// that has the symbol `ncclTestDoubleTakesHostMemory`. NVIDIA's never is.
+    pub fn takes_host_memory(&self) -> bool {
+        self.0.takes_host_memory
+    }
+
+    /// Makes what the ranks of a new communicator share.
+    ///
+    /// # Errors
+    /// NCCL's, for instance where it finds no network interface.
+    pub fn unique_id(&self) -> Result<UniqueId, Error> {
+        let mut id = UniqueId([0; 128]);
+        // SAFETY: writes 128 bytes.
+        let status = Status(unsafe { (self.functions().get_unique_id)(&mut id) });
+        self.checked("ncclGetUniqueId", status).map(|()| id)
+    }
+
+    /// Begins to join the communicator of `id` as `rank` of `world_size`, with the GPU that is CUDA's current device.
+    /// Non-blocking: [`Communicator::settle`] waits until all ranks have met.
+    ///
+    /// # Errors
+    /// NCCL's, for instance that there is no CUDA driver.
+    pub fn init_rank(&self, id: &UniqueId, rank: usize, world_size: usize) -> Result<Communicator, Error> {
+        let mut raw: ffi::Comm = std::ptr::null_mut();
+        let mut config = Config::non_blocking();
+        let (size, number) = (world_size as c_int, rank as c_int);
+        // SAFETY: all pointers live through the call, which copies what it keeps.
+        let status =
+            unsafe { (self.functions().comm_init_rank_config)(&mut raw, size, *id, number, &mut config) };
+        match Status(status) {
+            Status::SUCCESS | Status::IN_PROGRESS => {
+                Ok(Communicator::new(self.clone(), raw, (rank, world_size), Status(status)))
+            }
+            status => Err(self.error("ncclCommInitRankConfig", status, std::ptr::null_mut(), Some(rank), 0)),
+        }
+    }
+
+    /// Calls `body` between `ncclGroupStart` and `ncclGroupEnd`, so that the collectives in it start together. The
+    /// communicators in it are in progress afterwards: [`Communicator::settle`] them.
+    ///
+    /// # Errors
+    /// The body's, or NCCL's.
+    pub fn group<T>(&self, body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        // SAFETY: start and end are called in pairs, on one thread.
+        self.checked("ncclGroupStart", Status(unsafe { (self.functions().group_start)() }))?;
+        let outcome = body();
+        // SAFETY: as above.
+        let ended = self.checked("ncclGroupEnd", Status(unsafe { (self.functions().group_end)() }));
+        let value = outcome?;
+        ended.map(|()| value)
+    }
+
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.0.functions
+    }
+
+    fn checked(&self, call: &'static str, status: Status) -> Result<(), Error> {
+        match status {
+            Status::SUCCESS | Status::IN_PROGRESS => Ok(()),
+            status => Err(self.error(call, status, std::ptr::null_mut(), None, 0)),
+        }
+    }
+
+    /// Everything that NCCL tells about a failed call.
+    pub(crate) fn error(
+        &self,
+        call: &'static str,
+        status: Status,
+        communicator: ffi::Comm,
+        rank: Option<usize>,
+        sequence: u64,
+    ) -> Error {
+        // SAFETY: answers with a static text for any number.
+        let text = unsafe { (self.functions().get_error_string)(status.0) };
+        // SAFETY: takes a communicator or null; answers with a text that the next failure replaces.
+        let last_error = unsafe { (self.functions().get_last_error)(communicator) };
+        Error::Call { call, status, text: copied(text), last_error: copied(last_error), rank, sequence }
+    }
+}
+
+/// The library of that name, where the process has it already.
+fn loaded(name: &str) -> Option<libloading::Library> {
+    // SAFETY: RTLD_NOLOAD runs no initialisers; it only finds what is loaded.
+    unsafe { unix::Library::open(Some(name), libc::RTLD_NOLOAD | libc::RTLD_NOW) }.ok().map(Into::into)
+}
+
+/// NCCL's text, or nothing where it gives none.
+fn copied(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: NCCL's texts end with a NUL.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned()
+}
+
+/// The file that holds `function`.
+fn path_of(function: *const c_void) -> Option<PathBuf> {
+    let mut info = libc::Dl_info {
+        dli_fname: std::ptr::null(),
+        dli_fbase: std::ptr::null_mut(),
+        dli_sname: std::ptr::null(),
+        dli_saddr: std::ptr::null_mut(),
+    };
+    // SAFETY: dladdr takes any address and fills `info` where it returns non-zero.
+    let found = unsafe { libc::dladdr(function, &mut info) } != 0 && !info.dli_fname.is_null();
+    found.then(|| PathBuf::from(copied(info.dli_fname)))
+}
