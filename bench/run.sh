@@ -31,6 +31,7 @@ done
 if [ -x .venv/bin/python ]; then PATH="$PWD/.venv/bin:$PATH"; fi
 python=${PYTHON:-python3}
 read -r load _ < /proc/loadavg
+commit=$(git describe --always --dirty 2>/dev/null || echo "(not from a git checkout)")
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
 
@@ -55,4 +56,4 @@ for count in $processes; do
     done
 done
 
-"$python" bench/table.py "$lines" --command "$invocation" --load "$load" --results "$results"
+"$python" bench/table.py "$lines" --command "$invocation" --load "$load" --commit "$commit" --results "$results"

@@ -22,7 +22,7 @@ HEADER = [
 def main() -> None:
     options = parse_options()
     lines = [json.loads(line) for line in Path(options.lines).read_text().splitlines()]
-    text = document(lines, options.command, options.load)
+    text = document(lines, options)
     stem = f"{datetime.date.today().isoformat()}-{slug(cpu_facts()['model name'])}"
     results = Path(options.results)
     results.mkdir(parents=True, exist_ok=True)
@@ -36,21 +36,22 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lines", help="file with one JSON object a line, in the order of the runs")
     parser.add_argument("--command", required=True, help="the command that made the measurement")
+    parser.add_argument("--commit", required=True, help="what was measured, as git describes it")
     parser.add_argument("--load", required=True, help="load average before the first run")
     parser.add_argument("--results", default=str(FOLDER / "results"), help="folder to write to")
     return parser.parse_args()
 
 
-def document(lines: list[dict], command: str, load: str) -> str:
+def document(lines: list[dict], options: argparse.Namespace) -> str:
     table = [HEADER, ["---:"] * len(HEADER), *rows(lines)]
     return "\n".join(
         [
             "# RegNetX32 on Fashion-MNIST at 96x96, global batch 128, channels_last",
             "",
             f"- Hardware: {hardware()}",
-            f"- Date: {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}; load average before: {load}",
-            f"- Versions: {versions(lines)}",
-            f"- Command: `{command}`",
+            f"- Date: {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}; load average before: {options.load}",
+            f"- Versions: {versions(lines, options.commit)}",
+            f"- Command: `{options.command}`",
             f"- Steps: {steps(lines)}",
             "",
             *("| " + " | ".join(row) + " |" for row in table),
@@ -117,9 +118,8 @@ def cpu_facts() -> dict[str, str]:
     return unknown | {name.strip(): value.strip() for name, _, value in fields}
 
 
-def versions(lines: list[dict]) -> str:
+def versions(lines: list[dict], commit: str) -> str:
     torch = next((line["version"] for line in lines if "version" in line), "not run")
-    commit = first_line("git", "-C", str(FOLDER), "describe", "--always", "--dirty")
     mpi = first_line(os.environ.get("MPIRUN", "mpirun"), "--version")
     return f"Regatta {commit}, PyTorch {torch}, Python {platform.python_version()}, {mpi}, Linux {platform.release()}"
 
