@@ -1,8 +1,13 @@
 //! What ranks can do together. Every rank issues the same collectives in the same order; none is ever retried.
 
+use std::sync::Arc;
+
 use tch::Tensor;
 
-/// A world of ranks. Collectives are blocking and fatal on failure: a peer that is lost ends the job.
+use crate::CommError;
+use crate::nccl_lane::NcclLane;
+
+/// A world of ranks. Collectives are blocking; a failure of one ends the job, whether it comes back as an error or not.
 pub trait Communicator {
     /// This rank, from 0.
     fn rank(&self) -> usize;
@@ -15,8 +20,17 @@ pub trait Communicator {
     /// What carries the collectives, for the log: "single", or the MPI's name and version.
     fn description(&self) -> String;
 
-    /// Sums a dense one-dimensional tensor over all ranks, in place. The result is equal to the bit on all of them.
-    fn all_reduce(&self, flat: &mut Tensor);
+    /// Says which training step the collectives from now on belong to, for those who look into a hang.
+    fn set_step(&self, _step: u64) {}
+
+    /// Where sums of device memory can be started while backward runs, if the backend can do that.
+    fn lane(&self) -> Option<&Arc<NcclLane>> {
+        None
+    }
+
+    /// Sums a dense one-dimensional tensor over all ranks, in place. The result is equal to the bit on all of them. On a
+    /// GPU it is there for what the current stream does next; the host does not wait.
+    fn all_reduce(&self, flat: &mut Tensor) -> Result<(), CommError>;
     /// Sums whole numbers over all ranks, exactly.
     fn all_reduce_counts(&self, counts: &mut [i64]);
     /// Gives every rank the bytes of rank 0; all ranks pass equally many.

@@ -60,6 +60,46 @@ pub enum CommError {
     /// Backward left parameters without a gradient.
     #[error("no gradient reached {}", .0.join(", "))]
     NoGradient(Vec<String>),
+    /// A collective took longer than `comm.timeout_s`.
+    #[error("a collective is not through after {waited_s} s (comm.timeout_s): {told}")]
+    Stalled {
+        /// How long it was waited for.
+        waited_s: u64,
+        /// Which rank is behind, and where.
+        told: String,
+    },
+    /// Ranks called different collectives.
+    #[error("ranks no longer do the same: {0}")]
+    Mismatch(String),
+    /// Two ranks would compute on one GPU.
+    #[error(
+        "ranks {} and {} share GPU {gpu} on {host}: start at most one rank for each GPU there (and see CUDA_VISIBLE_DEVICES)",
+        .ranks.0, .ranks.1
+    )]
+    SharedGpu {
+        /// The two ranks.
+        ranks: (usize, usize),
+        /// Their host.
+        host: String,
+        /// Its address on the PCI bus.
+        gpu: String,
+    },
+    /// Some ranks compute on GPUs, others do not.
+    #[error(
+        "ranks {gpu:?} compute on GPUs and ranks {cpu:?} on CPUs: set train.device to \"cuda\" or \"cpu\" for all"
+    )]
+    MixedDevices {
+        /// Ranks with a GPU.
+        gpu: Vec<usize>,
+        /// Ranks without.
+        cpu: Vec<usize>,
+    },
+    /// NCCL is not there, or failed.
+    #[error(transparent)]
+    Nccl(#[from] nccl::Error),
+    /// A collective was called after the communicator had ended.
+    #[error("NCCL's communicator has ended already")]
+    LaneClosed,
     /// libtorch refused something.
     #[error(transparent)]
     Torch(#[from] regatta_torch_ext::TorchError),

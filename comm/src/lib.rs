@@ -1,4 +1,4 @@
-//! Communicators (one rank, MPI), flat parameter buffers, gradient buckets and the reducer.
+//! Communicators (one rank, MPI, NCCL), the watchdog, flat parameter buffers, gradient buckets and the reducer.
 
 mod environment;
 mod error;
@@ -10,6 +10,13 @@ mod mpi_world;
 mod single;
 mod start;
 
+mod gpus;
+mod nccl_lane;
+mod nccl_world;
+
+mod recorded;
+mod watchdog;
+
 mod flat;
 mod layout;
 mod reducer;
@@ -19,7 +26,11 @@ pub use communicator::Communicator;
 pub use environment::{CpuShare, Launch, cpu_share};
 pub use error::CommError;
 pub use flat::FlatBuffer;
+pub use gpus::every_rank_has_its_own;
 pub use layout::{BucketCaps, Layout, ParameterSpec, Slice};
+pub use nccl_lane::NcclLane;
+pub use nccl_world::NcclWorld;
 pub use reducer::Reducer;
 pub use single::Single;
 pub use start::{Backend, end_job, join_world};
+pub use watchdog::{OnFailure, Watchdog};

@@ -86,11 +86,11 @@ impl Communicator for MpiWorld {
         library_version()
     }
 
-    fn all_reduce(&self, flat: &mut Tensor) {
+    fn all_reduce(&self, flat: &mut Tensor) -> Result<(), CommError> {
         assert!(flat.device() == Device::Cpu && flat.is_contiguous(), "MPI reduces dense host memory");
         let kind = flat.kind();
         if flat.numel() == 0 {
-            return;
+            return Ok(());
         }
         match kind {
             // SAFETY: the element type is the tensor's, and `flat` is borrowed exclusively.
@@ -99,6 +99,7 @@ impl Communicator for MpiWorld {
             Kind::Double => self.sum_in_place(unsafe { elements::<f64>(flat) }),
             other => panic!("no all-reduce of {other:?}"),
         }
+        Ok(())
     }
 
     fn all_reduce_counts(&self, counts: &mut [i64]) {
@@ -112,11 +113,11 @@ impl Communicator for MpiWorld {
     }
 
     fn all_gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        let mut gathered = vec![0u8; bytes.len() * self.world_size()];
-        self.world.all_gather_into(bytes, &mut gathered[..]);
         if bytes.is_empty() {
             return vec![Vec::new(); self.world_size()];
         }
+        let mut gathered = vec![0u8; bytes.len() * self.world_size()];
+        self.world.all_gather_into(bytes, &mut gathered[..]);
         gathered.chunks(bytes.len()).map(<[u8]>::to_vec).collect()
     }
 

@@ -1,11 +1,12 @@
-//! Sums gradients over ranks, bucket by bucket.
+//! Sums gradients over ranks, bucket by bucket: while backward runs where the backend has a lane, else after it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regatta_torch_ext::on_grad_accumulated;
 use tch::Tensor;
 
+use crate::nccl_lane::{NcclLane, Piece};
 use crate::{CommError, Communicator, FlatBuffer, Layout, ParameterSpec};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
@@ -19,10 +20,25 @@ struct Progress {
     missing: Vec<AtomicUsize>,
     /// Parameters in each bucket.
     members: Vec<usize>,
+    /// Where complete buckets are started, if the backend can do that during backward.
+    lane: Option<Arc<NcclLane>>,
+    buckets: Vec<Piece>,
+    started: Mutex<Started>,
+}
+
+/// What was started in this step.
+#[derive(Debug, Default)]
+struct Started {
+    /// Buckets complete so far, in the order in which the hooks saw it.
+    complete: Vec<usize>,
+    /// Buckets started so far: always the first ones of the fixed order.
+    buckets: usize,
+    /// What went wrong in a hook, which cannot return it.
+    error: Option<CommError>,
 }
 
 impl Progress {
-    fn new(layout: &Layout) -> Self {
+    fn new(layout: &Layout, gradients: &FlatBuffer, lane: Option<Arc<NcclLane>>) -> Self {
         let members: Vec<usize> = (0..layout.buckets.len())
             .map(|bucket| layout.bucket_of.iter().filter(|&&b| b == bucket).count())
             .collect();
@@ -31,13 +47,34 @@ impl Progress {
             completed: layout.bucket_of.iter().map(|_| AtomicUsize::new(0)).collect(),
             missing: members.iter().map(|&count| AtomicUsize::new(count)).collect(),
             members,
+            lane,
+            buckets: bucket_views(layout, gradients).iter().map(Piece::of).collect(),
+            started: Mutex::default(),
         }
     }
 
+    /// The hook of a parameter. Complete buckets are started in the fixed order: one that is complete before its turn
+    /// waits for those before it.
     fn complete(&self, parameter: usize, bucket: usize) {
-        if self.armed.load(Ordering::Acquire) && self.completed[parameter].fetch_add(1, Ordering::AcqRel) == 0
+        if !self.armed.load(Ordering::Acquire) || self.completed[parameter].fetch_add(1, Ordering::AcqRel) > 0
         {
-            self.missing[bucket].fetch_sub(1, Ordering::AcqRel);
+            return;
+        }
+        if self.missing[bucket].fetch_sub(1, Ordering::AcqRel) == 1 {
+            let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+            started.complete.push(bucket);
+            self.start_while(&mut started, |bucket| self.missing[bucket].load(Ordering::Acquire) == 0);
+        }
+    }
+
+    /// Starts the next buckets of the order, as long as they are ready.
+    fn start_while(&self, started: &mut Started, is_ready: impl Fn(usize) -> bool) {
+        let Some(lane) = &self.lane else { return };
+        while started.error.is_none() && started.buckets < self.buckets.len() && is_ready(started.buckets) {
+            // SAFETY: the gradient buffer lives as long as the reducer, and is left alone until the lane has finished:
+            // the bucket's gradients are complete, and `reduce` comes before their next use.
+            started.error = unsafe { lane.start_sum(self.buckets[started.buckets]) }.err();
+            started.buckets += 1;
         }
     }
 
@@ -51,35 +88,44 @@ impl Progress {
     }
 }
 
+fn bucket_views(layout: &Layout, gradients: &FlatBuffer) -> Vec<Tensor> {
+    let view =
+        |range: &std::ops::Range<usize>| gradients.flat.narrow(0, range.start as i64, range.len() as i64);
+    layout.buckets.iter().map(view).collect()
+}
+
 /// Owns the buckets of a gradient buffer and the hooks that watch them fill.
 ///
-/// MPI is funneled, so its buckets are reduced in order on the main thread after backward.
+/// With a lane (NCCL) a bucket's sum starts as soon as its gradients, and the buckets before it, are complete. MPI is
+/// funneled, so its buckets are reduced in order on the main thread after backward.
 #[derive(Debug)]
 pub struct Reducer {
     progress: Arc<Progress>,
     buckets: Vec<Tensor>,
     names: Vec<String>,
+    completion_order: Vec<usize>,
 }
 
 impl Reducer {
-    /// Hooks every parameter. `parameters` and `gradients` share `layout`.
+    /// Hooks every parameter. `parameters` and `gradients` share `layout`; `world` is the one that [`Reducer::reduce`] will
+    /// be given.
     pub fn new(
         layout: &Layout,
         specs: &[ParameterSpec],
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
+        world: &dyn Communicator,
     ) -> Result<Self, CommError> {
-        let progress = Arc::new(Progress::new(layout));
+        let progress = Arc::new(Progress::new(layout, gradients, world.lane().cloned()));
         for (index, parameter) in parameters.views.iter().enumerate() {
             let (progress, bucket) = (Arc::clone(&progress), layout.bucket_of[index]);
             on_grad_accumulated(parameter, move || progress.complete(index, bucket))?;
         }
-        let bucket =
-            |range: &std::ops::Range<usize>| gradients.flat.narrow(0, range.start as i64, range.len() as i64);
         Ok(Self {
             progress,
-            buckets: layout.buckets.iter().map(bucket).collect(),
+            buckets: bucket_views(layout, gradients),
             names: specs.iter().map(|spec| spec.name.clone()).collect(),
+            completion_order: Vec::new(),
         })
     }
 
@@ -88,20 +134,33 @@ impl Reducer {
         self.progress.armed.store(true, Ordering::Release);
     }
 
-    /// Sums every bucket over the ranks, in the fixed order. A rank that had no micro-batch in this step (it never
-    /// armed) takes part with what its buffer holds: zeros.
+    /// Sums every bucket over the ranks, in the fixed order, or waits for the sums that the hooks have started. A rank that
+    /// had no micro-batch in this step (it never armed) takes part with what its buffer holds: zeros.
     pub fn reduce(&mut self, world: &dyn Communicator) -> Result<(), CommError> {
-        if self.progress.armed.swap(false, Ordering::AcqRel) {
+        let was_armed = self.progress.armed.swap(false, Ordering::AcqRel);
+        let mut started = self.progress.started.lock().unwrap_or_else(PoisonError::into_inner);
+        self.completion_order = std::mem::take(&mut started.complete);
+        if was_armed {
             let missing = self.without_gradient();
             self.progress.reset();
             if !missing.is_empty() {
                 return Err(CommError::NoGradient(missing));
             }
         }
-        for bucket in &mut self.buckets {
-            world.all_reduce(bucket);
+        self.progress.start_while(&mut started, |_| true);
+        if let Some(error) = std::mem::take(&mut *started).error {
+            return Err(error);
         }
-        Ok(())
+        drop(started);
+        match &self.progress.lane {
+            Some(lane) => lane.finish(),
+            None => self.buckets.iter_mut().try_for_each(|bucket| world.all_reduce(bucket)),
+        }
+    }
+
+    /// The buckets in the order in which the last armed backward completed them.
+    pub fn completion_order(&self) -> &[usize] {
+        &self.completion_order
     }
 
     /// Names of the parameters that the armed backward left without a gradient.
@@ -139,7 +198,7 @@ mod tests {
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
             set_grad(&parameter.set_requires_grad(true), gradient).unwrap();
         }
-        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients).unwrap();
+        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients, &Single).unwrap();
         (parameters, gradients, reducer)
     }
 

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::Communicator;
+use crate::{CommError, Communicator};
 
 /// One rank alone.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,9 @@ impl Communicator for Single {
     fn description(&self) -> String {
         "single".into()
     }
-    fn all_reduce(&self, _flat: &mut Tensor) {}
+    fn all_reduce(&self, _flat: &mut Tensor) -> Result<(), CommError> {
+        Ok(())
+    }
     fn all_reduce_counts(&self, _counts: &mut [i64]) {}
     fn broadcast(&self, _bytes: &mut [u8]) {}
     fn all_gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {

@@ -12,13 +12,15 @@ pub enum Backend {
     Single,
     /// MPI, also for a world of one.
     Mpi,
+    /// NCCL, also for a world of one; ranks meet through MPI.
+    Nccl,
 }
 
 /// Joins the world. Called once, from the main thread, which alone may use the communicator.
 pub fn join_world(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
     match backend {
-        Backend::Auto if launch.is_parallel() => join_mpi(launch),
-        Backend::Auto => Ok(Box::new(Single)),
+        Backend::Auto | Backend::Nccl if launch.is_parallel() => join_mpi(launch),
+        Backend::Auto | Backend::Nccl => Ok(Box::new(Single)),
         Backend::Single => match launch.world_size {
             Some((variable, size)) if size > 1 => Err(CommError::Backend {
                 backend: "single",

@@ -1,5 +1,5 @@
-//! The binding against NVIDIA's library, as far as it goes without a GPU, and against the double in `double/`.
+//! The binding against NVIDIA's library, as far as it goes without a GPU, and against the double in `nccl-double/`.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
-mod double;
+mod on_the_double;
 mod real;

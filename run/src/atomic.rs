@@ -14,15 +14,27 @@ use crate::error::StorageError;
 /// If the file cannot be written; its old content is then untouched.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), StorageError> {
     let path = path.as_ref();
+    replace(path, bytes, File::sync_all)?;
+    sync_folder(parent(path))
+}
+
+/// Like [`write_atomic`], but leaves it to the operating system when the file becomes durable: a reader still finds
+/// its old or its new content, also when this process is killed, but a loss of power may leave it empty.
+pub(crate) fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    replace(path, bytes, |_| Ok(()))
+}
+
+/// Writes beside `path`, finishes the file there as told and renames it into place.
+fn replace(path: &Path, bytes: &[u8], finish: fn(&File) -> io::Result<()>) -> Result<(), StorageError> {
     let (beside, mut file) = create_beside(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = file.write_all(bytes).and_then(|()| finish(&file));
     let renamed = written.and_then(|()| fs::rename(&beside, path));
     if let Err(source) = renamed {
         // The first error is the one to report; a leftover does no harm.
         let _ = fs::remove_file(&beside);
         return Err(StorageError::Io { operation: "write", path: path.to_owned(), source });
     }
-    sync_folder(parent(path))
+    Ok(())
 }
 
 /// Creates a hidden file next to `path` that no other process writes to, nor another thread.

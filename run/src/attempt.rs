@@ -14,6 +14,7 @@ use crate::atomic::{sync_folder, write_atomic};
 use crate::error::StorageError;
 use crate::exit_code::ExitCode;
 use crate::folder::RunFolder;
+use crate::host::host_name;
 use crate::utc::utc;
 
 /// Who starts a run, when, where and how.
@@ -37,11 +38,10 @@ impl AttemptStart {
     /// A start by this process, now.
     pub fn here(world_size: usize, command_line: Vec<String>) -> Self {
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-        let host = fs::read_to_string("/proc/sys/kernel/hostname");
         Self {
             started_at: utc(SystemTime::now()),
             user: user.unwrap_or_else(|_| "unknown".to_owned()),
-            host: host.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned()),
+            host: host_name(),
             process_id: std::process::id(),
             world_size,
             command_line,

@@ -1,4 +1,4 @@
-//! The run folder as types: attempts, metrics, checkpoint manifests, exit codes.
+//! The run folder as types: attempts, metrics, checkpoint manifests, collective ledgers, exit codes.
 //!
 //! Everything that a run leaves on disk is named in [`RunFolder`]; whole files appear by [`write_atomic`], so a
 //! reader, or a process that starts after a crash, finds a file complete or not at all.
@@ -8,11 +8,13 @@ mod folder;
 mod attempt;
 pub mod checkpoint;
 pub mod curves;
+pub mod ledger;
 mod metrics;
 
 mod atomic;
 mod error;
 mod exit_code;
+mod host;
 mod utc;
 
 pub use atomic::write_atomic;

@@ -5,7 +5,9 @@ mod attempt;
 mod checkpoint;
 mod curves;
 mod folder;
+mod ledger;
 mod metrics;
+mod verdict;
 
 use regatta_run::RunFolder;
 use tempfile::TempDir;

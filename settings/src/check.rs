@@ -12,6 +12,8 @@ type Checked = Result<(), RecipeError>;
 
 /// Largest side of an input image in pixels.
 const MAX_RESOLUTION_PX: u32 = 65_536;
+/// A year.
+const MAX_TIMEOUT_S: f64 = 31_536_000.0;
 /// More compute threads than any host has cores.
 const MAX_THREADS: usize = 4096;
 /// Words for `0.0..1.0`.
@@ -190,6 +192,10 @@ fn check_job(recipe: &Recipe, places: &Places) -> Checked {
     let (first, cap) = (recipe.comm.first_bucket_mib, recipe.comm.bucket_cap_mib);
     places.require(first > 0.0, "comm.first_bucket_mib", first, ABOVE_ZERO)?;
     places.require(cap > 0.0, "comm.bucket_cap_mib", cap, ABOVE_ZERO)?;
+    let timeout = recipe.comm.timeout_s;
+    let is_right = 0.0 < timeout && timeout <= MAX_TIMEOUT_S;
+    let accepted = format!("a number above 0, at most {MAX_TIMEOUT_S}");
+    places.require(is_right, "comm.timeout_s", timeout, &accepted)?;
     let folder = &recipe.run.folder;
     places.require(
         !folder.as_os_str().is_empty(),

@@ -78,6 +78,8 @@ choice!(
         Fp32,
         /// Autocast to bfloat16; parameters and gradients stay fp32.
         Bf16,
+        /// Autocast to IEEE half precision, with a loss scale; parameters and gradients stay fp32.
+        Fp16,
         /// 64-bit floats throughout: the reference to compare with.
         Fp64,
     }
@@ -123,8 +125,10 @@ choice!(
         Auto,
         /// Nothing: a world of one rank.
         Single,
-        /// MPI.
+        /// MPI, on host memory.
         Mpi,
+        /// NCCL, one GPU a rank.
+        Nccl,
     }
 );
 

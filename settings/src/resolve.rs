@@ -48,6 +48,7 @@ impl RawRecipe {
             },
             comm: CommSettings {
                 backend: self.comm.backend,
+                timeout_s: self.comm.timeout_s,
                 first_bucket_mib: self.comm.first_bucket_mib,
                 bucket_cap_mib: self.comm.bucket_cap_mib,
             },

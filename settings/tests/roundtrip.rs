@@ -109,6 +109,7 @@ fn the_resolved_recipe_reads() {
 
         [comm]
         backend = "auto"
+        timeout_s = 600.0
         first_bucket_mib = 1.0
         bucket_cap_mib = 25.0
 

@@ -1,6 +1,6 @@
 //! Opening libtorch_cuda, which the linker leaves out, before anything asks libtorch about CUDA.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
 
 /// Why CUDA, asked for or found, cannot be used.
@@ -40,4 +40,25 @@ pub fn open_cuda() -> Result<usize, CudaError> {
         count if count > 0 => Ok(count as usize),
         _ => Err(CudaError::NoUsableDevice),
     }
+}
+
+/// The address of a GPU on the PCI bus, which is the same in every process whatever is visible there. After [`open_cuda`].
+pub fn pci_bus_id(gpu: usize) -> Result<String, CudaError> {
+    type GetPciBusId = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
+    let missing = |what: &str| CudaError::Library(format!("cudaDeviceGetPCIBusId {what}"));
+    // SAFETY: only looks the symbol up.
+    let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"cudaDeviceGetPCIBusId".as_ptr()) };
+    if function.is_null() {
+        return Err(missing("is not there"));
+    }
+    // SAFETY: CUDA's runtime has this function with this signature.
+    let function = unsafe { std::mem::transmute::<*mut libc::c_void, GetPciBusId>(function) };
+    let mut text = [0 as c_char; 64];
+    // SAFETY: writes at most the length given, with a NUL.
+    let status = unsafe { function(text.as_mut_ptr(), text.len() as c_int, gpu as c_int) };
+    if status != 0 {
+        return Err(missing(&format!("answers with error {status}")));
+    }
+    // SAFETY: the call succeeded, so there is a NUL within.
+    Ok(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
 }

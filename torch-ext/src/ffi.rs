@@ -31,10 +31,39 @@ unsafe extern "C" {
     pub(crate) fn regatta_autocast_enter(device_type: c_int, scalar_type: c_int) -> *const c_char;
     pub(crate) fn regatta_autocast_exit(device_type: c_int) -> *const c_char;
     pub(crate) fn regatta_set_deterministic(on: bool) -> *const c_char;
+    pub(crate) fn regatta_allow_tf32(on: bool) -> *const c_char;
+    pub(crate) fn regatta_set_device(device: c_int) -> *const c_char;
+    pub(crate) fn regatta_peak_device_bytes(device: c_int, bytes: *mut i64) -> *const c_char;
+    pub(crate) fn regatta_stream_from_pool(device: c_int, high_priority: bool, id: *mut i64)
+    -> *const c_char;
+    pub(crate) fn regatta_stream_current(device: c_int, id: *mut i64) -> *const c_char;
+    pub(crate) fn regatta_stream_exchange(device: c_int, id: i64, before: *mut i64) -> *const c_char;
+    pub(crate) fn regatta_stream_native_handle(
+        device: c_int,
+        id: i64,
+        handle: *mut *mut c_void,
+    ) -> *const c_char;
+    pub(crate) fn regatta_stream_synchronize(device: c_int, id: i64) -> *const c_char;
+    pub(crate) fn regatta_event_new(device: c_int, timed: bool, event: *mut *mut c_void) -> *const c_char;
+    pub(crate) fn regatta_event_free(event: *mut c_void);
+    pub(crate) fn regatta_event_record(event: *mut c_void, device: c_int, stream: i64) -> *const c_char;
+    pub(crate) fn regatta_event_block(event: *const c_void, device: c_int, stream: i64) -> *const c_char;
+    pub(crate) fn regatta_event_synchronize(event: *const c_void) -> *const c_char;
+    pub(crate) fn regatta_event_query(event: *const c_void, done: *mut bool) -> *const c_char;
+    pub(crate) fn regatta_event_elapsed_ms(
+        from: *const c_void,
+        to: *const c_void,
+        ms: *mut f64,
+    ) -> *const c_char;
+    pub(crate) fn regatta_copy_non_blocking(
+        target: *const C_tensor,
+        source: *const C_tensor,
+    ) -> *const c_char;
     pub(crate) fn regatta_fused_sgd(
         params: *const *const C_tensor,
         grads: *const *const C_tensor,
         momenta: *const *const C_tensor,
+        found_inf: *const C_tensor,
         count: usize,
         weight_decay: f64,
         momentum: f64,
@@ -47,6 +76,7 @@ unsafe extern "C" {
         first: *const *const C_tensor,
         second: *const *const C_tensor,
         step: *const C_tensor,
+        found_inf: *const C_tensor,
         count: usize,
         lr: f64,
         beta1: f64,

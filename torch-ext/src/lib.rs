@@ -1,5 +1,9 @@
 //! What tch lacks of libtorch, behind a small C++ shim: gradient hooks, setting `.grad`, autocast with an element
-//! type, fused optimizer steps, memory formats, and opening libtorch_cuda.
+//! type, fused optimizer steps, memory formats, streams and events, and opening libtorch_cuda.
+
+use std::ffi::c_int;
+
+use tch::Device;
 
 mod autocast;
 mod cuda;
@@ -8,14 +12,37 @@ mod grad;
 mod malloc;
 mod memory_format;
 mod optim;
+mod stream;
 
 pub use autocast::{AutocastKind, autocast};
-pub use cuda::{CudaError, open_cuda};
+pub use cuda::{CudaError, open_cuda, pci_bus_id};
 pub use ffi::TorchError;
 pub use grad::{on_grad_accumulated, set_grad};
 pub use malloc::keep_freed_memory;
 pub use memory_format::{MemoryFormat, strides_channels_last, to_channels_last};
 pub use optim::{AdamW, Sgd, fused_adamw, fused_sgd};
+pub use stream::{Event, Stream, copy_non_blocking};
+
+/// Makes a GPU the current one of this thread, for libraries that ask CUDA which it is. Nothing on the CPU.
+pub fn set_device(device: Device) -> Result<(), TorchError> {
+    let Device::Cuda(index) = device else { return Ok(()) };
+    // SAFETY: changes thread-local state of CUDA's runtime and borrows nothing.
+    ffi::check(unsafe { ffi::regatta_set_device(index as c_int) })
+}
+
+/// Whether fp32 matrix products and convolutions on a GPU may round their inputs to TF32 (10 bits of precision).
+pub fn allow_tf32(on: bool) -> Result<(), TorchError> {
+    // SAFETY: changes flags of libtorch's global context and borrows nothing.
+    ffi::check(unsafe { ffi::regatta_allow_tf32(on) })
+}
+
+/// The most bytes that tensors took on a GPU so far.
+pub fn peak_device_bytes(gpu: usize) -> Result<u64, TorchError> {
+    let mut bytes = 0;
+    // SAFETY: writes one integer.
+    ffi::check(unsafe { ffi::regatta_peak_device_bytes(gpu as c_int, &mut bytes) })?;
+    Ok(bytes as u64)
+}
 
 /// Asks libtorch for deterministic kernels; an operation that has none then fails instead of varying.
 pub fn set_deterministic(on: bool) -> Result<(), TorchError> {

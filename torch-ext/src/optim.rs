@@ -38,11 +38,12 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
 }
 
 /// One step on each `(params[i], grads[i], momenta[i])`, in place. A zero momentum buffer before the first step gives
-/// PyTorch's first step.
+/// PyTorch's first step. Where `found_inf`, a float32 scalar on the same device, is 1, nothing changes.
 pub fn fused_sgd(
     params: &[Tensor],
     grads: &[Tensor],
     momenta: &[Tensor],
+    found_inf: &Tensor,
     constants: Sgd,
 ) -> Result<(), TorchError> {
     assert!(
@@ -51,19 +52,22 @@ pub fn fused_sgd(
     );
     let (p, g, m) = (pointers(params), pointers(grads), pointers(momenta));
     let Sgd { lr, momentum, nesterov, weight_decay } = constants;
-    // SAFETY: three arrays of `p.len()` live tensors, borrowed for the call.
+    // SAFETY: three arrays of `p.len()` live tensors and a live scalar, borrowed for the call.
     check(unsafe {
-        regatta_fused_sgd(p.as_ptr(), g.as_ptr(), m.as_ptr(), p.len(), weight_decay, momentum, lr, nesterov)
+        let (p, g, m, count) = (p.as_ptr(), g.as_ptr(), m.as_ptr(), p.len());
+        regatta_fused_sgd(p, g, m, found_inf.as_ptr(), count, weight_decay, momentum, lr, nesterov)
     })
 }
 
-/// One step on each parameter, in place. `step` is a float32 scalar: the number of this step, counted from 1.
+/// One step on each parameter, in place. `step` is a float32 scalar: the number of this step, counted from 1. Where
+/// `found_inf`, a float32 scalar, is 1, nothing changes. Both are on the parameters' device.
 pub fn fused_adamw(
     params: &[Tensor],
     grads: &[Tensor],
     first_moments: &[Tensor],
     second_moments: &[Tensor],
     step: &Tensor,
+    found_inf: &Tensor,
     constants: AdamW,
 ) -> Result<(), TorchError> {
     let count = params.len();
@@ -74,7 +78,7 @@ pub fn fused_adamw(
     let (p, g) = (pointers(params), pointers(grads));
     let (first, second) = (pointers(first_moments), pointers(second_moments));
     let AdamW { lr, beta1, beta2, weight_decay, eps } = constants;
-    // SAFETY: four arrays of `count` live tensors and a live scalar, borrowed for the call.
+    // SAFETY: four arrays of `count` live tensors and two live scalars, borrowed for the call.
     check(unsafe {
         regatta_fused_adamw(
             p.as_ptr(),
@@ -82,6 +86,7 @@ pub fn fused_adamw(
             first.as_ptr(),
             second.as_ptr(),
             step.as_ptr(),
+            found_inf.as_ptr(),
             count,
             lr,
             beta1,

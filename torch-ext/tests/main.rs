@@ -73,7 +73,13 @@ fn channels_last_keeps_values_and_changes_strides() {
 fn sgd_follows_the_formula() {
     let [p, g, m] = [2.0, 0.5, 0.25].map(|value| Tensor::full([3], value, CPU));
     let constants = Sgd { lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.01 };
-    fused_sgd(&[p.shallow_clone()], &[g], &[m.shallow_clone()], constants).unwrap();
+    let clone = |tensor: &Tensor| [tensor.shallow_clone()];
+    let step = |found_inf: f32| {
+        fused_sgd(&clone(&p), &clone(&g), &clone(&m), &Tensor::from(found_inf), constants).unwrap();
+    };
+    step(1.0);
+    assert_eq!((p.double_value(&[1]), m.double_value(&[1])), (2.0, 0.25));
+    step(0.0);
     let grad = 0.5 + 0.01 * 2.0;
     let momentum = 0.9 * 0.25 + grad;
     assert!((m.double_value(&[1]) - momentum).abs() < 1e-12);
@@ -86,7 +92,14 @@ fn adamw_follows_the_formula() {
     let step = Tensor::from(1.0f32);
     let constants = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, weight_decay: 0.01, eps: 1e-8 };
     let clone = |tensor: &Tensor| [tensor.shallow_clone()];
-    fused_adamw(&clone(&p), &clone(&g), &clone(&first), &clone(&second), &step, constants).unwrap();
+    let update = |found_inf: f32| {
+        let found_inf = Tensor::from(found_inf);
+        fused_adamw(&clone(&p), &clone(&g), &clone(&first), &clone(&second), &step, &found_inf, constants)
+            .unwrap();
+    };
+    update(1.0);
+    assert_eq!((p.double_value(&[0]), first.double_value(&[0])), (2.0, 0.0));
+    update(0.0);
     // After one step the corrected moments are g and g², so the update is lr · sign(g).
     let expected = 2.0 * (1.0 - 0.1 * 0.01) - 0.1 * 0.5 / (0.5 + 1e-8);
     assert!((p.double_value(&[0]) - expected).abs() < 1e-9, "{}", p.double_value(&[0]));

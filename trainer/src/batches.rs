@@ -48,13 +48,33 @@ impl<'a> Batches<'a> {
 
     /// The images `[n, c, h, w]` and labels `[n]` of `indices`, augmented as `epoch` says.
     pub(crate) fn load(&mut self, indices: &[usize], epoch: u64) -> (Tensor, Tensor) {
+        self.assemble(indices, epoch);
+        self.to_device()
+    }
+
+    /// Gathers the bytes of `indices` in host memory, augmented as `epoch` says.
+    pub(crate) fn assemble(&mut self, indices: &[usize], epoch: u64) {
         let augment = self.augment.as_ref().map(|augment| (augment, epoch));
         fill_batch(self.dataset, indices, augment, &mut self.buffer);
+    }
+
+    /// What was assembled, on the device: images `[n, c, h, w]`, scaled, resized and normalised, and labels `[n]`.
+    pub(crate) fn to_device(&self) -> (Tensor, Tensor) {
         let shape = self.dataset.shape();
-        let size = [indices.len(), shape.height, shape.width, shape.channels].map(|side| side as i64);
-        let bytes_nhwc = Tensor::from_data_size(&self.buffer.images_nhwc, &size, Kind::Uint8);
-        let labels = Tensor::from_slice(&self.buffer.labels).to_device(self.device);
-        (self.prepare(&bytes_nhwc.to_device(self.device).permute([0, 3, 1, 2])), labels)
+        let size =
+            [self.buffer.labels.len(), shape.height, shape.width, shape.channels].map(|side| side as i64);
+        let bytes_nhwc = self.copied(&Tensor::from_data_size(&self.buffer.images_nhwc, &size, Kind::Uint8));
+        let labels = self.copied(&Tensor::from_slice(&self.buffer.labels));
+        (self.prepare(&bytes_nhwc.permute([0, 3, 1, 2])), labels)
+    }
+
+    /// On the device. A GPU fetches it from pinned memory, and the host does not wait: libtorch keeps that memory until the
+    /// copy is through.
+    fn copied(&self, host: &Tensor) -> Tensor {
+        match self.device {
+            Device::Cpu => host.shallow_clone(),
+            device => host.pin_memory(device).to_device_(device, host.kind(), true, false),
+        }
     }
 
     fn prepare(&self, bytes_nchw: &Tensor) -> Tensor {

@@ -7,6 +7,7 @@ use regatta_comm::{Communicator, broadcast_and_prove_equal, broadcast_text};
 use regatta_run::{CheckpointWriter, RunFolder, StorageError};
 use tch::Tensor;
 
+use crate::loss_scale::LossScale;
 use crate::progress::Progress;
 use crate::replica::Replica;
 use crate::step::Learner;
@@ -64,7 +65,10 @@ pub(crate) fn restore_and_share(
     }
     let text = broadcast_text(world, &serde_json::to_string(&progress)?);
     let progress: Progress = serde_json::from_str(&text)?;
-    learner.optimizer.updates = progress.updates;
+    learner.optimizer.set_updates(progress.updates);
+    if let (Some(scale), Some(state)) = (&mut learner.loss_scale, progress.loss_scale) {
+        *scale = LossScale::new(state, learner.replica.device());
+    }
 
     broadcast_and_prove_equal(world, "parameters", &mut learner.replica.parameters)?;
     broadcast_and_prove_equal(world, "statistics", &mut learner.replica.running)?;

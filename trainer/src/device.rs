@@ -1,10 +1,12 @@
 //! Which device a rank computes on, in which element type, with how many threads.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Launch, cpu_share};
 use regatta_settings::{self as settings, Precision, TrainSettings};
-use regatta_torch_ext::{AutocastKind, CudaError, open_cuda, set_deterministic};
+use regatta_torch_ext::{AutocastKind, CudaError, open_cuda, set_deterministic, set_device};
 use tch::{Device, Kind};
+
+use crate::failure::Usage;
 
 /// Opens the device that the recipe asks for. `auto` takes CUDA where the machine has it; a GPU that is there but cannot
 /// be used is an error, never a silent run on the CPU.
@@ -16,15 +18,20 @@ pub(crate) fn open(asked: settings::Device, world: &dyn Communicator) -> Result<
         (settings::Device::Auto, devices) => devices.context("train.device = \"auto\" found a GPU")?,
         (settings::Device::Cuda, devices) => devices.context("train.device = \"cuda\"")?,
     };
-    if world.world_size() > 1 {
-        bail!(crate::failure::Usage(
-            "several ranks on GPUs need NCCL, which this version does not have yet: start one rank, or set \
-             train.device = \"cpu\""
-                .into()
-        ));
+    let device = Device::Cuda(gpu_of_rank(world.local_rank(), world.local_size(), devices)?);
+    set_device(device)?;
+    Ok(device)
+}
+
+/// The GPU with the rank's number on its host, or the one that the scheduler left it to see.
+fn gpu_of_rank(local_rank: usize, local_size: usize, visible: usize) -> Result<usize, Usage> {
+    match visible {
+        1 => Ok(0),
+        _ if local_rank < visible => Ok(local_rank),
+        _ => Err(Usage(format!(
+            "{local_size} ranks on this host, but only {visible} GPUs are visible: start at most one rank for each GPU"
+        ))),
     }
-    assert!(world.local_rank() < devices);
-    Ok(Device::Cuda(world.local_rank()))
 }
 
 fn open_if_asked(asked: settings::Device) -> Result<usize, CudaError> {
@@ -68,5 +75,24 @@ pub(crate) fn kind(precision: Precision) -> Kind {
 
 /// What forward is cast to.
 pub(crate) fn autocast_kind(precision: Precision) -> Option<AutocastKind> {
-    (precision == Precision::Bf16).then_some(AutocastKind::Bf16)
+    match precision {
+        Precision::Bf16 => Some(AutocastKind::Bf16),
+        Precision::Fp16 => Some(AutocastKind::Fp16),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_take_the_gpus_of_their_numbers() {
+        let gpu =
+            |local_rank, visible| gpu_of_rank(local_rank, 4, visible).map_err(|error| error.to_string());
+        assert_eq!((gpu(0, 4), gpu(3, 4)), (Ok(0), Ok(3)));
+        // Each task sees its own: srun --gpus-per-task=1.
+        assert_eq!(gpu(3, 1), Ok(0));
+        assert!(gpu(3, 2).unwrap_err().starts_with("4 ranks on this host, but only 2 GPUs are visible: "));
+    }
 }

@@ -49,7 +49,7 @@ pub(crate) fn evaluate(
         counts[1] += top5;
     }
     let mut loss = Tensor::from_slice(&[loss_sum]);
-    world.all_reduce(&mut loss);
+    world.all_reduce(&mut loss)?;
     world.all_reduce_counts(&mut counts);
     let share = |count: i64| count as f64 / images as f64;
     Ok((counts[2] == 0).then(|| Evaluation {

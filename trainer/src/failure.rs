@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
-use regatta_comm::{CommError, Communicator, end_job, first_failed};
+use regatta_comm::{CommError, Communicator, OnFailure, end_job, first_failed};
 use regatta_data::DataError;
 use regatta_run::{Damaged, ExitCode, StorageError};
 use regatta_settings::RecipeError;
@@ -80,6 +80,17 @@ pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
     std::thread::sleep(Duration::from_secs(patience));
     report(&told(error), rank);
     end_job(exit_code(error).code())
+}
+
+/// What the watchdog calls before it ends the job.
+pub(crate) fn tell_of_the_watchdog(rank: usize) -> OnFailure {
+    Box::new(move |error, speaks| {
+        if speaks {
+            report(&error.to_string(), rank);
+        } else {
+            tracing::debug!("the run ends with an error: {error}");
+        }
+    })
 }
 
 /// The error and its causes; a cause that the text before it ends with is not told twice.

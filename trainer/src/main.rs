@@ -4,13 +4,17 @@
 
 mod session;
 mod start;
+mod world;
 
 mod trainer;
 
 mod step;
 
+mod attribution;
 mod batches;
+mod control;
 mod datasets;
+mod loss_scale;
 mod optimizer;
 mod replica;
 mod schedule;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use regatta_comm::FlatBuffer;
 use regatta_settings::{self as settings, OptimSettings};
 use regatta_torch_ext::{AdamW, Sgd, fused_adamw, fused_sgd};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::replica::Replica;
 
@@ -24,8 +24,8 @@ pub(crate) struct Optimizer {
     rule: settings::Optimizer,
     /// State by its name in checkpoints: `momentum`, or `exp_avg` and `exp_avg_sq`.
     pub(crate) state: Vec<(&'static str, FlatBuffer)>,
-    /// Updates made, which AdamW's bias correction counts.
-    pub(crate) updates: u64,
+    /// Updates made, which AdamW's bias correction counts: a float32 scalar on the device, exact up to 2^24.
+    updates: Tensor,
     groups: Vec<Group>,
 }
 
@@ -48,23 +48,29 @@ impl Optimizer {
         };
         let decays = [(true, settings.weight_decay), (false, settings.weight_decay_norm_bias)];
         let groups = decays.map(group).into();
-        Self { rule: settings.optimizer.clone(), state, updates: 0, groups }
+        let updates = Tensor::zeros([], (Kind::Float, replica.parameters.flat.device()));
+        Self { rule: settings.optimizer.clone(), state, updates, groups }
     }
 
-    /// Updates every parameter from its gradient.
-    pub(crate) fn step(&mut self, lr: f64) -> Result<()> {
-        self.updates += 1;
+    /// Goes on after that many updates.
+    pub(crate) fn set_updates(&mut self, updates: u64) {
+        _ = self.updates.fill_(updates as f64);
+    }
+
+    /// Updates every parameter from its gradient; where `found_inf`, a float32 scalar on the device, is 1 nothing changes.
+    pub(crate) fn step(&mut self, lr: f64, found_inf: &Tensor) -> Result<()> {
+        _ = self.updates.g_add_(&(1 - found_inf));
         for Group { weight_decay, parameters, gradients, state } in &self.groups {
             let weight_decay = *weight_decay;
             match self.rule {
                 settings::Optimizer::Sgd { momentum, nesterov } => {
                     let constants = Sgd { lr, momentum, nesterov, weight_decay };
-                    fused_sgd(parameters, gradients, &state[0], constants)?;
+                    fused_sgd(parameters, gradients, &state[0], found_inf, constants)?;
                 }
                 settings::Optimizer::AdamW { beta1, beta2, eps } => {
                     let constants = AdamW { lr, beta1, beta2, weight_decay, eps };
-                    let step = Tensor::from(self.updates as f32).to_device(parameters[0].device());
-                    fused_adamw(parameters, gradients, &state[0], &state[1], &step, constants)?;
+                    let (first, second) = (&state[0], &state[1]);
+                    fused_adamw(parameters, gradients, first, second, &self.updates, found_inf, constants)?;
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::loss_scale::LossScaleState;
+
 /// Position, sums that a log interval or an epoch has gathered so far, and the best result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
@@ -15,6 +17,10 @@ pub(crate) struct Progress {
     pub(crate) images: u64,
     /// Updates of the optimizer; fewer than steps where gradients were not finite.
     pub(crate) updates: u64,
+    /// Steps that were skipped, since their gradients were not finite.
+    pub(crate) skipped: u64,
+    /// With fp16.
+    pub(crate) loss_scale: Option<LossScaleState>,
     /// Of the epoch so far.
     pub(crate) epoch_sum: LossSum,
     /// Since the last line of the log.
@@ -56,13 +62,19 @@ pub(crate) struct Best {
 }
 
 impl Progress {
-    /// Records a step over `images` images.
-    pub(crate) fn advance(&mut self, loss_sum: f64, images: usize) {
+    /// Goes on by a step over `images` images, whose outcome [`Progress::book`] adds when it is known.
+    pub(crate) fn advance(&mut self, images: usize) {
         self.step_in_epoch += 1;
         self.step += 1;
         self.images += images as u64;
+    }
+
+    /// Adds the outcome of a step over `images` images.
+    pub(crate) fn book(&mut self, loss_sum: f64, images: usize, updated: bool) {
         self.epoch_sum.add(loss_sum, images);
         self.interval_sum.add(loss_sum, images);
+        self.updates += u64::from(updated);
+        self.skipped += u64::from(!updated);
     }
 
     /// Goes to the next epoch.
@@ -89,8 +101,11 @@ mod tests {
     #[test]
     fn sums_and_positions_move_together() {
         let mut progress = Progress::default();
-        progress.advance(6.0, 3);
-        progress.advance(1.0, 1);
+        for (loss_sum, images) in [(6.0, 3), (1.0, 1)] {
+            progress.advance(images);
+            progress.book(loss_sum, images, loss_sum > 1.0);
+        }
+        assert_eq!((progress.updates, progress.skipped), (1, 1));
         assert_eq!((progress.step, progress.step_in_epoch, progress.images), (2, 2, 4));
         assert_eq!(progress.epoch_sum.mean(), 1.75);
         progress.next_epoch();
@@ -108,7 +123,7 @@ mod tests {
     #[test]
     fn numbers_survive_json_to_the_bit() {
         let mut progress = Progress::default();
-        progress.advance(0.1 + 0.2, 1);
+        progress.book(0.1 + 0.2, 1, true);
         progress.note(1.0 / 3.0);
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);

@@ -28,6 +28,15 @@ pub(crate) struct StepRecord {
     pub(crate) images_per_second: f64,
     pub(crate) seconds_since_start: f64,
     pub(crate) seconds_to_first_step: f64,
+    /// By phase and step: the median over the ranks of their means over the interval.
+    pub(crate) seconds_data: f64,
+    pub(crate) seconds_copy: f64,
+    pub(crate) seconds_forward: f64,
+    pub(crate) seconds_backward: f64,
+    pub(crate) seconds_exposed_comm: f64,
+    pub(crate) seconds_optimizer: f64,
+    /// Whose own work took longest.
+    pub(crate) slowest_rank: usize,
     pub(crate) peak_rss_mib: f64,
 }
 
@@ -95,6 +104,11 @@ impl Records {
         }
         let metrics = MetricsWriter::resume(&folder.metrics(), resumed_step)?;
         Ok(Self { folder, attempt, metrics, keep: recipe.checkpoint.keep })
+    }
+
+    /// The number of this attempt.
+    pub(crate) fn attempt(&self) -> u64 {
+        self.attempt.number()
     }
 
     /// Refuses to write into a folder that a newer attempt owns.

@@ -100,10 +100,18 @@ impl Replica {
         _ = self.batch.flat.zero_();
     }
 
-    /// Moves the running statistics by the mean over the whole step's `images`; the sum was reduced before.
-    pub(crate) fn move_running_statistics(&mut self, images: usize) {
+    /// Moves the running statistics by the mean over the whole step's `images`; the sum was reduced before. Where
+    /// `found_inf` is 1 they stay as they are.
+    pub(crate) fn move_running_statistics(&mut self, images: usize, found_inf: &Tensor) {
         let mean = &self.batch_sum / images as f64;
-        _ = self.running.flat.lerp_(&mean, NORM_MOMENTUM);
+        let moved = self.running.flat.lerp(&mean, NORM_MOMENTUM);
+        let kept = self.running.flat.where_self(&found_inf.to_kind(Kind::Bool), &moved);
+        self.running.flat.copy_(&kept);
+    }
+
+    /// What it lies on.
+    pub(crate) fn device(&self) -> Device {
+        self.device
     }
 }
 

@@ -1,12 +1,15 @@
 //! From the command line to a trainer that is ready to run.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use anyhow::Result;
-use regatta_comm::{Backend, Communicator, Launch, join_world, prove_same_recipe};
+use nccl::Nccl;
+use regatta_comm::{Communicator, Launch, Watchdog, prove_same_recipe};
 use regatta_run::{ExitCode, RunFolder, StorageError};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
+use crate::attribution::IntervalTimes;
 use crate::checkpoint::restore_and_share;
 use crate::datasets::Datasets;
 use crate::failure::{end_with, together};
@@ -16,6 +19,7 @@ use crate::signals::StopFlag;
 use crate::start::{Start, refuse_other_recipe};
 use crate::step::Learner;
 use crate::trainer::{Clock, Trainer};
+use crate::world::{self, NcclEnd};
 use crate::{device, telemetry};
 
 /// Steps of a debug run.
@@ -28,16 +32,18 @@ pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: In
     if debug {
         make_debug(&mut raw);
     }
-    let world = join_world(backend(raw.comm.backend), launch)?;
+    let (world, watchdog) = world::join(&raw.comm, launch)?;
     let rank = world.rank();
-    let code =
-        train_in(&*world, raw, args, debug, launch, process).unwrap_or_else(|error| end_with(&error, rank));
+    let outcome = train_in(&*world, watchdog.as_ref(), raw, args, debug, launch, process);
+    let code = outcome.unwrap_or_else(|error| end_with(&error, rank));
+    drop(watchdog);
     drop(world);
     Ok(code)
 }
 
 fn train_in(
     world: &dyn Communicator,
+    watchdog: Option<&Watchdog>,
     raw: RawRecipe,
     args: &RecipeArgs,
     debug: bool,
@@ -46,7 +52,7 @@ fn train_in(
 ) -> Result<ExitCode> {
     let folder = run_folder(&raw, args, debug);
     let start = Start::agree(&args.resume, &folder, debug, world)?;
-    let (recipe, device) = resolve(raw, &start, launch, world)?;
+    let (recipe, device, nccl) = resolve(raw, &start, launch, world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
     if world.rank() == 0 {
         if debug {
@@ -57,19 +63,46 @@ fn train_in(
     world.barrier();
     let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
     let stop = StopFlag::install()?;
+    let joined = nccl
+        .zip(watchdog)
+        .map(|(nccl, watchdog)| world::join_nccl(&nccl, world, &recipe.comm, device, watchdog));
+    let (nccl, nccl_end) = joined.transpose()?.unzip();
+    let world: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
 
     let replica = Replica::new(&recipe, device)?;
     let mut learner = Learner::new(&recipe, replica, world)?;
     let progress = restore_and_share(start.checkpoint.as_deref(), &mut learner, world)?;
     introduce(&recipe, world, device, &folder, &start, &learner);
     let records = match world.rank() {
-        0 => Some(Records::open(folder, &recipe, progress.step, world)?),
+        0 => Some(Records::open(folder.clone(), &recipe, progress.step, world)?),
         _ => None,
     };
+    let mut attempt = records.as_ref().map_or(0, Records::attempt).to_le_bytes();
+    world.broadcast(&mut attempt);
+    if let Some(watchdog) = watchdog {
+        watchdog.publish_to(&folder, u64::from_le_bytes(attempt));
+    }
     let clock = Clock::new(process);
     let datasets = &datasets;
     let recipe = &recipe;
-    Trainer { recipe, world, device, datasets, learner, progress, records, stop, bar, debug, clock }.run()
+    let code = Trainer {
+        recipe,
+        world,
+        device,
+        datasets,
+        learner,
+        progress,
+        records,
+        stop,
+        bar,
+        debug,
+        clock,
+        in_flight: VecDeque::new(),
+        times: IntervalTimes::default(),
+    }
+    .run()?;
+    nccl_end.map_or(Ok(()), NcclEnd::finalize)?;
+    Ok(code)
 }
 
 /// One process, deterministic kernels, every step logged, only a few.
@@ -78,14 +111,6 @@ fn make_debug(raw: &mut RawRecipe) {
     raw.train.deterministic = true;
     raw.train.max_steps = Some(raw.train.max_steps.unwrap_or(DEBUG_STEPS).min(DEBUG_STEPS));
     raw.log.interval_steps = 1;
-}
-
-fn backend(backend: settings::Backend) -> Backend {
-    match backend {
-        settings::Backend::Auto => Backend::Auto,
-        settings::Backend::Single => Backend::Single,
-        settings::Backend::Mpi => Backend::Mpi,
-    }
 }
 
 /// The run's folder. That of a debug run has a name of its own.
@@ -112,12 +137,13 @@ fn resolve(
     start: &Start,
     launch: &Launch,
     world: &dyn Communicator,
-) -> Result<(Recipe, tch::Device)> {
+) -> Result<(Recipe, tch::Device, Option<Nccl>)> {
     let kept = together(start.kept_recipe(), world)?;
     let resolved = raw.resolve(world.world_size(), kept.as_ref());
     let mut recipe = together(resolved.map_err(Into::into), world)?;
     let device = together(device::open(recipe.train.device, world), world)?;
     device::prepare(&recipe.train, launch, world)?;
+    let nccl = world::choose_nccl(world, recipe.comm.backend, device)?;
     recipe.train.precision = match &kept {
         Some(kept) if recipe.train.precision == settings::Precision::Auto => kept.train.precision,
         _ => device::choose_precision(recipe.train.precision, device, world),
@@ -126,7 +152,7 @@ fn resolve(
     if let Some(kept) = &kept {
         together(refuse_other_recipe(kept, &recipe), world)?;
     }
-    Ok((recipe, device))
+    Ok((recipe, device, nccl))
 }
 
 /// The first lines of the log.

@@ -1,26 +1,28 @@
-//! One optimizer step: this rank's micro-batches forward and backward, the reduction, the update.
+//! One optimizer step: this rank's micro-batches forward and backward, the reduction, the update. Nothing in it waits for
+//! a GPU.
 
 use anyhow::Result;
 use regatta_comm::{Communicator, FlatBuffer, Reducer};
 use regatta_data::MicroBatch;
 use regatta_model::Mode;
-use regatta_settings::{Recipe, TrainSettings};
-use tch::Tensor;
+use regatta_settings::{Precision, Recipe, TrainSettings};
+use tch::{Device, Kind, Tensor};
 
+use crate::attribution::{Phase, StepTimes};
 use crate::batches::Batches;
+use crate::control::{Reading, agree};
 use crate::debug::Inspector;
+use crate::loss_scale::{LossScale, LossScaleState, found_inf};
 use crate::optimizer::Optimizer;
-use crate::replica::{Replica, host_value, summed_loss};
+use crate::replica::{Replica, summed_loss};
 
-/// What all ranks know after a step, from the same reduced numbers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct StepOutcome {
-    /// Loss summed over the images of the global batch.
-    pub(crate) loss_sum: f64,
-    /// Some rank was asked to stop.
-    pub(crate) stop: bool,
-    /// The gradients were finite and the parameters moved.
-    pub(crate) updated: bool,
+/// A step that the host has launched; on a GPU its outcome comes later.
+#[derive(Debug)]
+pub(crate) struct LaunchedStep {
+    /// What ranks agreed on.
+    pub(crate) reading: Reading,
+    /// Where its time went.
+    pub(crate) times: StepTimes,
 }
 
 /// Everything that a step changes.
@@ -29,6 +31,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) optimizer: Optimizer,
     /// Exponential moving average of the parameters, where the recipe asks for it.
     pub(crate) ema: Option<FlatBuffer>,
+    /// With fp16.
+    pub(crate) loss_scale: Option<LossScale>,
     reducer: Reducer,
     train: &'a TrainSettings,
     world: &'a dyn Communicator,
@@ -38,14 +42,16 @@ impl<'a> Learner<'a> {
     /// Takes a replica that is equal on all ranks.
     pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a dyn Communicator) -> Result<Self> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
-        let reducer = Reducer::new(layout, specs, parameters, gradients)?;
+        let reducer = Reducer::new(layout, specs, parameters, gradients, world)?;
         let ema = (recipe.train.ema_decay > 0.0).then(|| {
             let mut ema = parameters.zeros_like();
             tch::no_grad(|| ema.flat.copy_(&parameters.flat));
             ema
         });
         let optimizer = Optimizer::new(&recipe.optim, &replica);
-        Ok(Self { replica, optimizer, ema, reducer, train: &recipe.train, world })
+        let is_fp16 = recipe.train.precision == Precision::Fp16;
+        let loss_scale = is_fp16.then(|| LossScale::new(LossScaleState::default(), replica.device()));
+        Ok(Self { replica, optimizer, ema, loss_scale, reducer, train: &recipe.train, world })
     }
 
     /// One step over a global batch of `images`, of which this rank takes `micro_batches` (perhaps none).
@@ -56,62 +62,84 @@ impl<'a> Learner<'a> {
         lr: f64,
         stop: bool,
         source: &mut StepSource,
-    ) -> Result<StepOutcome> {
+    ) -> Result<LaunchedStep> {
+        let device = self.device();
+        let mut times = StepTimes::begin(device)?;
         self.replica.zero();
-        let mut loss_sum = 0.0;
+        let mut loss_sum = Tensor::zeros([], (Kind::Double, device));
         let last = micro_batches.len().saturating_sub(1);
         for (number, micro_batch) in micro_batches.enumerate() {
             if number == last {
                 self.reducer.arm();
             }
-            loss_sum += self.forward_backward(micro_batch.indices, images, source)?;
+            let loss = self.forward_backward(micro_batch.indices, images, source, &mut times)?;
+            _ = loss_sum.g_add_(&loss.to_kind(Kind::Double));
         }
         self.reducer.reduce(self.world)?;
-        self.world.all_reduce(&mut self.replica.batch_sum);
-        let (loss_sum, stop) = self.agree(loss_sum, stop);
+        self.world.all_reduce(&mut self.replica.batch_sum)?;
+        let control = agree(&loss_sum, stop, self.world)?;
+        times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
-        let updated = self.update(lr, images)?;
-        Ok(StepOutcome { loss_sum, stop, updated })
+        let found_inf = self.update(lr, images)?;
+        times.end(Phase::Optimizer)?;
+        Ok(LaunchedStep { reading: Reading::begin(&control, &(1 - found_inf))?, times })
     }
 
     /// Forward and backward of one micro-batch; its gradient is of the loss summed over the micro-batch and divided by
-    /// the global batch's `images`. Returns the summed loss.
-    fn forward_backward(&mut self, indices: &[usize], images: usize, source: &mut StepSource) -> Result<f64> {
-        let (images_nchw, labels) = source.batches.load(indices, source.epoch);
+    /// the global batch's `images`. Returns the summed loss, on the device.
+    fn forward_backward(
+        &mut self,
+        indices: &[usize],
+        images: usize,
+        source: &mut StepSource,
+        times: &mut StepTimes,
+    ) -> Result<Tensor> {
+        source.batches.assemble(indices, source.epoch);
+        times.end(Phase::Data)?;
+        let (images_nchw, labels) = source.batches.to_device();
+        times.end(Phase::Copy)?;
         source.inspector.check_forward(&self.replica, &images_nchw)?;
         let logits = self.replica.logits(&self.replica.model, &images_nchw, Mode::Training)?;
         let loss = summed_loss(&logits, &labels, self.train.label_smoothing);
-        (&loss / images as f64).backward();
+        times.end(Phase::Forward)?;
+        let mean = &loss / images as f64;
+        self.loss_scale.as_ref().map_or_else(|| mean.shallow_clone(), |scale| scale.scaled(&mean)).backward();
         self.replica.add_batch_statistics(indices.len());
-        Ok(host_value(&loss.detach()))
-    }
-
-    /// The step's control vector: what ranks must agree on, as one small sum.
-    fn agree(&self, loss_sum: f64, stop: bool) -> (f64, bool) {
-        let mut control = Tensor::from_slice(&[loss_sum, f64::from(u8::from(stop))]);
-        self.world.all_reduce(&mut control);
-        (control.double_value(&[0]), control.double_value(&[1]) > 0.0)
+        times.end(Phase::Backward)?;
+        Ok(loss.detach())
     }
 
     /// Clips, updates parameters, moving average and running statistics. Gradients that are not finite change nothing;
-    /// every rank sees the same ones, so all skip together.
-    fn update(&mut self, lr: f64, images: usize) -> Result<bool> {
-        let norm = host_value(&self.replica.gradients.flat.norm());
-        if !norm.is_finite() {
-            return Ok(false);
+    /// every rank sees the same ones, so all skip together. Returns 1 where they were not finite, else 0.
+    fn update(&mut self, lr: f64, images: usize) -> Result<Tensor> {
+        let gradients = &mut self.replica.gradients.flat;
+        if let Some(scale) = &self.loss_scale {
+            scale.unscale(gradients);
         }
+        let norm = gradients.norm();
+        let found_inf = found_inf(&norm);
         let max_norm = self.train.clip_grad_norm;
-        if max_norm > 0.0 && norm > max_norm {
+        if max_norm > 0.0 {
             // The small term is PyTorch's clip_grad_norm_'s.
-            _ = self.replica.gradients.flat.g_mul_scalar_(max_norm / (norm + 1e-6));
+            _ = gradients.g_mul_(&(max_norm / (norm + 1e-6)).clamp_max(1.0));
         }
-        self.optimizer.step(lr)?;
-        self.replica.move_running_statistics(images);
+        self.optimizer.step(lr, &found_inf)?;
+        self.replica.move_running_statistics(images, &found_inf);
         if let Some(ema) = &mut self.ema {
             let parameters = &self.replica.parameters.flat;
-            _ = tch::no_grad(|| ema.flat.lerp_(parameters, 1.0 - self.train.ema_decay));
+            let finite: Tensor = 1 - &found_inf;
+            let weight = (finite * (1.0 - self.train.ema_decay)).to_kind(parameters.kind());
+            _ = tch::no_grad(|| ema.flat.lerp_tensor_(parameters, &weight));
         }
-        Ok(true)
+        if let Some(scale) = &mut self.loss_scale {
+            scale.update(&found_inf);
+        }
+        Ok(found_inf)
+    }
+
+    /// What this rank computes on.
+    pub(crate) fn device(&self) -> Device {
+        self.replica.device()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -10,17 +11,19 @@ use regatta_run::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
 
+use crate::attribution::{IntervalTimes, Phase, told};
 use crate::batches::Batches;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::failure::{Diverged, together};
+use crate::loss_scale::LossScale;
 use crate::memory::peak_rss_mib;
 use crate::progress::{LossSum, Progress};
 use crate::records::{EpochRecord, Records, StepRecord};
 use crate::schedule::LearningRate;
 use crate::signals::StopFlag;
-use crate::step::{Learner, StepSource};
+use crate::step::{LaunchedStep, Learner, StepSource};
 
 /// Everything of a run on one rank.
 pub(crate) struct Trainer<'a> {
@@ -36,6 +39,20 @@ pub(crate) struct Trainer<'a> {
     pub(crate) bar: ProgressBar,
     pub(crate) debug: bool,
     pub(crate) clock: Clock,
+    /// Steps that were launched and whose outcome was not yet read.
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// Since the last line of the log.
+    pub(crate) times: IntervalTimes,
+}
+
+/// A step that was launched.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    launched: LaunchedStep,
+    /// Its number, from 1.
+    step: u64,
+    images: usize,
+    lr: f64,
 }
 
 /// When things began, for the figures that are times.
@@ -142,9 +159,9 @@ impl Trainer<'_> {
             let images = sampler.global_batch(&permutation, step).len();
             let lr = schedule.at(self.progress.step);
             let micro_batches = sampler.micro_batches(&permutation, step, shard);
-            let outcome = self.learner.step(micro_batches, images, lr, self.stop.is_set(), &mut source)?;
-            self.after_step(outcome.loss_sum, outcome.updated, images, lr)?;
-            if outcome.stop {
+            self.world.set_step(self.progress.step + 1);
+            let launched = self.learner.step(micro_batches, images, lr, self.stop.is_set(), &mut source)?;
+            if self.after_step(launched, images, lr, steps)? {
                 return Ok(Steps::Stopped);
             }
             if self.progress.step_in_epoch < steps && self.checkpoint_step_is_due() {
@@ -180,33 +197,68 @@ impl Trainer<'_> {
         self.bar.set_position(self.progress.step_in_epoch);
     }
 
-    /// Books a step and writes a line of the log where it is time for one.
-    fn after_step(&mut self, loss_sum: f64, updated: bool, images: usize, lr: f64) -> Result<()> {
-        let Progress { epoch, step, .. } = self.progress;
-        if !loss_sum.is_finite() {
-            let diverged = Diverged(format!(
-                "the loss is {loss_sum} in step {} of epoch {}, at learning rate {lr:?}: lower optim.lr, lengthen \
-                 schedule.warmup_epochs or set train.clip_grad_norm, and start again under another --name",
-                step + 1,
-                epoch + 1
-            ));
-            return together(Err(diverged.into()), self.world);
+    /// Books a step, or on a GPU the one before, and writes a line of the log where it is time for one. Whether some rank
+    /// was asked to stop.
+    fn after_step(&mut self, launched: LaunchedStep, images: usize, lr: f64, steps: u64) -> Result<bool> {
+        self.progress.advance(images);
+        let Progress { step, step_in_epoch, .. } = self.progress;
+        self.in_flight.push_back(InFlight { launched, step, images, lr });
+        let logs = step.is_multiple_of(self.recipe.log.interval_steps);
+        let is_looked_at = logs
+            || step_in_epoch == steps
+            || self.checkpoint_step_is_due()
+            || self.max_steps_reached()
+            || self.clock.seconds_to_first_step.is_none();
+        let mut stop = self.book(if is_looked_at { 0 } else { self.steps_ahead() })?;
+        if stop {
+            stop |= self.book(0)?;
         }
-        if !updated {
-            tracing::warn!("step {}: gradients are not finite; the step is skipped", step + 1);
-        }
-        self.progress.advance(loss_sum, images);
-        self.progress.updates = self.learner.optimizer.updates;
         let since_start = || self.clock.process.elapsed().as_secs_f64();
         let first = *self.clock.seconds_to_first_step.get_or_insert_with(since_start);
-        self.bar.set_position(self.progress.step_in_epoch);
-        if self.progress.step.is_multiple_of(self.recipe.log.interval_steps) {
+        self.bar.set_position(step_in_epoch);
+        if logs {
             self.log_step(lr, first)?;
+        }
+        Ok(stop)
+    }
+
+    /// Steps that the host may launch before it reads the outcome of the first: a GPU is never waited for between two.
+    fn steps_ahead(&self) -> usize {
+        usize::from(self.device != Device::Cpu)
+    }
+
+    /// Reads the outcomes of all launched steps but the last `ahead`. Whether one of them says to stop.
+    fn book(&mut self, ahead: usize) -> Result<bool> {
+        let mut stop = false;
+        while self.in_flight.len() > ahead {
+            let Some(InFlight { launched, step, images, lr }) = self.in_flight.pop_front() else { break };
+            let outcome = launched.reading.outcome()?;
+            self.refuse_to_diverge(outcome.loss_sum, step, lr)?;
+            if !outcome.updated {
+                tracing::warn!("step {step}: gradients are not finite; the step is skipped");
+            }
+            self.progress.book(outcome.loss_sum, images, outcome.updated);
+            self.times.add(&launched.times.seconds()?);
+            stop |= outcome.stop;
+        }
+        Ok(stop)
+    }
+
+    fn refuse_to_diverge(&self, loss_sum: f64, step: u64, lr: f64) -> Result<()> {
+        if !loss_sum.is_finite() {
+            let diverged = Diverged(format!(
+                "the loss is {loss_sum} in step {step} of epoch {}, at learning rate {lr:?}: lower optim.lr, lengthen \
+                 schedule.warmup_epochs or set train.clip_grad_norm, and start again under another --name",
+                self.progress.epoch + 1
+            ));
+            return together(Err(diverged.into()), self.world);
         }
         Ok(())
     }
 
     fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
+        let (phases, slowest_rank) = self.times.over_ranks(self.world);
+        self.times = IntervalTimes::default();
         let record = StepRecord {
             kind: "step",
             epoch: self.progress.epoch + 1,
@@ -217,6 +269,13 @@ impl Trainer<'_> {
             images_per_second: rate(self.clock.interval, self.progress.images),
             seconds_since_start: self.clock.process.elapsed().as_secs_f64(),
             seconds_to_first_step,
+            seconds_data: phases[Phase::Data as usize].median,
+            seconds_copy: phases[Phase::Copy as usize].median,
+            seconds_forward: phases[Phase::Forward as usize].median,
+            seconds_backward: phases[Phase::Backward as usize].median,
+            seconds_exposed_comm: phases[Phase::ExposedComm as usize].median,
+            seconds_optimizer: phases[Phase::Optimizer as usize].median,
+            slowest_rank,
             peak_rss_mib: peak_rss_mib(self.world),
         };
         self.progress.interval_sum = LossSum::default();
@@ -230,6 +289,7 @@ impl Trainer<'_> {
             record.lr,
             record.images_per_second
         );
+        tracing::debug!("{}", told(&phases, slowest_rank));
         self.records.as_mut().map_or(Ok(()), |records| records.step(&record))
     }
 
@@ -343,7 +403,9 @@ impl Trainer<'_> {
         );
     }
 
+    /// Every step that was launched has been booked.
     fn save(&mut self, is_best: bool) -> Result<()> {
+        self.progress.loss_scale = self.learner.loss_scale.as_ref().map(LossScale::state);
         match &mut self.records {
             Some(records) => records.checkpoint(&self.learner, &self.progress, is_best),
             None => Ok(()),

@@ -59,8 +59,8 @@ pub(crate) fn metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
 pub(crate) fn repeatable_metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
     let mut lines = metrics(run);
     for line in &mut lines {
-        let varies =
-            |name: &str| name.starts_with("seconds") || ["images_per_second", "peak_rss_mib"].contains(&name);
+        let measured = ["images_per_second", "peak_rss_mib", "slowest_rank"];
+        let varies = |name: &str| name.starts_with("seconds") || measured.contains(&name);
         line.retain(|name, _| !varies(name));
     }
     lines

@@ -11,6 +11,9 @@ mod resume;
 
 mod signals;
 
+mod hangs;
+mod over_nccl;
+
 mod refusals;
 
 mod startup;

@@ -176,13 +176,14 @@ impl Running {
         kill(signal, &[self.child.id()]);
     }
 
-    /// Kills one rank of the job the hard way.
-    pub(crate) fn kill_rank(&self, rank: usize) {
+    /// Sends a signal to one rank of the job, and says which process that is.
+    pub(crate) fn signal_rank(&self, signal: &str, rank: usize) -> u32 {
         let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
         let is_rank = |pid: &u32| environment(*pid).any(|entry| entry == variable);
         let pids: Vec<_> = self.processes().into_iter().filter(is_rank).collect();
-        assert!(!pids.is_empty(), "rank {rank} runs");
-        kill("KILL", &pids);
+        assert_eq!(pids.len(), 1, "rank {rank} is one process");
+        kill(signal, &pids);
+        pids[0]
     }
 
     /// Waits until what the command wrote to standard error contains `text`.

@@ -209,7 +209,7 @@ fn overrides_that_are_wrong() {
             "lr=0.1",
             "optim.learning_rate=0.1",
             "optim.lr=fast",
-            "comm.backend=nccl",
+            "comm.backend=gloo",
             "train.device=gpu",
         ],
         expect![[r#"
@@ -221,8 +221,8 @@ fn overrides_that_are_wrong() {
             error: --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
             $ optim.lr=fast
             error: --set optim.lr=fast: optim.lr = "fast": expected a number
-            $ comm.backend=nccl
-            error: --set comm.backend=nccl: comm.backend = "nccl": expected "auto", "single" or "mpi"
+            $ comm.backend=gloo
+            error: --set comm.backend=gloo: comm.backend = "gloo": expected "auto", "single", "mpi" or "nccl"
             $ train.device=gpu
             error: --set train.device=gpu: train.device = "gpu": expected "auto", "cpu" or "cuda"
         "#]],

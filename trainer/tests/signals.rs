@@ -104,7 +104,7 @@ fn a_killed_rank_takes_the_job_along() {
     for rank in [0, 1] {
         let workdir = Workdir::new(TINY);
         let running = started(&workdir, Some(2));
-        running.kill_rank(rank);
+        running.signal_rank("KILL", rank);
         let killed = Instant::now();
         let ended = running.wait();
         assert!(ended.code.is_some_and(|code| code != 0) && ended.left.is_empty(), "rank {rank}: {ended}");

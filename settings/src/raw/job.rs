@@ -45,9 +45,12 @@ impl Default for RawCheckpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawComm {
-    /// What carries tensors between ranks: "auto" takes what fits the world, "single" is a world of one rank.
-    /// Default: "auto".
+    /// What carries tensors between ranks: "auto" takes NCCL where every rank has its own GPU and MPI on CPUs, "single"
+    /// is a world of one rank. Default: "auto".
     pub backend: Backend,
+    /// Seconds that ranks may wait in a collective before the run ends and names the rank that is behind, above 0.
+    /// Default: 600.0.
+    pub timeout_s: f64,
     /// Size of the gradient bucket that is ready first, in MiB, above 0. Default: 1.0.
     pub first_bucket_mib: f64,
     /// Largest size of the other gradient buckets, in MiB, above 0. Default: 25.0.
@@ -56,7 +59,7 @@ pub struct RawComm {
 
 impl Default for RawComm {
     fn default() -> Self {
-        Self { backend: Backend::Auto, first_bucket_mib: 1.0, bucket_cap_mib: 25.0 }
+        Self { backend: Backend::Auto, timeout_s: 600.0, first_bucket_mib: 1.0, bucket_cap_mib: 25.0 }
     }
 }
 

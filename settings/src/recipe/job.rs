@@ -31,6 +31,8 @@ pub struct CheckpointSettings {
 pub struct CommSettings {
     /// What carries tensors between ranks.
     pub backend: Backend,
+    /// Seconds that ranks may wait in a collective, above 0.
+    pub timeout_s: f64,
     /// Size of the gradient bucket that is ready first, in MiB, above 0.
     pub first_bucket_mib: f64,
     /// Largest size of the other gradient buckets, in MiB, above 0.

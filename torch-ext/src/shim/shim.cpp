@@ -2,7 +2,11 @@
 // error's text, which stays valid until the next call on the same thread. Tensors are borrowed `at::Tensor *`.
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/Event.h>
+#include <c10/core/Stream.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -48,6 +52,14 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t count) {
   return result;
 }
 
+// A device in tch's numbering: -1 is the CPU, others are CUDA's.
+c10::Device device_of(int index) {
+  if (index < 0) return c10::Device(c10::kCPU);
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+c10::Stream stream_of(int device, int64_t id) { return c10::Stream(c10::Stream::UNSAFE, device_of(device), id); }
+
 }  // namespace
 
 extern "C" {
@@ -89,23 +101,118 @@ const char *regatta_set_deterministic(bool on) {
 }
 
 const char *regatta_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta,
-                              size_t count, double weight_decay, double momentum, double lr, bool nesterov) {
+                              at::Tensor *found_inf, size_t count, double weight_decay, double momentum, double lr,
+                              bool nesterov) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> buffers = momentum == 0.0 ? std::vector<at::Tensor>{} : list(momenta, count);
     at::_fused_sgd_(list(params, count), list(grads, count), buffers, weight_decay, momentum, lr,
-                    /*dampening=*/0.0, nesterov, /*maximize=*/false, /*is_first_step=*/false);
+                    /*dampening=*/0.0, nesterov, /*maximize=*/false, /*is_first_step=*/false,
+                    /*grad_scale=*/{}, *found_inf);
   });
 }
 
 const char *regatta_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *first,
-                                at::Tensor *const *second, at::Tensor *step, size_t count, double lr,
-                                double beta1, double beta2, double weight_decay, double eps) {
+                                at::Tensor *const *second, at::Tensor *step, at::Tensor *found_inf, size_t count,
+                                double lr, double beta1, double beta2, double weight_decay, double eps) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> steps(count, *step);
     at::_fused_adamw_(list(params, count), list(grads, count), list(first, count), list(second, count), {},
-                      steps, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+                      steps, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false,
+                      /*grad_scale=*/{}, *found_inf);
+  });
+}
+
+// Streams are named by device and id, as libtorch does it.
+const char *regatta_stream_from_pool(int device, bool high_priority, int64_t *id) {
+  return guarded([&] {
+    c10::impl::VirtualGuardImpl guard(device_of(device).type());
+    *id = guard.getStreamFromGlobalPool(device_of(device), high_priority).id();
+  });
+}
+
+const char *regatta_stream_current(int device, int64_t *id) {
+  return guarded([&] {
+    c10::impl::VirtualGuardImpl guard(device_of(device).type());
+    *id = guard.getStream(device_of(device)).id();
+  });
+}
+
+// Makes a stream this thread's current one and gives the one that was.
+const char *regatta_stream_exchange(int device, int64_t id, int64_t *before) {
+  return guarded([&] {
+    c10::impl::VirtualGuardImpl guard(device_of(device).type());
+    *before = guard.exchangeStream(stream_of(device, id)).id();
+  });
+}
+
+const char *regatta_stream_native_handle(int device, int64_t id, void **handle) {
+  return guarded([&] { *handle = stream_of(device, id).native_handle(); });
+}
+
+const char *regatta_stream_synchronize(int device, int64_t id) {
+  return guarded([&] { stream_of(device, id).synchronize(); });
+}
+
+// Makes a device this thread's current one, for libraries that ask CUDA which it is.
+const char *regatta_set_device(int device) {
+  return guarded([&] {
+    c10::impl::VirtualGuardImpl guard(device_of(device).type());
+    guard.setDevice(device_of(device));
+  });
+}
+
+const char *regatta_event_new(int device, bool timed, c10::Event **event) {
+  return guarded([&] {
+    auto flag = timed ? c10::EventFlag::BACKEND_DEFAULT : c10::EventFlag::PYTORCH_DEFAULT;
+    *event = new c10::Event(device_of(device).type(), flag);
+  });
+}
+
+void regatta_event_free(c10::Event *event) { delete event; }
+
+const char *regatta_event_record(c10::Event *event, int device, int64_t stream) {
+  return guarded([&] { event->record(stream_of(device, stream)); });
+}
+
+const char *regatta_event_block(const c10::Event *event, int device, int64_t stream) {
+  return guarded([&] { event->block(stream_of(device, stream)); });
+}
+
+const char *regatta_event_query(const c10::Event *event, bool *done) {
+  return guarded([&] { *done = event->query(); });
+}
+
+const char *regatta_event_elapsed_ms(const c10::Event *from, const c10::Event *to, double *ms) {
+  return guarded([&] { *ms = from->elapsedTime(*to); });
+}
+
+const char *regatta_event_synchronize(const c10::Event *event) {
+  return guarded([&] { event->synchronize(); });
+}
+
+// Copies without waiting; the source stays as it is until the current stream has passed the copy.
+const char *regatta_copy_non_blocking(at::Tensor *target, at::Tensor *source) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    target->copy_(*source, /*non_blocking=*/true);
+  });
+}
+
+// Whether fp32 matrix products and convolutions on a GPU may round their inputs to TF32.
+const char *regatta_allow_tf32(bool on) {
+  return guarded([&] {
+    at::globalContext().setAllowTF32CuBLAS(on);
+    at::globalContext().setAllowTF32CuDNN(on);
+  });
+}
+
+// Highest number of bytes that tensors took on a GPU.
+const char *regatta_peak_device_bytes(int device, int64_t *bytes) {
+  return guarded([&] {
+    auto stats = at::accelerator::getDeviceStats(device_of(device).index());
+    *bytes = stats.allocated_bytes[0].peak;
   });
 }
 

@@ -5,6 +5,7 @@ mod reference;
 
 mod networks;
 
+mod overlap;
 mod parity;
 mod step_parity;
 

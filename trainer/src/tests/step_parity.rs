@@ -78,7 +78,7 @@ fn optimizer_case(name: &str, sets: &[&str]) -> Case {
             _ = view.normal_(0.1, 1.0);
         }
         inputs.extend(by_parameter(&format!("gradient.{number}"), &replica, &replica.gradients.views));
-        optimizer.step(lr).unwrap();
+        optimizer.step(lr, &Tensor::from(0.0f32)).unwrap();
     }
     let results = updated(&replica, &optimizer, &recipe.optim);
     let description = json!({ "task": "optimizer", "threads": 2, "optim": optim(&recipe.optim), "lrs": lrs });
@@ -133,7 +133,8 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let mut source = StepSource { batches, epoch: 0, inspector: Inspector { enabled: false } };
     let micro_batches = [&order[..4], &order[4..]].into_iter().enumerate();
     let micro_batches = micro_batches.map(|(number, indices)| MicroBatch { number, indices });
-    let outcome = learner.step(micro_batches, order.len(), recipe.optim.lr, false, &mut source).unwrap();
+    let launched = learner.step(micro_batches, order.len(), recipe.optim.lr, false, &mut source).unwrap();
+    let outcome = launched.reading.outcome().unwrap();
     assert!(outcome.updated);
 
     let Learner { replica, optimizer, ema, .. } = &learner;

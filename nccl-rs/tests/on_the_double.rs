@@ -1,55 +1,31 @@
 //! Every call, and every fault, on a stand-in for NCCL that is built here; ranks are threads.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nccl::{Communicator, DataType, Error, Nccl, OpenError, ReduceOp, Status, Stream};
-use tempfile::TempDir;
+use nccl_double::Double;
 
-/// A double built with these options of the C compiler.
-struct Double {
-    _folder: TempDir,
-    path: PathBuf,
+fn open(double: &Double) -> Result<Nccl, OpenError> {
+    Nccl::open_at(&double.path())
 }
 
-impl Double {
-    fn with(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("libnccl_double.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/double/nccl_double.c");
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        let mut command = Command::new(compiler);
-        command.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&path).arg(source).args(options);
-        assert!(command.args(["-lpthread", "-lrt"]).status().unwrap().success());
-        Self { _folder: folder, path }
-    }
-
-    fn faulty(faults: &str) -> Self {
-        Self::with(&[&format!("-DFAULTS=\"{faults}\"")])
-    }
-
-    fn open(&self) -> Result<Nccl, OpenError> {
-        Nccl::open_at(&self.path)
-    }
-
-    /// Runs `rank` for each rank of a communicator that is ready.
-    fn run<T: Send>(&self, size: usize, rank: impl Fn(Communicator) -> T + Sync) -> Vec<T> {
-        let nccl = self.open().unwrap();
-        let id = nccl.unique_id().unwrap();
-        std::thread::scope(|scope| {
-            let start = |number| {
-                let (nccl, rank) = (nccl.clone(), &rank);
-                scope.spawn(move || {
-                    let mut communicator = nccl.init_rank(&id, number, size).unwrap();
-                    communicator.settle(soon()).unwrap();
-                    rank(communicator)
-                })
-            };
-            let threads: Vec<_> = (0..size).map(start).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        })
-    }
+/// Runs `rank` for each rank of a communicator that is ready.
+fn run<T: Send>(double: &Double, size: usize, rank: impl Fn(Communicator) -> T + Sync) -> Vec<T> {
+    let nccl = open(double).unwrap();
+    let id = nccl.unique_id().unwrap();
+    std::thread::scope(|scope| {
+        let start = |number| {
+            let (nccl, rank) = (nccl.clone(), &rank);
+            scope.spawn(move || {
+                let mut communicator = nccl.init_rank(&id, number, size).unwrap();
+                communicator.settle(soon()).unwrap();
+                rank(communicator)
+            })
+        };
+        let threads: Vec<_> = (0..size).map(start).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 fn soon() -> Instant {
@@ -71,15 +47,15 @@ fn sum(communicator: &mut Communicator, values: &mut [f32]) -> Result<(), Error>
 
 #[test]
 fn the_double_says_that_it_is_one() {
-    let double = Double::with(&[]);
-    let nccl = double.open().unwrap();
+    let double = Double::build();
+    let nccl = open(&double).unwrap();
     assert!(nccl.takes_host_memory());
-    assert_eq!((nccl.version().to_string(), nccl.path()), ("2.28.9".to_owned(), &*double.path));
+    assert_eq!((nccl.version().to_string(), nccl.path()), ("2.28.9".to_owned(), &*double.path()));
 }
 
 #[test]
 fn init_is_in_progress_until_all_have_come() {
-    let nccl = Double::faulty("init-delay-ms=300").open().unwrap();
+    let nccl = open(&Double::faulty("init-delay-ms=300")).unwrap();
     let id = nccl.unique_id().unwrap();
     let mut first = nccl.init_rank(&id, 0, 2).unwrap();
     assert!(first.in_progress().unwrap());
@@ -93,7 +69,7 @@ fn init_is_in_progress_until_all_have_come() {
 
 #[test]
 fn collectives_give_what_they_promise() {
-    let results = Double::with(&[]).run(3, |mut communicator| {
+    let results = run(&Double::build(), 3, |mut communicator| {
         let rank = communicator.rank();
         // More than one chunk of the double's shared memory.
         let mut long: Vec<f32> = (0..600_000).map(|i| (i % 7 + rank) as f32).collect();
@@ -128,9 +104,9 @@ fn collectives_give_what_they_promise() {
 
 #[test]
 fn groups_start_together() {
-    let double = Double::with(&[]);
-    let nccl = double.open().unwrap();
-    double.run(2, |mut communicator| {
+    let double = Double::build();
+    let nccl = open(&double).unwrap();
+    run(&double, 2, |mut communicator| {
         let (mut a, mut b) = ([1.0f32], [2.0f32]);
         nccl.group(|| {
             sum(&mut communicator, &mut a)?;
@@ -144,7 +120,7 @@ fn groups_start_together() {
 
 #[test]
 fn splits_by_color_and_key() {
-    let parts = Double::with(&[]).run(4, |mut whole| {
+    let parts = run(&Double::build(), 4, |mut whole| {
         let rank = whole.rank();
         let color = (rank < 3).then_some(rank as u32 / 2);
         let part = whole.split(color, 10 - rank, soon()).unwrap();
@@ -162,7 +138,7 @@ fn splits_by_color_and_key() {
 
 #[test]
 fn an_init_that_hangs_can_be_left() {
-    let nccl = Double::faulty("init-hangs").open().unwrap();
+    let nccl = open(&Double::faulty("init-hangs")).unwrap();
     let mut communicator = nccl.init_rank(&nccl.unique_id().unwrap(), 0, 1).unwrap();
     assert!(matches!(communicator.settle(at_once()), Err(Error::Deadline { .. })));
     communicator.abort();
@@ -170,7 +146,7 @@ fn an_init_that_hangs_can_be_left() {
 
 #[test]
 fn an_asynchronous_error_names_rank_and_collective() {
-    let errors = Double::faulty("error-at=1:2").run(2, |mut communicator| {
+    let errors = run(&Double::faulty("error-at=1:2"), 2, |mut communicator| {
         let mut values = [1.0f32; 4];
         sum(&mut communicator, &mut values).unwrap();
         communicator.settle(soon()).unwrap();
@@ -195,7 +171,7 @@ fn an_asynchronous_error_names_rank_and_collective() {
 
 #[test]
 fn a_collective_that_hangs_can_be_left() {
-    Double::faulty("hang-at=0:1").run(2, |mut communicator| {
+    run(&Double::faulty("hang-at=0:1"), 2, |mut communicator| {
         let mut values = [1.0f32];
         sum(&mut communicator, &mut values).unwrap();
         assert!(matches!(communicator.settle(at_once()), Err(Error::Deadline { sequence: 1, .. })));
@@ -205,7 +181,7 @@ fn a_collective_that_hangs_can_be_left() {
 
 #[test]
 fn finalize_has_a_deadline() {
-    Double::faulty("finalize-hangs").run(2, |communicator| {
+    run(&Double::faulty("finalize-hangs"), 2, |communicator| {
         let error = communicator.finalize(at_once()).unwrap_err();
         assert!(matches!(error, Error::Deadline { call: "ncclCommFinalize", .. }), "{error}");
     });
@@ -214,15 +190,16 @@ fn finalize_has_a_deadline() {
 #[test]
 fn unfit_libraries_are_named() {
     let without = Double::with(&["-DWITHOUT_SPLIT"]);
-    let error = without.open().unwrap_err();
-    assert_eq!(error, OpenError::Symbol { path: without.path.clone(), symbol: "ncclCommSplit" });
-    let path = without.path.display();
-    let text = format!("{path} has no ncclCommSplit: it is not an NCCL, or one older than 2.18.0");
+    let error = open(&without).unwrap_err();
+    assert_eq!(error, OpenError::Symbol { path: without.path(), symbol: "ncclCommSplit" });
+    let path = without.path();
+    let text =
+        format!("{} has no ncclCommSplit: it is not an NCCL, or one older than 2.18.0", path.display());
     assert_eq!(error.to_string(), text);
 
     let old = Double::with(&["-DVERSION=21700"]);
-    let text = format!("{} is NCCL 2.17.0; at least 2.18.0 is needed", old.path.display());
-    assert_eq!(old.open().unwrap_err().to_string(), text);
+    let text = format!("{} is NCCL 2.17.0; at least 2.18.0 is needed", old.path().display());
+    assert_eq!(open(&old).unwrap_err().to_string(), text);
 
     let nowhere = Nccl::open_at(Path::new("/nowhere/libnccl.so.2")).unwrap_err();
     assert!(nowhere.to_string().starts_with("no NCCL was found: /nowhere/libnccl.so.2: "), "{nowhere}");
@@ -230,7 +207,7 @@ fn unfit_libraries_are_named() {
 
 #[test]
 fn wrong_arguments_are_refused_with_the_reason() {
-    let nccl = Double::with(&[]).open().unwrap();
+    let nccl = open(&Double::build()).unwrap();
     let error = nccl.init_rank(&nccl.unique_id().unwrap(), 3, 2).unwrap_err();
     let text = "ncclCommInitRankConfig: invalid argument (NCCL error 4, rank 3): no such rank";
     assert_eq!(error.to_string(), text);

@@ -1,0 +1,215 @@
+//! NCCL's collectives of one rank, on a stream of their own, one after the other.
+
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nccl::{DataType, Nccl, ReduceOp};
+use regatta_run::ledger::{Collective, Ledger, Operation};
+use regatta_torch_ext::{Event, Stream, set_device};
+use tch::{Device, Kind, Tensor};
+
+use crate::recorded::element;
+use crate::{CommError, Communicator};
+
+/// Between two looks at whether host memory is reduced.
+const POLL: Duration = Duration::from_micros(50);
+/// What the launch of one collective may take: it includes NCCL's connecting to peers.
+const LAUNCH: Duration = Duration::from_secs(120);
+/// How long an abort waits for a thread that is inside NCCL.
+const ABORT: Duration = Duration::from_secs(2);
+
+/// Where collectives of NCCL are started, from any thread; a mutex lets one at a time into NCCL. On a GPU nothing here makes
+/// the host wait for the device.
+#[derive(Debug)]
+pub struct NcclLane {
+    device: Device,
+    /// Of high priority, so that a bucket's kernels go in between those of backward. None where the test double reduces
+    /// host memory.
+    stream: Option<(Stream, nccl::Stream)>,
+    ledger: Arc<Ledger>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None once it is finalised or aborted.
+    communicator: Option<nccl::Communicator>,
+    /// Started and not yet seen to be done: number in the ledger, and the point in the stream after it.
+    in_flight: VecDeque<(u64, Option<Event>)>,
+}
+
+/// Dense memory of a tensor that outlives the lane's use of it, to start a collective on from any thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    pointer: *mut c_void,
+    count: usize,
+    kind: Kind,
+}
+
+// SAFETY: a plain description; whoever starts a collective on it answers for the memory.
+unsafe impl Send for Piece {}
+// SAFETY: as above.
+unsafe impl Sync for Piece {}
+
+impl Piece {
+    pub(crate) fn of(flat: &Tensor) -> Self {
+        assert!(flat.is_contiguous(), "NCCL reduces dense memory");
+        Self { pointer: flat.data_ptr(), count: flat.numel(), kind: flat.kind() }
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.count * self.kind.elt_size_in_bytes()) as u64
+    }
+}
+
+impl NcclLane {
+    /// Meets the other ranks of `host` in a communicator of NCCL; all of them come here, each with its own GPU.
+    pub fn join(
+        nccl: &Nccl,
+        host: &dyn Communicator,
+        device: Device,
+        ledger: &Arc<Ledger>,
+        timeout: Duration,
+    ) -> Result<Arc<Self>, CommError> {
+        let mut id = if host.rank() == 0 { nccl.unique_id()? } else { nccl::UniqueId([0; 128]) };
+        host.broadcast(&mut id.0);
+        set_device(device)?;
+        let stream = match device {
+            Device::Cpu => None,
+            _ => {
+                let stream = Stream::from_pool(device, true)?;
+                Some((stream, nccl::Stream(stream.native_handle()?)))
+            }
+        };
+        let mut communicator = nccl.init_rank(&id, host.rank(), host.world_size())?;
+        communicator.settle(Instant::now() + timeout)?;
+        let state = Mutex::new(State { communicator: Some(communicator), in_flight: VecDeque::new() });
+        Ok(Arc::new(Self { device, stream, ledger: Arc::clone(ledger), state }))
+    }
+
+    /// The device whose memory is reduced.
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the sum of a piece over all ranks, in place, after what this thread's current stream holds.
+    ///
+    /// # Safety
+    /// The piece's memory lives, and nothing else touches it until [`NcclLane::finish`].
+    pub(crate) unsafe fn start_sum(&self, piece: Piece) -> Result<(), CommError> {
+        let mut state = self.lock();
+        let State { communicator: Some(communicator), in_flight } = &mut *state else {
+            return Err(CommError::LaneClosed);
+        };
+        let Piece { pointer, count, kind } = piece;
+        let collective =
+            Collective { operation: Operation::AllReduce, element: element(kind), bytes: piece.bytes() };
+        let sequence = self.ledger.enter(collective);
+        let stream = match self.stream {
+            None => nccl::Stream::DEFAULT,
+            Some((stream, handle)) => {
+                set_device(self.device)?;
+                let mut ready = Event::new(self.device, false)?;
+                ready.record(Stream::current(self.device)?)?;
+                stream.wait(&ready)?;
+                handle
+            }
+        };
+        // SAFETY: as the caller says; the stream is the device's.
+        unsafe { communicator.all_reduce(pointer, pointer, count, data_type(kind), ReduceOp::SUM, stream)? };
+        let done = match self.stream {
+            None => None,
+            Some((stream, _)) => {
+                // Until the launch is through, the stream does not hold the collective that the event is to follow.
+                communicator.settle(Instant::now() + LAUNCH)?;
+                let mut done = Event::new(self.device, false)?;
+                done.record(stream)?;
+                Some(done)
+            }
+        };
+        in_flight.push_back((sequence, done));
+        Ok(())
+    }
+
+    /// Makes this thread's current stream wait for all that was started. The host waits only where the double reduces host
+    /// memory.
+    pub(crate) fn finish(&self) -> Result<(), CommError> {
+        match self.stream {
+            Some(_) => {
+                let state = self.lock();
+                match state.in_flight.back() {
+                    Some((_, Some(done))) => Ok(Stream::current(self.device)?.wait(done)?),
+                    _ => Ok(()),
+                }
+            }
+            None => {
+                while self.book_what_is_done()? {
+                    std::thread::sleep(POLL);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Marks in the ledger what is done. An asynchronous error of the communicator comes to light here.
+    pub(crate) fn poll(&self) -> Result<(), CommError> {
+        self.book_what_is_done().map(|_| ())
+    }
+
+    /// Whether something is still in flight.
+    fn book_what_is_done(&self) -> Result<bool, CommError> {
+        let mut state = self.lock();
+        let State { communicator: Some(communicator), in_flight } = &mut *state else { return Ok(false) };
+        let busy = communicator.in_progress()?;
+        while let Some((sequence, done)) = in_flight.front() {
+            let is_done = match done {
+                Some(done) => done.is_done()?,
+                None => !busy,
+            };
+            if !is_done {
+                break;
+            }
+            self.ledger.complete(*sequence);
+            in_flight.pop_front();
+        }
+        Ok(!in_flight.is_empty())
+    }
+
+    /// Ends the communicator in agreement with the other ranks; one that does not end in time is aborted.
+    pub fn finalize(&self, timeout: Duration) -> Result<(), CommError> {
+        self.finish()?;
+        let communicator = self.lock().communicator.take();
+        communicator.map_or(Ok(()), |communicator| Ok(communicator.finalize(Instant::now() + timeout)?))
+    }
+
+    /// Ends the communicator at once, from any thread, unless another is inside NCCL and does not come back.
+    pub(crate) fn abort(&self) {
+        let deadline = Instant::now() + ABORT;
+        while Instant::now() < deadline {
+            if let Ok(mut state) = self.state.try_lock() {
+                if let Some(communicator) = state.communicator.take() {
+                    communicator.abort();
+                }
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn data_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Float => DataType::FLOAT32,
+        Kind::Double => DataType::FLOAT64,
+        Kind::BFloat16 => DataType::BFLOAT16,
+        Kind::Half => DataType::FLOAT16,
+        Kind::Int64 => DataType::INT64,
+        other => panic!("no all-reduce of {other:?}"),
+    }
+}

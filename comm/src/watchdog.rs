@@ -1,0 +1,287 @@
+//! The thread that watches a rank's collectives: it names the rank that is behind when one takes too long, and ranks that
+//! call different ones as soon as two ledgers show it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use regatta_run::ledger::{Ledger, Snapshot, judge, mismatch};
+use regatta_run::{Attempt, ExitCode, RunFolder, StorageError};
+
+use crate::nccl_lane::NcclLane;
+use crate::recorded::Recorded;
+use crate::{CommError, Communicator, end_job};
+
+/// Between two looks at the ledger.
+const POLL: Duration = Duration::from_millis(100);
+/// Between two published copies of it.
+const PUBLISH: Duration = Duration::from_secs(2);
+/// Given to the other ranks to publish what they wait in, before their copies are read.
+const OTHERS_PUBLISH: Duration = Duration::from_secs(3);
+/// What the rank that speaks is given to end the job.
+const SPEAKER_ENDS: Duration = Duration::from_secs(5);
+/// Ledgers lie in node-local memory, where they survive the process.
+const LOCAL_MEMORY: &str = "/dev/shm";
+
+/// Tells about a failure that the watchdog found: in the rank's log, and on the terminal where this rank is the one to
+/// speak. The watchdog then ends the job.
+pub type OnFailure = Box<dyn Fn(&CommError, bool) + Send + Sync>;
+
+/// A world whose collectives are watched. Dropped, the thread ends and the ledger is removed.
+pub struct Watchdog {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    rank: usize,
+    timeout: Duration,
+    ledger: Arc<Ledger>,
+    /// By rank.
+    peers: Vec<Peer>,
+    /// Set once this attempt, by its number, owns the folder.
+    folder: OnceLock<(RunFolder, u64)>,
+    lane: OnceLock<Arc<NcclLane>>,
+    stopped: (Mutex<bool>, Condvar),
+    on_failure: OnFailure,
+}
+
+impl Watchdog {
+    /// Begins to record and to watch `world`; every rank comes here. Collectives that take longer than `timeout` are a
+    /// failure.
+    pub fn watch(
+        world: Box<dyn Communicator>,
+        timeout: Duration,
+        on_failure: OnFailure,
+    ) -> Result<(Box<dyn Communicator>, Self), StorageError> {
+        let (rank, world_size) = (world.rank(), world.world_size());
+        let path = local_path(rank);
+        remove_leftovers();
+        let ledger = Arc::new(Ledger::create(&path, rank, world_size)?);
+        let world: Box<dyn Communicator> = Box::new(Recorded::new(world, Arc::clone(&ledger)));
+        let shared = Arc::new(Shared {
+            rank,
+            timeout,
+            ledger,
+            peers: peers(&*world, &path),
+            folder: OnceLock::new(),
+            lane: OnceLock::new(),
+            stopped: Default::default(),
+            on_failure,
+        });
+        let watched = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("watchdog".into()).spawn(move || watched.run());
+        let thread = thread.map_err(|source| StorageError::Io { operation: "watch with", path, source })?;
+        Ok((world, Self { shared, thread: Some(thread) }))
+    }
+
+    /// The ledger, for what is called besides the world.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.ledger
+    }
+
+    /// From now on the ledger is published to the run folder, for as long as `attempt` owns it.
+    pub fn publish_to(&self, folder: &RunFolder, attempt: u64) {
+        _ = self.shared.folder.set((folder.clone(), attempt));
+    }
+
+    /// From now on this lane is watched for asynchronous errors, and aborted at a failure.
+    pub fn watch_lane(&self, lane: &Arc<NcclLane>) {
+        _ = self.shared.lane.set(Arc::clone(lane));
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        let (stopped, changed) = &self.shared.stopped;
+        *stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
+        changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+        self.shared.publish();
+        self.shared.ledger.remove();
+    }
+}
+
+/// How long a collective has been under way, in time that this process was running: one that was stopped by a signal
+/// finds its peers where they were.
+#[derive(Default)]
+struct Waiting {
+    sequence: u64,
+    waited: Duration,
+    looked: Option<Instant>,
+}
+
+impl Waiting {
+    fn look(&mut self, sequence: Option<u64>) -> Duration {
+        let now = Instant::now();
+        let since = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
+        match sequence {
+            Some(sequence) if sequence == self.sequence => self.waited += since.min(10 * POLL),
+            _ => (self.sequence, self.waited) = (sequence.unwrap_or(0), Duration::ZERO),
+        }
+        self.waited
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let (mut waiting, mut published) = (Waiting::default(), None::<Instant>);
+        while !self.is_stopped_within(POLL) {
+            if let Some(Err(error)) = self.lane.get().map(|lane| lane.poll()) {
+                self.fail(&error, true);
+            }
+            self.ledger.beat();
+            let own = self.ledger.snapshot();
+            let waited = waiting.look(own.oldest_unfinished().map(|entry| entry.sequence));
+            if waited >= self.timeout {
+                self.name_the_rank_behind(waited);
+            }
+            if published.is_none_or(|at| at.elapsed() >= PUBLISH) {
+                self.publish();
+                self.compare_with_the_next_rank(&own);
+                published = Some(Instant::now());
+            }
+        }
+    }
+
+    fn is_stopped_within(&self, time: Duration) -> bool {
+        let (stopped, changed) = &self.stopped;
+        let stopped = stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let waited = changed.wait_timeout_while(stopped, time, |stopped| !*stopped);
+        *waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    }
+
+    /// A copy that cannot be written is no reason to end a run: the next one may.
+    fn publish(&self) {
+        self.ledger.beat();
+        let Some((folder, attempt)) = self.folder.get() else { return };
+        let published = Attempt::newest(folder).and_then(|newest| match newest {
+            Some(newest) if newest == *attempt => self.ledger.publish(&folder.ledger(self.rank)),
+            _ => Ok(()), // another start of this run owns the folder
+        });
+        if let Err(error) = published {
+            tracing::warn!("the ledger is not published: {error}");
+        }
+    }
+
+    fn compare_with_the_next_rank(&self, own: &Snapshot) {
+        let next = (self.rank + 1) % own.world_size;
+        if let Some(verdict) = self.snapshot_of(next).and_then(|next| mismatch(own, &next)) {
+            self.fail(&CommError::Mismatch(verdict.to_string()), true);
+        }
+    }
+
+    /// From the memory of this host, which is never behind, or as it was published by that very process.
+    fn snapshot_of(&self, rank: usize) -> Option<Snapshot> {
+        let peer = &self.peers[rank];
+        let is_here = peer.host == self.peers[self.rank].host;
+        let local = is_here.then(|| Snapshot::read(&peer.ledger).ok()).flatten();
+        let published = || Snapshot::read(&self.folder.get()?.0.ledger(rank)).ok();
+        local.or_else(published).filter(|found| found.process_id == peer.process_id)
+    }
+
+    fn told_of_silent(&self, rank: usize, snapshots: &[Snapshot]) -> String {
+        let last = snapshots.iter().find(|it| it.rank == rank).and_then(Snapshot::last_entered);
+        let last = last.map_or_else(String::new, |last| format!(" (it last entered {last})"));
+        format!("rank {rank} on {} gives no sign of life{last}", self.peers[rank].host)
+    }
+
+    fn snapshots(&self) -> Vec<Snapshot> {
+        (0..self.peers.len()).filter_map(|rank| self.snapshot_of(rank)).collect()
+    }
+
+    fn name_the_rank_behind(&self, waited: Duration) {
+        self.publish();
+        let before = self.snapshots();
+        let until = Instant::now() + OTHERS_PUBLISH;
+        while Instant::now() < until {
+            std::thread::sleep(5 * POLL);
+            self.publish();
+        }
+        let own = self.ledger.snapshot();
+        let Some(waits_in) = own.oldest_unfinished() else { return }; // came to its end in the meantime
+        let snapshots = self.snapshots();
+        let silent = silent(&before, &snapshots, self.peers.len());
+        let told = if silent.is_empty() {
+            judge(&snapshots).map_or_else(|| "all ledgers agree".into(), |verdict| verdict.to_string())
+        } else {
+            // A rank that is stopped or gone is the cause, whoever is ahead of it in the ledgers.
+            let told: Vec<_> = silent.iter().map(|&rank| self.told_of_silent(rank, &snapshots)).collect();
+            format!("{}; rank {} waits in {waits_in}", told.join(", "), self.rank)
+        };
+        let is_waiting = |it: &&Snapshot| it.oldest_unfinished().is_some() && !silent.contains(&it.rank);
+        let first_waiting = snapshots.iter().find(is_waiting);
+        let speaks = first_waiting.is_none_or(|it| it.rank == self.rank);
+        self.fail(&CommError::Stalled { waited_s: waited.as_secs(), told }, speaks);
+    }
+
+    /// Ends the job from here: the main thread is inside a collective and will not come back. A rank that does not speak
+    /// leaves that to the one that does.
+    fn fail(&self, error: &CommError, speaks: bool) -> ! {
+        self.publish();
+        (self.on_failure)(error, speaks);
+        if !speaks {
+            std::thread::sleep(SPEAKER_ENDS);
+        }
+        if let Some(lane) = self.lane.get() {
+            lane.abort();
+        }
+        end_job(ExitCode::Communication.code())
+    }
+}
+
+/// The ranks whose hearts did not beat between two looks at their ledgers.
+fn silent(before: &[Snapshot], after: &[Snapshot], world_size: usize) -> Vec<usize> {
+    let beat = |looks: &[Snapshot], rank| looks.iter().find(|it| it.rank == rank).map(|it| it.heartbeat_ns);
+    (0..world_size).filter(|&rank| beat(before, rank) == beat(after, rank)).collect()
+}
+
+/// This process's ledger in node-local memory.
+fn local_path(rank: usize) -> PathBuf {
+    let memory = Path::new(LOCAL_MEMORY);
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    folder.join(format!("regatta-{}-rank-{rank:04}.ledger", std::process::id()))
+}
+
+/// Removes the ledgers of processes that are gone.
+fn remove_leftovers() {
+    let folder = local_path(0);
+    let Some(Ok(entries)) = folder.parent().map(std::fs::read_dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix("regatta-")?.split_once("-rank-"));
+        if process.is_some_and(|(id, _)| !Path::new("/proc").join(id).exists()) {
+            _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Another rank, or this one, and where its ledger is.
+struct Peer {
+    host: String,
+    process_id: u32,
+    /// In the memory of its host.
+    ledger: PathBuf,
+}
+
+/// All ranks tell where they are. A collective.
+fn peers(world: &dyn Communicator, own: &Path) -> Vec<Peer> {
+    /// Longer than a host's name and a path in node-local memory.
+    const LENGTH: usize = 512;
+    let mut line = format!("{}\n{}\n{}\n", host(), std::process::id(), own.display()).into_bytes();
+    line.resize(LENGTH, 0);
+    let peer = |bytes: Vec<u8>| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut lines = text.lines().map(str::to_owned);
+        let mut next = || lines.next().unwrap_or_default();
+        Peer { host: next(), process_id: next().parse().unwrap_or(0), ledger: next().into() }
+    };
+    world.all_gather(&line).into_iter().map(peer).collect()
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}

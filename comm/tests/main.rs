@@ -1,0 +1,143 @@
+//! What every backend promises, checked by the same code on one rank alone, over MPI, and over NCCL on its double. The ranks
+//! are this test's own binary, started again by mpirun.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nccl::Nccl;
+use nccl_double::Double;
+use regatta_comm::{
+    Backend, Communicator, Launch, NcclLane, NcclWorld, broadcast_text, first_failed, join_world,
+    prove_same_recipe,
+};
+use regatta_run::ledger::Ledger;
+use tch::{Device, Kind, Tensor};
+
+/// Names the backend in the processes that are ranks: `mpi`, or the path of a double.
+const RANK: &str = "REGATTA_TEST_CONTRACT";
+/// What the ranks of one world may take, in seconds.
+const LIMIT_S: &str = "100";
+
+#[test]
+fn one_rank_alone() {
+    let world = join_world(Backend::Single, &Launch::default()).unwrap();
+    check(&*world);
+}
+
+#[test]
+fn over_mpi() {
+    for ranks in 1..=3 {
+        start_ranks(ranks, "mpi");
+    }
+}
+
+#[test]
+fn over_nccl() {
+    let double = Double::build();
+    for ranks in [1, 2, 4] {
+        start_ranks(ranks, double.path().to_str().unwrap());
+    }
+}
+
+/// Starts this binary as ranks, each of which runs [`as_a_rank`].
+fn start_ranks(ranks: usize, backend: &str) {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", LIMIT_S]).arg(mpirun()).args(["-n", &ranks.to_string()]);
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", "as_a_rank", "--nocapture"]);
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("OMPI_") || name.starts_with("PMIX_"))
+    {
+        command.env_remove(name);
+    }
+    let settings = [
+        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+        ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
+        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
+        ("OMPI_MCA_mpi_yield_when_idle", "1"),
+    ];
+    let output = command.envs(settings).env(RANK, backend).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{ranks} ranks over {backend}: {}\n{told}", output.status);
+    assert_eq!(text.matches("kept the contract").count(), ranks, "{told}");
+}
+
+fn mpirun() -> PathBuf {
+    std::env::var_os("MPIRUN").map_or_else(|| "mpirun".into(), PathBuf::from)
+}
+
+/// Does nothing but in a process that [`start_ranks`] started.
+#[test]
+fn as_a_rank() {
+    let Ok(backend) = std::env::var(RANK) else { return };
+    tch::set_num_threads(1);
+    let host = join_world(Backend::Mpi, &Launch::from_environment()).unwrap();
+    if backend == "mpi" {
+        check(&*host);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(&folder.path().join("ledger"), host.rank(), host.world_size()).unwrap();
+    let nccl = Nccl::open_at(backend.as_ref()).unwrap();
+    let timeout = Duration::from_secs(30);
+    let lane = NcclLane::join(&nccl, &*host, Device::Cpu, &Arc::new(ledger), timeout).unwrap();
+    check(&NcclWorld::new(&*host, Arc::clone(&lane), &nccl));
+    lane.finalize(timeout).unwrap();
+}
+
+/// The contract.
+fn check(world: &dyn Communicator) {
+    let (rank, size) = (world.rank(), world.world_size());
+    assert!(rank < size && world.local_rank() < world.local_size() && world.local_size() <= size);
+    assert!(!world.description().is_empty());
+
+    for kind in [Kind::Float, Kind::Double] {
+        for length in [0, 1, 7, 300_000] {
+            check_sum(world, length, kind);
+        }
+    }
+
+    let mut counts = [rank as i64, 1, i64::MAX / 64];
+    world.all_reduce_counts(&mut counts);
+    let ranks = size as i64;
+    assert_eq!(counts, [ranks * (ranks - 1) / 2, ranks, i64::MAX / 64 * ranks]);
+
+    let mut bytes = [rank as u8; 5];
+    world.broadcast(&mut bytes);
+    assert_eq!(bytes, [0; 5]);
+    let gathered = world.all_gather(&[rank as u8, 9]);
+    assert_eq!(gathered, (0..size).map(|rank| vec![rank as u8, 9]).collect::<Vec<_>>());
+    assert_eq!(world.all_gather(&[]), vec![Vec::<u8>::new(); size]);
+    world.barrier();
+
+    let text = if rank == 0 { "as rank 0 says, ümläuts too" } else { "" };
+    assert_eq!(broadcast_text(world, text), "as rank 0 says, ümläuts too");
+    assert_eq!(first_failed(world, false), None);
+    assert_eq!(first_failed(world, rank + 1 == size), Some(size - 1));
+    prove_same_recipe(world, "equal").unwrap();
+    let differ = prove_same_recipe(world, &format!("of rank {}", rank.min(1)));
+    assert_eq!(differ.is_err(), size > 1);
+    println!("rank {rank} of {size} kept the contract");
+}
+
+/// Sums of numbers whose order of addition shows in the last bits: all ranks get the same ones.
+fn check_sum(world: &dyn Communicator, length: i64, kind: Kind) {
+    let (rank, size) = (world.rank() as f64, world.world_size() as f64);
+    let numbers = Tensor::arange(length, (Kind::Double, Device::Cpu)) / 3.0 + rank * 0.1;
+    let mut summed = numbers.to_kind(kind);
+    world.all_reduce(&mut summed).unwrap();
+    let exact = Tensor::arange(length, (Kind::Double, Device::Cpu)) / 3.0 * size + size * (size - 1.0) * 0.05;
+    let error = (summed.to_kind(Kind::Double) - &exact).abs() / (exact + 1.0);
+    let tolerance = if kind == Kind::Float { 1e-6 } else { 1e-14 };
+    assert!(length == 0 || error.max().double_value(&[]) < tolerance, "{length} numbers of {kind:?}");
+    let sum = summed.to_kind(Kind::Double);
+    let mut bytes = vec![0; 8 * length as usize];
+    sum.copy_data_u8(&mut bytes, length as usize);
+    let all = world.all_gather(&bytes[..bytes.len().min(1000)]);
+    assert!(all.iter().all(|other| *other == all[0]), "{length} numbers of {kind:?} differ between ranks");
+}

@@ -1,0 +1,143 @@
+//! Streams of work of a device and the events between them, by libtorch's device-generic interface.
+
+use std::ffi::{c_int, c_void};
+
+use tch::{Device, Tensor};
+
+use crate::ffi::{self, TorchError, check};
+
+/// A queue of work of a device. On the CPU, where work is done when the call returns, it is a name for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    device: c_int,
+    id: i64,
+}
+
+/// tch's numbering: -1 is the CPU.
+fn number(device: Device) -> c_int {
+    match device {
+        Device::Cuda(index) => index as c_int,
+        _ => -1,
+    }
+}
+
+impl Stream {
+    /// One of the pool's streams, which are reused in turn and never freed.
+    pub fn from_pool(device: Device, high_priority: bool) -> Result<Self, TorchError> {
+        let (device, mut id) = (number(device), 0);
+        // SAFETY: writes one integer.
+        check(unsafe { ffi::regatta_stream_from_pool(device, high_priority, &mut id) })?;
+        Ok(Self { device, id })
+    }
+
+    /// The stream that this thread's work goes to.
+    pub fn current(device: Device) -> Result<Self, TorchError> {
+        let (device, mut id) = (number(device), 0);
+        // SAFETY: writes one integer.
+        check(unsafe { ffi::regatta_stream_current(device, &mut id) })?;
+        Ok(Self { device, id })
+    }
+
+    /// Runs `body` with its work on this stream.
+    pub fn with<T>(self, body: impl FnOnce() -> T) -> Result<T, TorchError> {
+        let before = self.exchange()?;
+        /// Goes back to the stream before, also while unwinding.
+        struct Back(Stream);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                // It was current a moment ago, so it can be again.
+                let _ = self.0.exchange();
+            }
+        }
+        let _back = Back(before);
+        Ok(body())
+    }
+
+    fn exchange(self) -> Result<Self, TorchError> {
+        let mut id = 0;
+        // SAFETY: thread-local state of libtorch; writes one integer.
+        check(unsafe { ffi::regatta_stream_exchange(self.device, self.id, &mut id) })?;
+        Ok(Self { device: self.device, id })
+    }
+
+    /// The device's own handle, a `cudaStream_t`.
+    pub fn native_handle(self) -> Result<*mut c_void, TorchError> {
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: writes one pointer.
+        check(unsafe { ffi::regatta_stream_native_handle(self.device, self.id, &mut handle) })?;
+        Ok(handle)
+    }
+
+    /// Makes work that is queued from now on wait for the event.
+    pub fn wait(self, event: &Event) -> Result<(), TorchError> {
+        // SAFETY: the event lives.
+        check(unsafe { ffi::regatta_event_block(event.0, self.device, self.id) })
+    }
+
+    /// Waits on the host for all that is queued.
+    pub fn synchronize(self) -> Result<(), TorchError> {
+        // SAFETY: borrows nothing.
+        check(unsafe { ffi::regatta_stream_synchronize(self.device, self.id) })
+    }
+}
+
+/// A point in a stream.
+#[derive(Debug)]
+pub struct Event(*mut c_void);
+
+// SAFETY: an event may be used from any thread, one at a time; recording wants exclusive access.
+unsafe impl Send for Event {}
+// SAFETY: what takes `&self` only asks the device.
+unsafe impl Sync for Event {}
+
+impl Event {
+    /// For streams of `device`, a GPU; only a `timed` one can tell how much time has passed.
+    pub fn new(device: Device, timed: bool) -> Result<Self, TorchError> {
+        let mut event = std::ptr::null_mut();
+        // SAFETY: writes one pointer, which `drop` frees.
+        check(unsafe { ffi::regatta_event_new(number(device), timed, &mut event) })?;
+        Ok(Self(event))
+    }
+
+    /// Marks the end of what is queued on `stream` now.
+    pub fn record(&mut self, stream: Stream) -> Result<(), TorchError> {
+        // SAFETY: the event lives and is borrowed exclusively.
+        check(unsafe { ffi::regatta_event_record(self.0, stream.device, stream.id) })
+    }
+
+    /// Whether the stream has passed it.
+    pub fn is_done(&self) -> Result<bool, TorchError> {
+        let mut done = false;
+        // SAFETY: the event lives; writes one bool.
+        check(unsafe { ffi::regatta_event_query(self.0, &mut done) })?;
+        Ok(done)
+    }
+
+    /// Waits on the host until the stream has passed it.
+    pub fn synchronize(&self) -> Result<(), TorchError> {
+        // SAFETY: the event lives.
+        check(unsafe { ffi::regatta_event_synchronize(self.0) })
+    }
+
+    /// Milliseconds from this event to a later one; both are timed and done.
+    pub fn elapsed_ms(&self, later: &Event) -> Result<f64, TorchError> {
+        let mut ms = 0.0;
+        // SAFETY: both events live; writes one number.
+        check(unsafe { ffi::regatta_event_elapsed_ms(self.0, later.0, &mut ms) })?;
+        Ok(ms)
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: came from `regatta_event_new` and is freed once.
+        unsafe { ffi::regatta_event_free(self.0) };
+    }
+}
+
+/// Copies `source` into `target` of the same shape; from pinned host memory to a GPU the host does not wait. The source must
+/// stay as it is until the current stream has passed the copy.
+pub fn copy_non_blocking(target: &mut Tensor, source: &Tensor) -> Result<(), TorchError> {
+    // SAFETY: both tensors live for the call.
+    check(unsafe { ffi::regatta_copy_non_blocking(target.as_ptr(), source.as_ptr()) })
+}

@@ -1,0 +1,164 @@
+//! Where a step's time goes: clocks on a CPU, events on a GPU, which never wait for the device.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_torch_ext::{Event, Stream};
+use tch::Device;
+
+/// The parts of a step, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The host assembles a micro-batch, or waits for the one that assembles it.
+    Data,
+    /// Bytes to the device, scaled, resized and normalised there.
+    Copy,
+    /// The network and the loss.
+    Forward,
+    /// Gradients, with the sums that go on meanwhile.
+    Backward,
+    /// What the step waited for other ranks after its own backward.
+    ExposedComm,
+    /// Clipping, update, statistics, moving average.
+    Optimizer,
+}
+
+/// Names in the log, in the order of [`Phase`].
+const NAMES: [&str; 6] = ["data", "copy", "forward", "backward", "exposed comm", "optimizer"];
+
+/// Seconds by phase.
+pub(crate) type Seconds = [f64; 6];
+
+/// Measures one step.
+#[derive(Debug)]
+pub(crate) struct StepTimes {
+    device: Device,
+    last: Instant,
+    host: Seconds,
+    /// On a GPU: the phases as the device went through them.
+    marks: Vec<(Phase, Event)>,
+    begin: Option<Event>,
+}
+
+impl StepTimes {
+    /// From now on.
+    pub(crate) fn begin(device: Device) -> Result<Self> {
+        let begin = if device == Device::Cpu { None } else { Some(mark(device)?) };
+        Ok(Self { device, last: Instant::now(), host: [0.0; 6], marks: Vec::new(), begin })
+    }
+
+    /// What came since the last call was this phase.
+    pub(crate) fn end(&mut self, phase: Phase) -> Result<()> {
+        let now = Instant::now();
+        let is_hosts = self.device == Device::Cpu || phase == Phase::Data;
+        if is_hosts {
+            self.host[phase as usize] += (now - self.last).as_secs_f64();
+        }
+        self.last = now;
+        if self.device != Device::Cpu {
+            self.marks.push((phase, mark(self.device)?));
+        }
+        Ok(())
+    }
+
+    /// Seconds by phase, once the device has passed the step.
+    pub(crate) fn seconds(&self) -> Result<Seconds> {
+        let mut seconds = self.host;
+        let Some(mut before) = self.begin.as_ref() else { return Ok(seconds) };
+        for (phase, end) in &self.marks {
+            if *phase != Phase::Data {
+                seconds[*phase as usize] += before.elapsed_ms(end)? / 1e3;
+            }
+            before = end;
+        }
+        Ok(seconds)
+    }
+}
+
+fn mark(device: Device) -> Result<Event> {
+    let mut event = Event::new(device, true)?;
+    event.record(Stream::current(device)?)?;
+    Ok(event)
+}
+
+/// Sums over the steps of a log interval.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct IntervalTimes {
+    sums: Seconds,
+    steps: u64,
+}
+
+/// A phase over all ranks, in seconds a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    /// Of the fastest rank.
+    pub(crate) min: f64,
+    /// Of the rank in the middle.
+    pub(crate) median: f64,
+    /// Of the slowest rank.
+    pub(crate) max: f64,
+}
+
+impl IntervalTimes {
+    /// Adds a step.
+    pub(crate) fn add(&mut self, seconds: &Seconds) {
+        for (sum, value) in self.sums.iter_mut().zip(seconds) {
+            *sum += value;
+        }
+        self.steps += 1;
+    }
+
+    /// Every phase over the ranks, and the rank whose own work took longest, waiting for others left aside. A collective.
+    pub(crate) fn over_ranks(&self, world: &dyn Communicator) -> ([Spread; 6], usize) {
+        let means = self.sums.map(|sum| sum / self.steps.max(1) as f64);
+        let bytes: Vec<u8> = means.iter().flat_map(|mean| mean.to_le_bytes()).collect();
+        let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        let ranks = world.all_gather(&bytes);
+        let ranks: Vec<Vec<f64>> = ranks.iter().map(|rank| rank.chunks(8).map(number).collect()).collect();
+        let spread = |phase: usize| {
+            let mut values: Vec<f64> = ranks.iter().map(|rank| rank[phase]).collect();
+            values.sort_by(f64::total_cmp);
+            Spread { min: values[0], median: values[values.len() / 2], max: values[values.len() - 1] }
+        };
+        let own = |rank: &Vec<f64>| rank.iter().sum::<f64>() - rank[Phase::ExposedComm as usize];
+        let slowest = (0..ranks.len()).max_by(|&a, &b| own(&ranks[a]).total_cmp(&own(&ranks[b])));
+        (std::array::from_fn(spread), slowest.unwrap_or(0))
+    }
+}
+
+/// A line of the log: milliseconds a step by phase, lowest, middle and highest over the ranks.
+pub(crate) fn told(phases: &[Spread; 6], slowest_rank: usize) -> String {
+    let phase = |(name, Spread { min, median, max }): (&&str, &Spread)| {
+        format!("{name} {:.2}/{:.2}/{:.2}", min * 1e3, median * 1e3, max * 1e3)
+    };
+    let phases: Vec<_> = NAMES.iter().zip(phases).map(phase).collect();
+    format!("ms a step, min/median/max over ranks: {}; slowest rank {slowest_rank}", phases.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_comm::Single;
+
+    use super::*;
+
+    #[test]
+    fn an_interval_averages_its_steps() {
+        let mut interval = IntervalTimes::default();
+        interval.add(&[1.0, 0.0, 2.0, 4.0, 0.0, 1.0]);
+        interval.add(&[3.0, 0.0, 2.0, 6.0, 1.0, 1.0]);
+        let (spreads, slowest) = interval.over_ranks(&Single);
+        assert_eq!(spreads.map(|spread| spread.median), [2.0, 0.0, 2.0, 5.0, 0.5, 1.0]);
+        assert_eq!((spreads[3].min, spreads[3].max, slowest), (5.0, 5.0, 0));
+    }
+
+    #[test]
+    fn a_cpu_is_measured_by_the_clock() {
+        let mut times = StepTimes::begin(Device::Cpu).unwrap();
+        times.end(Phase::Data).unwrap();
+        times.end(Phase::Backward).unwrap();
+        let seconds = times.seconds().unwrap();
+        assert!(seconds[Phase::Data as usize] > 0.0 && seconds[Phase::Backward as usize] > 0.0);
+        assert_eq!(seconds[Phase::Forward as usize], 0.0);
+    }
+}

@@ -1,0 +1,60 @@
+//! What ranks agree on in a step, as one small vector that stays on the device until somebody reads it.
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_torch_ext::{Event, Stream, copy_non_blocking};
+use tch::{Device, Kind, Tensor};
+
+/// What all ranks know after a step, from the same reduced numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StepOutcome {
+    /// Loss summed over the images of the global batch.
+    pub(crate) loss_sum: f64,
+    /// Some rank was asked to stop.
+    pub(crate) stop: bool,
+    /// The gradients were finite and the parameters moved.
+    pub(crate) updated: bool,
+}
+
+/// Sums a step's loss and counts the ranks that were asked to stop, in float64: `[loss_sum, stops]` on the loss's device.
+pub(crate) fn agree(loss_sum: &Tensor, stop: bool, world: &dyn Communicator) -> Result<Tensor> {
+    let stops = Tensor::full([], f64::from(u8::from(stop)), (Kind::Double, loss_sum.device()));
+    let mut control = Tensor::stack(&[loss_sum, &stops], 0);
+    world.all_reduce(&mut control)?;
+    Ok(control)
+}
+
+/// The outcome of a step that a GPU may still be busy with.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// `[loss_sum, stops, updated]` on the host.
+    values: Tensor,
+    /// When they are there; none on a CPU, where they are at once.
+    arrived: Option<Event>,
+}
+
+impl Reading {
+    /// Begins to bring the outcome to the host; a GPU is not waited for. `updated` is 1 or 0.
+    pub(crate) fn begin(control: &Tensor, updated: &Tensor) -> Result<Self> {
+        let updated = updated.to_kind(Kind::Double).view([1]);
+        let values = Tensor::cat(&[control, &updated], 0);
+        let device = values.device();
+        if device == Device::Cpu {
+            return Ok(Self { values, arrived: None });
+        }
+        let mut host = Tensor::empty([3], (Kind::Double, Device::Cpu)).pin_memory(device);
+        copy_non_blocking(&mut host, &values)?;
+        let mut arrived = Event::new(device, false)?;
+        arrived.record(Stream::current(device)?)?;
+        Ok(Self { values: host, arrived: Some(arrived) })
+    }
+
+    /// The outcome; waits for the device where it is not there yet.
+    pub(crate) fn outcome(&self) -> Result<StepOutcome> {
+        if let Some(arrived) = &self.arrived {
+            arrived.synchronize()?;
+        }
+        let value = |index: i64| self.values.double_value(&[index]);
+        Ok(StepOutcome { loss_sum: value(0), stop: value(1) > 0.0, updated: value(2) > 0.0 })
+    }
+}

@@ -1,0 +1,110 @@
+//! The ranks that this one works with: joined, watched, and with NCCL beside MPI where they compute on GPUs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nccl::Nccl;
+use regatta_comm::{
+    Backend, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own, join_world,
+};
+use regatta_settings::{self as settings, CommSettings};
+use regatta_torch_ext::pci_bus_id;
+use tch::Device;
+
+use crate::failure::{Usage, tell_of_the_watchdog, together};
+
+/// What the end of NCCL's communicator may take.
+const FINALIZE: Duration = Duration::from_secs(20);
+
+/// Joins the world that the launcher made. Several ranks are watched, and so is one that uses NCCL.
+pub(crate) fn join(
+    comm: &settings::RawComm,
+    launch: &Launch,
+) -> Result<(Box<dyn Communicator>, Option<Watchdog>)> {
+    let world = join_world(backend(comm.backend), launch)?;
+    if world.world_size() == 1 && comm.backend != settings::Backend::Nccl {
+        return Ok((world, None));
+    }
+    let rank = world.rank();
+    // Not yet checked, as the whole recipe: what is no duration is refused in a moment.
+    let timeout = Duration::try_from_secs_f64(comm.timeout_s).unwrap_or(Duration::MAX);
+    let (world, watchdog) = Watchdog::watch(world, timeout, tell_of_the_watchdog(rank))?;
+    Ok((world, Some(watchdog)))
+}
+
+fn backend(backend: settings::Backend) -> Backend {
+    match backend {
+        settings::Backend::Auto => Backend::Auto,
+        settings::Backend::Single => Backend::Single,
+        settings::Backend::Mpi => Backend::Mpi,
+        settings::Backend::Nccl => Backend::Nccl,
+    }
+}
+
+/// The NCCL to use: where the recipe asks for it, or leaves the choice and every rank has a GPU of its own. All ranks come
+/// to the same answer or fail together; nothing is started yet.
+pub(crate) fn choose_nccl(
+    world: &dyn Communicator,
+    backend: settings::Backend,
+    device: Device,
+) -> Result<Option<Nccl>> {
+    let gpu = match device {
+        Device::Cuda(gpu) => Some(pci_bus_id(gpu)?),
+        _ => None,
+    };
+    let on_gpus = together(every_rank_has_its_own(world, gpu.as_deref()).map_err(Into::into), world)?;
+    let has_peers = world.world_size() > 1;
+    match backend {
+        settings::Backend::Auto if !(on_gpus && has_peers) => Ok(None),
+        settings::Backend::Auto | settings::Backend::Nccl => together(open_nccl(on_gpus), world).map(Some),
+        settings::Backend::Mpi if on_gpus && has_peers => {
+            let why = "comm.backend = \"mpi\" sums host memory, but the ranks compute on GPUs: set it to \"auto\" or \
+                       \"nccl\", or train.device to \"cpu\"";
+            together(Err(Usage(why.into()).into()), world)
+        }
+        settings::Backend::Mpi | settings::Backend::Single => Ok(None),
+    }
+}
+
+fn open_nccl(on_gpus: bool) -> Result<Nccl> {
+    let nccl = Nccl::open().map_err(|error| {
+        let remedy = "NCCL_LIBRARY names a library; pip's torch brings one";
+        Usage(format!("NCCL is needed between these ranks: {error} ({remedy})"))
+    })?;
+    if !on_gpus && !nccl.takes_host_memory() {
+        let why = "comm.backend = \"nccl\" needs a GPU for each rank, but this run computes on CPUs: set it to \"auto\" or \
+                   \"mpi\", or train.device to \"cuda\"";
+        return Err(Usage(why.into()).into());
+    }
+    Ok(nccl)
+}
+
+/// Starts `nccl` between the ranks of `world`.
+pub(crate) fn join_nccl<'a>(
+    nccl: &Nccl,
+    world: &'a dyn Communicator,
+    comm: &CommSettings,
+    device: Device,
+    watchdog: &Watchdog,
+) -> Result<(NcclWorld<'a>, NcclEnd)> {
+    let timeout = Duration::from_secs_f64(comm.timeout_s);
+    let lane = NcclLane::join(nccl, world, device, watchdog.ledger(), timeout);
+    let lane = together(lane.context("NCCL does not start"), world)?;
+    watchdog.watch_lane(&lane);
+    let end = NcclEnd { lane: Arc::clone(&lane), timeout: timeout.min(FINALIZE) };
+    Ok((NcclWorld::new(world, lane, nccl), end))
+}
+
+/// Ends NCCL's communicator in agreement with the other ranks.
+pub(crate) struct NcclEnd {
+    lane: Arc<NcclLane>,
+    timeout: Duration,
+}
+
+impl NcclEnd {
+    /// Comes after everything that is summed.
+    pub(crate) fn finalize(self) -> Result<()> {
+        self.lane.finalize(self.timeout).context("NCCL does not end")
+    }
+}

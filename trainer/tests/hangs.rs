@@ -1,0 +1,109 @@
+//! Ranks that hang or go different ways: the run ends within its time-out and says which rank it was.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use regatta_run::ledger::Snapshot;
+
+use crate::ranks::{Running, Workdir};
+use crate::recipe::{ENDLESS, TINY};
+
+/// Within which a job is gone, a time-out of two seconds and the ranks' talking it over included.
+const SECONDS: Duration = Duration::from_secs(30);
+
+/// Two ranks some steps in.
+fn started(workdir: &Workdir, options: &str) -> Running {
+    let mut running = workdir.train(&format!("{ENDLESS} {options}")).ranks(2).start();
+    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
+    running
+}
+
+/// A process's ledger in the memory of this host.
+fn local_ledger(process: u32, rank: usize) -> PathBuf {
+    Path::new("/dev/shm").join(format!("regatta-{process}-rank-{rank:04}.ledger"))
+}
+
+#[test]
+fn a_rank_that_hangs_is_named() {
+    let workdir = Workdir::new(TINY);
+    let running = started(&workdir, "comm.timeout_s=2");
+    let process = running.signal_rank("STOP", 1);
+    let stopped = Instant::now();
+    let ended = running.wait();
+    assert!(stopped.elapsed() < SECONDS, "{:?}", stopped.elapsed());
+    assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
+    let ended = ended.says("error: a collective is not through after 2 s (comm.timeout_s): rank 1 on ");
+    let ended = ended.says(" gives no sign of life (it last entered collective ");
+    let ended = ended.says("; rank 0 waits in collective ");
+    assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
+    let log = fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
+    assert!(log.contains("the run ends with an error: a collective is not through"), "{log}");
+
+    // Each rank's last publication is there to look into, that of the rank that could not say a word too.
+    let ledger = Snapshot::read(&workdir.run("recipe").ledger(0)).unwrap();
+    assert!(ledger.oldest_unfinished().is_some());
+    let local = Snapshot::read(&local_ledger(process, 1)).unwrap();
+    assert_eq!((local.rank, local.process_id), (1, process));
+    fs::remove_file(local_ledger(process, 1)).unwrap();
+}
+
+/// A run that was stopped as a whole, for longer than the time-out, goes on.
+#[test]
+fn time_that_all_were_stopped_does_not_count() {
+    let workdir = Workdir::new(TINY);
+    let mut running = started(&workdir, "comm.timeout_s=2");
+    let lines = || fs::read_to_string(workdir.run("recipe").metrics()).unwrap().lines().count();
+    for rank in [0, 1] {
+        running.signal_rank("STOP", rank);
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    let before = lines();
+    for rank in [0, 1] {
+        running.signal_rank("CONT", rank);
+    }
+    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() > before + 5);
+    running.signal("USR2");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(75), "{ended}");
+}
+
+/// Seen at once, not by a time-out: the ledger of a rank says that it called something else.
+#[test]
+fn ranks_that_do_different_things_are_named() {
+    let workdir = Workdir::new(TINY);
+    let running = started(&workdir, "");
+    let process = running.signal_rank("STOP", 1);
+    let path = local_ledger(process, 1);
+    call_all_of_them_barriers(&path);
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
+    let ended = ended.says("error: ranks no longer do the same: ranks 0 and 1 disagree on collective ");
+    _ = ended.says("rank 1 called barrier");
+    fs::remove_file(path).unwrap();
+}
+
+/// As if the rank had called nothing but barriers. The file's layout is 16 words and then 8 words an entry, of which the
+/// third is the operation and the fifth the bytes.
+fn call_all_of_them_barriers(path: &Path) {
+    const BARRIER: u64 = 6;
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let entries = (fs::metadata(path).unwrap().len() / 8 - 16) / 8;
+    for entry in 0..entries {
+        let at = (16 + entry * 8) * 8;
+        file.write_all_at(&BARRIER.to_le_bytes(), at + 2 * 8).unwrap();
+        file.write_all_at(&0u64.to_le_bytes(), at + 4 * 8).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_ends_leaves_no_ledger_in_memory() {
+    let workdir = Workdir::new(TINY);
+    let running = workdir.train("").ranks(2).start();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let published = Snapshot::read(&workdir.run("recipe").ledger(1)).unwrap();
+    assert!(!local_ledger(published.process_id, 1).exists());
+    assert_eq!((published.rank, published.world_size), (1, 2));
+}

@@ -1,0 +1,149 @@
+//! The whole path over NCCL without a GPU: real processes that meet over MPI, on a stand-in for NCCL that sums host memory
+//! (`nccl-rs/tests/nccl-double`) and fails on demand.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nccl_double::Double;
+use regatta_run::ledger::Snapshot;
+
+use crate::checkpoints::{checkpoint_files, list, repeatable_metrics};
+use crate::ranks::{Ended, Job, Workdir};
+use crate::recipe::{ENDLESS, TINY};
+
+/// Within which a job is gone that has a time-out of two seconds.
+const SECONDS: Duration = Duration::from_secs(30);
+
+/// `job` over this library, with faults.
+fn carries<'a>(double: &Double, job: Job<'a>, faults: &str) -> Job<'a> {
+    job.variable("NCCL_LIBRARY", double.path().to_str().unwrap()).variable("NCCL_DOUBLE", faults)
+}
+
+const NCCL: &str = "comm.backend=nccl comm.timeout_s=2";
+const SMALL_BUCKETS: &str = "comm.first_bucket_mib=0.001 comm.bucket_cap_mib=0.01";
+
+/// Two ranks add two numbers in either order to the same sum, so weights and metrics are those of MPI to the bit.
+#[test]
+fn it_is_the_run_over_mpi_to_the_bit() {
+    let workdir = Workdir::new(TINY);
+    let double = Double::build();
+    let options = format!("checkpoint.keep=100 train.ema_decay=0.9 train.clip_grad_norm=1 {SMALL_BUCKETS}");
+    workdir.train(&format!("--name mpi {options}")).ranks(2).ends_with(0);
+    let job = workdir.train(&format!("--name nccl {NCCL} {options}")).ranks(2);
+    carries(&double, job, "").ends_with(0).says("2 ranks over NCCL 2.28.9 (").says("), started by ");
+    let [mpi, nccl] = ["mpi", "nccl"].map(|name| workdir.run(name));
+    assert_eq!(repeatable_metrics(&mpi), repeatable_metrics(&nccl));
+    for (file, bytes) in checkpoint_files(&mpi) {
+        assert!(bytes == checkpoint_files(&nccl)[&file], "{file} differs");
+    }
+}
+
+/// And stops and goes on as over MPI, with a rank that has no images in the last step of an epoch.
+#[test]
+fn four_ranks_stop_and_go_on() {
+    let workdir = Workdir::new(TINY);
+    let double = Double::build();
+    let options = format!("{NCCL} {SMALL_BUCKETS} train.micro_batch_size=2 checkpoint.keep=100");
+    let run = |name: &str, more: &str| {
+        let job = workdir.train(&format!("--name {name} --resume auto {options} {more}")).ranks(4);
+        carries(&double, job, "").ends_with(0).says("4 ranks over NCCL");
+    };
+    run("whole", "");
+    run("parts", "train.max_steps=2");
+    run("parts", "");
+    let [whole, parts] = ["whole", "parts"].map(|name| workdir.run(name));
+    assert_eq!(repeatable_metrics(&whole), repeatable_metrics(&parts));
+    let newest = "checkpoints/step-000000006/model.safetensors";
+    let read = |run: &regatta_run::RunFolder| std::fs::read(run.path().join(newest)).unwrap();
+    assert!(read(&whole) == read(&parts));
+}
+
+#[test]
+fn a_world_of_one_may_use_it_too() {
+    let workdir = Workdir::new(TINY);
+    let job = workdir.train(&format!("{NCCL} train.max_steps=1"));
+    carries(&Double::build(), job, "").ends_with(0).says("1 ranks over NCCL 2.28.9 (");
+}
+
+/// Runs two ranks over a double with a fault; they must be gone in time.
+fn fails(faults: &str, code: i32) -> (Workdir, Ended) {
+    let workdir = Workdir::new(TINY);
+    let job = workdir.train(&format!("{NCCL} {ENDLESS} train.max_steps=20")).ranks(2);
+    let double = Double::build();
+    let job = carries(&double, job, faults);
+    let begin = Instant::now();
+    let ended = job.ends_with(code);
+    assert!(begin.elapsed() < SECONDS, "{faults}: {:?}", begin.elapsed());
+    assert!(ended.left.is_empty(), "{faults}: {ended}");
+    (workdir, ended)
+}
+
+#[test]
+fn an_init_that_never_ends() {
+    let (_, ended) = fails("init-hangs", 4);
+    let text =
+        "error: NCCL does not start: ncclCommInitRankConfig is still in progress at its deadline (rank 0, ";
+    assert_eq!(ended.says(text).stderr.matches("error: ").count(), 1);
+}
+
+#[test]
+fn an_asynchronous_error() {
+    let (_, ended) = fails("error-at=1:7", 4);
+    _ = ended.says("error: rank 1: ncclAllReduce: remote process exited or there was a network error (NCCL error 6, rank 1, ");
+}
+
+#[test]
+fn a_collective_that_never_ends_on_one_rank() {
+    let (workdir, ended) = fails("hang-at=1:7", 4);
+    let ended = ended.says("error: a collective is not through after 2 s (comm.timeout_s): ");
+    let ended = ended.says("all ranks entered collective ").says("it does not finish on ranks 0 and 1");
+    assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
+    for rank in [0, 1] {
+        let ledger = Snapshot::read(&workdir.run("recipe").ledger(rank)).unwrap();
+        assert!(ledger.oldest_unfinished().is_some(), "rank {rank}");
+        let log = std::fs::read_to_string(workdir.run("recipe").log(rank)).unwrap();
+        assert!(
+            log.contains("the run ends with an error: a collective is not through"),
+            "rank {rank}: {log}"
+        );
+    }
+}
+
+#[test]
+fn a_finalize_that_never_ends() {
+    let (_, ended) = fails("finalize-hangs", 4);
+    _ = ended.says("NCCL does not end: ncclCommFinalize is still in progress at its deadline");
+}
+
+#[test]
+fn libraries_that_do_not_fit_are_refused_before_anything_is_written() {
+    let workdir = Workdir::new(TINY);
+    let refused = |library: &Path, text: &str| {
+        let job = workdir.train(NCCL).ranks(2).variable("NCCL_LIBRARY", library.to_str().unwrap());
+        let ended = job.ends_with(2).says(text);
+        assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
+        assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    };
+    refused(
+        &Double::with(&["-DWITHOUT_SPLIT"]).path(),
+        "libnccl_double.so has no ncclCommSplit: it is not an NCCL",
+    );
+    refused(&Double::with(&["-DVERSION=21700"]).path(), "is NCCL 2.17.0; at least 2.18.0 is needed");
+    let text = "no NCCL was found: NCCL_LIBRARY: /nowhere/libnccl.so: cannot open shared object file";
+    refused(Path::new("/nowhere/libnccl.so"), text);
+}
+
+/// NVIDIA's library is there, but no GPU.
+#[test]
+fn the_real_library_wants_gpus() {
+    let libtorch = std::env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
+    let library = libtorch.parent().map(|wheels| wheels.join("nvidia/nccl/lib/libnccl.so.2"));
+    let Some(library) = library.filter(|path| path.exists()) else {
+        println!("skipped: no libnccl.so.2 beside LIBTORCH");
+        return;
+    };
+    let workdir = Workdir::new(TINY);
+    let job = workdir.train("comm.backend=nccl").ranks(2);
+    let ended = job.variable("NCCL_LIBRARY", library.to_str().unwrap()).ends_with(2);
+    _ = ended.says("comm.backend = \"nccl\" needs a GPU for each rank, but this run computes on CPUs");
+}
