@@ -38,6 +38,8 @@ struct State {
     communicator: Option<nccl::Communicator>,
     /// Started and not yet seen to be done: number in the ledger, and the point in the stream after it.
     in_flight: VecDeque<(u64, Option<Event>)>,
+    /// The watchdog has aborted the communicator and is about to end the process.
+    is_aborted: bool,
 }
 
 /// Dense memory of a tensor that outlives the lane's use of it, to start a collective on from any thread.
@@ -85,7 +87,11 @@ impl NcclLane {
         };
         let mut communicator = nccl.init_rank(&id, host.rank(), host.world_size())?;
         communicator.settle(Instant::now() + timeout)?;
-        let state = Mutex::new(State { communicator: Some(communicator), in_flight: VecDeque::new() });
+        let state = Mutex::new(State {
+            communicator: Some(communicator),
+            in_flight: VecDeque::new(),
+            is_aborted: false,
+        });
         Ok(Arc::new(Self { device, stream, ledger: Arc::clone(ledger), state }))
     }
 
@@ -94,8 +100,17 @@ impl NcclLane {
         self.device
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For a thread that works. After an abort it has nothing true to say any more: it stays here until the watchdog, which
+    /// has told what happened, ends the process.
+    fn lock_alive(&self) -> MutexGuard<'_, State> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.is_aborted {
+            return state;
+        }
+        drop(state);
+        loop {
+            std::thread::park();
+        }
     }
 
     /// Starts the sum of a piece over all ranks, in place, after what this thread's current stream holds.
@@ -103,8 +118,8 @@ impl NcclLane {
     /// # Safety
     /// The piece's memory lives, and nothing else touches it until [`NcclLane::finish`].
     pub(crate) unsafe fn start_sum(&self, piece: Piece) -> Result<(), CommError> {
-        let mut state = self.lock();
-        let State { communicator: Some(communicator), in_flight } = &mut *state else {
+        let mut state = self.lock_alive();
+        let State { communicator: Some(communicator), in_flight, .. } = &mut *state else {
             return Err(CommError::LaneClosed);
         };
         let Piece { pointer, count, kind } = piece;
@@ -142,14 +157,14 @@ impl NcclLane {
     pub(crate) fn finish(&self) -> Result<(), CommError> {
         match self.stream {
             Some(_) => {
-                let state = self.lock();
+                let state = self.lock_alive();
                 match state.in_flight.back() {
                     Some((_, Some(done))) => Ok(Stream::current(self.device)?.wait(done)?),
                     _ => Ok(()),
                 }
             }
             None => {
-                while self.book_what_is_done()? {
+                while self.book_what_is_done(&mut self.lock_alive())? {
                     std::thread::sleep(POLL);
                 }
                 Ok(())
@@ -157,15 +172,18 @@ impl NcclLane {
         }
     }
 
-    /// Marks in the ledger what is done. An asynchronous error of the communicator comes to light here.
+    /// Marks in the ledger what is done, unless another thread is inside NCCL. An asynchronous error of the communicator
+    /// comes to light here.
     pub(crate) fn poll(&self) -> Result<(), CommError> {
-        self.book_what_is_done().map(|_| ())
+        match self.state.try_lock() {
+            Ok(mut state) => self.book_what_is_done(&mut state).map(|_| ()),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Whether something is still in flight.
-    fn book_what_is_done(&self) -> Result<bool, CommError> {
-        let mut state = self.lock();
-        let State { communicator: Some(communicator), in_flight } = &mut *state else { return Ok(false) };
+    fn book_what_is_done(&self, state: &mut State) -> Result<bool, CommError> {
+        let State { communicator: Some(communicator), in_flight, .. } = state else { return Ok(false) };
         let busy = communicator.in_progress()?;
         while let Some((sequence, done)) = in_flight.front() {
             let is_done = match done {
@@ -184,7 +202,7 @@ impl NcclLane {
     /// Ends the communicator in agreement with the other ranks; one that does not end in time is aborted.
     pub fn finalize(&self, timeout: Duration) -> Result<(), CommError> {
         self.finish()?;
-        let communicator = self.lock().communicator.take();
+        let communicator = self.lock_alive().communicator.take();
         communicator.map_or(Ok(()), |communicator| Ok(communicator.finalize(Instant::now() + timeout)?))
     }
 
@@ -193,6 +211,7 @@ impl NcclLane {
         let deadline = Instant::now() + ABORT;
         while Instant::now() < deadline {
             if let Ok(mut state) = self.state.try_lock() {
+                state.is_aborted = true;
                 if let Some(communicator) = state.communicator.take() {
                     communicator.abort();
                 }

@@ -88,6 +88,8 @@ choice!(
 choice!(
     /// The layout of images and convolution weights in memory.
     MemoryFormat {
+        /// What is faster for this network on this machine: timed at the run's first start, kept on resume.
+        Auto,
         /// NHWC in memory.
         ChannelsLast,
         /// NCHW in memory.

@@ -219,6 +219,7 @@ fn train(
         device: raw.device,
         precision: raw.precision,
         memory_format: raw.memory_format,
+        tf32: raw.tf32,
         threads_per_rank: raw.threads_per_rank,
         deterministic: raw.deterministic,
         clip_grad_norm: raw.clip_grad_norm,

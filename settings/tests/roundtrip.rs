@@ -79,6 +79,7 @@ fn the_resolved_recipe_reads() {
         device = "auto"
         precision = "auto"
         memory_format = "channels_last"
+        tf32 = true
         threads_per_rank = 0
         deterministic = false
         clip_grad_norm = 0.0

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Launch, cpu_share};
 use regatta_settings::{self as settings, Precision, TrainSettings};
-use regatta_torch_ext::{AutocastKind, CudaError, open_cuda, set_deterministic, set_device};
+use regatta_torch_ext::{AutocastKind, CudaError, allow_tf32, open_cuda, set_deterministic, set_device};
 use tch::{Device, Kind};
 
 use crate::failure::Usage;
@@ -44,6 +44,7 @@ pub(crate) fn prepare(train: &TrainSettings, launch: &Launch, world: &dyn Commun
     let threads = if train.threads_per_rank > 0 { train.threads_per_rank } else { share.cores.len() };
     tch::set_num_threads(threads as i32);
     set_deterministic(train.deterministic)?;
+    allow_tf32(train.tf32)?;
     Ok(threads)
 }
 

@@ -24,6 +24,7 @@ mod evaluate;
 
 mod checkpoint;
 mod memory;
+mod memory_format;
 mod progress;
 mod records;
 mod telemetry;
@@ -34,6 +35,7 @@ mod failure;
 mod signals;
 
 mod inspect;
+mod probe;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +67,8 @@ enum Command {
     Recipe(inspect::RecipeCommand),
     /// Prints the network layer by layer: output shapes, parameters, multiply-adds, activations
     Summary(inspect::SummaryCommand),
+    /// Measures what this machine and its ranks offer: device, NCCL, the time of sums over the ranks
+    Probe(probe::ProbeCommand),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command),
+        (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),
         (None, None) => unreachable!("clap asks for --config"),
     };

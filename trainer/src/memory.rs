@@ -1,6 +1,9 @@
-//! Peak resident memory, of this process and over all ranks.
+//! Peak memory: resident, of this process and over all ranks, and on a GPU.
 
+use anyhow::Result;
 use regatta_comm::Communicator;
+use regatta_torch_ext::peak_device_bytes;
+use tch::Device;
 
 /// The largest peak over the ranks, in MiB. A collective.
 pub(crate) fn peak_rss_mib(world: &dyn Communicator) -> f64 {
@@ -8,6 +11,12 @@ pub(crate) fn peak_rss_mib(world: &dyn Communicator) -> f64 {
     let largest =
         peaks.iter().map(|bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes"))).max();
     (largest.unwrap_or(0) / 1024) as f64
+}
+
+/// The most that tensors took on this rank's GPU so far, in MiB; none on a CPU.
+pub(crate) fn peak_device_mib(device: Device) -> Result<Option<f64>> {
+    let Device::Cuda(gpu) = device else { return Ok(None) };
+    Ok(Some(peak_device_bytes(gpu)? as f64 / f64::from(1 << 20)))
 }
 
 /// `VmHWM` of /proc/self/status, in KiB; 0 where there is no such file.

@@ -38,6 +38,9 @@ pub(crate) struct StepRecord {
     /// Whose own work took longest.
     pub(crate) slowest_rank: usize,
     pub(crate) peak_rss_mib: f64,
+    /// Of rank 0's GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_device_mib: Option<f64>,
 }
 
 /// A line of metrics.jsonl every epoch.

@@ -135,6 +135,7 @@ pub(crate) fn memory_format(recipe: &Recipe) -> MemoryFormat {
     match recipe.train.memory_format {
         settings::MemoryFormat::ChannelsLast => MemoryFormat::ChannelsLast,
         settings::MemoryFormat::Contiguous => MemoryFormat::Contiguous,
+        settings::MemoryFormat::Auto => unreachable!("the format is chosen before there are tensors"),
     }
 }
 

@@ -32,6 +32,14 @@ pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Resul
     Ok(bar)
 }
 
+/// Warnings alone, to the terminal: for commands whose output is their answer.
+pub(crate) fn start_quietly() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(io::stderr).with_filter(filter))
+        .init();
+}
+
 fn layer<W>(
     writer: W,
     format: LogFormat,

@@ -18,7 +18,7 @@ use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::failure::{Diverged, together};
 use crate::loss_scale::LossScale;
-use crate::memory::peak_rss_mib;
+use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{LossSum, Progress};
 use crate::records::{EpochRecord, Records, StepRecord};
 use crate::schedule::LearningRate;
@@ -277,6 +277,7 @@ impl Trainer<'_> {
             seconds_optimizer: phases[Phase::Optimizer as usize].median,
             slowest_rank,
             peak_rss_mib: peak_rss_mib(self.world),
+            peak_device_mib: peak_device_mib(self.device)?,
         };
         self.progress.interval_sum = LossSum::default();
         self.clock.interval = (Instant::now(), self.progress.images);

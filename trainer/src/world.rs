@@ -8,7 +8,7 @@ use nccl::Nccl;
 use regatta_comm::{
     Backend, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own, join_world,
 };
-use regatta_settings::{self as settings, CommSettings};
+use regatta_settings as settings;
 use regatta_torch_ext::pci_bus_id;
 use tch::Device;
 
@@ -84,11 +84,10 @@ fn open_nccl(on_gpus: bool) -> Result<Nccl> {
 pub(crate) fn join_nccl<'a>(
     nccl: &Nccl,
     world: &'a dyn Communicator,
-    comm: &CommSettings,
+    timeout: Duration,
     device: Device,
     watchdog: &Watchdog,
 ) -> Result<(NcclWorld<'a>, NcclEnd)> {
-    let timeout = Duration::from_secs_f64(comm.timeout_s);
     let lane = NcclLane::join(nccl, world, device, watchdog.ledger(), timeout);
     let lane = together(lane.context("NCCL does not start"), world)?;
     watchdog.watch_lane(&lane);

@@ -9,6 +9,8 @@ mod worlds;
 
 mod resume;
 
+mod precision;
+
 mod signals;
 
 mod hangs;

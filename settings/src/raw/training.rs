@@ -29,8 +29,12 @@ pub struct RawTrain {
     /// Element type of forward and backward: "auto" is bf16 where the processor computes in it, else fp32; fp64 is
     /// the reference precision. Default: "auto".
     pub precision: Precision,
-    /// Layout of images and convolution weights in memory. Default: "channels_last".
+    /// Layout of images and convolution weights in memory: "auto" times both at the run's first start and keeps the faster
+    /// one. Default: "channels_last".
     pub memory_format: MemoryFormat,
+    /// Whether a GPU may round the inputs of fp32 products and convolutions to TF32 (10 bits of precision), which is
+    /// several times as fast. Default: true.
+    pub tf32: bool,
     /// Compute threads of each rank; 0 takes cores / ranks on this host. Default: 0.
     pub threads_per_rank: usize,
     /// Whether only deterministic kernels are used (slower on a GPU). Default: false.
@@ -54,6 +58,7 @@ impl Default for RawTrain {
             device: Device::Auto,
             precision: Precision::Auto,
             memory_format: MemoryFormat::ChannelsLast,
+            tf32: true,
             threads_per_rank: 0,
             deterministic: false,
             clip_grad_norm: 0.0,

@@ -29,6 +29,8 @@ pub struct TrainSettings {
     pub precision: Precision,
     /// Layout of images and convolution weights in memory.
     pub memory_format: MemoryFormat,
+    /// Whether a GPU may round the inputs of fp32 products to TF32.
+    pub tf32: bool,
     /// Compute threads of each rank; 0 takes cores / ranks on this host.
     pub threads_per_rank: usize,
     /// Whether only deterministic kernels are used.

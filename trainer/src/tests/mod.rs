@@ -7,6 +7,7 @@ mod networks;
 
 mod overlap;
 mod parity;
+mod skipped;
 mod step_parity;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

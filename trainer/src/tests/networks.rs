@@ -110,7 +110,7 @@ pub(super) fn description(task: &str, recipe: &Recipe, reference_threads: i32) -
         "autocast": recipe.train.precision == regatta_settings::Precision::Bf16,
         "memory_format": match recipe.train.memory_format {
             regatta_settings::MemoryFormat::ChannelsLast => "channels_last",
-            regatta_settings::MemoryFormat::Contiguous => "contiguous_format",
+            _ => "contiguous_format",
         },
         "label_smoothing": recipe.train.label_smoothing,
         "threads": reference_threads,

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""The speed of tuned PyTorch on one GPU with a RegNetX of the paper: synthetic images that lie on the device, bf16 autocast,
+fused SGD with Nesterov momentum. The yardstick of scripts/gpu_acceptance.sh; prints one line of JSON.
+"""
+
+import argparse
+import json
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def stages(depth: int, w0: float, wa: float, wm: float, group_width: int) -> list[tuple[int, int, int]]:
+    """(depth, width, group width) of each stage: the generator of the RegNet paper, section 3.3, rounded as pycls does."""
+    u = w0 + wa * np.arange(depth)
+    k = np.round(np.log(u / w0) / np.log(wm))
+    widths, depths = np.unique((8 * np.round(w0 * np.power(wm, k) / 8)).astype(int), return_counts=True)
+    groups = [min(group_width, width) for width in widths]
+    return [(int(d), int(round(w / g) * g), int(g)) for d, w, g in zip(depths, widths, groups)]
+
+
+class Block(nn.Module):
+    """1x1, 3x3 grouped, 1x1, each with BatchNorm; ReLU after the sum."""
+
+    def __init__(self, w_in: int, w_out: int, stride: int, group_width: int):
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(w_in, w_out, 1, bias=False), nn.BatchNorm2d(w_out), nn.ReLU(inplace=True),
+            nn.Conv2d(w_out, w_out, 3, stride, 1, groups=w_out // group_width, bias=False), nn.BatchNorm2d(w_out),
+            nn.ReLU(inplace=True), nn.Conv2d(w_out, w_out, 1, bias=False), nn.BatchNorm2d(w_out),
+        )  # fmt: skip
+        self.shortcut = nn.Identity()
+        if w_in != w_out or stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(w_in, w_out, 1, stride, bias=False), nn.BatchNorm2d(w_out))
+
+    def forward(self, x):
+        return F.relu(self.residual(x) + self.shortcut(x), inplace=True)
+
+
+def regnetx(network: dict, classes: int = 1000) -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)]
+    w_in = 32
+    for depth, width, group_width in stages(**network):
+        for number in range(depth):
+            layers.append(Block(w_in, width, 2 if number == 0 else 1, group_width))
+            w_in = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(w_in, classes))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", type=json.loads, required=True, help="the generator's parameters, as JSON")
+    parser.add_argument("--format", choices=["channels_last", "contiguous"], required=True)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--resolution-px", type=int, default=224)
+    options = parser.parse_args()
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    memory_format = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}[options.format]
+    model = regnetx(options.network).to(options.device, memory_format=memory_format)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    run = torch.compile(model) if options.compile else model
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-5, fused=True)
+    side = options.resolution_px
+    images = torch.randn(options.batch, 3, side, side, device=options.device).to(memory_format=memory_format)
+    labels = torch.randint(1000, (options.batch,), device=options.device)
+
+    def step() -> None:
+        with torch.autocast(options.device, torch.bfloat16):
+            loss = F.cross_entropy(run(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    def wait() -> None:
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+
+    for _ in range(max(1, options.steps // 3)):
+        step()
+    wait()
+    begin = time.perf_counter()
+    for _ in range(options.steps):
+        step()
+    wait()
+    seconds = time.perf_counter() - begin
+    peak = torch.cuda.max_memory_allocated() / 2**20 if options.device == "cuda" else 0.0
+    result = {"images_per_second": options.steps * options.batch / seconds, "peak_mib": peak, "parameters": parameters}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

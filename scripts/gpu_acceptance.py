@@ -1,0 +1,231 @@
+"""The checks of gpu_acceptance.sh, which sets up the environment and calls this."""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FASHION = ROOT / "configs/regnetx32_fashion_mnist.toml"
+REGNETX = ROOT / "configs/regnetx.toml"
+# The RegNet paper's table 1; what `[model]` of a recipe says, and what the PyTorch script is told.
+NETWORKS = {
+    "400MF": {"depth": 22, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 16},
+    "1.6GF": {"depth": 18, "w0": 80, "wa": 34.01, "wm": 2.25, "group_width": 24},
+}
+LIMIT_S = 300
+STEPS, WINDOW = 60, 20
+
+
+class Failed(Exception):
+    """A check that did not hold."""
+
+
+class Skipped(Exception):
+    """A check that this machine cannot do."""
+
+
+class Acceptance:
+    def __init__(self, trainer: Path, out: Path):
+        self.trainer, self.out = trainer.resolve(), out
+        self.rows: list[dict] = []
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+
+    def check(self, name, function, *arguments) -> None:
+        begin = time.monotonic()
+        try:
+            result, told = "pass", function(*arguments)
+        except Skipped as reason:
+            result, told = "skip", str(reason)
+        except (Failed, subprocess.SubprocessError, OSError, KeyError, IndexError, ValueError) as error:
+            result, told = "FAIL", f"{type(error).__name__}: {error}"[:600]
+        row = {"check": name, "result": result, "told": told, "seconds": round(time.monotonic() - begin, 1)}
+        self.rows.append(row)
+        print(f"{result:<5} {name:<44} {row['seconds']:>6.1f} s  {told}", flush=True)
+
+    def run(self, *command, code: int = 0, limit_s: float = LIMIT_S) -> str:
+        """Runs a command, which must end with `code` in time; its output goes to the log too."""
+        log = self.out / f"{len(list(self.out.glob('*.log'))):02}.log"
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=limit_s, cwd=ROOT)
+        log.write_text(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}\nexit code {done.returncode}\n")
+        if done.returncode != code:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise Failed(f"exit code {done.returncode}, not {code} ({log}): {' '.join(last)}")
+        return done.stdout
+
+    def train(self, name: str, config: Path, *sets: str, ranks: int = 1, options: tuple = (), code: int = 0) -> Path:
+        """One run under mpirun; returns its folder."""
+        parts = [part for key in (f'run.folder="{self.out / "runs"}"', 'train.device="cuda"', *sets) for part in ("--set", key)]
+        self.run("mpirun", "-n", ranks, self.trainer, "--config", config, "--name", name, *options, *parts, code=code)
+        return self.out / "runs" / name
+
+
+def lines(run: Path, kind: str) -> list[dict]:
+    return [line for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if line["kind"] == kind]
+
+
+def newest_checkpoint(run: Path) -> Path:
+    return max((run / "checkpoints").glob("step-*"))
+
+
+def gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def cuda_after_dlopen(it: Acceptance) -> str:
+    probe = json.loads(it.run(it.trainer, "probe", "--json"))
+    if not probe["device"].startswith("Cuda"):
+        raise Failed(f"the trainer computes on {probe['device']}")
+    return f"{probe['visible_gpus']} GPUs, the first at {probe['gpu_pci_bus_id']}"
+
+
+def hooks_on_device_threads(it: Acceptance) -> str:
+    if not json.loads(it.run(it.trainer, "probe", "--json"))["hooks_run_on_engine_threads"]:
+        raise Failed("hooks ran on the main thread: no CUDA graph")
+    return "gradient hooks run on the autograd engine's threads"
+
+
+def nccl(it: Acceptance, ranks: int) -> str:
+    if ranks > gpus():
+        raise Skipped(f"{gpus()} GPUs")
+    probe = json.loads(it.run("mpirun", "-n", ranks, it.trainer, "probe", "--json", "--nccl"))
+    if "NCCL" not in probe["backend"] or not all(size["correct"] for size in probe["all_reduce"]):
+        raise Failed(json.dumps(probe))
+    sizes = ", ".join(
+        f"{size['bytes'] >> 10} KiB {size['microseconds']:.0f} us {size['bus_gb_per_second']:.1f} GB/s"
+        for size in probe["all_reduce"]
+    )
+    return f"{probe['backend']}; {sizes}; finalize {probe['nccl_finalize_seconds']:.2f} s"
+
+
+def two_ranks_on_one_gpu(it: Acceptance) -> str:
+    if gpus() > 1:
+        raise Skipped("several GPUs: each rank gets its own")
+    it.run("mpirun", "-n", 2, "--oversubscribe", it.trainer, "probe", code=4)
+    return "refused with exit code 4"
+
+
+def fashion_mnist(it: Acceptance, precision: str, backend: str) -> str:
+    run = it.train(
+        f"fashion-{precision}", FASHION, "train.epochs=2", f'train.precision="{precision}"', f'comm.backend="{backend}"',
+        "train.micro_batch_size=128", 'train.memory_format="auto"',
+    )  # fmt: skip
+    top1 = max(line["val_top1"] for line in lines(run, "epoch"))
+    if not top1 >= 0.7:
+        raise Failed(f"top-1 {top1}")
+    return f"top-1 {top1:.4f}, {lines(run, 'step')[-1]['images_per_second']:.0f} images/s"
+
+
+def resume_is_exact(it: Acceptance) -> str:
+    sets = ("train.deterministic=true", "train.micro_batch_size=128", "checkpoint.keep=9", "eval.interval_epochs=0")
+    whole = it.train("whole", FASHION, *sets, "train.max_steps=40")
+    it.train("parts", FASHION, *sets, "train.max_steps=20")
+    parts = it.train("parts", FASHION, *sets, "train.max_steps=40", options=("--resume", "auto"))
+    for file in ("model.safetensors", "optimizer.safetensors"):
+        if (newest_checkpoint(whole) / file).read_bytes() != (newest_checkpoint(parts) / file).read_bytes():
+            raise Failed(f"{file} differs")
+    return "weights and optimizer state equal to the bit after 20 + 20 steps"
+
+
+def loss_scale(it: Acceptance) -> str:
+    sets = ('train.precision="fp16"', "train.max_steps=200", "train.micro_batch_size=128", "eval.interval_epochs=0")
+    run = it.train("fp16", FASHION, *sets)
+    state = json.loads((newest_checkpoint(run) / "state.json").read_text())
+    loss = lines(run, "step")[-1]["loss"]
+    if not (math.isfinite(loss) and loss < 1.5 and state["loss_scale"]["scale"] > 0):
+        raise Failed(f"loss {loss}, {state['loss_scale']}")
+    return f"loss {loss:.3f}, scale {state['loss_scale']['scale']:.0f}, {state['skipped']} steps skipped"
+
+
+def hang_is_named(it: Acceptance) -> str:
+    """Stops one rank for good: the others abort NCCL and are gone in bounded time."""
+    if gpus() < 2:
+        raise Skipped("one GPU: a hang needs a peer")
+    command = [
+        "mpirun", "-n", "2", it.trainer, "--config", FASHION, "--name", "hang", "--set", f'run.folder="{it.out / "runs"}"',
+        "--set", "comm.timeout_s=5", "--set", "train.micro_batch_size=64",
+    ]  # fmt: skip
+    job = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    metrics = it.out / "runs/hang/metrics.jsonl"
+    while job.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 2):
+        time.sleep(0.2)
+    rank = subprocess.run(["pgrep", "-f", "--", "--name hang"], capture_output=True, text=True).stdout.split()[-1]
+    subprocess.run(["kill", "-STOP", rank], check=True)
+    begin = time.monotonic()
+    told = job.communicate(timeout=60)[1]
+    if job.returncode != 4 or "gives no sign of life" not in told:
+        raise Failed(f"exit code {job.returncode}: {told[-300:]}")
+    return f"exit code 4 after {time.monotonic() - begin:.1f} s"
+
+
+def throughput(it: Acceptance, network: str, memory_format: str, batch: int) -> str:
+    """Ours, and PyTorch eager and compiled, one after the other."""
+    model = [f"model.{key}={value}" for key, value in NETWORKS[network].items()]
+    run = it.train(
+        f"{network}-{memory_format}", REGNETX, *model, 'train.precision="bf16"', f'train.memory_format="{memory_format}"',
+        f"train.global_batch_size={batch}", f"train.micro_batch_size={batch}", f"train.max_steps={STEPS}",
+        f"log.interval_steps={WINDOW}", "eval.interval_epochs=0",
+    )  # fmt: skip
+    ours = lines(run, "step")[-1]
+    phases = ("data", "copy", "forward", "backward", "exposed_comm", "optimizer")
+    attribution = ", ".join(f"{phase} {1e3 * ours[f'seconds_{phase}']:.1f}" for phase in phases)
+    on_device = batch / sum(ours[f"seconds_{phase}"] for phase in phases if phase != "data")
+    told = [
+        f"Regatta {ours['images_per_second']:.0f} images/s ({on_device:.0f} without waiting for data), "
+        f"{ours['peak_device_mib']:.0f} MiB; ms a step: {attribution}"
+    ]
+    for kind in ([], ["--compile"]):
+        output = it.run(
+            sys.executable, ROOT / "bench/pytorch_regnet.py", "--network", json.dumps(NETWORKS[network]),
+            "--format", memory_format, "--batch", batch, "--steps", STEPS, *kind,
+        )  # fmt: skip
+        theirs = json.loads(output.splitlines()[-1])
+        label = "compiled" if kind else "eager"
+        told.append(f"PyTorch {label} {theirs['images_per_second']:.0f} images/s, {theirs['peak_mib']:.0f} MiB")
+    return "; ".join(told)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trainer", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    import torch
+
+    if not torch.cuda.is_available():
+        print("gpu_acceptance: skipped: torch sees no CUDA device on this machine")
+        return 0
+    it = Acceptance(options.trainer, options.out.resolve())
+    device = torch.cuda.get_device_name(0)
+    print(f"{device}, {gpus()} visible, torch {torch.__version__}, {datetime.date.today().isoformat()}")
+    it.check("CUDA is seen after the dlopen", cuda_after_dlopen, it)
+    it.check("hooks on device threads", hooks_on_device_threads, it)
+    it.check("NCCL, world of one", nccl, it, 1)
+    it.check(f"NCCL, one rank a GPU ({gpus()})", nccl, it, max(2, gpus()))
+    it.check("two ranks on one GPU", two_ranks_on_one_gpu, it)
+    it.check("Fashion-MNIST, two epochs, fp32, no NCCL", fashion_mnist, it, "fp32", "auto")
+    it.check("Fashion-MNIST, two epochs, bf16, NCCL", fashion_mnist, it, "bf16", "nccl")
+    it.check("resume is exact", resume_is_exact, it)
+    it.check("fp16 with a loss scale", loss_scale, it)
+    it.check("a hang is named and aborted", hang_is_named, it)
+    for network, batch in (("400MF", 256), ("1.6GF", 128)):
+        for memory_format in ("channels_last", "contiguous"):
+            it.check(f"RegNetX-{network} at 224, bf16, {memory_format}", throughput, it, network, memory_format, batch)
+    result = {"device": device, "gpus": gpus(), "torch": torch.__version__, "date": datetime.date.today().isoformat()}
+    (it.out / "gpu_acceptance.json").write_text(json.dumps({**result, "checks": it.rows}, indent=1) + "\n")
+    failed = [row["check"] for row in it.rows if row["result"] == "FAIL"]
+    print(f"{len(it.rows)} checks, {len(failed)} failed; {it.out / 'gpu_acceptance.json'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

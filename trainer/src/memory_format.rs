@@ -1,0 +1,99 @@
+//! The memory format that is faster for the network on this machine: RegNets gain by channels_last on some and lose by it on
+//! others.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_model::Mode;
+use regatta_settings::{MemoryFormat, Recipe};
+use regatta_torch_ext::{Stream, to_channels_last};
+use tch::{Device, Kind, Tensor};
+
+use crate::replica::{Replica, host_value, summed_loss};
+
+/// Micro-batches before the timed ones; cuDNN tries its algorithms in them.
+const WARM_UP: usize = 3;
+/// Micro-batches that are timed.
+const TIMED: usize = 4;
+
+/// A choice by timing, and what it came from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Choice {
+    /// The faster format.
+    pub(crate) format: MemoryFormat,
+    /// Seconds of a micro-batch forward and backward, in channels_last and contiguous.
+    pub(crate) seconds: [f64; 2],
+}
+
+/// Rank 0 times both on its device, the others take what it chose. A collective.
+pub(crate) fn choose(recipe: &Recipe, device: Device, world: &dyn Communicator) -> Result<Choice> {
+    let mut bytes = [0; 16];
+    if world.rank() == 0 {
+        let of = |format| seconds_of_a_micro_batch(recipe, format, device);
+        let seconds = [of(MemoryFormat::ChannelsLast)?, of(MemoryFormat::Contiguous)?];
+        for (place, value) in bytes.chunks_mut(8).zip(seconds) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    world.broadcast(&mut bytes);
+    let number = |at: usize| f64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    Ok(Choice::of([number(0), number(8)]))
+}
+
+impl Choice {
+    fn of(seconds: [f64; 2]) -> Self {
+        let [channels_last, contiguous] = seconds;
+        let is_faster = channels_last <= contiguous;
+        Self {
+            format: if is_faster { MemoryFormat::ChannelsLast } else { MemoryFormat::Contiguous },
+            seconds,
+        }
+    }
+}
+
+fn seconds_of_a_micro_batch(recipe: &Recipe, format: MemoryFormat, device: Device) -> Result<f64> {
+    let mut recipe = recipe.clone();
+    recipe.train.memory_format = format;
+    let replica = Replica::new(&recipe, device)?;
+    let (side, images) = (i64::from(recipe.data.resolution_px), recipe.train.micro_batch_size as i64);
+    let network = recipe.network();
+    let shape = [images, network.in_channels, side, side];
+    let images_nchw = Tensor::zeros(shape, (replica.parameters.flat.kind(), device));
+    let images_nchw =
+        if format == MemoryFormat::ChannelsLast { to_channels_last(&images_nchw) } else { images_nchw };
+    let labels = Tensor::zeros([images], (Kind::Int64, device));
+    let mut begin = Instant::now();
+    for number in 0..WARM_UP + TIMED {
+        if number == WARM_UP {
+            wait_for(device)?;
+            begin = Instant::now();
+        }
+        let logits = replica.logits(&replica.model, &images_nchw, Mode::Training)?;
+        let loss = summed_loss(&logits, &labels, 0.0);
+        loss.backward();
+        if device == Device::Cpu {
+            host_value(&loss.detach());
+        }
+    }
+    wait_for(device)?;
+    Ok(begin.elapsed().as_secs_f64() / TIMED as f64)
+}
+
+fn wait_for(device: Device) -> Result<()> {
+    if device != Device::Cpu {
+        Stream::current(device)?.synchronize()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_faster_format_is_taken() {
+        assert_eq!(Choice::of([0.1, 0.2]).format, MemoryFormat::ChannelsLast);
+        assert_eq!(Choice::of([0.2, 0.1]).format, MemoryFormat::Contiguous);
+    }
+}

@@ -1,0 +1,179 @@
+//! `trainer probe`: what this machine and its ranks offer, measured in a few seconds: devices, NCCL, the time of sums over the
+//! ranks by size. For `launcher doctor` and for the acceptance run on GPUs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use regatta_comm::{Communicator, Launch, Watchdog};
+use regatta_run::ExitCode;
+use regatta_settings::{Backend, Device as AskedDevice, RawComm};
+use regatta_torch_ext::{Stream, on_grad_accumulated, pci_bus_id};
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+
+use crate::failure::end_with;
+use crate::world::{self, NcclEnd};
+use crate::{device, telemetry};
+
+/// `trainer probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeCommand {
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    /// Computes on the CPU, even where there is a GPU
+    #[arg(long)]
+    cpu: bool,
+    /// Sums by NCCL, also on one GPU alone
+    #[arg(long)]
+    nccl: bool,
+}
+
+/// Bytes of the sums that are timed.
+const SIZES: [usize; 6] = [4 << 10, 64 << 10, 1 << 20, 8 << 20, 32 << 20, 128 << 20];
+/// The largest on a CPU, where memory is what it costs.
+const LARGEST_ON_CPU: usize = 32 << 20;
+/// Sums of each size that are timed, after one that is not.
+const REPEATS: u32 = 5;
+
+/// What was found, as rank 0 sees it.
+#[derive(Debug, Serialize)]
+struct Findings {
+    version: &'static str,
+    world_size: usize,
+    backend: String,
+    device: String,
+    gpu_pci_bus_id: Option<String>,
+    visible_gpus: Option<i64>,
+    threads: i32,
+    /// Whether gradient hooks run on threads of the autograd engine, as they do on a GPU.
+    hooks_run_on_engine_threads: bool,
+    all_reduce: Vec<AllReduce>,
+    /// Seconds that NCCL's communicator took to end.
+    nccl_finalize_seconds: Option<f64>,
+}
+
+/// One size of sums.
+#[derive(Debug, Serialize)]
+struct AllReduce {
+    bytes: usize,
+    /// The sum was what it should be on this rank.
+    correct: bool,
+    microseconds: f64,
+    /// Bytes a second that each rank's links carried, 2 (n - 1) / n of the buffer's.
+    bus_gb_per_second: f64,
+}
+
+/// Measures and prints.
+pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode> {
+    telemetry::start_quietly();
+    let comm = comm(command);
+    let (world, watchdog) = world::join(&comm, launch)?;
+    let rank = world.rank();
+    let findings = measure(command, &*world, watchdog.as_ref());
+    let findings = findings.unwrap_or_else(|error| end_with(&error, rank));
+    if rank == 0 {
+        match command.json {
+            true => println!("{}", serde_json::to_string_pretty(&findings)?),
+            false => print!("{}", table(&findings)),
+        }
+    }
+    world.barrier();
+    Ok(ExitCode::Done)
+}
+
+fn comm(command: &ProbeCommand) -> RawComm {
+    let backend = if command.nccl { Backend::Nccl } else { Backend::Auto };
+    RawComm { backend, ..RawComm::default() }
+}
+
+fn measure(
+    command: &ProbeCommand,
+    world: &dyn Communicator,
+    watchdog: Option<&Watchdog>,
+) -> Result<Findings> {
+    let asked = if command.cpu { AskedDevice::Cpu } else { AskedDevice::Auto };
+    let device = device::open(asked, world)?;
+    let comm = comm(command);
+    let nccl = world::choose_nccl(world, comm.backend, device)?;
+    let timeout = Duration::from_secs_f64(comm.timeout_s);
+    let joined =
+        nccl.zip(watchdog).map(|(nccl, watchdog)| world::join_nccl(&nccl, world, timeout, device, watchdog));
+    let (nccl, end) = joined.transpose()?.unzip();
+    let ranks: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
+    let all_reduce = SIZES
+        .into_iter()
+        .filter(|&bytes| device != Device::Cpu || bytes <= LARGEST_ON_CPU)
+        .map(|bytes| time_sums(ranks, device, bytes))
+        .collect::<Result<_>>()?;
+    let findings = Findings {
+        version: env!("CARGO_PKG_VERSION"),
+        world_size: world.world_size(),
+        backend: ranks.description(),
+        device: format!("{device:?}"),
+        gpu_pci_bus_id: if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None },
+        visible_gpus: (device != Device::Cpu).then(tch::Cuda::device_count),
+        threads: tch::get_num_threads(),
+        hooks_run_on_engine_threads: hooks_run_on_engine_threads(device)?,
+        all_reduce,
+        nccl_finalize_seconds: end.map(seconds_to_finalize).transpose()?,
+    };
+    Ok(findings)
+}
+
+fn seconds_to_finalize(end: NcclEnd) -> Result<f64> {
+    let begin = Instant::now();
+    end.finalize()?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<AllReduce> {
+    let mut flat = Tensor::ones([bytes as i64 / 4], (Kind::Float, device));
+    world.all_reduce(&mut flat)?;
+    let size = world.world_size() as f64;
+    let correct = (&flat - size).abs().max().double_value(&[]) == 0.0;
+    wait_for(device)?;
+    world.barrier();
+    let begin = Instant::now();
+    for _ in 0..REPEATS {
+        world.all_reduce(&mut flat)?;
+    }
+    wait_for(device)?;
+    let seconds = begin.elapsed().as_secs_f64() / f64::from(REPEATS);
+    let carried = 2.0 * (size - 1.0) / size * bytes as f64;
+    Ok(AllReduce { bytes, correct, microseconds: seconds * 1e6, bus_gb_per_second: carried / seconds / 1e9 })
+}
+
+fn wait_for(device: Device) -> Result<()> {
+    if device != Device::Cpu {
+        Stream::current(device)?.synchronize()?;
+    }
+    Ok(())
+}
+
+fn hooks_run_on_engine_threads(device: Device) -> Result<bool> {
+    let parameter = Tensor::ones([4], (Kind::Float, device)).set_requires_grad(true);
+    let elsewhere = Arc::new(AtomicBool::new(false));
+    let (seen, main) = (Arc::clone(&elsewhere), std::thread::current().id());
+    on_grad_accumulated(&parameter, move || {
+        seen.store(std::thread::current().id() != main, Ordering::SeqCst);
+    })?;
+    (&parameter * 2.0).sum(Kind::Float).backward();
+    wait_for(device)?;
+    Ok(elsewhere.load(Ordering::SeqCst))
+}
+
+fn table(findings: &Findings) -> String {
+    let Findings { world_size, backend, device, threads, .. } = findings;
+    let mut text = format!("{world_size} ranks over {backend}, {device}, {threads} threads a rank\n");
+    for AllReduce { bytes, correct, microseconds, bus_gb_per_second } in &findings.all_reduce {
+        let wrong = if *correct { "" } else { "  WRONG" };
+        text += &format!(
+            "all_reduce of {bytes:>10} bytes {microseconds:>10.1} us {bus_gb_per_second:>8.2} GB/s{wrong}\n"
+        );
+    }
+    text
+}

@@ -1,0 +1,74 @@
+//! A step whose gradients are not finite changes nothing but the loss scale, and the next one goes on as if it had not been.
+
+use regatta_comm::Single;
+use regatta_data::{ImageShape, MicroBatch, Split, SyntheticDataset, SyntheticSettings};
+use regatta_settings::Recipe;
+use tch::{Device, Tensor};
+
+use super::networks::{FOUR_STAGES, recipe, replica};
+use super::{alone, assert_equal_to_the_bit};
+use crate::batches::Batches;
+use crate::control::StepOutcome;
+use crate::debug::Inspector;
+use crate::loss_scale::{LossScale, LossScaleState};
+use crate::step::{Learner, StepSource};
+
+/// Of weights so large that gradients times 1e38 overflow, while the loss is finite.
+fn learner(recipe: &Recipe) -> Learner<'_> {
+    let mut replica = replica(recipe);
+    tch::no_grad(|| _ = replica.parameters.flat.g_mul_scalar_(100.0));
+    Learner::new(recipe, replica, &Single).unwrap()
+}
+
+fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
+    let shape = ImageShape { channels: 3, height: 28, width: 28 };
+    let classes = recipe.network().classes as usize;
+    let dataset =
+        SyntheticDataset::new(SyntheticSettings { images: 4, shape, classes, seed: 3 }, Split::Train);
+    let batches = Batches::new(recipe, &dataset, true, Device::Cpu);
+    let mut source = StepSource { batches, epoch: 0, inspector: Inspector { enabled: false } };
+    let micro_batches = [[0, 1, 2, 3]];
+    let micro_batches =
+        micro_batches.iter().enumerate().map(|(number, indices)| MicroBatch { number, indices });
+    let launched = learner.step(micro_batches, 4, recipe.optim.lr, false, &mut source).unwrap();
+    launched.reading.outcome().unwrap()
+}
+
+/// Everything that an update changes.
+fn state(learner: &Learner) -> Vec<Tensor> {
+    let replica = &learner.replica;
+    let state = learner.optimizer.state.iter().map(|(_, buffer)| &buffer.flat);
+    let ema = learner.ema.as_ref().map(|ema| &ema.flat);
+    let all = [&replica.parameters.flat, &replica.running.flat].into_iter().chain(state).chain(ema);
+    all.map(|flat| flat.detach().copy()).collect()
+}
+
+#[test]
+fn a_step_that_overflows_is_as_if_it_had_not_been() {
+    let _alone = alone();
+    tch::set_num_threads(1);
+    for optimizer in ["sgd", "adamw"] {
+        let common = ["train.ema_decay=0.9", "train.clip_grad_norm=0.5", "train.precision=fp32"];
+        let sets: Vec<_> =
+            common.iter().map(|it| it.to_string()).chain([format!("optim.name={optimizer}")]).collect();
+        let recipe = recipe(FOUR_STAGES, &sets);
+        let (mut skipping, mut straight) = (learner(&recipe), learner(&recipe));
+
+        let scale = LossScaleState { scale: 1e38, finite_steps: 7 };
+        skipping.loss_scale = Some(LossScale::new(scale, Device::Cpu));
+        let before = state(&skipping);
+        let outcome = step(&mut skipping, &recipe);
+        assert!(!outcome.updated && outcome.loss_sum.is_finite(), "{optimizer}: {outcome:?}");
+        for (before, after) in before.iter().zip(state(&skipping)) {
+            assert_equal_to_the_bit(optimizer, &after, before);
+        }
+        let halved = LossScaleState { scale: 5e37, finite_steps: 0 };
+        assert_eq!(skipping.loss_scale.take().map(|scale| scale.state()), Some(halved));
+
+        // AdamW's count of updates stayed too, or the first real step would be another.
+        assert!(step(&mut skipping, &recipe).updated && step(&mut straight, &recipe).updated);
+        for (one, other) in state(&skipping).iter().zip(state(&straight)) {
+            assert_equal_to_the_bit(optimizer, one, &other);
+        }
+    }
+}

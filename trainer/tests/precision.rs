@@ -1,0 +1,75 @@
+//! Element types and memory formats that are more than a setting: fp16 with its loss scale, and the format chosen by timing.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::checkpoints::{newest_step, repeatable_metrics};
+use crate::ranks::Workdir;
+use crate::recipe::TINY;
+
+#[test]
+fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {
+    let workdir = Workdir::new(TINY);
+    let options = "train.precision=fp16 checkpoint.keep=100";
+    workdir.train(&format!("--name whole {options}")).ranks(2).ends_with(0).says("Fp16");
+    let parts = format!("--name parts --resume auto {options}");
+    workdir.train(&format!("{parts} train.max_steps=2")).ranks(2).ends_with(0);
+    workdir.train(&parts).ranks(2).ends_with(0);
+    let [whole, parts] = ["whole", "parts"].map(|name| workdir.run(name));
+    assert_eq!(repeatable_metrics(&whole), repeatable_metrics(&parts));
+    let newest = whole.checkpoint(newest_step(&whole));
+    for file in ["model.safetensors", "optimizer.safetensors", "state.json"] {
+        let other = parts.checkpoint(newest_step(&parts)).join(file);
+        assert!(fs::read(newest.join(file)).unwrap() == fs::read(other).unwrap(), "{file} differs");
+    }
+    let state: Value = serde_json::from_slice(&fs::read(newest.join("state.json")).unwrap()).unwrap();
+    assert_eq!(state["updates"].as_u64().unwrap() + state["skipped"].as_u64().unwrap(), 6);
+    let finite_steps = state["loss_scale"]["finite_steps"].as_u64().unwrap();
+    assert!(state["loss_scale"]["scale"].as_f64().unwrap() >= 1.0 && finite_steps <= 6, "{state}");
+}
+
+#[test]
+fn the_memory_format_is_timed_once_and_kept() {
+    let workdir = Workdir::new(TINY);
+    let in_config = || {
+        let config = fs::read_to_string(workdir.run("recipe").config()).unwrap();
+        config.lines().find(|line| line.starts_with("memory_format = ")).map(str::to_owned)
+    };
+    let options = "--resume auto train.memory_format=auto";
+    let ended = workdir.train(&format!("{options} train.max_steps=1")).ranks(2).ends_with(0);
+    let taken = in_config();
+    let named = match taken.as_deref() {
+        Some("memory_format = \"channels_last\"") => "ChannelsLast",
+        Some("memory_format = \"contiguous\"") => "Contiguous",
+        other => panic!("{other:?}"),
+    };
+    _ = ended.says(&format!("train.memory_format = \"auto\" takes {named}: "));
+
+    let again = workdir.train(options).ends_with(0);
+    assert!(!again.stderr.contains("\"auto\" takes"), "{again}");
+    assert_eq!(in_config(), taken);
+}
+
+#[test]
+fn probe_measures_alone_and_between_ranks() {
+    let workdir = Workdir::new(TINY);
+    let found = |ranks: Option<usize>| -> Value {
+        let job = workdir.trainer(&["probe", "--json", "--cpu"]);
+        let job = match ranks {
+            Some(ranks) => job.ranks(ranks),
+            None => job,
+        };
+        serde_json::from_str(&job.ends_with(0).stdout).unwrap()
+    };
+    for (ranks, backend) in [(None, "single"), (Some(2), "Open MPI")] {
+        let found = found(ranks);
+        assert_eq!(found["world_size"].as_u64(), Some(ranks.unwrap_or(1) as u64));
+        assert!(found["backend"].as_str().unwrap().contains(backend) || ranks.is_some(), "{found}");
+        let sums = found["all_reduce"].as_array().unwrap();
+        assert!(sums.len() > 3 && sums.iter().all(|sum| sum["correct"] == true), "{found}");
+        assert_eq!((&found["device"], &found["hooks_run_on_engine_threads"]), (&"Cpu".into(), &false.into()));
+    }
+    let table = workdir.trainer(&["probe", "--cpu"]).ends_with(0).stdout;
+    assert!(table.starts_with("1 ranks over single, Cpu, ") && table.contains("all_reduce of "), "{table}");
+}
