@@ -4,22 +4,25 @@ fused SGD with Nesterov momentum. The yardstick of scripts/gpu_acceptance.sh; pr
 """
 
 import argparse
+import collections
 import json
+import math
 import time
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
 def stages(depth: int, w0: float, wa: float, wm: float, group_width: int) -> list[tuple[int, int, int]]:
-    """(depth, width, group width) of each stage: the generator of the RegNet paper, section 3.3, rounded as pycls does."""
-    u = w0 + wa * np.arange(depth)
-    k = np.round(np.log(u / w0) / np.log(wm))
-    widths, depths = np.unique((8 * np.round(w0 * np.power(wm, k) / 8)).astype(int), return_counts=True)
-    groups = [min(group_width, width) for width in widths]
-    return [(int(d), int(round(w / g) * g), int(g)) for d, w, g in zip(depths, widths, groups)]
+    """(depth, width, group width) of each stage: the generator of the RegNet paper, section 3.3, rounded half to even as pycls does."""
+    steps = (round(math.log((w0 + wa * block) / w0) / math.log(wm)) for block in range(depth))
+    depths = collections.Counter(8 * round(w0 * wm**step / 8) for step in steps)
+    result = []
+    for width, blocks in sorted(depths.items()):
+        group = min(group_width, width)
+        result.append((blocks, round(width / group) * group, group))
+    return result
 
 
 class Block(nn.Module):

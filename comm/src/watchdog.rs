@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use regatta_run::ledger::{Ledger, Snapshot, judge, mismatch};
+use regatta_run::ledger::{Entry, Ledger, Snapshot, judge, mismatch};
 use regatta_run::{Attempt, ExitCode, RunFolder, StorageError};
 
 use crate::nccl_lane::NcclLane;
@@ -19,6 +19,10 @@ const POLL: Duration = Duration::from_millis(100);
 const PUBLISH: Duration = Duration::from_secs(2);
 /// Given to the other ranks to publish what they wait in, before their copies are read.
 const OTHERS_PUBLISH: Duration = Duration::from_secs(3);
+/// What NCCL's abort is given.
+const ABORT: Duration = Duration::from_secs(3);
+/// What the watchdog is given after the time-out to say what it found.
+const LAST_RESORT: Duration = Duration::from_secs(60);
 /// What the rank that speaks is given to end the job.
 const SPEAKER_ENDS: Duration = Duration::from_secs(5);
 /// Ledgers lie in node-local memory, where they survive the process.
@@ -31,7 +35,7 @@ pub type OnFailure = Box<dyn Fn(&CommError, bool) + Send + Sync>;
 /// A world whose collectives are watched. Dropped, the thread ends and the ledger is removed.
 pub struct Watchdog {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -58,22 +62,35 @@ impl Watchdog {
         let (rank, world_size) = (world.rank(), world.world_size());
         let path = local_path(rank);
         remove_leftovers();
-        let ledger = Arc::new(Ledger::create(&path, rank, world_size)?);
+        let ledger = match Ledger::create(&path, rank, world_size) {
+            Ok(ledger) => Arc::new(ledger),
+            Err(error) => {
+                // Dropped, it would run MPI_Finalize and wait for peers.
+                std::mem::forget(world);
+                return Err(error);
+            }
+        };
         let world: Box<dyn Communicator> = Box::new(Recorded::new(world, Arc::clone(&ledger)));
+        let peers = peers(&*world, &path, &ledger);
         let shared = Arc::new(Shared {
             rank,
             timeout,
             ledger,
-            peers: peers(&*world, &path),
+            peers,
             folder: OnceLock::new(),
             lane: OnceLock::new(),
             stopped: Default::default(),
             on_failure,
         });
-        let watched = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("watchdog".into()).spawn(move || watched.run());
-        let thread = thread.map_err(|source| StorageError::Io { operation: "watch with", path, source })?;
-        Ok((world, Self { shared, thread: Some(thread) }))
+        let (watches, resorts) = (Arc::clone(&shared), Arc::clone(&shared));
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(body).expect("a thread for the watchdog")
+        };
+        let threads = vec![
+            spawn("watchdog", Box::new(move || watches.run())),
+            spawn("last resort", Box::new(move || resorts.last_resort())),
+        ];
+        Ok((world, Self { shared, threads }))
     }
 
     /// The ledger, for what is called besides the world.
@@ -97,7 +114,7 @@ impl Drop for Watchdog {
         let (stopped, changed) = &self.shared.stopped;
         *stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
         changed.notify_all();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             _ = thread.join();
         }
         self.shared.publish();
@@ -137,7 +154,7 @@ impl Shared {
             let own = self.ledger.snapshot();
             let waited = waiting.look(own.oldest_unfinished().map(|entry| entry.sequence));
             if waited >= self.timeout {
-                self.name_the_rank_behind(waited);
+                self.name_the_rank_behind(waiting.sequence, waited);
             }
             if published.is_none_or(|at| at.elapsed() >= PUBLISH) {
                 self.publish();
@@ -180,7 +197,7 @@ impl Shared {
         let is_here = peer.host == self.peers[self.rank].host;
         let local = is_here.then(|| Snapshot::read(&peer.ledger).ok()).flatten();
         let published = || Snapshot::read(&self.folder.get()?.0.ledger(rank)).ok();
-        local.or_else(published).filter(|found| found.process_id == peer.process_id)
+        local.or_else(published).filter(|found| (found.process_id, found.nonce) == peer.process)
     }
 
     fn told_of_silent(&self, rank: usize, snapshots: &[Snapshot]) -> String {
@@ -193,7 +210,7 @@ impl Shared {
         (0..self.peers.len()).filter_map(|rank| self.snapshot_of(rank)).collect()
     }
 
-    fn name_the_rank_behind(&self, waited: Duration) {
+    fn name_the_rank_behind(&self, sequence: u64, waited: Duration) {
         self.publish();
         let before = self.snapshots();
         let until = Instant::now() + OTHERS_PUBLISH;
@@ -202,7 +219,8 @@ impl Shared {
             self.publish();
         }
         let own = self.ledger.snapshot();
-        let Some(waits_in) = own.oldest_unfinished() else { return }; // came to its end in the meantime
+        let is_same = |entry: &&Entry| entry.sequence == sequence;
+        let Some(waits_in) = own.oldest_unfinished().filter(is_same) else { return }; // it came to its end meanwhile
         let snapshots = self.snapshots();
         let silent = silent(&before, &snapshots, self.peers.len());
         let told = if silent.is_empty() {
@@ -225,18 +243,43 @@ impl Shared {
         (self.on_failure)(error, speaks);
         if !speaks {
             std::thread::sleep(SPEAKER_ENDS);
+            // Nobody has ended the job: then this rank is the one.
+            (self.on_failure)(error, true);
         }
-        if let Some(lane) = self.lane.get() {
-            lane.abort();
-        }
+        self.abort_lane();
         end_job(ExitCode::Communication.code())
+    }
+
+    /// NCCL's abort waits for its own threads and for the device, which may not answer.
+    fn abort_lane(&self) {
+        let Some(lane) = self.lane.get().cloned() else { return };
+        let (tell, done) = std::sync::mpsc::channel();
+        let abort = move || {
+            lane.abort();
+            _ = tell.send(());
+        };
+        if std::thread::Builder::new().name("abort".into()).spawn(abort).is_ok() {
+            _ = done.recv_timeout(ABORT);
+        }
+    }
+
+    /// Ends the job where the watchdog itself hangs, as on a file system that no longer answers. Touches no file.
+    fn last_resort(&self) {
+        let mut waiting = Waiting::default();
+        while !self.is_stopped_within(POLL) {
+            let oldest = self.ledger.snapshot().oldest_unfinished().map(|entry| entry.sequence);
+            if waiting.look(oldest) >= self.timeout.saturating_add(LAST_RESORT) {
+                end_job(ExitCode::Communication.code());
+            }
+        }
     }
 }
 
-/// The ranks whose hearts did not beat between two looks at their ledgers.
+/// The ranks whose hearts did not beat between two looks at their ledgers; one of which nothing was seen may be well.
 fn silent(before: &[Snapshot], after: &[Snapshot], world_size: usize) -> Vec<usize> {
     let beat = |looks: &[Snapshot], rank| looks.iter().find(|it| it.rank == rank).map(|it| it.heartbeat_ns);
-    (0..world_size).filter(|&rank| beat(before, rank) == beat(after, rank)).collect()
+    let stands = |&rank: &usize| beat(before, rank).is_some_and(|then| beat(after, rank) == Some(then));
+    (0..world_size).filter(stands).collect()
 }
 
 /// This process's ledger in node-local memory.
@@ -262,22 +305,27 @@ fn remove_leftovers() {
 /// Another rank, or this one, and where its ledger is.
 struct Peer {
     host: String,
-    process_id: u32,
+    /// Its id, and its random number.
+    process: (u32, u32),
     /// In the memory of its host.
     ledger: PathBuf,
 }
 
 /// All ranks tell where they are. A collective.
-fn peers(world: &dyn Communicator, own: &Path) -> Vec<Peer> {
+fn peers(world: &dyn Communicator, own: &Path, ledger: &Ledger) -> Vec<Peer> {
     /// Longer than a host's name and a path in node-local memory.
     const LENGTH: usize = 512;
-    let mut line = format!("{}\n{}\n{}\n", host(), std::process::id(), own.display()).into_bytes();
+    let Snapshot { process_id, nonce, .. } = ledger.snapshot();
+    let line = format!("{}\n{}\n{process_id}\n{nonce}\n", host(), own.display());
+    let mut line = line.into_bytes();
     line.resize(LENGTH, 0);
     let peer = |bytes: Vec<u8>| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let mut lines = text.lines().map(str::to_owned);
         let mut next = || lines.next().unwrap_or_default();
-        Peer { host: next(), process_id: next().parse().unwrap_or(0), ledger: next().into() }
+        let (host, ledger) = (next(), next().into());
+        let mut number = || next().parse().unwrap_or(0);
+        Peer { host, ledger, process: (number(), number()) }
     };
     world.all_gather(&line).into_iter().map(peer).collect()
 }

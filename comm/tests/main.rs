@@ -85,7 +85,9 @@ fn as_a_rank() {
     let ledger = Ledger::create(&folder.path().join("ledger"), host.rank(), host.world_size()).unwrap();
     let nccl = Nccl::open_at(backend.as_ref()).unwrap();
     let timeout = Duration::from_secs(30);
-    let lane = NcclLane::join(&nccl, &*host, Device::Cpu, &Arc::new(ledger), timeout).unwrap();
+    let mut id = nccl.unique_id().unwrap();
+    host.broadcast(&mut id.0);
+    let lane = NcclLane::join(&nccl, &id, &*host, Device::Cpu, &Arc::new(ledger), timeout).unwrap();
     check(&NcclWorld::new(&*host, Arc::clone(&lane), &nccl));
     lane.finalize(timeout).unwrap();
 }

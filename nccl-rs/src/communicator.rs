@@ -10,6 +10,8 @@ use crate::types::{DataType, ReduceOp, Status, Stream};
 
 /// Between two looks at something in progress.
 const POLL: Duration = Duration::from_micros(50);
+/// For so long what is in progress is looked at without sleeping.
+const LAUNCH_TAKES: Duration = Duration::from_micros(500);
 /// What the launch of a collective may take before the next one: it includes NCCL's connecting to peers.
 const LAUNCH: Duration = Duration::from_secs(60);
 
@@ -75,12 +77,15 @@ impl Communicator {
     /// # Errors
     /// As [`Communicator::in_progress`], and [`Error::Deadline`].
     pub fn settle(&mut self, deadline: Instant) -> Result<(), Error> {
+        let begin = Instant::now();
         while self.in_progress()? {
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            if now >= deadline {
                 let Self { last_call: call, rank, sequence, .. } = *self;
                 return Err(Error::Deadline { call, rank, sequence });
             }
-            std::thread::sleep(POLL);
+            // A launch takes microseconds; what takes longer waits for other ranks.
+            if now - begin < LAUNCH_TAKES { std::thread::yield_now() } else { std::thread::sleep(POLL) }
         }
         Ok(())
     }
@@ -189,14 +194,17 @@ impl Communicator {
         /// `NCCL_SPLIT_NOCOLOR`.
         const NO_COLOR: c_int = -1;
         self.settle(deadline)?;
-        let (mut raw, mut config): (Comm, _) = (std::ptr::null_mut(), Config::non_blocking());
+        let mut config = Config::non_blocking();
+        // NCCL's thread writes here when the split is through; where it does not settle, the place is left to it.
+        let raw: *mut Comm = Box::into_raw(Box::new(std::ptr::null_mut()));
         let color = color.map_or(NO_COLOR, |color| color as c_int);
-        // SAFETY: the communicator lives; all pointers live through the call, which copies what it keeps.
-        let status = unsafe {
-            (self.nccl.functions().comm_split)(self.raw, color, key as c_int, &mut raw, &mut config)
-        };
+        // SAFETY: the communicator lives; the configuration is copied, and `raw` lives until the split is through.
+        let status =
+            unsafe { (self.nccl.functions().comm_split)(self.raw, color, key as c_int, raw, &mut config) };
         self.book("ncclCommSplit", Status(status))?;
         self.settle(deadline)?;
+        // SAFETY: came from `Box::into_raw`, and NCCL no longer writes there.
+        let raw = *unsafe { Box::from_raw(raw) };
         if raw.is_null() {
             return Ok(None);
         }

@@ -26,6 +26,7 @@ fn rank(rank: usize, last: u64, finished: u64) -> Snapshot {
         world_size: 4,
         host: format!("n{}", rank / 2),
         process_id: 1,
+        nonce: 1,
         step: last.div_ceil(2),
         heartbeat_ns: 1,
         entries: entries.collect(),

@@ -37,7 +37,6 @@ unsafe extern "C" {
     pub(crate) fn regatta_stream_from_pool(device: c_int, high_priority: bool, id: *mut i64)
     -> *const c_char;
     pub(crate) fn regatta_stream_current(device: c_int, id: *mut i64) -> *const c_char;
-    pub(crate) fn regatta_stream_exchange(device: c_int, id: i64, before: *mut i64) -> *const c_char;
     pub(crate) fn regatta_stream_native_handle(
         device: c_int,
         id: i64,
@@ -55,6 +54,7 @@ unsafe extern "C" {
         to: *const c_void,
         ms: *mut f64,
     ) -> *const c_char;
+    pub(crate) fn regatta_pin_memory(source: *const C_tensor, pinned: *mut *mut C_tensor) -> *const c_char;
     pub(crate) fn regatta_copy_non_blocking(
         target: *const C_tensor,
         source: *const C_tensor,

@@ -21,7 +21,7 @@ pub use grad::{on_grad_accumulated, set_grad};
 pub use malloc::keep_freed_memory;
 pub use memory_format::{MemoryFormat, strides_channels_last, to_channels_last};
 pub use optim::{AdamW, Sgd, fused_adamw, fused_sgd};
-pub use stream::{Event, Stream, copy_non_blocking};
+pub use stream::{Event, Stream, copy_non_blocking, pin_memory};
 
 /// Makes a GPU the current one of this thread, for libraries that ask CUDA which it is. Nothing on the CPU.
 pub fn set_device(device: Device) -> Result<(), TorchError> {

@@ -38,28 +38,6 @@ impl Stream {
         Ok(Self { device, id })
     }
 
-    /// Runs `body` with its work on this stream.
-    pub fn with<T>(self, body: impl FnOnce() -> T) -> Result<T, TorchError> {
-        let before = self.exchange()?;
-        /// Goes back to the stream before, also while unwinding.
-        struct Back(Stream);
-        impl Drop for Back {
-            fn drop(&mut self) {
-                // It was current a moment ago, so it can be again.
-                let _ = self.0.exchange();
-            }
-        }
-        let _back = Back(before);
-        Ok(body())
-    }
-
-    fn exchange(self) -> Result<Self, TorchError> {
-        let mut id = 0;
-        // SAFETY: thread-local state of libtorch; writes one integer.
-        check(unsafe { ffi::regatta_stream_exchange(self.device, self.id, &mut id) })?;
-        Ok(Self { device: self.device, id })
-    }
-
     /// The device's own handle, a `cudaStream_t`.
     pub fn native_handle(self) -> Result<*mut c_void, TorchError> {
         let mut handle = std::ptr::null_mut();
@@ -140,4 +118,14 @@ impl Drop for Event {
 pub fn copy_non_blocking(target: &mut Tensor, source: &Tensor) -> Result<(), TorchError> {
     // SAFETY: both tensors live for the call.
     check(unsafe { ffi::regatta_copy_non_blocking(target.as_ptr(), source.as_ptr()) })
+}
+
+/// A copy of a host tensor in page-locked memory, from which a GPU fetches without the host's waiting; libtorch keeps that
+/// memory until the copies that were begun from it are through.
+pub fn pin_memory(host: &Tensor) -> Result<Tensor, TorchError> {
+    let mut pinned = std::ptr::null_mut();
+    // SAFETY: the source lives; writes one pointer, to a tensor that is then ours.
+    check(unsafe { ffi::regatta_pin_memory(host.as_ptr(), &mut pinned) })?;
+    // SAFETY: a new tensor, owned by nobody else.
+    Ok(unsafe { Tensor::from_ptr(pinned) })
 }

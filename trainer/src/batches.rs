@@ -2,7 +2,7 @@
 
 use regatta_data::{Augment, Batch, Dataset, fill_batch};
 use regatta_settings::Recipe;
-use regatta_torch_ext::{MemoryFormat, to_channels_last};
+use regatta_torch_ext::{MemoryFormat, pin_memory, to_channels_last};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::kind;
@@ -73,7 +73,10 @@ impl<'a> Batches<'a> {
     fn copied(&self, host: &Tensor) -> Tensor {
         match self.device {
             Device::Cpu => host.shallow_clone(),
-            device => host.pin_memory(device).to_device_(device, host.kind(), true, false),
+            device => {
+                let pinned = pin_memory(host).expect("page-locked memory for a micro-batch");
+                pinned.to_device_(device, host.kind(), true, false)
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use regatta_comm::Communicator;
-use regatta_torch_ext::{Event, Stream, copy_non_blocking};
+use regatta_torch_ext::{Event, Stream, copy_non_blocking, pin_memory};
 use tch::{Device, Kind, Tensor};
 
 /// What all ranks know after a step, from the same reduced numbers.
@@ -42,7 +42,7 @@ impl Reading {
         if device == Device::Cpu {
             return Ok(Self { values, arrived: None });
         }
-        let mut host = Tensor::empty([3], (Kind::Double, Device::Cpu)).pin_memory(device);
+        let mut host = pin_memory(&Tensor::zeros([3], (Kind::Double, Device::Cpu)))?;
         copy_non_blocking(&mut host, &values)?;
         let mut arrived = Event::new(device, false)?;
         arrived.record(Stream::current(device)?)?;

@@ -233,6 +233,9 @@ impl Trainer<'_> {
         while self.in_flight.len() > ahead {
             let Some(InFlight { launched, step, images, lr }) = self.in_flight.pop_front() else { break };
             let outcome = launched.reading.outcome()?;
+            if let Some(lane) = self.world.lane() {
+                lane.hold_if_aborted();
+            }
             self.refuse_to_diverge(outcome.loss_sum, step, lr)?;
             if !outcome.updated {
                 tracing::warn!("step {step}: gradients are not finite; the step is skipped");

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nccl::Nccl;
 use regatta_comm::{
-    Backend, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own, join_world,
+    Backend, CommError, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own,
+    join_world,
 };
 use regatta_settings as settings;
 use regatta_torch_ext::pci_bus_id;
@@ -88,8 +89,15 @@ pub(crate) fn join_nccl<'a>(
     device: Device,
     watchdog: &Watchdog,
 ) -> Result<(NcclWorld<'a>, NcclEnd)> {
-    let lane = NcclLane::join(nccl, world, device, watchdog.ledger(), timeout);
-    let lane = together(lane.context("NCCL does not start"), world)?;
+    // Rank 0's is the one that counts.
+    let mut id = together(nccl.unique_id().context("NCCL does not start"), world)?;
+    world.broadcast(&mut id.0);
+    let lane = NcclLane::join(nccl, &id, world, device, watchdog.ledger(), timeout);
+    let is_late = matches!(lane, Err(CommError::Nccl(nccl::Error::Deadline { .. })));
+    let lane = lane.context("NCCL does not start");
+    // A rank that fails otherwise than by the deadline ends the job at once, with its cause: its peers wait for it inside
+    // NCCL, and would not hear of it.
+    let lane = if lane.is_ok() || is_late { together(lane, world)? } else { lane? };
     watchdog.watch_lane(&lane);
     let end = NcclEnd { lane: Arc::clone(&lane), timeout: timeout.min(FINALIZE) };
     Ok((NcclWorld::new(world, lane, nccl), end))

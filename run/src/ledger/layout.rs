@@ -30,6 +30,7 @@ pub(super) mod header {
     pub(in crate::ledger) const VERSION: usize = 1;
     pub(in crate::ledger) const RANK: usize = 2;
     pub(in crate::ledger) const WORLD_SIZE: usize = 3;
+    /// In the lower half; the process's random number in the upper.
     pub(in crate::ledger) const PROCESS_ID: usize = 4;
     pub(in crate::ledger) const STEP: usize = 5;
     pub(in crate::ledger) const HEARTBEAT: usize = 6;

@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub host: String,
     /// Its process number there.
     pub process_id: u32,
+    /// A random number of that process: ids repeat between containers and after a restart.
+    pub nonce: u32,
     /// The training step it is in.
     pub step: u64,
     /// When it last said that it is alive, in nanoseconds of unix time.
@@ -61,6 +63,7 @@ impl Snapshot {
             world_size: world_size as usize,
             host: to_host(&header[header::HOST]),
             process_id: header[header::PROCESS_ID] as u32,
+            nonce: (header[header::PROCESS_ID] >> 32) as u32,
             step: header[header::STEP],
             heartbeat_ns: header[header::HEARTBEAT],
             entries,

@@ -1,6 +1,8 @@
 //! The ledger of this rank, kept in a mapped file.
 
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
@@ -92,9 +94,9 @@ impl Ledger {
         write_unsynced(path, &to_bytes(&copy(self.mapping.words())))
     }
 
-    /// Deletes the mapped file, for the end of a run that needs no explanation. Nothing else deletes it.
+    /// Deletes the mapped file, for the end of a run that needs no explanation. A killed process leaves it.
     pub fn remove(&self) {
-        // A file that stays behind is replaced by the next run.
+        // A file that stays behind does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -106,7 +108,9 @@ fn empty(rank: usize, world_size: usize) -> Vec<u64> {
     words[header::VERSION] = VERSION;
     words[header::RANK] = rank as u64;
     words[header::WORLD_SIZE] = world_size as u64;
-    words[header::PROCESS_ID] = u64::from(std::process::id());
+    // The standard library seeds its hashers at random.
+    let nonce = RandomState::new().build_hasher().finish() << 32;
+    words[header::PROCESS_ID] = nonce | u64::from(std::process::id());
     words[header::HEARTBEAT] = now_ns();
     words[header::NEXT] = 1;
     words[header::HOST].copy_from_slice(&from_host(&host_name()));

@@ -139,14 +139,6 @@ const char *regatta_stream_current(int device, int64_t *id) {
   });
 }
 
-// Makes a stream this thread's current one and gives the one that was.
-const char *regatta_stream_exchange(int device, int64_t id, int64_t *before) {
-  return guarded([&] {
-    c10::impl::VirtualGuardImpl guard(device_of(device).type());
-    *before = guard.exchangeStream(stream_of(device, id)).id();
-  });
-}
-
 const char *regatta_stream_native_handle(int device, int64_t id, void **handle) {
   return guarded([&] { *handle = stream_of(device, id).native_handle(); });
 }
@@ -190,6 +182,12 @@ const char *regatta_event_elapsed_ms(const c10::Event *from, const c10::Event *t
 
 const char *regatta_event_synchronize(const c10::Event *event) {
   return guarded([&] { event->synchronize(); });
+}
+
+// A copy in page-locked memory, as a new tensor that the caller owns. (tch's pin_memory names a device, which is deprecated
+// and warns at every call.)
+const char *regatta_pin_memory(at::Tensor *source, at::Tensor **pinned) {
+  return guarded([&] { *pinned = new at::Tensor(source->pin_memory()); });
 }
 
 // Copies without waiting; the source stays as it is until the current stream has passed the copy.

@@ -31,7 +31,8 @@ fn buckets_are_started_in_their_order_while_backward_runs() {
         let replica = replica(&recipe);
         let ledger = Arc::new(Ledger::create(&folder.path().join(name), 0, 1).unwrap());
         let timeout = Duration::from_secs(30);
-        let lane = NcclLane::join(&nccl, &Single, Device::Cpu, &ledger, timeout).unwrap();
+        let id = nccl.unique_id().unwrap();
+        let lane = NcclLane::join(&nccl, &id, &Single, Device::Cpu, &ledger, timeout).unwrap();
         let world = NcclWorld::new(&Single, Arc::clone(&lane), &nccl);
         assert!(world.lane().is_some());
         let (layout, specs) = (&replica.layout, &replica.specs);
