@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import json
 import math
 import os
@@ -66,6 +67,11 @@ class Acceptance:
             raise Failed(f"exit code {done.returncode}, not {code} ({log}): {' '.join(last)}")
         return done.stdout
 
+    @functools.cache
+    def probe(self) -> dict:
+        """What one process alone finds."""
+        return json.loads(self.run(self.trainer, "probe", "--json"))
+
     def train(self, name: str, config: Path, *sets: str, ranks: int = 1, options: tuple = (), code: int = 0) -> Path:
         """One run under mpirun; returns its folder."""
         if config == FASHION:
@@ -91,14 +97,14 @@ def gpus() -> int:
 
 
 def cuda_after_dlopen(it: Acceptance) -> str:
-    probe = json.loads(it.run(it.trainer, "probe", "--json"))
+    probe = it.probe()
     if not probe["device"].startswith("Cuda"):
         raise Failed(f"the trainer computes on {probe['device']}")
     return f"{probe['visible_gpus']} GPUs, the first at {probe['gpu_pci_bus_id']}"
 
 
 def hooks_on_device_threads(it: Acceptance) -> str:
-    if not json.loads(it.run(it.trainer, "probe", "--json"))["hooks_run_on_engine_threads"]:
+    if not it.probe()["hooks_run_on_engine_threads"]:
         raise Failed("hooks ran on the main thread: no CUDA graph")
     return "gradient hooks run on the autograd engine's threads"
 

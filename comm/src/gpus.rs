@@ -1,5 +1,7 @@
 //! One GPU for each rank, agreed on before NCCL is asked.
 
+use regatta_run::host_name;
+
 use crate::{CommError, Communicator};
 
 /// Whether the ranks compute on GPUs, of which each has its own; `gpu` is this rank's, by its address on the PCI bus, none
@@ -7,8 +9,7 @@ use crate::{CommError, Communicator};
 pub fn every_rank_has_its_own(world: &dyn Communicator, gpu: Option<&str>) -> Result<bool, CommError> {
     /// Longer than a host's name and an address.
     const LENGTH: usize = 256;
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let mut line = gpu.map_or_else(String::new, |gpu| format!("{}\n{gpu}", host.trim())).into_bytes();
+    let mut line = gpu.map_or_else(String::new, |gpu| format!("{}\n{gpu}", host_name())).into_bytes();
     line.resize(LENGTH, 0);
     let lines = world.all_gather(&line);
     let places: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(line)).collect();

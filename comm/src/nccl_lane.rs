@@ -133,9 +133,7 @@ impl NcclLane {
             None => nccl::Stream::DEFAULT,
             Some((stream, handle)) => {
                 set_device(self.device)?;
-                let mut ready = Event::new(self.device, false)?;
-                ready.record(Stream::current(self.device)?)?;
-                stream.wait(&ready)?;
+                stream.wait(&Event::after(Stream::current(self.device)?, false)?)?;
                 handle
             }
         };
@@ -146,9 +144,7 @@ impl NcclLane {
             Some((stream, _)) => {
                 // Until the launch is through, the stream does not hold the collective that the event is to follow.
                 communicator.settle(Instant::now() + self.launch)?;
-                let mut done = Event::new(self.device, false)?;
-                done.record(stream)?;
-                Some(done)
+                Some(Event::after(stream, false)?)
             }
         };
         in_flight.push_back((sequence, done));

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use regatta_run::ledger::{Entry, Ledger, Snapshot, judge, mismatch};
-use regatta_run::{Attempt, ExitCode, RunFolder, StorageError};
+use regatta_run::{Attempt, ExitCode, RunFolder, StorageError, host_name};
 
 use crate::nccl_lane::NcclLane;
 use crate::recorded::Recorded;
@@ -316,7 +316,7 @@ fn peers(world: &dyn Communicator, own: &Path, ledger: &Ledger) -> Vec<Peer> {
     /// Longer than a host's name and a path in node-local memory.
     const LENGTH: usize = 512;
     let Snapshot { process_id, nonce, .. } = ledger.snapshot();
-    let line = format!("{}\n{}\n{process_id}\n{nonce}\n", host(), own.display());
+    let line = format!("{}\n{}\n{process_id}\n{nonce}\n", host_name(), own.display());
     let mut line = line.into_bytes();
     line.resize(LENGTH, 0);
     let peer = |bytes: Vec<u8>| {
@@ -328,8 +328,4 @@ fn peers(world: &dyn Communicator, own: &Path, ledger: &Ledger) -> Vec<Peer> {
         Peer { host, ledger, process: (number(), number()) }
     };
     world.all_gather(&line).into_iter().map(peer).collect()
-}
-
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

@@ -23,4 +23,5 @@ pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use error::StorageError;
 pub use exit_code::ExitCode;
 pub use folder::RunFolder;
+pub use host::host_name;
 pub use metrics::{EpochRow, MetricsWriter, read_epochs};

@@ -11,6 +11,16 @@ pub enum MemoryFormat {
     ChannelsLast,
 }
 
+impl MemoryFormat {
+    /// `images_nchw` densely in this format; itself where it is so already.
+    pub fn of(self, images_nchw: &Tensor) -> Tensor {
+        match self {
+            Self::ChannelsLast => to_channels_last(images_nchw),
+            Self::Contiguous => images_nchw.contiguous(),
+        }
+    }
+}
+
 /// The strides, in elements, of a dense channels_last tensor of shape `[n, c, h, w]`.
 pub fn strides_channels_last(shape: [i64; 4]) -> [i64; 4] {
     let [_, c, h, w] = shape;

@@ -63,24 +63,21 @@ impl Stream {
 #[derive(Debug)]
 pub struct Event(*mut c_void);
 
-// SAFETY: an event may be used from any thread, one at a time; recording wants exclusive access.
+// SAFETY: an event may be used from any thread; it is recorded once, before anybody has it.
 unsafe impl Send for Event {}
 // SAFETY: what takes `&self` only asks the device.
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// For streams of `device`, a GPU; only a `timed` one can tell how much time has passed.
-    pub fn new(device: Device, timed: bool) -> Result<Self, TorchError> {
+    /// Marks the end of what is queued on `stream`, a GPU's, now; only a `timed` one can tell how much time has passed.
+    pub fn after(stream: Stream, timed: bool) -> Result<Self, TorchError> {
         let mut event = std::ptr::null_mut();
         // SAFETY: writes one pointer, which `drop` frees.
-        check(unsafe { ffi::regatta_event_new(number(device), timed, &mut event) })?;
-        Ok(Self(event))
-    }
-
-    /// Marks the end of what is queued on `stream` now.
-    pub fn record(&mut self, stream: Stream) -> Result<(), TorchError> {
-        // SAFETY: the event lives and is borrowed exclusively.
-        check(unsafe { ffi::regatta_event_record(self.0, stream.device, stream.id) })
+        check(unsafe { ffi::regatta_event_new(stream.device, timed, &mut event) })?;
+        let event = Self(event);
+        // SAFETY: the event lives and nobody else has it.
+        check(unsafe { ffi::regatta_event_record(event.0, stream.device, stream.id) })?;
+        Ok(event)
     }
 
     /// Whether the stream has passed it.

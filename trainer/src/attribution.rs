@@ -77,9 +77,7 @@ impl StepTimes {
 }
 
 fn mark(device: Device) -> Result<Event> {
-    let mut event = Event::new(device, true)?;
-    event.record(Stream::current(device)?)?;
-    Ok(event)
+    Ok(Event::after(Stream::current(device)?, true)?)
 }
 
 /// Sums over the steps of a log interval.

@@ -2,7 +2,7 @@
 
 use regatta_data::{Augment, Batch, Dataset, fill_batch};
 use regatta_settings::Recipe;
-use regatta_torch_ext::{MemoryFormat, pin_memory, to_channels_last};
+use regatta_torch_ext::{MemoryFormat, pin_memory};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::kind;
@@ -89,9 +89,6 @@ impl<'a> Batches<'a> {
         } else {
             normalized.upsample_bilinear2d([side, side], false, None, None)
         };
-        match self.format {
-            MemoryFormat::ChannelsLast => to_channels_last(&resized),
-            MemoryFormat::Contiguous => resized.contiguous(),
-        }
+        self.format.of(&resized)
     }
 }

@@ -44,8 +44,7 @@ impl Reading {
         }
         let mut host = pin_memory(&Tensor::zeros([3], (Kind::Double, Device::Cpu)))?;
         copy_non_blocking(&mut host, &values)?;
-        let mut arrived = Event::new(device, false)?;
-        arrived.record(Stream::current(device)?)?;
+        let arrived = Event::after(Stream::current(device)?, false)?;
         Ok(Self { values: host, arrived: Some(arrived) })
     }
 

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Launch, cpu_share};
 use regatta_settings::{self as settings, Precision, TrainSettings};
-use regatta_torch_ext::{AutocastKind, CudaError, allow_tf32, open_cuda, set_deterministic, set_device};
+use regatta_torch_ext::{
+    AutocastKind, CudaError, Stream, allow_tf32, open_cuda, set_deterministic, set_device,
+};
 use tch::{Device, Kind};
 
 use crate::failure::Usage;
@@ -21,6 +23,14 @@ pub(crate) fn open(asked: settings::Device, world: &dyn Communicator) -> Result<
     let device = Device::Cuda(gpu_of_rank(world.local_rank(), world.local_size(), devices)?);
     set_device(device)?;
     Ok(device)
+}
+
+/// Returns when all that this thread has queued on `device` is done.
+pub(crate) fn wait_for(device: Device) -> Result<()> {
+    if device != Device::Cpu {
+        Stream::current(device)?.synchronize()?;
+    }
+    Ok(())
 }
 
 /// The GPU with the rank's number on its host, or the one that the scheduler left it to see.

@@ -88,7 +88,7 @@ pub(crate) fn tell_of_the_watchdog(rank: usize) -> OnFailure {
         if speaks {
             report(&error.to_string(), rank);
         } else {
-            tracing::debug!("the run ends with an error: {error}");
+            log(&error.to_string());
         }
     })
 }
@@ -113,9 +113,14 @@ pub(crate) fn install_panic_hook(rank: usize) {
     }));
 }
 
-/// On the terminal, and in the rank's log where there is one.
-fn report(text: &str, rank: usize) {
+/// In the rank's log where there is one.
+fn log(text: &str) {
     tracing::debug!("the run ends with an error: {text}");
+}
+
+/// On the terminal, and in the rank's log.
+fn report(text: &str, rank: usize) {
+    log(text);
     let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that ranks that speak at once do not mix their lines.
     let line = format!("error: {speaker}{text}\n");

@@ -8,6 +8,7 @@ mod world;
 
 mod trainer;
 
+mod in_flight;
 mod step;
 
 mod attribution;
@@ -23,6 +24,7 @@ mod debug;
 mod evaluate;
 
 mod checkpoint;
+mod clock;
 mod memory;
 mod memory_format;
 mod progress;

@@ -7,10 +7,10 @@ use anyhow::Result;
 use regatta_comm::Communicator;
 use regatta_model::Mode;
 use regatta_settings::{MemoryFormat, Recipe};
-use regatta_torch_ext::{Stream, to_channels_last};
 use tch::{Device, Kind, Tensor};
 
-use crate::replica::{Replica, host_value, summed_loss};
+use crate::device::wait_for;
+use crate::replica::{Replica, host_value, memory_format, summed_loss};
 
 /// Micro-batches before the timed ones; cuDNN tries its algorithms in them.
 const WARM_UP: usize = 3;
@@ -60,8 +60,7 @@ fn seconds_of_a_micro_batch(recipe: &Recipe, format: MemoryFormat, device: Devic
     let network = recipe.network();
     let shape = [images, network.in_channels, side, side];
     let images_nchw = Tensor::zeros(shape, (replica.parameters.flat.kind(), device));
-    let images_nchw =
-        if format == MemoryFormat::ChannelsLast { to_channels_last(&images_nchw) } else { images_nchw };
+    let images_nchw = memory_format(&recipe).of(&images_nchw);
     let labels = Tensor::zeros([images], (Kind::Int64, device));
     let mut begin = Instant::now();
     for number in 0..WARM_UP + TIMED {
@@ -78,13 +77,6 @@ fn seconds_of_a_micro_batch(recipe: &Recipe, format: MemoryFormat, device: Devic
     }
     wait_for(device)?;
     Ok(begin.elapsed().as_secs_f64() / TIMED as f64)
-}
-
-fn wait_for(device: Device) -> Result<()> {
-    if device != Device::Cpu {
-        Stream::current(device)?.synchronize()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

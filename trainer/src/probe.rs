@@ -10,7 +10,7 @@ use clap::Args;
 use regatta_comm::{Communicator, Launch, Watchdog};
 use regatta_run::ExitCode;
 use regatta_settings::{Backend, Device as AskedDevice, RawComm};
-use regatta_torch_ext::{Stream, on_grad_accumulated, pci_bus_id};
+use regatta_torch_ext::{on_grad_accumulated, pci_bus_id};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -135,23 +135,16 @@ fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<A
     world.all_reduce(&mut flat)?;
     let size = world.world_size() as f64;
     let correct = (&flat - size).abs().max().double_value(&[]) == 0.0;
-    wait_for(device)?;
+    device::wait_for(device)?;
     world.barrier();
     let begin = Instant::now();
     for _ in 0..REPEATS {
         world.all_reduce(&mut flat)?;
     }
-    wait_for(device)?;
+    device::wait_for(device)?;
     let seconds = begin.elapsed().as_secs_f64() / f64::from(REPEATS);
     let carried = 2.0 * (size - 1.0) / size * bytes as f64;
     Ok(AllReduce { bytes, correct, microseconds: seconds * 1e6, bus_gb_per_second: carried / seconds / 1e9 })
-}
-
-fn wait_for(device: Device) -> Result<()> {
-    if device != Device::Cpu {
-        Stream::current(device)?.synchronize()?;
-    }
-    Ok(())
 }
 
 fn hooks_run_on_engine_threads(device: Device) -> Result<bool> {
@@ -162,7 +155,7 @@ fn hooks_run_on_engine_threads(device: Device) -> Result<bool> {
         seen.store(std::thread::current().id() != main, Ordering::SeqCst);
     })?;
     (&parameter * 2.0).sum(Kind::Float).backward();
-    wait_for(device)?;
+    device::wait_for(device)?;
     Ok(elsewhere.load(Ordering::SeqCst))
 }
 

@@ -1,6 +1,5 @@
 //! From the command line to a trainer that is ready to run.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,16 +8,17 @@ use regatta_comm::{Communicator, Launch, Watchdog, prove_same_recipe};
 use regatta_run::{ExitCode, RunFolder, StorageError};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
-use crate::attribution::IntervalTimes;
 use crate::checkpoint::restore_and_share;
+use crate::clock::Clock;
 use crate::datasets::Datasets;
 use crate::failure::{end_with, together};
+use crate::in_flight::InFlight;
 use crate::records::Records;
 use crate::replica::Replica;
 use crate::signals::StopFlag;
 use crate::start::{Start, refuse_other_recipe};
 use crate::step::Learner;
-use crate::trainer::{Clock, Trainer};
+use crate::trainer::Trainer;
 use crate::world::{self, NcclEnd};
 use crate::{device, memory_format, telemetry};
 
@@ -96,8 +96,7 @@ fn train_in(
         bar,
         debug,
         clock,
-        in_flight: VecDeque::new(),
-        times: IntervalTimes::default(),
+        in_flight: InFlight::default(),
     }
     .run()?;
     nccl_end.map_or(Ok(()), NcclEnd::finalize)?;

@@ -1,8 +1,5 @@
 //! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
 
-use std::collections::VecDeque;
-use std::time::Instant;
-
 use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::Communicator;
@@ -11,12 +8,13 @@ use regatta_run::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
 
-use crate::attribution::{IntervalTimes, Phase, told};
+use crate::attribution::{Phase, told};
 use crate::batches::Batches;
+use crate::clock::Clock;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
-use crate::failure::{Diverged, together};
+use crate::in_flight::InFlight;
 use crate::loss_scale::LossScale;
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{LossSum, Progress};
@@ -39,42 +37,7 @@ pub(crate) struct Trainer<'a> {
     pub(crate) bar: ProgressBar,
     pub(crate) debug: bool,
     pub(crate) clock: Clock,
-    /// Steps that were launched and whose outcome was not yet read.
-    pub(crate) in_flight: VecDeque<InFlight>,
-    /// Since the last line of the log.
-    pub(crate) times: IntervalTimes,
-}
-
-/// A step that was launched.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    launched: LaunchedStep,
-    /// Its number, from 1.
-    step: u64,
-    images: usize,
-    lr: f64,
-}
-
-/// When things began, for the figures that are times.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    pub(crate) process: Instant,
-    pub(crate) seconds_to_first_step: Option<f64>,
-    interval: (Instant, u64),
-    epoch: (Instant, u64),
-}
-
-impl Clock {
-    /// Counts from the start of the process.
-    pub(crate) fn new(process: Instant) -> Self {
-        let now = (Instant::now(), 0);
-        Self { process, seconds_to_first_step: None, interval: now, epoch: now }
-    }
-}
-
-/// Images per second since `since` (a time and the images consumed by then).
-fn rate(since: (Instant, u64), images: u64) -> f64 {
-    (images - since.1) as f64 / since.0.elapsed().as_secs_f64()
+    pub(crate) in_flight: InFlight,
 }
 
 /// Why an epoch's steps ended.
@@ -188,10 +151,7 @@ impl Trainer<'_> {
     }
 
     fn begin_epoch(&mut self, steps: u64) {
-        self.clock.epoch = (Instant::now(), self.progress.images);
-        if self.clock.seconds_to_first_step.is_none() {
-            self.clock.interval = self.clock.epoch;
-        }
+        self.clock.begin_epoch(self.progress.images);
         self.bar.set_message(format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs));
         self.bar.set_length(steps);
         self.bar.set_position(self.progress.step_in_epoch);
@@ -202,19 +162,19 @@ impl Trainer<'_> {
     fn after_step(&mut self, launched: LaunchedStep, images: usize, lr: f64, steps: u64) -> Result<bool> {
         self.progress.advance(images);
         let Progress { step, step_in_epoch, .. } = self.progress;
-        self.in_flight.push_back(InFlight { launched, step, images, lr });
+        self.in_flight.push(launched, step, images, lr);
         let logs = step.is_multiple_of(self.recipe.log.interval_steps);
         let is_looked_at = logs
             || step_in_epoch == steps
             || self.checkpoint_step_is_due()
             || self.max_steps_reached()
-            || self.clock.seconds_to_first_step.is_none();
-        let mut stop = self.book(if is_looked_at { 0 } else { self.steps_ahead() })?;
+            || self.clock.is_before_first_step();
+        let ahead = if is_looked_at { 0 } else { self.steps_ahead() };
+        let stop = self.in_flight.book(ahead, &mut self.progress, self.world)?;
         if stop {
-            stop |= self.book(0)?;
+            self.in_flight.book(0, &mut self.progress, self.world)?;
         }
-        let since_start = || self.clock.process.elapsed().as_secs_f64();
-        let first = *self.clock.seconds_to_first_step.get_or_insert_with(since_start);
+        let first = self.clock.seconds_to_first_step();
         self.bar.set_position(step_in_epoch);
         if logs {
             self.log_step(lr, first)?;
@@ -227,41 +187,8 @@ impl Trainer<'_> {
         usize::from(self.device != Device::Cpu)
     }
 
-    /// Reads the outcomes of all launched steps but the last `ahead`. Whether one of them says to stop.
-    fn book(&mut self, ahead: usize) -> Result<bool> {
-        let mut stop = false;
-        while self.in_flight.len() > ahead {
-            let Some(InFlight { launched, step, images, lr }) = self.in_flight.pop_front() else { break };
-            let outcome = launched.reading.outcome()?;
-            if let Some(lane) = self.world.lane() {
-                lane.hold_if_aborted();
-            }
-            self.refuse_to_diverge(outcome.loss_sum, step, lr)?;
-            if !outcome.updated {
-                tracing::warn!("step {step}: gradients are not finite; the step is skipped");
-            }
-            self.progress.book(outcome.loss_sum, images, outcome.updated);
-            self.times.add(&launched.times.seconds()?);
-            stop |= outcome.stop;
-        }
-        Ok(stop)
-    }
-
-    fn refuse_to_diverge(&self, loss_sum: f64, step: u64, lr: f64) -> Result<()> {
-        if !loss_sum.is_finite() {
-            let diverged = Diverged(format!(
-                "the loss is {loss_sum} in step {step} of epoch {}, at learning rate {lr:?}: lower optim.lr, lengthen \
-                 schedule.warmup_epochs or set train.clip_grad_norm, and start again under another --name",
-                self.progress.epoch + 1
-            ));
-            return together(Err(diverged.into()), self.world);
-        }
-        Ok(())
-    }
-
     fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
-        let (phases, slowest_rank) = self.times.over_ranks(self.world);
-        self.times = IntervalTimes::default();
+        let (phases, slowest_rank) = self.in_flight.take_times().over_ranks(self.world);
         let record = StepRecord {
             kind: "step",
             epoch: self.progress.epoch + 1,
@@ -269,8 +196,8 @@ impl Trainer<'_> {
             images: self.progress.images,
             loss: self.progress.interval_sum.mean(),
             lr,
-            images_per_second: rate(self.clock.interval, self.progress.images),
-            seconds_since_start: self.clock.process.elapsed().as_secs_f64(),
+            images_per_second: self.clock.interval_rate(self.progress.images),
+            seconds_since_start: self.clock.seconds(),
             seconds_to_first_step,
             seconds_data: phases[Phase::Data as usize].median,
             seconds_copy: phases[Phase::Copy as usize].median,
@@ -283,7 +210,7 @@ impl Trainer<'_> {
             peak_device_mib: peak_device_mib(self.device)?,
         };
         self.progress.interval_sum = LossSum::default();
-        self.clock.interval = (Instant::now(), self.progress.images);
+        self.clock.begin_interval(self.progress.images);
         tracing::info!(
             "epoch {}/{} step {} loss {:.4} lr {:.5} {:.0} images/s",
             record.epoch,
@@ -320,7 +247,7 @@ impl Trainer<'_> {
         if save {
             self.save(is_best)?;
         }
-        self.clock.interval = (Instant::now(), self.progress.images);
+        self.clock.begin_interval(self.progress.images);
         Ok(Some(()))
     }
 
@@ -340,7 +267,9 @@ impl Trainer<'_> {
         }
         self.save(false)?;
         // Counts for the last line, not for the run: an uninterrupted one would not have looked here.
-        reached.map(|top1| self.progress.note(top1));
+        if let Some(top1) = reached {
+            self.progress.note(top1);
+        }
         Ok(Some(()))
     }
 
@@ -359,8 +288,8 @@ impl Trainer<'_> {
             val_top1: None,
             val_top5: None,
             val_raw_top1: None,
-            images_per_second: rate(self.clock.epoch, self.progress.images),
-            seconds: self.clock.epoch.0.elapsed().as_secs_f64(),
+            images_per_second: self.clock.epoch_rate(self.progress.images),
+            seconds: self.clock.epoch_seconds(),
             peak_rss_mib: peak_rss_mib(self.world),
         }
     }

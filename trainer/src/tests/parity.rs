@@ -2,7 +2,6 @@
 
 use regatta_model::Mode;
 use regatta_settings::Recipe;
-use regatta_torch_ext::{MemoryFormat, to_channels_last};
 use tch::{Device, Kind, Tensor};
 
 use super::networks::{FOUR_STAGES, REGNETX32, by_parameter, by_statistic, description, recipe, replica};
@@ -24,10 +23,7 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
     inputs.insert("images".into(), images.copy());
     inputs.insert("labels".into(), labels.to_kind(Kind::Double));
 
-    let images = match memory_format(recipe) {
-        MemoryFormat::ChannelsLast => to_channels_last(&images),
-        MemoryFormat::Contiguous => images,
-    };
+    let images = memory_format(recipe).of(&images);
     let evaluation = tch::no_grad(|| replica.logits(&replica.model, &images, Mode::Evaluation).unwrap());
     let logits = replica.logits(&replica.model, &images, Mode::Training).unwrap();
     let loss = summed_loss(&logits, &labels, recipe.train.label_smoothing);
