@@ -30,7 +30,7 @@ pub use gpus::every_rank_has_its_own;
 pub use layout::{BucketCaps, Layout, ParameterSpec, Slice};
 pub use nccl_lane::NcclLane;
 pub use nccl_world::NcclWorld;
-pub use reducer::Reducer;
+pub use reducer::{Compression, Reducer};
 pub use single::Single;
 pub use start::{Backend, end_job, join_world};
 pub use watchdog::{OnFailure, Watchdog};

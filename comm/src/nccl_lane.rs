@@ -1,7 +1,6 @@
 //! NCCL's collectives of one rank, on a stream of their own, one after the other.
 
 use std::collections::VecDeque;
-use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,30 +42,6 @@ struct State {
     in_flight: VecDeque<(u64, Option<Event>)>,
     /// The watchdog has aborted the communicator and is about to end the process.
     is_aborted: bool,
-}
-
-/// Dense memory of a tensor that outlives the lane's use of it, to start a collective on from any thread.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Piece {
-    pointer: *mut c_void,
-    count: usize,
-    kind: Kind,
-}
-
-// SAFETY: a plain description; whoever starts a collective on it answers for the memory.
-unsafe impl Send for Piece {}
-// SAFETY: as above.
-unsafe impl Sync for Piece {}
-
-impl Piece {
-    pub(crate) fn of(flat: &Tensor) -> Self {
-        assert!(flat.is_contiguous(), "NCCL reduces dense memory");
-        Self { pointer: flat.data_ptr(), count: flat.numel(), kind: flat.kind() }
-    }
-
-    fn bytes(&self) -> u64 {
-        (self.count * self.kind.elt_size_in_bytes()) as u64
-    }
 }
 
 impl NcclLane {
@@ -116,18 +91,19 @@ impl NcclLane {
         }
     }
 
-    /// Starts the sum of a piece over all ranks, in place, after what this thread's current stream holds.
+    /// Starts the sum of a dense tensor over all ranks, in place, after what this thread's current stream holds.
     ///
     /// # Safety
-    /// The piece's memory lives, and nothing else touches it until [`NcclLane::finish`].
-    pub(crate) unsafe fn start_sum(&self, piece: Piece) -> Result<(), CommError> {
+    /// Its memory lives, and nothing else touches it until [`NcclLane::finish`].
+    pub(crate) unsafe fn start_sum(&self, flat: &mut Tensor) -> Result<(), CommError> {
+        assert!(flat.is_contiguous(), "NCCL reduces dense memory");
+        let (pointer, count, kind) = (flat.data_ptr(), flat.numel(), flat.kind());
+        let bytes = (count * kind.elt_size_in_bytes()) as u64;
         let mut state = self.lock_alive();
         let State { communicator: Some(communicator), in_flight, .. } = &mut *state else {
             return Err(CommError::LaneClosed);
         };
-        let Piece { pointer, count, kind } = piece;
-        let collective =
-            Collective { operation: Operation::AllReduce, element: element(kind), bytes: piece.bytes() };
+        let collective = Collective { operation: Operation::AllReduce, element: element(kind), bytes };
         let sequence = self.ledger.enter(collective);
         let stream = match self.stream {
             None => nccl::Stream::DEFAULT,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use crate::nccl_lane::{NcclLane, Piece};
+use crate::nccl_lane::NcclLane;
 use crate::{CommError, Communicator};
 
 /// NCCL beside the world that it was started from (MPI, or one rank alone).
@@ -54,7 +54,7 @@ impl Communicator for NcclWorld<'_> {
             return Ok(());
         }
         // SAFETY: `flat` is borrowed until the lane has finished.
-        unsafe { self.lane.start_sum(Piece::of(flat))? };
+        unsafe { self.lane.start_sum(flat)? };
         self.lane.finish()
     }
     fn all_reduce_counts(&self, counts: &mut [i64]) {

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use regatta_torch_ext::on_grad_accumulated;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use crate::nccl_lane::{NcclLane, Piece};
+use crate::nccl_lane::NcclLane;
 use crate::{CommError, Communicator, FlatBuffer, Layout, ParameterSpec};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
@@ -22,23 +22,56 @@ struct Progress {
     members: Vec<usize>,
     /// Where complete buckets are started, if the backend can do that during backward.
     lane: Option<Arc<NcclLane>>,
-    buckets: Vec<Piece>,
-    started: Mutex<Started>,
+    sums: Mutex<Sums>,
 }
 
-/// What was started in this step.
-#[derive(Debug, Default)]
-struct Started {
+/// The buckets, and what was started in this step.
+#[derive(Debug)]
+struct Sums {
+    buckets: Vec<Bucket>,
     /// Buckets complete so far, in the order in which the hooks saw it.
     complete: Vec<usize>,
     /// Buckets started so far: always the first ones of the fixed order.
-    buckets: usize,
+    started: usize,
     /// What went wrong in a hook, which cannot return it.
     error: Option<CommError>,
 }
 
+/// A part of the gradient buffer, summed in one collective.
+#[derive(Debug)]
+struct Bucket {
+    gradients: Tensor,
+    /// What is summed in their place, where that is of a shorter kind.
+    compressed: Option<Tensor>,
+}
+
+impl Bucket {
+    /// What is to be summed, rounded to where it is compressed.
+    fn pack(&mut self) -> &mut Tensor {
+        match &mut self.compressed {
+            Some(compressed) => {
+                compressed.copy_(&self.gradients);
+                compressed
+            }
+            None => &mut self.gradients,
+        }
+    }
+
+    /// The sum, back in the gradient buffer.
+    fn unpack(&mut self) {
+        if let Some(compressed) = &self.compressed {
+            self.gradients.copy_(compressed);
+        }
+    }
+}
+
 impl Progress {
-    fn new(layout: &Layout, gradients: &FlatBuffer, lane: Option<Arc<NcclLane>>) -> Self {
+    fn new(
+        layout: &Layout,
+        gradients: &FlatBuffer,
+        compression: Compression,
+        lane: Option<Arc<NcclLane>>,
+    ) -> Self {
         let members: Vec<usize> = (0..layout.buckets.len())
             .map(|bucket| layout.bucket_of.iter().filter(|&&b| b == bucket).count())
             .collect();
@@ -48,8 +81,12 @@ impl Progress {
             missing: members.iter().map(|&count| AtomicUsize::new(count)).collect(),
             members,
             lane,
-            buckets: bucket_views(layout, gradients).iter().map(Piece::of).collect(),
-            started: Mutex::default(),
+            sums: Mutex::new(Sums {
+                buckets: buckets(layout, gradients, compression),
+                complete: Vec::new(),
+                started: 0,
+                error: None,
+            }),
         }
     }
 
@@ -61,20 +98,20 @@ impl Progress {
             return;
         }
         if self.missing[bucket].fetch_sub(1, Ordering::AcqRel) == 1 {
-            let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-            started.complete.push(bucket);
-            self.start_while(&mut started, |bucket| self.missing[bucket].load(Ordering::Acquire) == 0);
+            let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+            sums.complete.push(bucket);
+            self.start_while(&mut sums, |bucket| self.missing[bucket].load(Ordering::Acquire) == 0);
         }
     }
 
     /// Starts the next buckets of the order, as long as they are ready.
-    fn start_while(&self, started: &mut Started, is_ready: impl Fn(usize) -> bool) {
+    fn start_while(&self, sums: &mut Sums, is_ready: impl Fn(usize) -> bool) {
         let Some(lane) = &self.lane else { return };
-        while started.error.is_none() && started.buckets < self.buckets.len() && is_ready(started.buckets) {
-            // SAFETY: the gradient buffer lives as long as the reducer, and is left alone until the lane has finished:
-            // the bucket's gradients are complete, and `reduce` comes before their next use.
-            started.error = unsafe { lane.start_sum(self.buckets[started.buckets]) }.err();
-            started.buckets += 1;
+        while sums.error.is_none() && sums.started < sums.buckets.len() && is_ready(sums.started) {
+            // SAFETY: the buckets live as long as the reducer, and are left alone until the lane has finished: this
+            // one's gradients are complete, and `reduce` comes before their next use.
+            sums.error = unsafe { lane.start_sum(sums.buckets[sums.started].pack()) }.err();
+            sums.started += 1;
         }
     }
 
@@ -88,10 +125,26 @@ impl Progress {
     }
 }
 
-fn bucket_views(layout: &Layout, gradients: &FlatBuffer) -> Vec<Tensor> {
-    let view =
-        |range: &std::ops::Range<usize>| gradients.flat.narrow(0, range.start as i64, range.len() as i64);
-    layout.buckets.iter().map(view).collect()
+fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: Compression) -> Vec<Bucket> {
+    let bucket = |range: &std::ops::Range<usize>| {
+        let gradients = gradients.flat.narrow(0, range.start as i64, range.len() as i64);
+        let compressed = match compression {
+            Compression::None => None,
+            Compression::Bf16 => Some(gradients.zeros_like().to_kind(Kind::BFloat16)),
+        };
+        Bucket { gradients, compressed }
+    };
+    layout.buckets.iter().map(bucket).collect()
+}
+
+/// What gradients are rounded to before they are summed over ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// They are summed as they are.
+    None,
+    /// bfloat16: half the bytes of fp32, and eight bits of precision, lost once in each rank and once in each addition.
+    /// DDP's `bf16_compress_hook` does the same.
+    Bf16,
 }
 
 /// Owns the buckets of a gradient buffer and the hooks that watch them fill.
@@ -101,7 +154,6 @@ fn bucket_views(layout: &Layout, gradients: &FlatBuffer) -> Vec<Tensor> {
 #[derive(Debug)]
 pub struct Reducer {
     progress: Arc<Progress>,
-    buckets: Vec<Tensor>,
     names: Vec<String>,
     completion_order: Vec<usize>,
 }
@@ -114,16 +166,16 @@ impl Reducer {
         specs: &[ParameterSpec],
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
+        compression: Compression,
         world: &dyn Communicator,
     ) -> Result<Self, CommError> {
-        let progress = Arc::new(Progress::new(layout, gradients, world.lane().cloned()));
+        let progress = Arc::new(Progress::new(layout, gradients, compression, world.lane().cloned()));
         for (index, parameter) in parameters.views.iter().enumerate() {
             let (progress, bucket) = (Arc::clone(&progress), layout.bucket_of[index]);
             on_grad_accumulated(parameter, move || progress.complete(index, bucket))?;
         }
         Ok(Self {
             progress,
-            buckets: bucket_views(layout, gradients),
             names: specs.iter().map(|spec| spec.name.clone()).collect(),
             completion_order: Vec::new(),
         })
@@ -138,8 +190,8 @@ impl Reducer {
     /// had no micro-batch in this step (it never armed) takes part with what its buffer holds: zeros.
     pub fn reduce(&mut self, world: &dyn Communicator) -> Result<(), CommError> {
         let was_armed = self.progress.armed.swap(false, Ordering::AcqRel);
-        let mut started = self.progress.started.lock().unwrap_or_else(PoisonError::into_inner);
-        self.completion_order = std::mem::take(&mut started.complete);
+        let mut sums = self.progress.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        self.completion_order = std::mem::take(&mut sums.complete);
         if was_armed {
             let missing = self.without_gradient();
             self.progress.reset();
@@ -147,15 +199,17 @@ impl Reducer {
                 return Err(CommError::NoGradient(missing));
             }
         }
-        self.progress.start_while(&mut started, |_| true);
-        if let Some(error) = std::mem::take(&mut *started).error {
+        self.progress.start_while(&mut sums, |_| true);
+        sums.started = 0;
+        if let Some(error) = sums.error.take() {
             return Err(error);
         }
-        drop(started);
         match &self.progress.lane {
-            Some(lane) => lane.finish(),
-            None => self.buckets.iter_mut().try_for_each(|bucket| world.all_reduce(bucket)),
+            Some(lane) => lane.finish()?,
+            None => sums.buckets.iter_mut().try_for_each(|bucket| world.all_reduce(bucket.pack()))?,
         }
+        sums.buckets.iter_mut().for_each(Bucket::unpack);
+        Ok(())
     }
 
     /// The buckets in the order in which the last armed backward completed them.
@@ -182,7 +236,7 @@ mod tests {
     use super::*;
     use crate::{BucketCaps, Single};
 
-    fn fixture() -> (FlatBuffer, FlatBuffer, Reducer) {
+    fn fixture(compression: Compression) -> (FlatBuffer, FlatBuffer, Reducer) {
         let specs: Vec<_> = (0..3)
             .map(|block| ParameterSpec {
                 name: format!("layer{block}.weight"),
@@ -198,7 +252,7 @@ mod tests {
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
             set_grad(&parameter.set_requires_grad(true), gradient).unwrap();
         }
-        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients, &Single).unwrap();
+        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients, compression, &Single).unwrap();
         (parameters, gradients, reducer)
     }
 
@@ -209,7 +263,7 @@ mod tests {
 
     #[test]
     fn micro_batches_accumulate_into_the_flat_buffer() {
-        let (parameters, gradients, mut reducer) = fixture();
+        let (parameters, gradients, mut reducer) = fixture(Compression::None);
         backward(&parameters.views, 2.0);
         reducer.arm();
         backward(&parameters.views, 3.0);
@@ -218,8 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn compressed_gradients_are_rounded_to_bfloat16() {
+        for (compression, expected) in [(Compression::None, 1.0 + 1.0 / 512.0), (Compression::Bf16, 1.0)] {
+            let (parameters, gradients, mut reducer) = fixture(compression);
+            reducer.arm();
+            backward(&parameters.views, 1.0 + 1.0 / 512.0);
+            reducer.reduce(&Single).unwrap();
+            assert_eq!(gradients.flat.max().double_value(&[]), expected);
+        }
+    }
+
+    #[test]
     fn a_parameter_without_a_gradient_is_named_each_time() {
-        let (parameters, _gradients, mut reducer) = fixture();
+        let (parameters, _gradients, mut reducer) = fixture(Compression::None);
         for _ in 0..2 {
             reducer.arm();
             backward(&parameters.views[..2], 1.0);
@@ -233,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_rank_without_images_still_takes_part() {
-        let (_parameters, gradients, mut reducer) = fixture();
+        let (_parameters, gradients, mut reducer) = fixture(Compression::None);
         reducer.reduce(&Single).unwrap();
         assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);
     }

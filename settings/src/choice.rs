@@ -135,6 +135,16 @@ choice!(
 );
 
 choice!(
+    /// What gradients are rounded to before they are summed over ranks.
+    GradientCompression {
+        /// They are summed as they are.
+        None,
+        /// Rounded to bfloat16.
+        Bf16,
+    }
+);
+
+choice!(
     /// How log lines are written.
     LogFormat {
         /// For people.

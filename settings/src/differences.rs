@@ -8,8 +8,18 @@ use crate::recipe::Recipe;
 
 /// Keys, and sections ending in a dot, that may change when a run is resumed: they decide how long, how fast and
 /// how visibly it trains, not what it computes.
-pub const MAY_DIFFER_ON_RESUME: &[&str] =
-    &["train.max_steps", "train.threads_per_rank", "eval.", "checkpoint.", "comm.", "log.", "run."];
+pub const MAY_DIFFER_ON_RESUME: &[&str] = &[
+    "train.max_steps",
+    "train.threads_per_rank",
+    "eval.",
+    "checkpoint.",
+    "comm.backend",
+    "comm.timeout_s",
+    "comm.first_bucket_mib",
+    "comm.bucket_cap_mib",
+    "log.",
+    "run.",
+];
 
 impl Recipe {
     /// One line `key: here -> in other` for each key that differs, but for [`MAY_DIFFER_ON_RESUME`]; empty where a

@@ -19,8 +19,8 @@ mod schema;
 
 pub use args::{RecipeArgs, Resume};
 pub use choice::{
-    Backend, Device, Init, LogFormat, MemoryFormat, ModelKind, OptimizerName, Precision, RoundingRule,
-    ScheduleName, SourceName,
+    Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, ModelKind, OptimizerName, Precision,
+    RoundingRule, ScheduleName, SourceName,
 };
 pub use dataset::DatasetFacts;
 pub use differences::MAY_DIFFER_ON_RESUME;

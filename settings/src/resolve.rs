@@ -51,6 +51,7 @@ impl RawRecipe {
                 timeout_s: self.comm.timeout_s,
                 first_bucket_mib: self.comm.first_bucket_mib,
                 bucket_cap_mib: self.comm.bucket_cap_mib,
+                gradient_compression: self.comm.gradient_compression,
             },
             log: LogSettings { interval_steps: self.log.interval_steps, format: self.log.format },
             run: RunSettings { folder: self.run.folder },

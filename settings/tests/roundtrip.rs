@@ -113,6 +113,7 @@ fn the_resolved_recipe_reads() {
         timeout_s = 600.0
         first_bucket_mib = 1.0
         bucket_cap_mib = 25.0
+        gradient_compression = "none"
 
         [log]
         interval_steps = 20

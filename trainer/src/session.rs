@@ -146,6 +146,7 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &dyn Communica
     let device = together(device::open(recipe.train.device, world), world)?;
     device::prepare(&recipe.train, launch, world)?;
     let nccl = world::choose_nccl(world, recipe.comm.backend, device)?;
+    together(world::check_compression(world, &recipe.comm, nccl.is_some()), world)?;
     recipe.train.precision = match &kept {
         Some(kept) if recipe.train.precision == settings::Precision::Auto => kept.train.precision,
         _ => device::choose_precision(recipe.train.precision, device, world),

@@ -2,10 +2,10 @@
 //! a GPU.
 
 use anyhow::Result;
-use regatta_comm::{Communicator, FlatBuffer, Reducer};
+use regatta_comm::{Communicator, Compression, FlatBuffer, Reducer};
 use regatta_data::MicroBatch;
 use regatta_model::Mode;
-use regatta_settings::{Precision, Recipe, TrainSettings};
+use regatta_settings::{GradientCompression, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, StepTimes};
@@ -42,7 +42,11 @@ impl<'a> Learner<'a> {
     /// Takes a replica that is equal on all ranks.
     pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a dyn Communicator) -> Result<Self> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
-        let reducer = Reducer::new(layout, specs, parameters, gradients, world)?;
+        let compression = match recipe.comm.gradient_compression {
+            GradientCompression::None => Compression::None,
+            GradientCompression::Bf16 => Compression::Bf16,
+        };
+        let reducer = Reducer::new(layout, specs, parameters, gradients, compression, world)?;
         let ema = (recipe.train.ema_decay > 0.0).then(|| {
             let mut ema = parameters.zeros_like();
             tch::no_grad(|| ema.flat.copy_(&parameters.flat));

@@ -56,16 +56,35 @@ pub(crate) fn choose_nccl(
     };
     let on_gpus = together(every_rank_has_its_own(world, gpu.as_deref()).map_err(Into::into), world)?;
     let has_peers = world.world_size() > 1;
-    match backend {
-        settings::Backend::Auto if !(on_gpus && has_peers) => Ok(None),
-        settings::Backend::Auto | settings::Backend::Nccl => together(open_nccl(on_gpus), world).map(Some),
-        settings::Backend::Mpi if on_gpus && has_peers => {
-            let why = "comm.backend = \"mpi\" sums host memory, but the ranks compute on GPUs: set it to \"auto\" or \
-                       \"nccl\", or train.device to \"cpu\"";
-            together(Err(Usage(why.into()).into()), world)
-        }
-        settings::Backend::Mpi | settings::Backend::Single => Ok(None),
+    let takes_nccl = match backend {
+        settings::Backend::Auto => on_gpus && has_peers,
+        settings::Backend::Nccl => true,
+        settings::Backend::Mpi | settings::Backend::Single => false,
+    };
+    if takes_nccl {
+        return together(open_nccl(on_gpus), world).map(Some);
     }
+    if has_peers && on_gpus {
+        let why = "comm.backend = \"mpi\" sums host memory, but the ranks compute on GPUs: set it to \"auto\" or \
+                   \"nccl\", or train.device to \"cpu\"";
+        return together(Err(Usage(why.into()).into()), world);
+    }
+    Ok(None)
+}
+
+/// Refuses to round gradients for ranks that sum over MPI, which knows no bfloat16 and would save no byte.
+pub(crate) fn check_compression(
+    world: &dyn Communicator,
+    comm: &settings::CommSettings,
+    over_nccl: bool,
+) -> Result<()> {
+    let compresses = comm.gradient_compression != settings::GradientCompression::None;
+    if compresses && world.world_size() > 1 && !over_nccl {
+        let why = "comm.gradient_compression = \"bf16\" is for ranks that sum over NCCL, and these sum over MPI: set it to \
+                   \"none\"";
+        return Err(Usage(why.into()).into());
+    }
+    Ok(())
 }
 
 fn open_nccl(on_gpus: bool) -> Result<Nccl> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nccl_double::Double;
-use regatta_run::ledger::Snapshot;
+use regatta_run::ledger::{Element, Entry, Operation, Snapshot};
 
 use crate::checkpoints::{checkpoint_files, list, repeatable_metrics};
 use crate::ranks::{Ended, Job, Workdir};
@@ -56,6 +56,23 @@ fn four_ranks_stop_and_go_on() {
     let newest = "checkpoints/step-000000006/model.safetensors";
     let read = |run: &regatta_run::RunFolder| std::fs::read(run.path().join(newest)).unwrap();
     assert!(read(&whole) == read(&parts));
+}
+
+/// Half the bytes, and the same weights on both ranks: the sums of rounded gradients are equal everywhere.
+#[test]
+fn gradients_may_travel_as_bfloat16() {
+    let workdir = Workdir::new(TINY);
+    let options = format!("{NCCL} {SMALL_BUCKETS} comm.gradient_compression=bf16 train.max_steps=2");
+    carries(&Double::build(), workdir.train(&options).ranks(2), "").ends_with(0);
+    let entries = Snapshot::read(&workdir.run("recipe").ledger(0)).unwrap().entries;
+    let (bf16, others): (Vec<&Entry>, Vec<&Entry>) =
+        entries.iter().filter(|entry| entry.step > 0).partition(|it| it.collective.element == Element::Bf16);
+    let sums = others.iter().filter(|it| it.collective.operation == Operation::AllReduce);
+    let largest = sums.map(|it| it.collective.bytes).max().unwrap();
+    // Besides gradients, only the statistics of BatchNorm and what ranks agree on are summed.
+    assert!(bf16.len() >= 4 && largest < 2000, "{} of bf16, {largest} bytes of others", bf16.len());
+    let refused = workdir.train("--name mpi comm.gradient_compression=bf16").ranks(2).ends_with(2);
+    _ = refused.says("comm.gradient_compression = \"bf16\" is for ranks that sum over NCCL");
 }
 
 #[test]

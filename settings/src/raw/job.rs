@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Backend, LogFormat};
+use crate::choice::{Backend, GradientCompression, LogFormat};
 
 /// `[eval]`: evaluation on the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,11 +55,20 @@ pub struct RawComm {
     pub first_bucket_mib: f64,
     /// Largest size of the other gradient buckets, in MiB, above 0. Default: 25.0.
     pub bucket_cap_mib: f64,
+    /// What gradients are rounded to before they are summed: "none" sums them as they are, "bf16" halves the bytes that
+    /// NCCL sends. Default: "none".
+    pub gradient_compression: GradientCompression,
 }
 
 impl Default for RawComm {
     fn default() -> Self {
-        Self { backend: Backend::Auto, timeout_s: 600.0, first_bucket_mib: 1.0, bucket_cap_mib: 25.0 }
+        Self {
+            backend: Backend::Auto,
+            timeout_s: 600.0,
+            first_bucket_mib: 1.0,
+            bucket_cap_mib: 25.0,
+            gradient_compression: GradientCompression::None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Backend, LogFormat};
+use crate::choice::{Backend, GradientCompression, LogFormat};
 
 /// Evaluation on the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub struct CommSettings {
     pub first_bucket_mib: f64,
     /// Largest size of the other gradient buckets, in MiB, above 0.
     pub bucket_cap_mib: f64,
+    /// What gradients are rounded to before they are summed over ranks.
+    pub gradient_compression: GradientCompression,
 }
 
 /// The log.
