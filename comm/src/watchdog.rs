@@ -1,6 +1,8 @@
 //! The thread that watches a rank's collectives: it names the rank that is behind when one takes too long, and ranks that
 //! call different ones as soon as two ledgers show it.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -25,6 +27,8 @@ const ABORT: Duration = Duration::from_secs(3);
 const LAST_RESORT: Duration = Duration::from_secs(60);
 /// What the rank that speaks is given to end the job.
 const SPEAKER_ENDS: Duration = Duration::from_secs(5);
+/// A ledger whose heart did not beat for so long may be removed, if its process is not there.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 /// Ledgers lie in node-local memory, where they survive the process.
 const LOCAL_MEMORY: &str = "/dev/shm";
 
@@ -286,17 +290,20 @@ fn silent(before: &[Snapshot], after: &[Snapshot], world_size: usize) -> Vec<usi
 fn local_path(rank: usize) -> PathBuf {
     let memory = Path::new(LOCAL_MEMORY);
     let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    folder.join(format!("regatta-{}-rank-{rank:04}.ledger", std::process::id()))
+    // Containers may share the memory and still number their processes alike; the standard library seeds hashers at random.
+    let random = RandomState::new().build_hasher().finish() as u32;
+    folder.join(format!("regatta-{}-{random:08x}-rank-{rank:04}.ledger", std::process::id()))
 }
 
-/// Removes the ledgers of processes that are gone.
+/// Removes the ledgers of processes that are gone: their hearts stand still, and their numbers are not in use.
 fn remove_leftovers() {
     let folder = local_path(0);
     let Some(Ok(entries)) = folder.parent().map(std::fs::read_dir) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix("regatta-")?.split_once("-rank-"));
-        if process.is_some_and(|(id, _)| !Path::new("/proc").join(id).exists()) {
+        let process = name.to_str().and_then(|name| name.strip_prefix("regatta-")?.split_once('-'));
+        let is_unused = process.is_some_and(|(id, _)| !Path::new("/proc").join(id).exists());
+        if is_unused && Snapshot::read(&entry.path()).is_ok_and(|it| it.silent_for() > LEFT_BEHIND) {
             _ = std::fs::remove_file(entry.path());
         }
     }

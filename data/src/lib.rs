@@ -2,7 +2,7 @@
 //!
 //! The order of a run is a pure function: [`Sampler`] permutes by (seed, epoch), [`Shard`] says which
 //! micro-batches of a step a rank takes, [`Augment`] draws by (seed, epoch, image index), and [`fill_batch`]
-//! puts a micro-batch into a caller's buffers. None of them knows threads, restarts or other ranks.
+//! puts a micro-batch into a caller's buffer. None of them knows threads, restarts or other ranks.
 
 mod dataset;
 mod idx;
@@ -19,7 +19,7 @@ mod error;
 mod random;
 
 pub use augment::Augment;
-pub use batch::{Batch, fill_batch};
+pub use batch::fill_batch;
 pub use dataset::{Dataset, ImageShape, Split};
 pub use error::DataError;
 pub use idx::{FASHION_MNIST, IdxDataset, IdxSource, MNIST};

@@ -112,7 +112,7 @@ fn the_resolved_recipe_reads() {
         backend = "auto"
         timeout_s = 600.0
         first_bucket_mib = 1.0
-        bucket_cap_mib = 25.0
+        bucket_cap_mib = 4.0
         gradient_compression = "none"
 
         [log]

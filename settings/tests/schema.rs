@@ -53,6 +53,6 @@ fn the_text_reads() {
             The device: "auto" takes CUDA where there is one.
         optim.lr: a number; required
             Learning rate after the warm-up, for the global batch.
-        comm.bucket_cap_mib: a number; default 25.0
-            Largest size of the other gradient buckets, in MiB, above 0."#]].assert_eq(&excerpt.join("\n"));
+        comm.bucket_cap_mib: a number; default 4.0
+            Largest size of the other gradient buckets, in MiB, above 0; a block is never split."#]].assert_eq(&excerpt.join("\n"));
 }

@@ -58,6 +58,8 @@ unsafe extern "C" {
     pub(crate) fn regatta_copy_non_blocking(
         target: *const C_tensor,
         source: *const C_tensor,
+        device: c_int,
+        stream: i64,
     ) -> *const c_char;
     pub(crate) fn regatta_fused_sgd(
         params: *const *const C_tensor,

@@ -9,6 +9,7 @@ mod autocast;
 mod cuda;
 mod ffi;
 mod grad;
+mod host_bytes;
 mod malloc;
 mod memory_format;
 mod optim;
@@ -18,10 +19,11 @@ pub use autocast::{AutocastKind, autocast};
 pub use cuda::{CudaError, open_cuda, pci_bus_id};
 pub use ffi::TorchError;
 pub use grad::{on_grad_accumulated, set_grad};
+pub use host_bytes::{HostBytes, pin_memory};
 pub use malloc::keep_freed_memory;
 pub use memory_format::{MemoryFormat, strides_channels_last, to_channels_last};
 pub use optim::{AdamW, Sgd, fused_adamw, fused_sgd};
-pub use stream::{Event, Stream, copy_non_blocking, pin_memory};
+pub use stream::{Event, Stream, copy_non_blocking};
 
 /// Makes a GPU the current one of this thread, for libraries that ask CUDA which it is. Nothing on the CPU.
 pub fn set_device(device: Device) -> Result<(), TorchError> {

@@ -110,19 +110,10 @@ impl Drop for Event {
     }
 }
 
-/// Copies `source` into `target` of the same shape; from pinned host memory to a GPU the host does not wait. The source must
-/// stay as it is until the current stream has passed the copy.
-pub fn copy_non_blocking(target: &mut Tensor, source: &Tensor) -> Result<(), TorchError> {
-    // SAFETY: both tensors live for the call.
-    check(unsafe { ffi::regatta_copy_non_blocking(target.as_ptr(), source.as_ptr()) })
-}
-
-/// A copy of a host tensor in page-locked memory, from which a GPU fetches without the host's waiting; libtorch keeps that
-/// memory until the copies that were begun from it are through.
-pub fn pin_memory(host: &Tensor) -> Result<Tensor, TorchError> {
-    let mut pinned = std::ptr::null_mut();
-    // SAFETY: the source lives; writes one pointer, to a tensor that is then ours.
-    check(unsafe { ffi::regatta_pin_memory(host.as_ptr(), &mut pinned) })?;
-    // SAFETY: a new tensor, owned by nobody else.
-    Ok(unsafe { Tensor::from_ptr(pinned) })
+/// Copies `source` into `target` of the same shape on `stream`; from page-locked host memory to a GPU and back the host does
+/// not wait. Both must be left alone until the stream has passed the copy.
+pub fn copy_non_blocking(target: &mut Tensor, source: &Tensor, stream: Stream) -> Result<(), TorchError> {
+    let Stream { device, id } = stream;
+    // SAFETY: both tensors live for the call; libtorch keeps page-locked memory until the stream has passed.
+    check(unsafe { ffi::regatta_copy_non_blocking(target.as_ptr(), source.as_ptr(), device, id) })
 }

@@ -10,9 +10,9 @@ use tch::Device;
 /// The parts of a step, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The host assembles a micro-batch, or waits for the one that assembles it.
+    /// The host assembles the next micro-batch; a GPU that has nothing else to do waits for it.
     Data,
-    /// Bytes to the device, scaled, resized and normalised there.
+    /// What is waited for bytes on their way to the device, and scaling, resizing and normalising there.
     Copy,
     /// The network and the loss.
     Forward,
@@ -51,8 +51,7 @@ impl StepTimes {
     /// What came since the last call was this phase.
     pub(crate) fn end(&mut self, phase: Phase) -> Result<()> {
         let now = Instant::now();
-        let is_hosts = self.device == Device::Cpu || phase == Phase::Data;
-        if is_hosts {
+        if self.device == Device::Cpu {
             self.host[phase as usize] += (now - self.last).as_secs_f64();
         }
         self.last = now;
@@ -67,9 +66,7 @@ impl StepTimes {
         let mut seconds = self.host;
         let Some(mut before) = self.begin.as_ref() else { return Ok(seconds) };
         for (phase, end) in &self.marks {
-            if *phase != Phase::Data {
-                seconds[*phase as usize] += before.elapsed_ms(end)? / 1e3;
-            }
+            seconds[*phase as usize] += before.elapsed_ms(end)? / 1e3;
             before = end;
         }
         Ok(seconds)

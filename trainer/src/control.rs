@@ -43,8 +43,9 @@ impl Reading {
             return Ok(Self { values, arrived: None });
         }
         let mut host = pin_memory(&Tensor::zeros([3], (Kind::Double, Device::Cpu)))?;
-        copy_non_blocking(&mut host, &values)?;
-        let arrived = Event::after(Stream::current(device)?, false)?;
+        let stream = Stream::current(device)?;
+        copy_non_blocking(&mut host, &values, stream)?;
+        let arrived = Event::after(stream, false)?;
         Ok(Self { values: host, arrived: Some(arrived) })
     }
 

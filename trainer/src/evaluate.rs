@@ -7,6 +7,7 @@ use regatta_model::{Mode, Model};
 use tch::{Kind, Tensor};
 
 use crate::batches::Batches;
+use crate::feed::Feed;
 use crate::replica::{Replica, host_value, summed_loss};
 
 /// Result over the whole validation set, equal on all ranks; accuracies are fractions.
@@ -26,7 +27,7 @@ pub(crate) struct Evaluation {
 pub(crate) fn evaluate(
     replica: &Replica,
     model: &Model,
-    batches: &mut Batches,
+    batches: Batches,
     (images, batch_size): (usize, usize),
     world: &dyn Communicator,
     stop: &dyn Fn() -> bool,
@@ -36,14 +37,17 @@ pub(crate) fn evaluate(
     let mut loss_sum = 0.0;
     // Hits at 1 and at 5, and whether this rank was asked to stop.
     let mut counts = [0i64; 3];
-    for range in shard.evaluation_batches(images, batch_size) {
+    let batches_of_this_rank = shard.evaluation_batches(images, batch_size).map(Iterator::collect);
+    let mut feed = Feed::new(batches, 0, batches_of_this_rank);
+    while let Some((images_nchw, labels)) = feed.next()? {
         if stop() {
             counts[2] = 1;
             break;
         }
-        let (images_nchw, labels) = batches.load(&range.collect::<Vec<_>>(), 0);
         let logits = replica.logits(model, &images_nchw, Mode::Evaluation)?;
-        loss_sum += host_value(&summed_loss(&logits, &labels, 0.0));
+        let loss = summed_loss(&logits, &labels, 0.0);
+        feed.prefetch()?;
+        loss_sum += host_value(&loss);
         let [top1, top5] = hits(&logits, &labels);
         counts[0] += top1;
         counts[1] += top5;

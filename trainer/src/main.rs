@@ -15,10 +15,12 @@ mod attribution;
 mod batches;
 mod control;
 mod datasets;
+mod feed;
 mod loss_scale;
 mod optimizer;
 mod replica;
 mod schedule;
+mod upload;
 
 mod debug;
 mod evaluate;

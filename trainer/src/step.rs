@@ -1,17 +1,16 @@
 //! One optimizer step: this rank's micro-batches forward and backward, the reduction, the update. Nothing in it waits for
 //! a GPU.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Compression, FlatBuffer, Reducer};
-use regatta_data::MicroBatch;
 use regatta_model::Mode;
 use regatta_settings::{GradientCompression, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, StepTimes};
-use crate::batches::Batches;
 use crate::control::{Reading, agree};
 use crate::debug::Inspector;
+use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState, found_inf};
 use crate::optimizer::Optimizer;
 use crate::replica::{Replica, summed_loss};
@@ -58,10 +57,11 @@ impl<'a> Learner<'a> {
         Ok(Self { replica, optimizer, ema, loss_scale, reducer, train: &recipe.train, world })
     }
 
-    /// One step over a global batch of `images`, of which this rank takes `micro_batches` (perhaps none).
-    pub(crate) fn step<'b>(
+    /// One step over a global batch of `images`, of which this rank takes the next `micro_batches` (perhaps none) from the
+    /// source.
+    pub(crate) fn step(
         &mut self,
-        micro_batches: impl ExactSizeIterator<Item = MicroBatch<'b>>,
+        micro_batches: usize,
         images: usize,
         lr: f64,
         stop: bool,
@@ -71,12 +71,11 @@ impl<'a> Learner<'a> {
         let mut times = StepTimes::begin(device)?;
         self.replica.zero();
         let mut loss_sum = Tensor::zeros([], (Kind::Double, device));
-        let last = micro_batches.len().saturating_sub(1);
-        for (number, micro_batch) in micro_batches.enumerate() {
-            if number == last {
+        for number in 1..=micro_batches {
+            if number == micro_batches {
                 self.reducer.arm();
             }
-            let loss = self.forward_backward(micro_batch.indices, images, source, &mut times)?;
+            let loss = self.forward_backward(images, source, &mut times)?;
             _ = loss_sum.g_add_(&loss.to_kind(Kind::Double));
         }
         self.reducer.reduce(self.world)?;
@@ -86,21 +85,24 @@ impl<'a> Learner<'a> {
         source.inspector.check_gradients(&self.replica)?;
         let found_inf = self.update(lr, images)?;
         times.end(Phase::Optimizer)?;
-        Ok(LaunchedStep { reading: Reading::begin(&control, &(1 - found_inf))?, times })
+        let reading = Reading::begin(&control, &(1 - found_inf))?;
+        // A GPU has its work: now the host has time for the next step's images.
+        source.feed.prefetch()?;
+        times.end(Phase::Data)?;
+        Ok(LaunchedStep { reading, times })
     }
 
     /// Forward and backward of one micro-batch; its gradient is of the loss summed over the micro-batch and divided by
     /// the global batch's `images`. Returns the summed loss, on the device.
     fn forward_backward(
         &mut self,
-        indices: &[usize],
         images: usize,
         source: &mut StepSource,
         times: &mut StepTimes,
     ) -> Result<Tensor> {
-        source.batches.assemble(indices, source.epoch);
+        source.feed.prefetch()?;
         times.end(Phase::Data)?;
-        let (images_nchw, labels) = source.batches.to_device();
+        let (images_nchw, labels) = source.feed.next()?.context("a step takes no more than its epoch has")?;
         times.end(Phase::Copy)?;
         source.inspector.check_forward(&self.replica, &images_nchw)?;
         let logits = self.replica.logits(&self.replica.model, &images_nchw, Mode::Training)?;
@@ -108,7 +110,7 @@ impl<'a> Learner<'a> {
         times.end(Phase::Forward)?;
         let mean = &loss / images as f64;
         self.loss_scale.as_ref().map_or_else(|| mean.shallow_clone(), |scale| scale.scaled(&mean)).backward();
-        self.replica.add_batch_statistics(indices.len());
+        self.replica.add_batch_statistics(labels.numel());
         times.end(Phase::Backward)?;
         Ok(loss.detach())
     }
@@ -149,7 +151,6 @@ impl<'a> Learner<'a> {
 
 /// Where a step's micro-batches come from.
 pub(crate) struct StepSource<'a> {
-    pub(crate) batches: Batches<'a>,
-    pub(crate) epoch: u64,
+    pub(crate) feed: Feed<'a>,
     pub(crate) inspector: Inspector,
 }

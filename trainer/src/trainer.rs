@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
+use crate::feed::Feed;
 use crate::in_flight::InFlight;
 use crate::loss_scale::LossScale;
 use crate::memory::{peak_device_mib, peak_rss_mib};
@@ -108,11 +109,11 @@ impl Trainer<'_> {
             steps_per_epoch: steps,
             epochs: self.recipe.train.epochs,
         };
-        let mut source = StepSource {
-            batches: Batches::new(self.recipe, &*self.datasets.train, true, self.device),
-            epoch,
-            inspector: Inspector { enabled: self.debug },
-        };
+        let batches = Batches::new(self.recipe, &*self.datasets.train, true, self.device)?;
+        let remaining = self.progress.step_in_epoch as usize..steps as usize;
+        let upcoming = remaining.flat_map(|step| sampler.micro_batches(&permutation, step, shard));
+        let feed = Feed::new(batches, epoch, upcoming.map(|micro_batch| micro_batch.indices.to_vec()));
+        let mut source = StepSource { feed, inspector: Inspector { enabled: self.debug } };
         self.begin_epoch(steps);
         while self.progress.step_in_epoch < steps {
             if self.max_steps_reached() {
@@ -121,7 +122,7 @@ impl Trainer<'_> {
             let step = self.progress.step_in_epoch as usize;
             let images = sampler.global_batch(&permutation, step).len();
             let lr = schedule.at(self.progress.step);
-            let micro_batches = sampler.micro_batches(&permutation, step, shard);
+            let micro_batches = sampler.micro_batches(&permutation, step, shard).len();
             self.world.set_step(self.progress.step + 1);
             let launched = self.learner.step(micro_batches, images, lr, self.stop.is_set(), &mut source)?;
             if self.after_step(launched, images, lr, steps)? {
@@ -312,13 +313,13 @@ impl Trainer<'_> {
 
     fn evaluate(&self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
         let replica = &self.learner.replica;
-        let mut batches = Batches::new(self.recipe, &*self.datasets.validation, false, self.device);
+        let batches = Batches::new(self.recipe, &*self.datasets.validation, false, self.device)?;
         let batch_size = self.recipe.eval.batch_size;
         let images = self.datasets.validation.len();
         let images = if self.debug { images.min(4 * batch_size) } else { images };
         let model = model.unwrap_or(&replica.model);
         let stop = || self.stop.is_set();
-        evaluate(replica, model, &mut batches, (images, batch_size), self.world, &stop)
+        evaluate(replica, model, batches, (images, batch_size), self.world, &stop)
     }
 
     fn log_epoch(&self, record: &EpochRecord) {

@@ -38,7 +38,14 @@ impl Workdir {
     /// `trainer ARGUMENTS`, without a launcher.
     pub(crate) fn trainer(&self, arguments: &[&str]) -> Job<'_> {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        Job { workdir: self, arguments, ranks: None, variables: Vec::new(), rank_variables: Vec::new() }
+        Job {
+            workdir: self,
+            arguments,
+            ranks: None,
+            wrapper: Vec::new(),
+            variables: Vec::new(),
+            rank_variables: Vec::new(),
+        }
     }
 
     /// `trainer --config recipe.toml OPTIONS`, where `options` are separated by spaces and a word with an equals sign is
@@ -60,6 +67,7 @@ pub(crate) struct Job<'a> {
     workdir: &'a Workdir,
     arguments: Vec<String>,
     ranks: Option<usize>,
+    wrapper: Vec<String>,
     variables: Vec<(String, String)>,
     rank_variables: Vec<(usize, String)>,
 }
@@ -68,6 +76,12 @@ impl Job<'_> {
     /// On that many ranks of mpirun.
     pub(crate) fn ranks(mut self, ranks: usize) -> Self {
         self.ranks = Some(ranks);
+        self
+    }
+
+    /// One process, started by this command line, to which the trainer's is appended.
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
         self
     }
 
@@ -116,8 +130,9 @@ impl Job<'_> {
     fn command(&self) -> Command {
         let trainer = env!("CARGO_BIN_EXE_trainer");
         let Some(ranks) = self.ranks else {
-            let mut command = Command::new(trainer);
-            command.args(&self.arguments);
+            let mut line = self.wrapper.iter().map(String::as_str).chain([trainer]);
+            let mut command = Command::new(line.next().unwrap());
+            command.args(line).args(&self.arguments);
             return command;
         };
         let mut command = Command::new(mpirun());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use regatta_run::AttemptRecord;
 
@@ -209,4 +210,29 @@ fn max_steps_ends_a_run_within_an_epoch() {
     let lines: Vec<_> = lines.iter().map(|line| (line["kind"].as_str(), line["step"].as_u64())).collect();
     assert_eq!(lines, [(Some("step"), Some(1)), (Some("step"), Some(2))]);
     assert!(fs::read_to_string(run.curves()).unwrap().starts_with("<svg"), "{ended}");
+}
+
+/// A machine where a GPU's driver has left its device file: the same tree with another /dev.
+const WITH_A_GPU: &str = "mount -t tmpfs dev \"$0\" && mkdir \"$0/shm\" \
+    && for f in null zero urandom random; do : > \"$0/$f\" && mount --bind /dev/$f \"$0/$f\"; done \
+    && : > \"$0/nvidiactl\" && mount --move \"$0\" /dev && exec \"$@\"";
+
+#[test]
+fn a_gpu_that_cannot_be_used_is_no_reason_to_train_on_the_cpu() {
+    let may = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "dev", "/mnt"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this user may not mount in a namespace of its own");
+        return;
+    }
+    let workdir = Workdir::new(TINY);
+    let dev = tempfile::tempdir().unwrap();
+    let wrapper = ["unshare", "-rm", "sh", "-c", WITH_A_GPU, dev.path().to_str().unwrap()];
+    for (device, found) in
+        [("auto", "train.device = \"auto\" found a GPU: "), ("cuda", "train.device = \"cuda\": ")]
+    {
+        let job = workdir.train(&format!("train.device={device}")).under(&wrapper);
+        let ended = job.ends_with(2).says(&format!("error: {found}libtorch"));
+        assert!(!workdir.run("recipe").path().exists(), "{ended}");
+    }
+    _ = workdir.train("train.device=cpu train.max_steps=1").under(&wrapper).ends_with(0);
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::collective::{Collective, Element, Entry, Operation};
 use super::layout::{BYTES, ENTRY_WORDS, HEADER_WORDS, MAGIC, UNFINISHED, VERSION};
@@ -68,6 +69,12 @@ impl Snapshot {
             heartbeat_ns: header[header::HEARTBEAT],
             entries,
         })
+    }
+
+    /// How long ago the rank said that it is alive, by this host's clock.
+    pub fn silent_for(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(Duration::from_nanos(self.heartbeat_ns))
     }
 
     /// The collective that the rank entered last.

@@ -53,7 +53,7 @@ pub struct RawComm {
     pub timeout_s: f64,
     /// Size of the gradient bucket that is ready first, in MiB, above 0. Default: 1.0.
     pub first_bucket_mib: f64,
-    /// Largest size of the other gradient buckets, in MiB, above 0. Default: 25.0.
+    /// Largest size of the other gradient buckets, in MiB, above 0; a block is never split. Default: 4.0.
     pub bucket_cap_mib: f64,
     /// What gradients are rounded to before they are summed: "none" sums them as they are, "bf16" halves the bytes that
     /// NCCL sends. Default: "none".
@@ -66,7 +66,7 @@ impl Default for RawComm {
             backend: Backend::Auto,
             timeout_s: 600.0,
             first_bucket_mib: 1.0,
-            bucket_cap_mib: 25.0,
+            bucket_cap_mib: 4.0,
             gradient_compression: GradientCompression::None,
         }
     }

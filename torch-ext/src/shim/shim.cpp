@@ -6,6 +6,7 @@
 #include <ATen/autocast_mode.h>
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
@@ -190,10 +191,11 @@ const char *regatta_pin_memory(at::Tensor *source, at::Tensor **pinned) {
   return guarded([&] { *pinned = new at::Tensor(source->pin_memory()); });
 }
 
-// Copies without waiting; the source stays as it is until the current stream has passed the copy.
-const char *regatta_copy_non_blocking(at::Tensor *target, at::Tensor *source) {
+// Copies on a stream without waiting; the source stays as it is until the stream has passed the copy.
+const char *regatta_copy_non_blocking(at::Tensor *target, at::Tensor *source, int device, int64_t stream) {
   return guarded([&] {
     at::NoGradGuard no_grad;
+    c10::StreamGuard on_stream(stream_of(device, stream));
     target->copy_(*source, /*non_blocking=*/true);
   });
 }

@@ -1,7 +1,7 @@
 //! A step whose gradients are not finite changes nothing but the loss scale, and the next one goes on as if it had not been.
 
 use regatta_comm::Single;
-use regatta_data::{ImageShape, MicroBatch, Split, SyntheticDataset, SyntheticSettings};
+use regatta_data::{ImageShape, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::Recipe;
 use tch::{Device, Tensor};
 
@@ -10,6 +10,7 @@ use super::{alone, assert_equal_to_the_bit};
 use crate::batches::Batches;
 use crate::control::StepOutcome;
 use crate::debug::Inspector;
+use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState};
 use crate::step::{Learner, StepSource};
 
@@ -25,12 +26,10 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
     let classes = recipe.network().classes as usize;
     let dataset =
         SyntheticDataset::new(SyntheticSettings { images: 4, shape, classes, seed: 3 }, Split::Train);
-    let batches = Batches::new(recipe, &dataset, true, Device::Cpu);
-    let mut source = StepSource { batches, epoch: 0, inspector: Inspector { enabled: false } };
-    let micro_batches = [[0, 1, 2, 3]];
-    let micro_batches =
-        micro_batches.iter().enumerate().map(|(number, indices)| MicroBatch { number, indices });
-    let launched = learner.step(micro_batches, 4, recipe.optim.lr, false, &mut source).unwrap();
+    let batches = Batches::new(recipe, &dataset, true, Device::Cpu).unwrap();
+    let feed = Feed::new(batches, 0, [vec![0, 1, 2, 3]].into_iter());
+    let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
+    let launched = learner.step(1, 4, recipe.optim.lr, false, &mut source).unwrap();
     launched.reading.outcome().unwrap()
 }
 

@@ -1,9 +1,7 @@
 //! Ten updates of an optimizer, and a whole step with all that belongs to it, give what PyTorch gives.
 
 use regatta_comm::Single;
-use regatta_data::{
-    Augment, Batch, ImageShape, MicroBatch, Split, SyntheticDataset, SyntheticSettings, fill_batch,
-};
+use regatta_data::{Dataset, ImageShape, Split, SyntheticDataset, SyntheticSettings, fill_batch};
 use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
@@ -13,6 +11,7 @@ use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close};
 use crate::batches::Batches;
 use crate::debug::Inspector;
+use crate::feed::Feed;
 use crate::optimizer::Optimizer;
 use crate::replica::Replica;
 use crate::step::{Learner, StepSource};
@@ -102,13 +101,13 @@ fn dataset(recipe: &Recipe) -> SyntheticDataset {
 
 /// What both sides start from: parameters, running statistics, and the images as bytes.
 fn step_inputs(replica: &Replica, dataset: &SyntheticDataset, indices: &[usize]) -> Tensors {
-    let mut batch = Batch::default();
-    fill_batch(dataset, indices, None::<(&Augment, u64)>, &mut batch);
-    let bytes = Tensor::from_data_size(&batch.images_nhwc, &[indices.len() as i64, 28, 28, 3], Kind::Uint8);
+    let mut images_nhwc = vec![0; indices.len() * dataset.shape().bytes()];
+    let labels = fill_batch(dataset, indices, None, &mut images_nhwc);
+    let bytes = Tensor::from_data_size(&images_nhwc, &[indices.len() as i64, 28, 28, 3], Kind::Uint8);
     let mut inputs = by_parameter("parameter", replica, &replica.parameters.views);
     inputs.extend(by_statistic(replica, &replica.running.flat));
     inputs.insert("bytes_nhwc".into(), bytes.to_kind(Kind::Double));
-    inputs.insert("labels".into(), Tensor::from_slice(&batch.labels).to_kind(Kind::Double));
+    inputs.insert("labels".into(), Tensor::from_slice(&labels).to_kind(Kind::Double));
     inputs
 }
 
@@ -125,15 +124,14 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let mut inputs = step_inputs(&replica, &dataset, &order);
 
     let mut learner = Learner::new(&recipe, replica, &Single).unwrap();
-    let mut batches = Batches::new(&recipe, &dataset, true, Device::Cpu);
+    let mut batches = Batches::new(&recipe, &dataset, true, Device::Cpu).unwrap();
     if recipe.train.precision == settings::Precision::Fp32 {
         // Backward carries an image's last bit, which depends on how it is normalised, beyond the tolerance.
         inputs.insert("images".into(), batches.load(&order, 0).0);
     }
-    let mut source = StepSource { batches, epoch: 0, inspector: Inspector { enabled: false } };
-    let micro_batches = [&order[..4], &order[4..]].into_iter().enumerate();
-    let micro_batches = micro_batches.map(|(number, indices)| MicroBatch { number, indices });
-    let launched = learner.step(micro_batches, order.len(), recipe.optim.lr, false, &mut source).unwrap();
+    let feed = Feed::new(batches, 0, [&order[..4], &order[4..]].map(<[usize]>::to_vec).into_iter());
+    let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
+    let launched = learner.step(2, order.len(), recipe.optim.lr, false, &mut source).unwrap();
     let outcome = launched.reading.outcome().unwrap();
     assert!(outcome.updated);
 
