@@ -161,6 +161,14 @@ def loss_scale(it: Acceptance) -> str:
     return f"loss {loss:.3f}, scale {state['loss_scale']['scale']:.0f}, {state['skipped']} steps skipped"
 
 
+def bf16_gradients(it: Acceptance) -> str:
+    keys = ('comm.backend="nccl"', 'comm.gradient_compression="bf16"', "train.max_steps=60", "log.interval_steps=20")
+    losses = [line["loss"] for line in lines(it.train("bf16-gradients", FASHION, *keys), "step")]
+    if not (all(map(math.isfinite, losses)) and losses[-1] < losses[0]):
+        raise Failed(f"losses {losses}")
+    return f"loss {losses[0]:.3f} to {losses[-1]:.3f} in 60 steps"
+
+
 def hang_is_named(it: Acceptance) -> str:
     """Stops one rank for good: the others abort NCCL and are gone in bounded time."""
     if gpus() < 2:
@@ -241,6 +249,7 @@ def main() -> int:
     it.check("Fashion-MNIST, two epochs, bf16, NCCL", fashion_mnist, it, "bf16", "nccl")
     it.check("resume is exact", resume_is_exact, it)
     it.check("fp16 with a loss scale", loss_scale, it)
+    it.check("gradients summed as bfloat16", bf16_gradients, it)
     it.check("a hang is named and aborted", hang_is_named, it)
     for network, batch in (("400MF", 256), ("1.6GF", 128)):
         for memory_format in ("channels_last", "contiguous"):
