@@ -5,7 +5,7 @@
 #   make test             all tests
 #   make lint             formatting, clippy, licences, shell scripts
 #   make bench            side by side with PyTorch DDP
-#   make build            target/release/trainer
+#   make build            target/release/trainer and launcher
 #   make install PREFIX=$HOME/.local
 #   make clean            removes what cargo built; .venv, data-sets and runs stay
 
@@ -32,7 +32,7 @@ export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
 
 # Everything is built in the release profile, and with the same features: libtorch's bindings take
 # minutes to compile and are compiled once.
-CARGO_BUILD := cargo build --release -p regatta-trainer
+CARGO_BUILD := cargo build --release -p regatta-trainer -p regatta-launcher
 
 .PHONY: build train test lint bench install clean setup
 
@@ -53,7 +53,7 @@ bench: build
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta/configs"
-	install $(TRAINER) "$(DESTDIR)$(PREFIX)/bin/trainer"
+	install $(TRAINER) $(TARGET)/release/launcher "$(DESTDIR)$(PREFIX)/bin"
 	install -m 644 configs/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs"
 	@echo "trainer runs with the libtorch it was built with: `sed -n 's/^LIBTORCH = //p' .cargo/config.toml`"
 

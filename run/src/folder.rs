@@ -16,6 +16,7 @@ use crate::error::StorageError;
 ///   curves.svg                  loss and accuracy by epoch
 ///   log/rank-0000.log           every rank's full log
 ///   ranks/rank-0000.ledger      published copy of the rank's collective ledger
+///   ranks/rank-0000.error       why the rank failed, where it did
 ///   checkpoints/step-000000469/ model, optimizer, state and manifest
 ///   checkpoints/best            link to the best of them
 /// ```
@@ -102,6 +103,11 @@ impl RunFolder {
     /// The published copy of a rank's collective ledger.
     pub fn ledger(&self, rank: usize) -> PathBuf {
         self.ranks().join(format!("rank-{rank:04}.ledger"))
+    }
+
+    /// Why a rank failed.
+    pub fn failure(&self, rank: usize) -> PathBuf {
+        self.ranks().join(format!("rank-{rank:04}.error"))
     }
 
     /// The folder of all checkpoints.

@@ -8,6 +8,7 @@ mod folder;
 mod attempt;
 pub mod checkpoint;
 pub mod curves;
+mod failure;
 pub mod ledger;
 mod metrics;
 
@@ -22,6 +23,7 @@ pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use error::StorageError;
 pub use exit_code::ExitCode;
+pub use failure::Failure;
 pub use folder::RunFolder;
 pub use host::host_name;
 pub use metrics::{EpochRow, MetricsWriter, read_epochs};

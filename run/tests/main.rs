@@ -4,6 +4,7 @@
 mod attempt;
 mod checkpoint;
 mod curves;
+mod failure;
 mod folder;
 mod ledger;
 mod metrics;

@@ -1,12 +1,13 @@
 //! How a rank ends: every error has an exit code, and no rank unwinds into MPI_Finalize.
 
 use std::io::Write;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Result;
 use regatta_comm::{CommError, Communicator, OnFailure, end_job, first_failed};
 use regatta_data::DataError;
-use regatta_run::{Damaged, ExitCode, StorageError};
+use regatta_run::{Attempt, Damaged, ExitCode, Failure, RunFolder, StorageError};
 use regatta_settings::RecipeError;
 use regatta_torch_ext::CudaError;
 
@@ -78,17 +79,30 @@ pub(crate) fn together<T>(outcome: Result<T>, world: &dyn Communicator) -> Resul
 pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
     let patience = if error.is::<OtherRankFailed>() { 10 } else { u64::from(rank > 0) };
     std::thread::sleep(Duration::from_secs(patience));
-    report(&told(error), rank);
-    end_job(exit_code(error).code())
+    let (code, text) = (exit_code(error), told(error));
+    if error.is::<OtherRankFailed>() {
+        log(&text);
+    } else {
+        leave(&text, rank, code);
+    }
+    say(&text, rank);
+    end_job(code.code())
+}
+
+/// Where this rank leaves a file when it fails, once its attempt owns the folder. For the panic hook, which is as global.
+static PLACE: OnceLock<(RunFolder, u64)> = OnceLock::new();
+
+/// From now on a failure of this rank leaves a file in `folder`, as one of `attempt`.
+pub(crate) fn leave_files_in(folder: &RunFolder, attempt: u64) {
+    _ = PLACE.set((folder.clone(), attempt));
 }
 
 /// What the watchdog calls before it ends the job.
 pub(crate) fn tell_of_the_watchdog(rank: usize) -> OnFailure {
     Box::new(move |error, speaks| {
+        leave(&error.to_string(), rank, ExitCode::Communication);
         if speaks {
-            report(&error.to_string(), rank);
-        } else {
-            log(&error.to_string());
+            say(&error.to_string(), rank);
         }
     })
 }
@@ -108,7 +122,9 @@ pub(crate) fn install_panic_hook(rank: usize) {
         let name = thread.name().unwrap_or("unnamed");
         let panic = panic.to_string();
         let message = panic.split("\\nframe #").next().unwrap_or_default();
-        report(&format!("internal error in thread {name}: {message}"), rank);
+        let text = format!("internal error in thread {name}: {message}");
+        leave(&text, rank, ExitCode::Internal);
+        say(&text, rank);
         end_job(ExitCode::Internal.code())
     }));
 }
@@ -118,9 +134,18 @@ fn log(text: &str) {
     tracing::debug!("the run ends with an error: {text}");
 }
 
-/// On the terminal, and in the rank's log.
-fn report(text: &str, rank: usize) {
+/// In the rank's log, and in its file in the run folder while the attempt owns that. One that cannot be written is no second
+/// error.
+fn leave(text: &str, rank: usize, code: ExitCode) {
     log(text);
+    let Some((folder, attempt)) = PLACE.get() else { return };
+    if Attempt::newest(folder).is_ok_and(|newest| newest == Some(*attempt)) {
+        _ = Failure::here(*attempt, rank, code, text).leave(folder);
+    }
+}
+
+/// On the terminal.
+fn say(text: &str, rank: usize) {
     let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that ranks that speak at once do not mix their lines.
     let line = format!("error: {speaker}{text}\n");

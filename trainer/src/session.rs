@@ -11,7 +11,7 @@ use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 use crate::checkpoint::restore_and_share;
 use crate::clock::Clock;
 use crate::datasets::Datasets;
-use crate::failure::{end_with, together};
+use crate::failure::{end_with, leave_files_in, together};
 use crate::in_flight::InFlight;
 use crate::records::Records;
 use crate::replica::Replica;
@@ -78,8 +78,10 @@ fn train_in(
     };
     let mut attempt = records.as_ref().map_or(0, Records::attempt).to_le_bytes();
     world.broadcast(&mut attempt);
+    let attempt = u64::from_le_bytes(attempt);
+    leave_files_in(&folder, attempt);
     if let Some(watchdog) = watchdog {
-        watchdog.publish_to(&folder, u64::from_le_bytes(attempt));
+        watchdog.publish_to(&folder, attempt);
     }
     let clock = Clock::new(process);
     let datasets = &datasets;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use regatta_run::AttemptRecord;
+use regatta_run::{AttemptRecord, Failure};
 
 use crate::checkpoints::{checkpoint_files, list};
 use crate::ranks::{Ended, Workdir};
@@ -98,6 +98,7 @@ fn a_newer_attempt_ends_all_ranks() {
     let ended = running.wait();
     assert_eq!(ended.code, Some(6), "{ended}");
     nothing_is_left(ended).says("attempt 1 at runs/recipe is no longer the newest");
+    assert_eq!(list(&run.ranks()).iter().filter(|name| name.ends_with(".error")).count(), 0);
     assert!(checkpoint_files(&run).is_empty());
 }
 
@@ -109,4 +110,7 @@ fn all_ranks_diverge_together() {
     ended.says("error: the loss is NaN in step 2 of epoch 1, at learning rate 1e30: ");
     let end = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap().end.unwrap();
     assert!(end.end.starts_with("the loss is NaN in step 2") && end.exit_code == 5, "{end:?}");
+    let failures = Failure::of_attempt(&workdir.run("recipe"), 1).unwrap();
+    let [failure] = &failures[..] else { panic!("one rank tells: {failures:?}") };
+    assert_eq!((failure.rank, failure.exit_code, &failure.error), (0, 5, &end.end));
 }

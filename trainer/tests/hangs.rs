@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use regatta_run::Failure;
 use regatta_run::ledger::Snapshot;
 
 use crate::ranks::{Running, Workdir};
@@ -44,6 +45,8 @@ fn a_rank_that_hangs_is_named() {
     let ended = ended.says(" gives no sign of life (it last entered collective ");
     let ended = ended.says("; rank 0 waits in collective ");
     assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
+    let failures = Failure::of_attempt(&workdir.run("recipe"), 1).unwrap();
+    assert_eq!(failures.iter().map(|it| (it.rank, it.exit_code)).collect::<Vec<_>>(), [(0, 4)]);
     let log = fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
     assert!(log.contains("the run ends with an error: a collective is not through"), "{log}");
 

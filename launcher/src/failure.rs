@@ -1,0 +1,46 @@
+//! How a command that cannot do what it was asked ends: one line on standard error, and the exit code of the cause.
+
+use std::process::ExitCode;
+
+use regatta_run::StorageError;
+use regatta_settings::RecipeError;
+
+/// The command asks for something that cannot be done as it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Says what went wrong and returns the exit code for it.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(exit_code(error).code() as u8)
+}
+
+fn exit_code(error: &anyhow::Error) -> regatta_run::ExitCode {
+    use regatta_run::ExitCode;
+    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
+        if cause.is::<Usage>() || cause.is::<RecipeError>() {
+            Some(ExitCode::Usage)
+        } else if cause.is::<StorageError>() || cause.is::<std::io::Error>() {
+            Some(ExitCode::Storage)
+        } else {
+            None
+        }
+    };
+    error.chain().find_map(of_cause).unwrap_or(ExitCode::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, Error};
+
+    use super::*;
+
+    #[test]
+    fn causes_decide_the_exit_code() {
+        let usage = Err::<(), _>(Usage("no such host".into())).context("in hosts.txt").unwrap_err();
+        let missing = std::fs::read("/nowhere").context("cannot read it").unwrap_err();
+        let codes = [usage, missing, Error::msg("anything else")].map(|error| exit_code(&error).code());
+        assert_eq!(codes, [2, 6, 70]);
+    }
+}

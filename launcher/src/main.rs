@@ -1,0 +1,39 @@
+//! Starts the ranks of a job and watches them; tells what to know before and after a run. Never links libtorch.
+
+mod documents;
+mod failure;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Starts, watches and explains training jobs
+#[derive(Debug, Parser)]
+#[command(name = "launcher", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prints the completions of a shell, to be put where it looks for them
+    Completions(documents::CompletionsCommand),
+    /// Writes manual pages, one a command
+    Man(documents::ManCommand),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code.code() as u8),
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(command: Command) -> Result<regatta_run::ExitCode> {
+    match command {
+        Command::Completions(command) => documents::completions(&command),
+        Command::Man(command) => documents::man(&command),
+    }
+}

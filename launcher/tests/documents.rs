@@ -1,0 +1,39 @@
+//! Completions and manual pages know every command.
+
+use std::fs;
+
+use crate::launcher;
+
+#[test]
+fn a_shell_that_has_them_accepts_its_completions() {
+    let output = launcher(&["completions", "bash"]).output().unwrap();
+    assert!(output.status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("launcher.bash");
+    fs::write(&file, &output.stdout).unwrap();
+    let script = format!("source {} && complete -p launcher", file.display());
+    let bash = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(bash.status.success(), "{}", String::from_utf8_lossy(&bash.stderr));
+    assert!(String::from_utf8_lossy(&bash.stdout).contains("_launcher"));
+}
+
+#[test]
+fn manual_pages_are_written_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let man = folder.path().join("man/man1");
+    assert!(launcher(&["man", man.to_str().unwrap()]).status().unwrap().success());
+    let names: Vec<_> = fs::read_dir(&man).unwrap().map(|it| it.unwrap().file_name()).collect();
+    for page in ["launcher.1", "launcher-man.1"] {
+        assert!(names.iter().any(|name| name == page), "{names:?}");
+    }
+    let page = fs::read_to_string(man.join("launcher.1")).unwrap();
+    assert!(page.contains(".TH launcher 1") && page.contains("Starts, watches and explains training jobs"));
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_with_its_place() {
+    let output = launcher(&["man", "/proc/nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: cannot write manual pages to /proc/nowhere: "), "{stderr}");
+}

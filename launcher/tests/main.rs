@@ -1,0 +1,13 @@
+//! What the launcher promises, by topic: its own binary is run as a user would.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
+
+mod documents;
+
+use std::process::Command;
+
+/// `launcher ARGUMENTS`.
+fn launcher(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
+    command.args(arguments);
+    command
+}
