@@ -2,7 +2,6 @@
 //! are this test's own binary, started again by mpirun.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use regatta_comm::{
 };
 use regatta_run::ledger::Ledger;
 use tch::{Device, Kind, Tensor};
+use test_jobs::{mpi_settings, mpirun, scrub};
 
 /// Names the backend in the processes that are ranks: `mpi`, or the path of a double.
 const RANK: &str = "REGATTA_TEST_CONTRACT";
@@ -47,28 +47,12 @@ fn start_ranks(ranks: usize, backend: &str) {
     let mut command = Command::new("timeout");
     command.args(["-k", "5", LIMIT_S]).arg(mpirun()).args(["-n", &ranks.to_string()]);
     command.arg(std::env::current_exe().unwrap()).args(["--exact", "as_a_rank", "--nocapture"]);
-    for (name, _) in
-        std::env::vars().filter(|(name, _)| name.starts_with("OMPI_") || name.starts_with("PMIX_"))
-    {
-        command.env_remove(name);
-    }
-    let settings = [
-        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
-        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
-        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
-        ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
-        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
-        ("OMPI_MCA_mpi_yield_when_idle", "1"),
-    ];
-    let output = command.envs(settings).env(RANK, backend).output().unwrap();
+    scrub(&mut command);
+    let output = command.envs(mpi_settings()).env(RANK, backend).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let told = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{ranks} ranks over {backend}: {}\n{told}", output.status);
     assert_eq!(text.matches("kept the contract").count(), ranks, "{told}");
-}
-
-fn mpirun() -> PathBuf {
-    std::env::var_os("MPIRUN").map_or_else(|| "mpirun".into(), PathBuf::from)
 }
 
 /// Does nothing but in a process that [`start_ranks`] started.

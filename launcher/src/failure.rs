@@ -12,8 +12,15 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// Says what went wrong and returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", told(error));
     ExitCode::from(exit_code(error).code() as u8)
+}
+
+/// The error and its causes; a cause that the text before it ends with is not told twice.
+fn told(error: &anyhow::Error) -> String {
+    let add =
+        |text: String, cause: String| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
+    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
 }
 
 fn exit_code(error: &anyhow::Error) -> regatta_run::ExitCode {

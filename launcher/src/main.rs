@@ -1,7 +1,10 @@
 //! Starts the ranks of a job and watches them; tells what to know before and after a run. Never links libtorch.
 
+mod run;
+
 mod documents;
 mod failure;
+mod trainer_binary;
 
 use std::process::ExitCode;
 
@@ -18,6 +21,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Starts the ranks of a job, watches them, and starts them again from the newest checkpoint when they fail
+    Run(Box<run::RunCommand>),
     /// Prints the completions of a shell, to be put where it looks for them
     Completions(documents::CompletionsCommand),
     /// Writes manual pages, one a command
@@ -26,14 +31,16 @@ enum Command {
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(code) => ExitCode::from(code.code() as u8),
+        Ok(code) => ExitCode::from(code),
         Err(error) => failure::report(&error),
     }
 }
 
-fn run(command: Command) -> Result<regatta_run::ExitCode> {
-    match command {
+fn run(command: Command) -> Result<u8> {
+    let code = match command {
+        Command::Run(command) => return run::run(&command),
         Command::Completions(command) => documents::completions(&command),
         Command::Man(command) => documents::man(&command),
-    }
+    };
+    code.map(|code| code.code() as u8)
 }

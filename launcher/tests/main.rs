@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod documents;
+mod refusals;
+mod run;
 
 use std::process::Command;
 

@@ -86,6 +86,33 @@ impl AttemptRecord {
     }
 }
 
+impl AttemptRecord {
+    /// Records how an attempt was seen to end from outside, where it could not do so itself: a killed process says nothing.
+    ///
+    /// # Errors
+    /// If the attempt's file cannot be read or written.
+    pub fn end_as_seen(
+        folder: &RunFolder,
+        number: u64,
+        end: &str,
+        exit_code: i32,
+    ) -> Result<(), StorageError> {
+        let path = folder.attempt(number);
+        let mut record = Self::read(&path)?;
+        if record.end.is_none() {
+            record.end = Some(AttemptEnd::now(end, exit_code));
+            write_atomic(path, &to_json(&record))?;
+        }
+        Ok(())
+    }
+}
+
+impl AttemptEnd {
+    fn now(end: &str, exit_code: i32) -> Self {
+        Self { ended_at: utc(SystemTime::now()), end: end.to_owned(), exit_code }
+    }
+}
+
 /// This process's attempt at a run.
 #[derive(Debug)]
 pub struct Attempt {
@@ -148,8 +175,7 @@ impl Attempt {
     /// # Errors
     /// If the attempt's file cannot be written.
     pub fn finish(mut self, end: &str, exit_code: ExitCode) -> Result<(), StorageError> {
-        let ended_at = utc(SystemTime::now());
-        self.record.end = Some(AttemptEnd { ended_at, end: end.to_owned(), exit_code: exit_code.code() });
+        self.record.end = Some(AttemptEnd::now(end, exit_code.code()));
         write_atomic(self.folder.attempt(self.number()), &to_json(&self.record))
     }
 }

@@ -15,6 +15,7 @@ use crate::error::StorageError;
 ///   tensorboard/                event files
 ///   curves.svg                  loss and accuracy by epoch
 ///   log/rank-0000.log           every rank's full log
+///   log/rank-0000.out           what the rank printed, where the launcher started it
 ///   ranks/rank-0000.ledger      published copy of the rank's collective ledger
 ///   ranks/rank-0000.error       why the rank failed, where it did
 ///   checkpoints/step-000000469/ model, optimizer, state and manifest
@@ -93,6 +94,11 @@ impl RunFolder {
     /// A rank's full log.
     pub fn log(&self, rank: usize) -> PathBuf {
         self.log_folder().join(format!("rank-{rank:04}.log"))
+    }
+
+    /// What a rank printed, where the launcher started it.
+    pub fn output(&self, rank: usize) -> PathBuf {
+        self.log_folder().join(format!("rank-{rank:04}.out"))
     }
 
     /// The folder of what ranks publish about themselves.

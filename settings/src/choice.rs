@@ -145,6 +145,16 @@ choice!(
 );
 
 choice!(
+    /// The signal that asks a rank to stop with a checkpoint.
+    PreemptionSignal {
+        /// SIGUSR1.
+        Usr1,
+        /// SIGUSR2.
+        Usr2,
+    }
+);
+
+choice!(
     /// How log lines are written.
     LogFormat {
         /// For people.

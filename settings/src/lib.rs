@@ -20,7 +20,7 @@ mod schema;
 pub use args::{RecipeArgs, Resume};
 pub use choice::{
     Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, ModelKind, OptimizerName, Precision,
-    RoundingRule, ScheduleName, SourceName,
+    PreemptionSignal, RoundingRule, ScheduleName, SourceName,
 };
 pub use dataset::DatasetFacts;
 pub use differences::MAY_DIFFER_ON_RESUME;

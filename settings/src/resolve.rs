@@ -54,7 +54,7 @@ impl RawRecipe {
                 gradient_compression: self.comm.gradient_compression,
             },
             log: LogSettings { interval_steps: self.log.interval_steps, format: self.log.format },
-            run: RunSettings { folder: self.run.folder },
+            run: RunSettings { folder: self.run.folder, preemption_signal: self.run.preemption_signal },
             places,
         };
         check::check(&recipe, world_size)?;

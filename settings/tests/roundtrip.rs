@@ -121,6 +121,7 @@ fn the_resolved_recipe_reads() {
 
         [run]
         folder = "runs"
+        preemption_signal = "usr2"
     "#]]
     .assert_eq(&resolved(SMALL, &["schedule.name=cosine"]).to_toml());
 }

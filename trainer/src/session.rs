@@ -32,24 +32,35 @@ pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: In
     if debug {
         make_debug(&mut raw);
     }
+    // From the very start: a request that comes while ranks still meet is kept for the first step.
+    let stop = StopFlag::install(raw.run.preemption_signal)?;
     let (world, watchdog) = world::join(&raw.comm, launch)?;
     let rank = world.rank();
-    let outcome = train_in(&*world, watchdog.as_ref(), raw, args, debug, launch, process);
+    let started = Started { args, debug, stop, launch, process };
+    let outcome = train_in(&*world, watchdog.as_ref(), raw, started);
     let code = outcome.unwrap_or_else(|error| end_with(&error, rank));
     drop(watchdog);
     drop(world);
     Ok(code)
 }
 
+/// How this process was started.
+struct Started<'a> {
+    args: &'a RecipeArgs,
+    debug: bool,
+    stop: StopFlag,
+    launch: &'a Launch,
+    /// When.
+    process: Instant,
+}
+
 fn train_in(
     world: &dyn Communicator,
     watchdog: Option<&Watchdog>,
     raw: RawRecipe,
-    args: &RecipeArgs,
-    debug: bool,
-    launch: &Launch,
-    process: Instant,
+    started: Started,
 ) -> Result<ExitCode> {
+    let Started { args, debug, stop, launch, process } = started;
     let folder = run_folder(&raw, args, debug);
     let start = Start::agree(&args.resume, &folder, debug, world)?;
     let Resolved { recipe, device, nccl, format } = resolve(raw, &start, launch, world)?;
@@ -62,7 +73,6 @@ fn train_in(
     }
     world.barrier();
     let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
-    let stop = StopFlag::install()?;
     let timeout = Duration::from_secs_f64(recipe.comm.timeout_s);
     let joined = nccl.zip(watchdog).map(|(nccl, dog)| world::join_nccl(&nccl, world, timeout, device, dog));
     let (nccl, nccl_end) = joined.transpose()?.unzip();

@@ -1,4 +1,4 @@
-//! Ctrl-C, TERM and USR2: once to stop after the step with a checkpoint, twice to leave at once.
+//! Ctrl-C, TERM and the pre-emption signal: once to stop after the step with a checkpoint, twice to leave at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use regatta_run::ExitCode;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR2};
+use regatta_settings::PreemptionSignal;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 /// Signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
@@ -18,9 +19,13 @@ pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
     /// Starts the thread `signals`, which lives as long as the process and touches only this flag.
-    pub(crate) fn install() -> Result<Self> {
+    pub(crate) fn install(preemption: PreemptionSignal) -> Result<Self> {
         let flag = Self::default();
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR2])?;
+        let preemption = match preemption {
+            PreemptionSignal::Usr1 => SIGUSR1,
+            PreemptionSignal::Usr2 => SIGUSR2,
+        };
+        let mut signals = Signals::new([SIGINT, SIGTERM, preemption])?;
         let asked = flag.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             let mut first: Option<Instant> = None;

@@ -4,9 +4,9 @@ use std::fs;
 
 use regatta_run::{AttemptRecord, Failure};
 
-use crate::checkpoints::{checkpoint_files, list};
-use crate::ranks::{Ended, Workdir};
-use crate::recipe::{ENDLESS, TINY, tiny_with};
+use test_jobs::{ENDLESS, TINY, tiny_with};
+use test_jobs::{Ended, Workdir};
+use test_jobs::{checkpoint_files, list};
 
 fn nothing_is_left(ended: Ended) -> Ended {
     assert!(ended.left.is_empty(), "{ended}");

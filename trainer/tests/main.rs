@@ -1,10 +1,6 @@
 //! The trainer's binary as its users meet it: real processes, real MPI ranks, real signals.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
-mod checkpoints;
-mod ranks;
-mod recipe;
-
 mod worlds;
 
 mod resume;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use nccl_double::Double;
 use regatta_run::ledger::{Element, Entry, Operation, Snapshot};
 
-use crate::checkpoints::{checkpoint_files, list, repeatable_metrics};
-use crate::ranks::{Ended, Job, Workdir};
-use crate::recipe::{ENDLESS, TINY};
+use test_jobs::{ENDLESS, TINY};
+use test_jobs::{Ended, Job, Workdir};
+use test_jobs::{checkpoint_files, list, repeatable_metrics};
 
 /// Within which a job is gone that has a time-out of two seconds.
 const SECONDS: Duration = Duration::from_secs(30);

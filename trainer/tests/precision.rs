@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::checkpoints::{newest_step, repeatable_metrics};
-use crate::ranks::Workdir;
-use crate::recipe::TINY;
+use test_jobs::TINY;
+use test_jobs::Workdir;
+use test_jobs::{newest_step, repeatable_metrics};
 
 #[test]
 fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {

@@ -2,9 +2,9 @@
 
 use expect_test::{Expect, expect};
 
-use crate::checkpoints::list;
-use crate::ranks::{Job, Workdir};
-use crate::recipe::{TINY, tiny_with};
+use test_jobs::list;
+use test_jobs::{Job, Workdir};
+use test_jobs::{TINY, tiny_with};
 
 /// What a refused command writes to standard error, under the command itself.
 fn refusal(shown: &str, workdir: &Workdir, job: Job<'_>) -> String {

@@ -7,9 +7,9 @@ use expect_test::expect;
 use regatta_run::AttemptRecord;
 use serde_json::Value;
 
-use crate::checkpoints::{list, metrics};
-use crate::ranks::Workdir;
-use crate::recipe::TINY;
+use test_jobs::TINY;
+use test_jobs::Workdir;
+use test_jobs::{list, metrics};
 
 #[test]
 fn a_run_leaves_records_curves_and_checkpoints() {

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use regatta_run::AttemptRecord;
 
-use crate::checkpoints::{checkpoint_files, newest_step};
-use crate::ranks::{Running, Workdir};
-use crate::recipe::{ENDLESS, TINY};
+use test_jobs::{ENDLESS, TINY};
+use test_jobs::{Running, Workdir};
+use test_jobs::{checkpoint_files, newest_step};
 
 /// A checkpoint after every step, so that most of the time one is being written.
 const BUSY: &str = "checkpoint.interval_steps=1";

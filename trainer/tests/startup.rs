@@ -6,9 +6,9 @@ use std::process::Command;
 
 use regatta_run::AttemptRecord;
 
-use crate::checkpoints::{checkpoint_files, list, metrics, newest_step};
-use crate::ranks::Workdir;
-use crate::recipe::{ENDLESS, TINY, tiny_with};
+use test_jobs::Workdir;
+use test_jobs::{ENDLESS, TINY, tiny_with};
+use test_jobs::{checkpoint_files, list, metrics, newest_step};
 
 #[test]
 fn without_a_launcher_a_process_is_one_rank() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Backend, GradientCompression, LogFormat};
+use crate::choice::{Backend, GradientCompression, LogFormat, PreemptionSignal};
 
 /// `[eval]`: evaluation on the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -94,10 +94,13 @@ impl Default for RawLog {
 pub struct RawRun {
     /// Folder that holds the run folders, relative to where the trainer is started. Default: "runs".
     pub folder: PathBuf,
+    /// The signal, "usr1" or "usr2", that asks a rank to stop with a checkpoint, as SIGTERM and SIGINT do; schedulers send it
+    /// before they take the node. Default: "usr2".
+    pub preemption_signal: PreemptionSignal,
 }
 
 impl Default for RawRun {
     fn default() -> Self {
-        Self { folder: PathBuf::from("runs") }
+        Self { folder: PathBuf::from("runs"), preemption_signal: PreemptionSignal::Usr2 }
     }
 }

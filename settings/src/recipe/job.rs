@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Backend, GradientCompression, LogFormat};
+use crate::choice::{Backend, GradientCompression, LogFormat, PreemptionSignal};
 
 /// Evaluation on the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,4 +55,6 @@ pub struct LogSettings {
 pub struct RunSettings {
     /// Folder that holds the run folders.
     pub folder: PathBuf,
+    /// The signal that asks a rank to stop with a checkpoint.
+    pub preemption_signal: PreemptionSignal,
 }

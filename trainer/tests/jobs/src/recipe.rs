@@ -2,7 +2,7 @@
 
 /// An epoch is three steps, of 4 + 4 + 2, 4 + 4 + 2 and 4 + 2 images in micro-batches. One thread a rank, so that
 /// equal runs are equal to the bit.
-pub(crate) const TINY: &str = r#"[model]
+pub const TINY: &str = r#"[model]
 kind = "anynet"
 stem_width = 16
 stages = [{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }]
@@ -29,10 +29,10 @@ interval_steps = 1
 "#;
 
 /// [`TINY`] with one of its lines replaced.
-pub(crate) fn tiny_with(line: &str, other: &str) -> String {
+pub fn tiny_with(line: &str, other: &str) -> String {
     assert!(TINY.contains(line), "{line} is in the recipe");
     TINY.replacen(line, other, 1)
 }
 
 /// An epoch that takes minutes, for what happens while a run goes.
-pub(crate) const ENDLESS: &str = "data.synthetic_train_images=200000";
+pub const ENDLESS: &str = "data.synthetic_train_images=200000";

@@ -10,14 +10,14 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
 
 /// The step of the newest checkpoint, which must be whole.
-pub(crate) fn newest_step(run: &RunFolder) -> u64 {
+pub fn newest_step(run: &RunFolder) -> u64 {
     let (checkpoint, damaged) = newest_valid(run).unwrap();
     assert_eq!(damaged, []);
     checkpoint.expect("the run has a checkpoint").step()
 }
 
 /// Every file of every checkpoint with its content, by `step-…/file`; links are left out.
-pub(crate) fn checkpoint_files(run: &RunFolder) -> BTreeMap<String, Vec<u8>> {
+pub fn checkpoint_files(run: &RunFolder) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for step in list(&run.checkpoints()).into_iter().filter(|name| name.starts_with("step-")) {
         let folder = run.checkpoints().join(&step);
@@ -29,7 +29,7 @@ pub(crate) fn checkpoint_files(run: &RunFolder) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The sorted names in a folder.
-pub(crate) fn list(folder: &Path) -> Vec<String> {
+pub fn list(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -37,7 +37,7 @@ pub(crate) fn list(folder: &Path) -> Vec<String> {
 }
 
 /// The tensors of a file of float64 ones, by name.
-pub(crate) fn tensors_f64(file: &Path) -> BTreeMap<String, Vec<f64>> {
+pub fn tensors_f64(file: &Path) -> BTreeMap<String, Vec<f64>> {
     let bytes = fs::read(file).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let values = |data: &[u8]| data.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
@@ -50,13 +50,13 @@ pub(crate) fn tensors_f64(file: &Path) -> BTreeMap<String, Vec<f64>> {
 }
 
 /// The lines of the metrics.
-pub(crate) fn metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
+pub fn metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
     let text = fs::read_to_string(run.metrics()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The lines of the metrics without times and memory: what a resumed run repeats.
-pub(crate) fn repeatable_metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
+pub fn repeatable_metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
     let mut lines = metrics(run);
     for line in &mut lines {
         let measured = ["images_per_second", "peak_rss_mib", "slowest_rank"];

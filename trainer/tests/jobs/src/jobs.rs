@@ -1,6 +1,5 @@
-//! Starts the trainer, alone or on MPI ranks, with a time limit, and leaves no process behind.
+//! Starts trainers, alone or on MPI ranks, and launchers, with a time limit, and leaves no process behind.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,37 +8,40 @@ use std::time::{Duration, Instant};
 use regatta_run::RunFolder;
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::mpi::{mpi_settings, mpirun, scrub};
+
 /// What one command may take, on a machine that has other work too.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Variables of launchers, of recipes and of the log, which a test sets itself or not at all.
-const SCRUBBED: [&str; 8] =
-    ["OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "REGATTA__", "RUST_LOG", "OMP_NUM_THREADS"];
 /// Marks every process of a job, wherever in the process tree it ends up.
 const MARK: &str = "REGATTA_TEST_JOB";
 
 /// A working folder with `recipe.toml` in it; runs go to `runs`.
-pub(crate) struct Workdir(TempDir);
+pub struct Workdir(TempDir);
 
 impl Workdir {
-    pub(crate) fn new(recipe: &str) -> Self {
+    /// With this text as its recipe.
+    pub fn new(recipe: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
         Self(folder)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub(crate) fn run(&self, name: &str) -> RunFolder {
+    /// The folder of the run with this name.
+    pub fn run(&self, name: &str) -> RunFolder {
         RunFolder::new(self.path().join("runs"), name)
     }
 
     /// `trainer ARGUMENTS`, without a launcher.
-    pub(crate) fn trainer(&self, arguments: &[&str]) -> Job<'_> {
+    pub fn trainer(&self, arguments: &[&str]) -> Job<'_> {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         Job {
             workdir: self,
+            program: built("trainer"),
             arguments,
             ranks: None,
             wrapper: Vec::new(),
@@ -48,9 +50,15 @@ impl Workdir {
         }
     }
 
+    /// `launcher ARGUMENTS`, separated by spaces.
+    pub fn launcher(&self, arguments: &str) -> Job<'_> {
+        let arguments: Vec<_> = arguments.split_whitespace().collect();
+        Job { program: built("launcher"), ..self.trainer(&arguments) }
+    }
+
     /// `trainer --config recipe.toml OPTIONS`, where `options` are separated by spaces and a word with an equals sign is
     /// one of `--set`.
-    pub(crate) fn train(&self, options: &str) -> Job<'_> {
+    pub fn train(&self, options: &str) -> Job<'_> {
         let mut job = self.trainer(&["--config", "recipe.toml"]);
         for option in options.split_whitespace() {
             if option.contains('=') {
@@ -62,9 +70,16 @@ impl Workdir {
     }
 }
 
+/// A binary of this workspace, beside the folder of the test that asks for it.
+pub fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().parent().unwrap().join(name)
+}
+
 /// A command that is not started yet.
-pub(crate) struct Job<'a> {
+pub struct Job<'a> {
     workdir: &'a Workdir,
+    program: PathBuf,
     arguments: Vec<String>,
     ranks: Option<usize>,
     wrapper: Vec<String>,
@@ -74,37 +89,35 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// On that many ranks of mpirun.
-    pub(crate) fn ranks(mut self, ranks: usize) -> Self {
+    pub fn ranks(mut self, ranks: usize) -> Self {
         self.ranks = Some(ranks);
         self
     }
 
     /// One process, started by this command line, to which the trainer's is appended.
-    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
         self
     }
 
     /// With an environment variable for all ranks.
-    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// With an environment variable for one rank.
-    pub(crate) fn variable_of_rank(mut self, rank: usize, name: &str, value: &str) -> Self {
+    pub fn variable_of_rank(mut self, rank: usize, name: &str, value: &str) -> Self {
         self.rank_variables.push((rank, format!("{name}={value}")));
         self
     }
 
-    pub(crate) fn start(self) -> Running {
+    /// Starts it.
+    pub fn start(self) -> Running {
         let mut command = self.command();
         let output = || NamedTempFile::new().unwrap();
         let (stdout, stderr) = (output(), output());
-        let inherited = std::env::vars_os().map(|(name, _)| name);
-        for name in inherited.filter(is_scrubbed) {
-            command.env_remove(name);
-        }
+        scrub(&mut command);
         let mark = format!("{MARK}={}", stdout.path().display());
         let child = command
             .current_dir(self.workdir.path())
@@ -120,7 +133,7 @@ impl Job<'_> {
     }
 
     /// Runs the command; it must end with exit code `code`.
-    pub(crate) fn ends_with(self, code: i32) -> Ended {
+    pub fn ends_with(self, code: i32) -> Ended {
         let ended = self.start().wait();
         assert_eq!(ended.code, Some(code), "{ended}");
         ended
@@ -128,7 +141,7 @@ impl Job<'_> {
 
     /// Ranks with variables of their own are contexts of mpirun, which are separated by colons.
     fn command(&self) -> Command {
-        let trainer = env!("CARGO_BIN_EXE_trainer");
+        let trainer = self.program.to_str().unwrap();
         let Some(ranks) = self.ranks else {
             let mut line = self.wrapper.iter().map(String::as_str).chain([trainer]);
             let mut command = Command::new(line.next().unwrap());
@@ -150,35 +163,8 @@ impl Job<'_> {
     }
 }
 
-fn is_scrubbed(name: &OsString) -> bool {
-    let name = name.to_string_lossy();
-    SCRUBBED.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// More ranks than cores, unbound, giving the core away while they wait; root may start them, in a container.
-fn mpi_settings() -> [(&'static str, &'static str); 6] {
-    [
-        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
-        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
-        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
-        ("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"),
-        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
-        ("OMPI_MCA_mpi_yield_when_idle", "1"),
-    ]
-}
-
-/// The mpirun that MPIRUN names, else the one on the path, else the one that `scripts/setup.sh` puts into the checkout.
-fn mpirun() -> PathBuf {
-    let named = std::env::var_os("MPIRUN").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path =
-        || std::env::split_paths(&path).map(|folder| folder.join("mpirun")).find(|file| file.is_file());
-    let in_checkout = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/mpirun");
-    named.or_else(on_path).unwrap_or_else(in_checkout)
-}
-
 /// A started command. Dropped, it is killed with everything that it started.
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     stdout: NamedTempFile,
     stderr: NamedTempFile,
@@ -187,12 +173,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// Sends a signal, named as `kill` names it, to the process that was started: the trainer, or mpirun.
-    pub(crate) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         kill(signal, &[self.child.id()]);
     }
 
     /// Sends a signal to one rank of the job, and says which process that is.
-    pub(crate) fn signal_rank(&self, signal: &str, rank: usize) -> u32 {
+    pub fn signal_rank(&self, signal: &str, rank: usize) -> u32 {
         let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
         let is_rank = |pid: &u32| environment(*pid).any(|entry| entry == variable);
         let pids: Vec<_> = self.processes().into_iter().filter(is_rank).collect();
@@ -202,12 +188,12 @@ impl Running {
     }
 
     /// Waits until what the command wrote to standard error contains `text`.
-    pub(crate) fn wait_for_message(&mut self, text: &str) {
+    pub fn wait_for_message(&mut self, text: &str) {
         self.wait_until(text, || false, |stderr| stderr.contains(text));
     }
 
     /// Waits until a file is there and `is_right` of its text.
-    pub(crate) fn wait_for_file(&mut self, file: &Path, is_right: impl Fn(&str) -> bool) {
+    pub fn wait_for_file(&mut self, file: &Path, is_right: impl Fn(&str) -> bool) {
         let look = || std::fs::read_to_string(file).is_ok_and(|text| is_right(&text));
         self.wait_until(&file.display().to_string(), look, |_| false);
     }
@@ -223,7 +209,7 @@ impl Running {
     }
 
     /// Waits for the end; at the limit everything is killed and there is no exit code.
-    pub(crate) fn wait(mut self) -> Ended {
+    pub fn wait(mut self) -> Ended {
         let deadline = Instant::now() + LIMIT;
         while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
             pause();
@@ -233,7 +219,7 @@ impl Running {
     }
 
     /// Every live process of this job.
-    fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         let pids = std::fs::read_dir("/proc").unwrap().flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.filter(|&pid| environment(pid).any(|entry| entry == self.mark)).collect()
@@ -252,18 +238,20 @@ impl Drop for Running {
 }
 
 /// How a command ended.
-pub(crate) struct Ended {
+pub struct Ended {
     /// None where a signal or the time limit ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// And to standard error.
+    pub stderr: String,
     /// Processes of the job that outlived the command.
-    pub(crate) left: Vec<u32>,
+    pub left: Vec<u32>,
 }
 
 impl Ended {
     /// The command must have written `text` to standard error.
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
         self
     }

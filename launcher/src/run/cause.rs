@@ -1,0 +1,207 @@
+//! Who failed first in an attempt, and how: from the error files that ranks leave and from what the starter says of those that
+//! could leave none.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use regatta_run::{Failure, RunFolder};
+
+/// Why an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// The exit code of the job, by the first rank that failed.
+    pub(crate) code: i32,
+    pub(crate) rank: Option<usize>,
+    pub(crate) host: Option<String>,
+    /// `was killed by signal 9 (Killed)`, `ended with exit code 3`.
+    how: String,
+    error: Option<String>,
+    /// The rank's log, if it is there.
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// What a starter says of the first rank that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Notice {
+    rank: Option<usize>,
+    host: Option<String>,
+    /// `signal 9 (Killed)`.
+    signal: Option<String>,
+    code: Option<i32>,
+}
+
+impl Cause {
+    /// Of an attempt that the starter ended with `status`, having said `starter`. `stalled` says that the launcher ended it,
+    /// and why.
+    pub(crate) fn find(
+        folder: &RunFolder,
+        attempt: Option<u64>,
+        status: ExitStatus,
+        starter: &[String],
+        stalled: Option<String>,
+    ) -> Self {
+        let failures =
+            attempt.and_then(|attempt| Failure::of_attempt(folder, attempt).ok()).unwrap_or_default();
+        let mut cause = match stalled {
+            Some(why) => Self::of_stall(why),
+            None => Self::of(&failures, &Notice::read(starter), status),
+        };
+        cause.log = attempt.and(cause.rank).map(|rank| folder.log(rank)).filter(|log| log.exists());
+        cause
+    }
+
+    /// A rank that was killed from outside is the first cause: what the others then say follows from it.
+    fn of(failures: &[Failure], notice: &Notice, status: ExitStatus) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        let of_starter = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        if let Some(signal) = &notice.signal {
+            let own = failures.iter().find(|failure| Some(failure.rank) == notice.rank);
+            return Self {
+                code: own.map_or(of_starter, |failure| failure.exit_code),
+                rank: notice.rank,
+                host: notice.host.clone(),
+                how: format!("was killed by {signal}"),
+                error: own.map(|failure| failure.error.clone()),
+                log: None,
+            };
+        }
+        if let Some(Failure { rank, host, exit_code, error, .. }) = failures.first() {
+            return Self {
+                code: *exit_code,
+                rank: Some(*rank),
+                host: Some(host.clone()),
+                how: format!("ended with exit code {exit_code}"),
+                error: Some(error.clone()),
+                log: None,
+            };
+        }
+        let code = notice.code.unwrap_or(of_starter);
+        let how = match status.signal() {
+            Some(signal) => format!("was killed by signal {signal}"),
+            None => format!("ended with exit code {code}"),
+        };
+        Self { code, rank: notice.rank, host: notice.host.clone(), how, error: None, log: None }
+    }
+
+    fn of_stall(why: String) -> Self {
+        let code = regatta_run::ExitCode::Communication.code();
+        Self { code, rank: None, host: None, how: "was ended here".into(), error: Some(why), log: None }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rank {
+            Some(rank) => write!(f, "rank {rank}")?,
+            None => write!(f, "the job")?,
+        }
+        if let Some(host) = &self.host {
+            write!(f, " on {host}")?;
+        }
+        write!(f, " {}", self.how)?;
+        match &self.error {
+            Some(error) => write!(f, ": {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Notice {
+    fn read(lines: &[String]) -> Self {
+        let parts = lines.iter().map(|line| line.trim().trim_start_matches("= ").trim());
+        let mut notice = Self::default();
+        for line in parts {
+            notice.add(line);
+        }
+        notice
+    }
+
+    /// The first that is said of each counts.
+    fn add(&mut self, line: &str) {
+        let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok();
+        let after = |words: &str| line.split_once(words).map(|(_, rest)| rest);
+        // mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed).
+        if let (Some(rank), Some(signal)) = (after("process rank "), after(" exited on ")) {
+            let host = after(" on node ").and_then(|rest| rest.split(' ').next());
+            self.set(number(rank), host, Some(signal.trim_end_matches('.')), None);
+        // MPI_ABORT was invoked on rank 1 in communicator MPI_COMM_WORLD / with errorcode 4.
+        } else if let Some(rank) = after("MPI_ABORT was invoked on rank ") {
+            self.set(number(rank), None, None, None);
+        } else if let Some(code) = after("with errorcode ") {
+            self.set(None, None, None, number(code));
+        // Process name: [[41234,1],1] / Exit code:    3
+        } else if let Some(name) = after("Process name: [[") {
+            self.set(name.rsplit_once(',').and_then(|(_, rank)| number(rank)), None, None, None);
+        } else if let Some(code) = after("Exit code:") {
+            self.set(None, None, None, number(code.trim_start()));
+        // RANK 1 PID 123 RUNNING AT node2 / KILLED BY SIGNAL: 9 (Killed) / EXIT STATUS: 3
+        } else if let Some((rank, host)) = line.strip_prefix("RANK ").zip(after(" RUNNING AT ")) {
+            self.set(number(rank), Some(host), None, None);
+        } else if let Some(signal) = line.strip_prefix("KILLED BY SIGNAL: ") {
+            self.set(None, None, Some(&format!("signal {signal}")), None);
+        } else if let Some(code) = line.strip_prefix("EXIT STATUS: ") {
+            self.set(None, None, None, number(code));
+        // srun: error: node2: task 1: Killed / Exited with exit code 3
+        } else if let Some((host, rest)) = after("srun: error: ").and_then(|rest| rest.split_once(": task "))
+        {
+            let how = rest.split_once(": ").map_or("", |(_, how)| how);
+            let code = how.strip_prefix("Exited with exit code ");
+            let signal = code.is_none().then(|| how.to_lowercase()).filter(|how| how == "killed");
+            self.set(number(rest), Some(host), signal.map(|_| "signal 9 (Killed)"), code.and_then(number));
+        }
+    }
+
+    fn set(&mut self, rank: Option<usize>, host: Option<&str>, signal: Option<&str>, code: Option<usize>) {
+        self.rank = self.rank.or(rank);
+        self.host = self.host.take().or(host.map(str::to_owned));
+        self.signal = self.signal.take().or(signal.map(str::to_owned));
+        self.code = self.code.or(code.map(|code| code as i32));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use regatta_run::ExitCode;
+
+    use super::*;
+
+    fn told(failures: &[Failure], starter: &str, status: i32) -> String {
+        let lines: Vec<_> = starter.lines().map(str::to_owned).collect();
+        let status = ExitStatus::from_raw(if status < 0 { -status } else { status << 8 });
+        let cause = Cause::of(failures, &Notice::read(&lines), status);
+        format!("{cause} [{}]", cause.code)
+    }
+
+    fn failure(rank: usize, code: ExitCode, error: &str) -> Failure {
+        Failure { host: "h".into(), ..Failure::here(1, rank, code, error) }
+    }
+
+    #[test]
+    fn starters_name_ranks_that_could_not_speak() {
+        let killed = "mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed).";
+        assert_eq!(told(&[], killed, 137), "rank 1 on vm was killed by signal 9 (Killed) [137]");
+        let exited = "The first process to do so was:\n\n  Process name: [[41234,1],3]\n  Exit code:    6\n";
+        assert_eq!(told(&[], exited, 6), "rank 3 ended with exit code 6 [6]");
+        let aborted = "MPI_ABORT was invoked on rank 2 in communicator MPI_COMM_WORLD\nwith errorcode 70.\n";
+        assert_eq!(told(&[], aborted, 70), "rank 2 ended with exit code 70 [70]");
+        let hydra = "=   RANK 5 PID 81 RUNNING AT node2\n=   KILLED BY SIGNAL: 9 (Killed)\n";
+        assert_eq!(told(&[], hydra, 9), "rank 5 on node2 was killed by signal 9 (Killed) [9]");
+        let srun = "srun: error: node2: task 1: Killed\nsrun: error: node1: task 0: Exited with exit code 1";
+        assert_eq!(told(&[], srun, 137), "rank 1 on node2 was killed by signal 9 (Killed) [137]");
+        assert_eq!(told(&[], "", -9), "the job was killed by signal 9 [137]");
+    }
+
+    #[test]
+    fn ranks_that_spoke_are_believed() {
+        let [first, second] =
+            [failure(3, ExitCode::Data, "image 7 is damaged"), failure(0, ExitCode::Communication, "late")];
+        let both = [first.clone(), second.clone()];
+        assert_eq!(told(&both, "", 137), "rank 3 on h ended with exit code 3: image 7 is damaged [3]");
+        // What others say after one was killed follows from that.
+        let killed = "mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed).";
+        assert_eq!(told(&[second], killed, 137), "rank 1 on vm was killed by signal 9 (Killed) [137]");
+    }
+}

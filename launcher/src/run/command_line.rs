@@ -1,0 +1,283 @@
+//! The command that starts the ranks of a job: a pure function of what is asked for.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::hosts::Host;
+use super::mpi::{Kind, Starter};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) starter: Starter,
+    pub(crate) ranks: usize,
+    /// None where this host or the scheduler's allocation is meant.
+    pub(crate) hosts: Vec<Host>,
+    /// In a Slurm allocation: then the starter finds hosts by itself.
+    pub(crate) in_allocation: bool,
+    /// `CUDA_VISIBLE_DEVICES` of the ranks, where it is not what they have.
+    pub(crate) visible_gpus: Option<String>,
+    /// The network interface for MPI and NCCL.
+    pub(crate) interface: Option<String>,
+    /// More ranks than cores are meant.
+    pub(crate) oversubscribe: bool,
+    /// To be started by root.
+    pub(crate) as_root: bool,
+    /// Names of variables that ranks on other hosts are to have too.
+    pub(crate) forwarded: Vec<String>,
+    /// The user's own options.
+    pub(crate) extra: Vec<String>,
+    pub(crate) trainer: PathBuf,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// A program, its arguments, and variables set for it. Displayed as a person would type it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    pub(crate) program: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+impl Job {
+    /// The command.
+    pub(crate) fn command_line(&self) -> CommandLine {
+        let mut arguments = match self.starter.kind {
+            Kind::OpenMpi4 => self.open_mpi_4(),
+            Kind::OpenMpi5 => self.open_mpi_5(),
+            Kind::Mpich => self.mpich(),
+            Kind::Srun => self.srun(),
+        };
+        arguments.extend(self.extra.iter().cloned());
+        arguments.push(self.trainer.display().to_string());
+        arguments.extend(self.arguments.iter().cloned());
+        CommandLine {
+            program: self.starter.program.display().to_string(),
+            arguments,
+            variables: self.variables(),
+        }
+    }
+
+    /// Variables of the starter, which the ranks on this host inherit.
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = Vec::new();
+        if let Some(gpus) = &self.visible_gpus {
+            variables.push(("CUDA_VISIBLE_DEVICES", gpus.clone()));
+        }
+        if let Some(interface) = &self.interface {
+            variables.push(("NCCL_SOCKET_IFNAME", interface.clone()));
+        }
+        if self.oversubscribe && self.starter.kind == Kind::OpenMpi4 {
+            // A rank that waits would keep the core from one that works.
+            variables.push(("OMPI_MCA_mpi_yield_when_idle", "1".into()));
+        }
+        variables
+    }
+
+    /// All that other hosts' ranks are to have: the user's, and what is set here.
+    fn forwarded(&self) -> Vec<String> {
+        let own = self.variables().into_iter().map(|(name, _)| name.to_owned());
+        self.forwarded.iter().cloned().chain(own).collect()
+    }
+
+    fn places(&self, this_host: &str, entry: impl Fn(&Host) -> String) -> Option<String> {
+        if self.hosts.is_empty() {
+            // Named with its slots, it takes as many ranks as are asked for, whatever is counted as a core there.
+            return (!self.in_allocation).then(|| format!("{this_host}:{}", self.ranks));
+        }
+        Some(self.hosts.iter().map(entry).collect::<Vec<_>>().join(","))
+    }
+
+    fn open_mpi_4(&self) -> Vec<String> {
+        let mut options = Options::default();
+        options.add(["--tag-output", "-n", &self.ranks.to_string()]);
+        if let Some(places) = self.places("localhost", |host| format!("{}:{}", host.name, host.slots)) {
+            options.add(["--host", &places]);
+        }
+        // Ranks take their shares of the cores themselves, which are whole ones: mpirun's default is one core a rank.
+        options.add(["--bind-to", "none"]);
+        options.add_if(self.oversubscribe, ["--oversubscribe"]);
+        options.add_if(self.as_root, ["--allow-run-as-root"]);
+        if !self.hosts.is_empty() || self.in_allocation {
+            // A cut link is noticed in 13 seconds; without, never.
+            for (name, value) in [("time", "5"), ("intvl", "2"), ("probes", "3")] {
+                options.add(["--mca", &format!("oob_tcp_keepalive_{name}"), value]);
+            }
+            for name in self.forwarded() {
+                options.add(["-x", &name]);
+            }
+        }
+        if let Some(interface) = &self.interface {
+            options.add(["--mca", "btl_tcp_if_include", interface, "--mca", "oob_tcp_if_include", interface]);
+        }
+        options.0
+    }
+
+    fn open_mpi_5(&self) -> Vec<String> {
+        let mut options = Options::default();
+        options.add(["--output", "tag", "-n", &self.ranks.to_string()]);
+        if let Some(places) = self.places("localhost", |host| format!("{}:{}", host.name, host.slots)) {
+            options.add(["--host", &places]);
+        }
+        options.add(["--bind-to", "none"]);
+        options.add_if(self.oversubscribe, ["--map-by", ":OVERSUBSCRIBE"]);
+        options.add_if(self.as_root, ["--allow-run-as-root"]);
+        if !self.hosts.is_empty() || self.in_allocation {
+            for name in self.forwarded() {
+                options.add(["-x", &name]);
+            }
+        }
+        if let Some(interface) = &self.interface {
+            options.add([
+                "--mca",
+                "btl_tcp_if_include",
+                interface,
+                "--prtemca",
+                "prte_if_include",
+                interface,
+            ]);
+        }
+        options.0
+    }
+
+    fn mpich(&self) -> Vec<String> {
+        let mut options = Options::default();
+        options.add(["-prepend-rank", "-n", &self.ranks.to_string()]);
+        let listed = (!self.hosts.is_empty())
+            .then(|| self.places("localhost", |host| format!("{}:{}", host.name, host.slots)));
+        if let Some(places) = listed.flatten() {
+            options.add(["-hosts", &places]);
+            options.add(["-genvlist", &self.forwarded().join(",")]);
+        }
+        options.add(["-bind-to", "none"]);
+        if let Some(interface) = &self.interface {
+            options.add(["-iface", interface]);
+        }
+        options.0
+    }
+
+    fn srun(&self) -> Vec<String> {
+        let mut options = Options::default();
+        options.add(["--mpi=pmix", "--label", "--unbuffered", "--kill-on-bad-exit=1"]);
+        options.add([&format!("--ntasks={}", self.ranks)]);
+        options.0
+    }
+}
+
+#[derive(Default)]
+struct Options(Vec<String>);
+
+impl Options {
+    fn add<const N: usize>(&mut self, options: [&str; N]) {
+        self.0.extend(options.map(str::to_owned));
+    }
+
+    fn add_if<const N: usize>(&mut self, condition: bool, options: [&str; N]) {
+        if condition {
+            self.add(options);
+        }
+    }
+}
+
+impl CommandLine {
+    /// To be started.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.variables {
+            write!(f, "{name}={} ", quoted(value))?;
+        }
+        write!(f, "{}", quoted(&self.program))?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {}", quoted(argument)))
+    }
+}
+
+/// As a shell reads it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn job(kind: Kind) -> Job {
+        let program = if kind == Kind::Srun { "srun" } else { "mpirun" };
+        Job {
+            starter: Starter { program: program.into(), kind },
+            ranks: 4,
+            hosts: Vec::new(),
+            in_allocation: kind == Kind::Srun,
+            visible_gpus: None,
+            interface: None,
+            oversubscribe: false,
+            as_root: false,
+            forwarded: vec!["REGATTA__OPTIM__LR".into()],
+            extra: Vec::new(),
+            trainer: "/opt/regatta/trainer".into(),
+            arguments: vec!["--config".into(), "r.toml".into()],
+        }
+    }
+
+    fn check(job: &Job, expected: Expect) {
+        expected.assert_eq(&job.command_line().to_string());
+    }
+
+    const KINDS: [Kind; 4] = [Kind::OpenMpi4, Kind::OpenMpi5, Kind::Mpich, Kind::Srun];
+
+    #[test]
+    fn ranks_on_this_host() {
+        let lines: Vec<_> = KINDS.map(|kind| job(kind).command_line().to_string()).to_vec();
+        expect![[r#"
+            mpirun --tag-output -n 4 --host localhost:4 --bind-to none /opt/regatta/trainer --config r.toml
+            mpirun --output tag -n 4 --host localhost:4 --bind-to none /opt/regatta/trainer --config r.toml
+            mpirun -prepend-rank -n 4 -bind-to none /opt/regatta/trainer --config r.toml
+            srun --mpi=pmix --label --unbuffered --kill-on-bad-exit=1 --ntasks=4 /opt/regatta/trainer --config r.toml"#]].assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn ranks_on_two_hosts_over_one_interface() {
+        let hosts = ["a", "b"].map(|name| Host { name: name.into(), slots: 2 }).to_vec();
+        let lines: Vec<_> = KINDS[..3]
+            .iter()
+            .map(|&kind| {
+                let job = Job { hosts: hosts.clone(), interface: Some("eth0".into()), ..job(kind) };
+                job.command_line().to_string()
+            })
+            .collect();
+        expect![[r#"
+            NCCL_SOCKET_IFNAME=eth0 mpirun --tag-output -n 4 --host a:2,b:2 --bind-to none --mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3 -x REGATTA__OPTIM__LR -x NCCL_SOCKET_IFNAME --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0 /opt/regatta/trainer --config r.toml
+            NCCL_SOCKET_IFNAME=eth0 mpirun --output tag -n 4 --host a:2,b:2 --bind-to none -x REGATTA__OPTIM__LR -x NCCL_SOCKET_IFNAME --mca btl_tcp_if_include eth0 --prtemca prte_if_include eth0 /opt/regatta/trainer --config r.toml
+            NCCL_SOCKET_IFNAME=eth0 mpirun -prepend-rank -n 4 -hosts a:2,b:2 -genvlist REGATTA__OPTIM__LR,NCCL_SOCKET_IFNAME -bind-to none -iface eth0 /opt/regatta/trainer --config r.toml"#]].assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn what_is_asked_for_besides() {
+        let open_mpi = Job {
+            visible_gpus: Some("1,3".into()),
+            oversubscribe: true,
+            as_root: true,
+            extra: vec!["--mca".into(), "pml".into(), "it's".into()],
+            ..job(Kind::OpenMpi4)
+        };
+        check(
+            &open_mpi,
+            expect![[
+                r#"CUDA_VISIBLE_DEVICES=1,3 OMPI_MCA_mpi_yield_when_idle=1 mpirun --tag-output -n 4 --host localhost:4 --bind-to none --oversubscribe --allow-run-as-root --mca pml 'it'\''s' /opt/regatta/trainer --config r.toml"#
+            ]],
+        );
+    }
+}

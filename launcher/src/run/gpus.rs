@@ -1,0 +1,109 @@
+//! The GPUs of this host, as NVIDIA's driver lists them.
+
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::failure::Usage;
+
+/// Where the driver lists them, a folder each by its PCI address.
+const DRIVER: &str = "/proc/driver/nvidia/gpus";
+
+/// What `--gpus` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All that are there; none is no error.
+    All,
+    /// Ranks compute on CPUs.
+    None,
+    /// These, by number.
+    List(Vec<usize>),
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected all, none or numbers such as 0,1,3, not {text}");
+        match text {
+            "all" => return Ok(Self::All),
+            "none" => return Ok(Self::None),
+            _ => {}
+        }
+        let mut numbers: Vec<usize> =
+            text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        let count = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        if numbers.len() == count { Ok(Self::List(numbers)) } else { Err(format!("{text} names one twice")) }
+    }
+}
+
+/// Number of GPUs that the driver knows; 0 where there is no driver.
+pub(crate) fn present() -> usize {
+    count_in(Path::new(DRIVER))
+}
+
+fn count_in(driver: &Path) -> usize {
+    fs::read_dir(driver).map_or(0, |entries| entries.flatten().count())
+}
+
+/// The numbers of the GPUs to use, of `present` ones and those that `CUDA_VISIBLE_DEVICES` leaves visible.
+pub(crate) fn choose(wanted: &Wanted, present: usize, visible: Option<&str>) -> Result<Vec<usize>, Usage> {
+    match wanted {
+        Wanted::None => Ok(Vec::new()),
+        Wanted::All => match visible {
+            // As it was narrowed by a scheduler or by hand; names other than numbers are the driver's to read.
+            Some(visible) => {
+                Ok((0..visible.split(',').filter(|part| !part.is_empty()).count().min(present)).collect())
+            }
+            None => Ok((0..present).collect()),
+        },
+        Wanted::List(numbers) => match numbers.iter().find(|&&number| number >= present) {
+            Some(missing) => Err(Usage(format!(
+                "--gpus: there is no GPU {missing}: the driver lists {present} on this host"
+            ))),
+            None => Ok(numbers.clone()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_wanted() {
+        assert_eq!("all".parse(), Ok(Wanted::All));
+        assert_eq!("3,1".parse(), Ok(Wanted::List(vec![1, 3])));
+        assert_eq!("1,1".parse::<Wanted>(), Err("1,1 names one twice".into()));
+        assert_eq!(
+            "one".parse::<Wanted>(),
+            Err("expected all, none or numbers such as 0,1,3, not one".into())
+        );
+    }
+
+    #[test]
+    fn the_driver_and_the_scheduler_limit_it() {
+        let numbers = |wanted: &str, present, visible| {
+            choose(&wanted.parse().unwrap(), present, visible).map_err(|error| error.to_string())
+        };
+        assert_eq!(numbers("all", 4, None), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(numbers("all", 4, Some("2,3")), Ok(vec![0, 1]));
+        assert_eq!(numbers("all", 4, Some("")), Ok(vec![]));
+        assert_eq!(numbers("none", 4, None), Ok(vec![]));
+        assert_eq!(numbers("1,3", 4, None), Ok(vec![1, 3]));
+        let missing = "--gpus: there is no GPU 4: the driver lists 4 on this host".to_owned();
+        assert_eq!(numbers("0,4", 4, None), Err(missing));
+    }
+
+    #[test]
+    fn gpus_are_folders_of_the_driver() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(count_in(&folder.path().join("nothing")), 0);
+        for address in ["0000:17:00.0", "0000:65:00.0"] {
+            fs::create_dir(folder.path().join(address)).unwrap();
+        }
+        assert_eq!(count_in(folder.path()), 2);
+    }
+}

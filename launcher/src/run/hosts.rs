@@ -1,0 +1,96 @@
+//! Hosts and how many ranks each takes.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::failure::Usage;
+
+/// A host and its slots, as `--hosts a:8` or a line `a slots=8` of a host file say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) slots: usize,
+}
+
+/// `a:8,b:8`; a host without a number takes one rank.
+pub(crate) fn parse_list(text: &str) -> Result<Vec<Host>, Usage> {
+    let hosts: Result<Vec<_>, _> = text.split(',').map(|part| parse_host(part.trim(), ':')).collect();
+    check(hosts?, "--hosts")
+}
+
+/// A host file in Open MPI's form (`a slots=8`) or MPICH's (`a:8`); `#` begins a comment.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<Host>> {
+    let text = std::fs::read_to_string(path).map_err(|error| Usage(error.to_string()));
+    let text = text.with_context(|| format!("--hostfile {}", path.display()))?;
+    let lines =
+        text.lines().zip(1..).map(|(line, number)| (line.split('#').next().unwrap_or("").trim(), number));
+    let hosts = lines.filter(|(line, _)| !line.is_empty()).map(|(line, number)| {
+        let parsed = match line.split_once(char::is_whitespace) {
+            Some((name, rest)) => match rest.trim().strip_prefix("slots=") {
+                Some(slots) => parse_host(&format!("{name}={slots}"), '='),
+                None => Err(Usage(format!("\"{line}\": expected `host slots=N`"))),
+            },
+            None => parse_host(line, ':'),
+        };
+        parsed.map_err(|error| Usage(format!("{}:{number}: {error}", path.display())))
+    });
+    Ok(check(hosts.collect::<Result<_, _>>()?, &path.display().to_string())?)
+}
+
+fn parse_host(text: &str, separator: char) -> Result<Host, Usage> {
+    let (name, slots) = text.split_once(separator).unwrap_or((text, "1"));
+    match slots.trim().parse() {
+        Ok(slots) if slots > 0 && !name.is_empty() => Ok(Host { name: name.to_owned(), slots }),
+        _ => Err(Usage(format!("\"{text}\": expected a host and its number of ranks, such as node1:8"))),
+    }
+}
+
+fn check(hosts: Vec<Host>, place: &str) -> Result<Vec<Host>, Usage> {
+    if hosts.is_empty() {
+        return Err(Usage(format!("{place}: no host in it")));
+    }
+    match hosts.iter().enumerate().find(|(at, host)| hosts[..*at].iter().any(|other| other.name == host.name))
+    {
+        Some((_, twice)) => Err(Usage(format!("{place}: {} stands there twice", twice.name))),
+        None => Ok(hosts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str, slots: usize) -> Host {
+        Host { name: name.to_owned(), slots }
+    }
+
+    #[test]
+    fn lists_and_files_say_the_same() {
+        let expected = vec![host("a", 8), host("b", 1)];
+        assert_eq!(parse_list("a:8, b").unwrap(), expected);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts");
+        for text in ["# two\na slots=8\n\nb  # one\n", "a:8\nb:1"] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_file(&path).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_hosts_is_refused() {
+        for (text, expected) in [
+            ("a:0", "\"a:0\": expected a host and its number of ranks, such as node1:8"),
+            ("a:x", "\"a:x\": expected a host and its number of ranks, such as node1:8"),
+            ("", "\"\": expected a host and its number of ranks, such as node1:8"),
+            ("a,b,a:2", "--hosts: a stands there twice"),
+        ] {
+            assert_eq!(parse_list(text).unwrap_err().to_string(), expected);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts");
+        std::fs::write(&path, "a slots=2\nb cores=3\n").unwrap();
+        let error = format!("{:#}", read_file(&path).unwrap_err());
+        assert_eq!(error, format!("{}:2: \"b cores=3\": expected `host slots=N`", path.display()));
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether a job that failed is started again: a pure function of what its attempts came to.
+
+use std::time::Duration;
+
+use regatta_run::ExitCode;
+
+/// Longest time between two starts.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
+
+/// A failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// Exit code of the first rank that failed.
+    pub(crate) code: i32,
+    /// The step that was reached.
+    pub(crate) step: Option<u64>,
+    /// Step of the newest checkpoint afterwards.
+    pub(crate) checkpoint: Option<u64>,
+}
+
+/// What the user allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) max_restarts: usize,
+    pub(crate) back_off: Duration,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Restart { after: Duration },
+    GiveUp { why: String },
+}
+
+/// After the failures of `history`, oldest first.
+pub(crate) fn next(history: &[Failed], limits: Limits) -> Next {
+    let give_up = |why: String| Next::GiveUp { why };
+    let Some(last) = history.last() else { return Next::Restart { after: Duration::ZERO } };
+    let lasting = [ExitCode::Usage, ExitCode::Data, ExitCode::Diverged];
+    if lasting.iter().any(|code| code.code() == last.code) {
+        return give_up(format!("exit code {} would come again", last.code));
+    }
+    if history.len() > limits.max_restarts {
+        return give_up(format!("--max-restarts {} is reached", limits.max_restarts));
+    }
+    if let [.., before, _] = history
+        && (before.step, before.checkpoint) == (last.step, last.checkpoint)
+    {
+        let place = last.step.map_or("before the first step".to_owned(), |step| format!("in step {step}"));
+        return give_up(format!("it failed {place} twice in a row"));
+    }
+    let without_progress =
+        history.iter().rev().take_while(|it| it.checkpoint == last.checkpoint).count() as u32;
+    let doubled = limits.back_off.saturating_mul(1 << (without_progress - 1).min(16));
+    Next::Restart { after: doubled.min(LONGEST_BACK_OFF) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_restarts: 3, back_off: Duration::from_secs(5) };
+
+    fn failed(code: i32, step: Option<u64>, checkpoint: Option<u64>) -> Failed {
+        Failed { code, step, checkpoint }
+    }
+
+    fn why(history: &[Failed]) -> String {
+        match next(history, LIMITS) {
+            Next::GiveUp { why } => why,
+            Next::Restart { after } => format!("restart after {after:?}"),
+        }
+    }
+
+    #[test]
+    fn what_another_start_cannot_mend_is_given_up() {
+        for code in [2, 3, 5] {
+            assert_eq!(why(&[failed(code, Some(7), None)]), format!("exit code {code} would come again"));
+        }
+        for code in [1, 4, 6, 70, 137] {
+            assert_eq!(why(&[failed(code, Some(7), None)]), "restart after 5s");
+        }
+    }
+
+    #[test]
+    fn a_crash_loop_stops() {
+        let at = |step| failed(137, step, Some(10));
+        assert_eq!(why(&[at(Some(17)), at(Some(17))]), "it failed in step 17 twice in a row");
+        assert_eq!(why(&[at(None), at(None)]), "it failed before the first step twice in a row");
+        assert_eq!(why(&[at(Some(17)), at(Some(18))]), "restart after 10s");
+    }
+
+    #[test]
+    fn it_waits_longer_while_nothing_is_gained() {
+        let at = |step, checkpoint| failed(4, Some(step), Some(checkpoint));
+        assert_eq!(why(&[at(12, 10), at(14, 10), at(13, 10)]), "restart after 20s");
+        assert_eq!(why(&[at(12, 10), at(14, 10), at(23, 20)]), "restart after 5s");
+        assert_eq!(why(&[at(1, 0), at(12, 10), at(22, 20), at(33, 30)]), "--max-restarts 3 is reached");
+        let long = Limits { max_restarts: 100, back_off: Duration::from_secs(200) };
+        let history = [at(12, 10), at(14, 10)];
+        assert_eq!(next(&history, long), Next::Restart { after: LONGEST_BACK_OFF });
+    }
+}

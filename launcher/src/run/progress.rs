@@ -1,0 +1,108 @@
+//! How far a run is, read from its folder: heartbeats, metrics and checkpoints.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use regatta_run::RunFolder;
+use regatta_run::ledger::Snapshot;
+
+/// What changes when a run gets on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The step that some rank is in, or that was logged last.
+    pub(crate) step: Option<u64>,
+    /// The newest collective of each ledger that is there.
+    entered: Vec<u64>,
+    metrics_bytes: u64,
+    /// Step of the newest checkpoint, damaged or not.
+    pub(crate) checkpoint: Option<u64>,
+}
+
+impl Progress {
+    /// Of a run in which something was started at `since`: ledgers whose hearts last beat before that are another attempt's.
+    /// A folder that is not there yet has none.
+    pub(crate) fn of(folder: &RunFolder, since: SystemTime) -> Self {
+        let since_ns = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        let mut snapshots = snapshots(folder);
+        snapshots.retain(|snapshot| snapshot.heartbeat_ns >= since_ns);
+        let logged = last_logged_step(&folder.metrics());
+        let entered = |it: &Snapshot| it.last_entered().map_or(0, |entry| entry.sequence);
+        Self {
+            step: snapshots.iter().map(|it| it.step).max().filter(|&step| step > 0).max(logged),
+            entered: snapshots.iter().map(entered).collect(),
+            metrics_bytes: fs::metadata(folder.metrics()).map_or(0, |it| it.len()),
+            checkpoint: newest_checkpoint(folder),
+        }
+    }
+}
+
+/// The published ledgers of a run, by rank; those that cannot be read are passed over.
+pub(crate) fn snapshots(folder: &RunFolder) -> Vec<Snapshot> {
+    let Ok(entries) = fs::read_dir(folder.ranks()) else { return Vec::new() };
+    let ledgers = entries.flatten().map(|entry| entry.path());
+    let ledgers = ledgers.filter(|path| path.extension().is_some_and(|ending| ending == "ledger"));
+    let mut snapshots: Vec<_> = ledgers.filter_map(|path| Snapshot::read(&path).ok()).collect();
+    snapshots.sort_by_key(|snapshot| snapshot.rank);
+    snapshots
+}
+
+fn newest_checkpoint(folder: &RunFolder) -> Option<u64> {
+    let names = fs::read_dir(folder.checkpoints()).ok()?.flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.strip_prefix("step-")?.parse().ok()).max()
+}
+
+/// The step of the last whole line of a metrics file.
+fn last_logged_step(path: &Path) -> Option<u64> {
+    /// Longer than two lines.
+    const TAIL: u64 = 16 * 1024;
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).ok()?;
+    let whole = &tail[..tail.iter().rposition(|&byte| byte == b'\n')?];
+    let line = whole.rsplit(|&byte| byte == b'\n').next()?;
+    serde_json::from_slice::<serde_json::Value>(line).ok()?["step"].as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_run::ledger::{Collective, Element, Ledger, Operation};
+
+    use super::*;
+
+    #[test]
+    fn every_sign_of_life_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(root.path(), "x");
+        let of = |folder: &RunFolder| Progress::of(folder, UNIX_EPOCH);
+        assert_eq!(of(&folder), Progress::default());
+        folder.create().unwrap();
+        let mut before = of(&folder);
+        let mut changes = |what: &str| {
+            let now = of(&folder);
+            assert_ne!(now, before, "{what}");
+            before = now.clone();
+            now
+        };
+        fs::write(folder.metrics(), "{\"kind\":\"step\",\"step\":20}\n{\"kind\":\"st").unwrap();
+        assert_eq!(changes("metrics").step, Some(20));
+        fs::create_dir(folder.checkpoint(15)).unwrap();
+        assert_eq!(changes("a checkpoint").checkpoint, Some(15));
+        let ledger = Ledger::create(&root.path().join("ledger"), 1, 2).unwrap();
+        ledger.set_step(23);
+        let barrier = Collective { operation: Operation::Barrier, element: Element::U8, bytes: 0 };
+        ledger.publish(&folder.ledger(1)).unwrap();
+        assert_eq!(changes("a step").step, Some(23));
+        ledger.enter(barrier);
+        ledger.publish(&folder.ledger(1)).unwrap();
+        changes("a collective");
+        ledger.beat();
+        ledger.publish(&folder.ledger(1)).unwrap();
+        assert_eq!(of(&folder), before, "a heart that beats is no progress");
+        let later = SystemTime::now() + std::time::Duration::from_secs(1);
+        assert_eq!(Progress::of(&folder, later).step, Some(20), "that ledger is of an earlier attempt");
+    }
+}

@@ -1,0 +1,46 @@
+//! What cannot be started is refused with what would be right, exit code 2, and nothing on disk.
+
+use test_jobs::{TINY, Workdir, list};
+
+fn check(arguments: &str, expected: &str) {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.launcher(arguments).ends_with(2);
+    assert!(ended.stderr.starts_with(expected), "{arguments}: {ended}");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+}
+
+#[test]
+fn ranks_that_have_no_place() {
+    check("run --config recipe.toml -n 0", "error: -n 0: at least one rank is needed");
+    check("run --config recipe.toml -n 4096", "error: 4096 ranks, but ");
+    check("run --config recipe.toml --hosts a:2,b:2 -n 5", "error: -n 5, but the hosts take 4 ranks");
+    check("run --config recipe.toml --hosts a:2,a:1", "error: --hosts: a stands there twice");
+    check("run --config recipe.toml --hostfile none", "error: --hostfile none: No such file or directory");
+    check(
+        "run --config recipe.toml -n 2 --min-ranks 3",
+        "error: --min-ranks 3: expected a number from 1 to the 2 ranks",
+    );
+    check("run --config recipe.toml --gpus 0,99", "error: --gpus: there is no GPU 0: the driver lists 0");
+}
+
+#[test]
+fn programs_that_are_not_there() {
+    check(
+        "run --config recipe.toml --mpirun /nowhere",
+        "error: cannot start /nowhere: No such file or directory",
+    );
+    check("run --config recipe.toml --mpirun /bin/true", "error: /bin/true --version says \"");
+    check("run --config recipe.toml --trainer none", "error: there is no trainer at none");
+    check("run --config recipe.toml --via srun", "error: --via srun is for inside of a Slurm allocation");
+}
+
+#[test]
+fn wrong_recipes_and_options() {
+    check(
+        "run --config nothing.toml",
+        "error: cannot read the recipe nothing.toml: No such file or directory (os error 2)\n",
+    );
+    check("run --config recipe.toml --set optim.lr=fast", "error: --set optim.lr=fast: optim.lr = ");
+    check("run --config recipe.toml --gpus some", "error: invalid value 'some' for '--gpus <all|none|LIST>'");
+    check("run --config recipe.toml --grace -1", "error: ");
+}

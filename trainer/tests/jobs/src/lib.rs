@@ -1,0 +1,13 @@
+//! Jobs of tests: real processes, real MPI ranks, a time limit, nothing left behind. For tests only.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
+
+mod jobs;
+mod mpi;
+
+mod checkpoints;
+mod recipe;
+
+pub use checkpoints::{checkpoint_files, list, metrics, newest_step, repeatable_metrics, tensors_f64};
+pub use jobs::{Ended, Job, Running, Workdir, built};
+pub use mpi::{mpi_settings, mpirun, scrub};
+pub use recipe::{ENDLESS, TINY, tiny_with};
