@@ -18,6 +18,10 @@ pub struct Launch {
     pub has_pmi: bool,
     /// It is PMIx, which is what Open MPI needs.
     pub has_pmix: bool,
+    /// Number of the Slurm job, inside of one.
+    pub slurm_job: Option<String>,
+    /// When that job ends, in seconds of unix time; newer Slurms say it.
+    pub slurm_job_end: Option<u64>,
 }
 
 const WORLD_SIZE: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
@@ -40,6 +44,8 @@ impl Launch {
             by_open_mpi: get("OMPI_COMM_WORLD_SIZE").is_some(),
             slurm_tasks: number("SLURM_STEP_NUM_TASKS").unwrap_or(1),
             has_pmix: get("PMIX_RANK").is_some(),
+            slurm_job: get("SLURM_JOB_ID"),
+            slurm_job_end: get("SLURM_JOB_END_TIME").and_then(|end| end.parse().ok()),
             has_pmi: ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].iter().any(|n| get(n).is_some()),
         }
     }

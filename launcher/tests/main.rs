@@ -4,6 +4,7 @@
 mod documents;
 mod refusals;
 mod run;
+mod two_hosts;
 
 use std::process::Command;
 

@@ -211,17 +211,19 @@ fn what_would_fail_again_is_not_started_again() {
     assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
 }
 
-/// A stand-in for a trainer that always crashes: a script.
+/// A script around the trainer that always fails in the same step.
 #[test]
 fn a_crash_loop_stops() {
     let workdir = Workdir::new(TINY);
     let script = workdir.path().join("crashes");
-    fs::write(&script, "#!/bin/sh\nexit 9\n").unwrap();
+    let trainer = test_jobs::built("trainer");
+    fs::write(&script, format!("#!/bin/sh\n{} \"$@\" --set train.max_steps=2\nexit 9\n", trainer.display()))
+        .unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let options = "--max-restarts 9 --back-off 0.1 --trainer crashes";
     let ended = workdir.launcher(&format!("run --config recipe.toml -n 1 {options}")).ends_with(9);
-    let ended = ended.says("Restart 1 of 9 from the beginning in 0.1 s.");
-    _ = ended.says("Not started again: it failed before the first step twice in a row.");
+    let ended = ended.says("Restart 1 of 9 from runs/recipe/checkpoints/step-000000002 in 0.1 s.");
+    _ = ended.says("Not started again: it failed in step 2 twice in a row.");
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod tensor_file;
 mod device;
 mod failure;
 mod signals;
+mod time_limit;
 
 mod inspect;
 mod probe;

@@ -18,6 +18,7 @@ use crate::replica::Replica;
 use crate::signals::StopFlag;
 use crate::start::{Start, refuse_other_recipe};
 use crate::step::Learner;
+use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
 use crate::world::{self, NcclEnd};
 use crate::{device, memory_format, telemetry};
@@ -93,6 +94,10 @@ fn train_in(
     if let Some(watchdog) = watchdog {
         watchdog.publish_to(&folder, attempt);
     }
+    let stop_time = StopTime::default();
+    if world.rank() == 0 {
+        time_limit::watch(launch, &stop, &stop_time);
+    }
     let clock = Clock::new(process);
     let datasets = &datasets;
     let recipe = &recipe;
@@ -105,6 +110,7 @@ fn train_in(
         progress,
         records,
         stop,
+        stop_time,
         bar,
         debug,
         clock,

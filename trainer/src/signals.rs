@@ -36,7 +36,7 @@ impl StopFlag {
                             "signal {signal}: stopping after this step; once more to leave at once"
                         );
                         first = Some(Instant::now());
-                        asked.0.store(true, Ordering::Relaxed);
+                        asked.set();
                     }
                     Some(at) if at.elapsed() > SAME_REQUEST => {
                         regatta_comm::end_job(ExitCode::Preempted.code());
@@ -46,6 +46,11 @@ impl StopFlag {
             }
         })?;
         Ok(flag)
+    }
+
+    /// Asks for a stop, as a signal does.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 
     /// Whether a stop was asked for.

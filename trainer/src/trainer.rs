@@ -1,5 +1,7 @@
 //! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::Communicator;
@@ -23,6 +25,7 @@ use crate::records::{EpochRecord, Records, StepRecord};
 use crate::schedule::LearningRate;
 use crate::signals::StopFlag;
 use crate::step::{LaunchedStep, Learner, StepSource};
+use crate::time_limit::StopTime;
 
 /// Everything of a run on one rank.
 pub(crate) struct Trainer<'a> {
@@ -35,6 +38,7 @@ pub(crate) struct Trainer<'a> {
     /// On rank 0.
     pub(crate) records: Option<Records>,
     pub(crate) stop: StopFlag,
+    pub(crate) stop_time: StopTime,
     pub(crate) bar: ProgressBar,
     pub(crate) debug: bool,
     pub(crate) clock: Clock,
@@ -124,8 +128,11 @@ impl Trainer<'_> {
             let lr = schedule.at(self.progress.step);
             let micro_batches = sampler.micro_batches(&permutation, step, shard).len();
             self.world.set_step(self.progress.step + 1);
+            let begin = Instant::now();
             let launched = self.learner.step(micro_batches, images, lr, self.stop.is_set(), &mut source)?;
-            if self.after_step(launched, images, lr, steps)? {
+            let is_stopped = self.after_step(launched, images, lr, steps)?;
+            self.stop_time.note_step(begin.elapsed());
+            if is_stopped {
                 return Ok(Steps::Stopped);
             }
             if self.progress.step_in_epoch < steps && self.checkpoint_step_is_due() {
@@ -341,7 +348,12 @@ impl Trainer<'_> {
     fn save(&mut self, is_best: bool) -> Result<()> {
         self.progress.loss_scale = self.learner.loss_scale.as_ref().map(LossScale::state);
         match &mut self.records {
-            Some(records) => records.checkpoint(&self.learner, &self.progress, is_best),
+            Some(records) => {
+                let begin = Instant::now();
+                records.checkpoint(&self.learner, &self.progress, is_best)?;
+                self.stop_time.note_checkpoint(begin.elapsed());
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Signals and killed ranks: what stops a run, what it leaves, and how fast it is gone.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use regatta_run::AttemptRecord;
 
@@ -111,4 +111,17 @@ fn a_killed_rank_takes_the_job_along() {
         assert!(killed.elapsed() < SECONDS, "{:?} after the loss of rank {rank}", killed.elapsed());
         check_resumable(&workdir, 2);
     }
+}
+
+/// A job of Slurm's that ends in twenty seconds, of which stopping is taken to need more; there is no scheduler to ask.
+#[test]
+fn a_time_limit_stops_with_a_checkpoint_before_it() {
+    let workdir = Workdir::new(TINY);
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 20;
+    let job = workdir.train(&format!("{ENDLESS} eval.interval_epochs=0")).ranks(2);
+    let job = job.variable("SLURM_JOB_ID", "1").variable("SLURM_JOB_END_TIME", &end.to_string());
+    let ended =
+        job.ends_with(75).says(" s away: stopping with a checkpoint").says("continue with --resume auto");
+    assert!(SystemTime::now() < UNIX_EPOCH + Duration::from_secs(end), "{ended}");
+    check_resumable(&workdir, 2);
 }

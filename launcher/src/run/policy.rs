@@ -43,11 +43,11 @@ pub(crate) fn next(history: &[Failed], limits: Limits) -> Next {
     if history.len() > limits.max_restarts {
         return give_up(format!("--max-restarts {} is reached", limits.max_restarts));
     }
-    if let [.., before, _] = history
+    // One that did not come to a step may have met a host or a file system that will be back.
+    if let ([.., before, _], Some(step)) = (history, last.step)
         && (before.step, before.checkpoint) == (last.step, last.checkpoint)
     {
-        let place = last.step.map_or("before the first step".to_owned(), |step| format!("in step {step}"));
-        return give_up(format!("it failed {place} twice in a row"));
+        return give_up(format!("it failed in step {step} twice in a row"));
     }
     let without_progress =
         history.iter().rev().take_while(|it| it.checkpoint == last.checkpoint).count() as u32;
@@ -86,7 +86,7 @@ mod tests {
     fn a_crash_loop_stops() {
         let at = |step| failed(137, step, Some(10));
         assert_eq!(why(&[at(Some(17)), at(Some(17))]), "it failed in step 17 twice in a row");
-        assert_eq!(why(&[at(None), at(None)]), "it failed before the first step twice in a row");
+        assert_eq!(why(&[at(None), at(None)]), "restart after 10s");
         assert_eq!(why(&[at(Some(17)), at(Some(18))]), "restart after 10s");
     }
 

@@ -86,7 +86,7 @@ impl Supervisor {
     fn attempt(&self, signals: &mut Signals, before: Option<u64>) -> Result<(Ended, Vec<String>)> {
         let output = Output::new(self.job.starter.kind, self.folder.clone(), before);
         let ranks = Ranks::start(&self.job.command_line(), &output)?;
-        let ended = watch(ranks, signals, self.stop_signal, &self.folder, self.patience)?;
+        let ended = watch(ranks, signals, self.stop_signal, &self.folder, before, self.patience)?;
         Ok((ended, output.of_starter()))
     }
 

@@ -4,8 +4,8 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use regatta_run::RunFolder;
 use regatta_run::ledger::judge;
+use regatta_run::{Attempt, Failure, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 
@@ -18,6 +18,8 @@ const POLL: Duration = Duration::from_millis(50);
 const LOOK: Duration = Duration::from_secs(2);
 /// From TERM to KILL: mpirun needs some seconds to take its ranks along.
 const TEARDOWN: Duration = Duration::from_secs(10);
+/// From a rank's own word that it failed to the end of the starter. mpirun waits without end for a host that is cut off.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(15);
 /// Signals nearer to each other than this are one.
 const SAME_REQUEST: Duration = Duration::from_millis(200);
 
@@ -42,17 +44,19 @@ pub(crate) struct Ended {
     pub(crate) progress: Progress,
 }
 
-/// Watches the ranks until they have ended.
+/// Watches the ranks until they have ended. `before` is the newest attempt before theirs.
 pub(crate) fn watch(
     mut ranks: Ranks,
     signals: &mut Signals,
     stop_signal: Signal,
     folder: &RunFolder,
+    before: Option<u64>,
     patience: Patience,
 ) -> Result<Ended> {
     let started = SystemTime::now();
     let mut stopping = Stopping::new(stop_signal, patience.grace);
     let mut standing = Standing::new(Progress::of(folder, started), patience.stall);
+    let mut failing = Failing::default();
     let status = loop {
         if let Some(status) = ranks.try_wait()? {
             break status;
@@ -62,6 +66,7 @@ pub(crate) fn watch(
         }
         stopping.enforce(&ranks);
         standing.look(&ranks, || Progress::of(folder, started), || who_waits(folder));
+        failing.look(&ranks, || a_rank_failed(folder, before));
         std::thread::sleep(POLL);
     };
     ranks.read_to_the_end();
@@ -141,6 +146,32 @@ impl Standing {
             ranks.kill();
         }
     }
+}
+
+/// Whether a rank has said that it failed, and since when.
+#[derive(Default)]
+struct Failing {
+    looked: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Failing {
+    fn look(&mut self, ranks: &Ranks, has_failed: impl Fn() -> bool) {
+        match self.since {
+            Some(since) if since.elapsed() > AFTER_A_FAILURE => ranks.kill(),
+            Some(_) => {}
+            None if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) => {}
+            None => {
+                self.looked = Some(Instant::now());
+                self.since = has_failed().then(Instant::now);
+            }
+        }
+    }
+}
+
+fn a_rank_failed(folder: &RunFolder, before: Option<u64>) -> bool {
+    let newest = Attempt::newest(folder).ok().flatten().filter(|&newest| Some(newest) > before);
+    newest.is_some_and(|attempt| Failure::of_attempt(folder, attempt).is_ok_and(|it| !it.is_empty()))
 }
 
 /// What the ledgers prove.
