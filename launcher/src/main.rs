@@ -2,6 +2,7 @@
 
 mod documents;
 mod failure;
+mod plan;
 
 use std::process::ExitCode;
 
@@ -18,6 +19,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
+    Plan(Box<plan::PlanCommand>),
     /// Prints the completions of a shell, to be put where it looks for them
     Completions(documents::CompletionsCommand),
     /// Writes manual pages, one a command
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<regatta_run::ExitCode> {
     match command {
+        Command::Plan(command) => plan::plan(&command),
         Command::Completions(command) => documents::completions(&command),
         Command::Man(command) => documents::man(&command),
     }
