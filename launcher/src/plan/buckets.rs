@@ -5,7 +5,7 @@ use std::ops::Range;
 use regatta_settings::{GradientCompression, Recipe};
 
 use super::blocks::BlockCost;
-use super::parameter_bytes;
+use super::memory::parameter_bytes;
 
 /// Bytes of an element where caps are concerned: those of fp32, whatever the precision.
 const CAPPED_ELEMENT_BYTES: u64 = 4;

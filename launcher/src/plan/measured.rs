@@ -59,7 +59,7 @@ impl Run {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let folder = RunFolder::new(path, "");
         let at = || format!("--from-run {}", path.display());
-        let attempt = Attempt::newest(&folder).ok().flatten();
+        let attempt = if folder.attempts().is_dir() { Attempt::newest(&folder)? } else { None };
         let attempt =
             attempt.ok_or_else(|| Usage("no run is there: expected a folder with attempts/".to_owned()));
         let record = AttemptRecord::read(&folder.attempt(attempt.with_context(at)?))?;
@@ -82,10 +82,7 @@ impl Run {
         if own.data.resolution_px != asked.data.resolution_px {
             return Err(unlike("data.resolution_px").into());
         }
-        // A run's precision is what "auto" took.
-        if own.train.precision != asked.train.precision
-            && asked.train.precision != regatta_settings::Precision::Auto
-        {
+        if own.train.precision != asked.train.precision {
             return Err(unlike("train.precision").into());
         }
         let images_of_rank = own.train.global_batch_size as f64 / self.world_size as f64;

@@ -1,11 +1,11 @@
 //! What one rank needs of memory, from the description alone.
 
 use regatta_anynet::{LayerKind, LayerRow, Summary};
-use regatta_settings::{GradientCompression, Optimizer, Recipe};
+use regatta_settings::{GradientCompression, Optimizer, Precision, Recipe};
 use serde::Serialize;
 
 use super::blocks::{BlockCost, elements_of_image};
-use super::{activation_bytes, parameter_bytes};
+use super::job::computes_on_gpus;
 
 /// Bytes of prepared images, which are made before autocast shortens anything.
 const IMAGE_BYTES: u64 = 4;
@@ -35,7 +35,7 @@ impl Memory {
 }
 
 /// What a rank of `recipe` needs; `summary` is of its micro-batch.
-pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe, on_gpus: bool) -> Memory {
+pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Memory {
     let elements: u64 = blocks.iter().map(|block| block.elements).sum();
     let weights = elements * parameter_bytes(recipe.train.precision);
     let rounded = match recipe.comm.gradient_compression {
@@ -46,7 +46,7 @@ pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe, on_gp
         Optimizer::Sgd { .. } => 1,
         Optimizer::AdamW { .. } => 2,
     };
-    let element_bytes = activation_bytes(recipe.train.precision, on_gpus);
+    let element_bytes = activation_bytes(recipe);
     // Autocast keeps a short copy of every weight until backward is through.
     let cast = if element_bytes == 2 { 2 * elements } else { 0 };
     Memory {
@@ -57,6 +57,23 @@ pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe, on_gp
         statistics: 3 * statistics_elements(summary) * parameter_bytes(recipe.train.precision),
         activations: activations(summary, element_bytes) + cast,
     }
+}
+
+/// Bytes of an element of activations.
+fn activation_bytes(recipe: &Recipe) -> u64 {
+    match recipe.train.precision {
+        Precision::Fp64 => 8,
+        Precision::Fp32 => 4,
+        Precision::Bf16 | Precision::Fp16 => 2,
+        Precision::Auto if computes_on_gpus(recipe) => 2,
+        // A CPU takes bf16 only where it computes in it.
+        Precision::Auto => 4,
+    }
+}
+
+/// Bytes of an element of parameters, gradients and what belongs to them.
+pub(crate) fn parameter_bytes(precision: Precision) -> u64 {
+    if precision == Precision::Fp64 { 8 } else { 4 }
 }
 
 /// Elements of one set of BatchNorm's means and variances.
@@ -90,7 +107,7 @@ mod tests {
         let recipe = testing::recipe(sets);
         let images = recipe.train.micro_batch_size as i64;
         let summary = recipe.network().summary(images, 96, 96).unwrap();
-        of(&summary, &blocks::costs(&summary, true), &recipe, false)
+        of(&summary, &blocks::costs(&summary, true), &recipe)
     }
 
     /// RegNetX32: 179,290 parameters, the last padded by 6. BatchNorms: the stem's 32, four blocks of 3 x 32 and six of 3 x

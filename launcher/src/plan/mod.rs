@@ -5,6 +5,7 @@ mod all_reduce;
 mod blocks;
 mod buckets;
 mod chart;
+mod job;
 mod measured;
 mod memory;
 mod options;
@@ -17,9 +18,7 @@ mod verdict;
 
 use anyhow::Result;
 use regatta_run::ExitCode;
-use regatta_settings::{
-    Backend, DataSource, Device, GradientCompression, Precision, Recipe, RecipeError, TrainSettings,
-};
+use regatta_settings::{Recipe, TrainSettings};
 use serde::Serialize;
 
 use crate::failure::Usage;
@@ -27,7 +26,7 @@ use all_reduce::{AllReduce, Links};
 use measured::{MicroBatchTimes, Run};
 use memory::Memory;
 pub(crate) use options::PlanCommand;
-use scaling::{Row, Step, Training};
+use scaling::{Row, Step};
 use verdict::Verdict;
 
 /// What is known about a job before it is started.
@@ -69,24 +68,19 @@ pub(crate) fn plan(command: &PlanCommand) -> Result<ExitCode> {
 
 fn made(command: &PlanCommand) -> Result<Plan> {
     let run = command.from_run.as_deref().map(Run::read).transpose()?;
-    let recipe = resolved(command, run.as_ref())?;
-    let overlap = sums_during_backward(&recipe);
+    let recipe = job::resolved(command, run.as_ref())?;
+    let training = job::training(command, &recipe)?;
     let (times, micro_batch_source) = times(command, run.as_ref(), &recipe)?;
     let (all_reduce, all_reduce_source) = all_reduce(command)?;
-    let side = recipe.data.resolution_px.into();
-    let summary = recipe.network().summary(recipe.train.micro_batch_size as i64, side, side)?;
-    let blocks = blocks::costs(&summary, recipe.model.conv_bias);
-    let step = Step {
-        micro_batch_size: recipe.train.micro_batch_size,
-        times,
-        buckets: buckets::of(&blocks, &recipe),
-        trailing_bytes: scaling::trailing_bytes(&summary, &recipe),
-        overlap,
-        all_reduce,
-    };
-    let training = training(command, &recipe)?;
-    let rows = scaling::rows(&step, &training, command.gpus());
     let TrainSettings { global_batch_size, micro_batch_size, epochs, .. } = recipe.train;
+    let side = recipe.data.resolution_px.into();
+    let summary = recipe.network().summary(micro_batch_size as i64, side, side)?;
+    let blocks = blocks::costs(&summary, recipe.model.conv_bias);
+    let buckets = buckets::of(&blocks, &recipe);
+    let overlap = job::sums_during_backward(&recipe);
+    let trailing_bytes = scaling::trailing_bytes(&summary, &recipe);
+    let step = Step { micro_batch_size, times, buckets, trailing_bytes, overlap, all_reduce };
+    let rows = scaling::rows(&step, &training, command.gpus());
     Ok(Plan {
         parameters: summary.params,
         global_batch_size,
@@ -94,7 +88,7 @@ fn made(command: &PlanCommand) -> Result<Plan> {
         micro_batches: global_batch_size.div_ceil(micro_batch_size),
         nodes: command.nodes,
         gpus_per_node: command.gpus_per_node,
-        memory_bytes: memory::of(&summary, &blocks, &recipe, computes_on_gpus(&recipe)),
+        memory_bytes: memory::of(&summary, &blocks, &recipe),
         micro_batch_seconds: times,
         micro_batch_source,
         all_reduce_source,
@@ -106,28 +100,6 @@ fn made(command: &PlanCommand) -> Result<Plan> {
         verdict: verdict::of(&step, &rows, global_batch_size),
         rows,
     })
-}
-
-/// The recipe in a world of the whole cluster; its micro-batches are those of every smaller one too.
-fn resolved(command: &PlanCommand, run: Option<&Run>) -> Result<Recipe> {
-    let recipe = command.recipe.load()?.resolve(command.gpus(), run.map(|run| &run.recipe));
-    let recipe = recipe.map_err(|error: RecipeError| anyhow::Error::from(error).context(command.world()))?;
-    let compresses = recipe.comm.gradient_compression != GradientCompression::None;
-    if compresses && !sums_during_backward(&recipe) {
-        let problem = "comm.gradient_compression is for ranks that sum over NCCL, and these sum over MPI: set it to \"none\", \
-                       or plan for GPUs with train.device = \"cuda\"";
-        return Err(Usage(problem.to_owned()).into());
-    }
-    Ok(recipe)
-}
-
-/// Whether ranks have a GPU each; `auto` is taken to find them.
-fn computes_on_gpus(recipe: &Recipe) -> bool {
-    recipe.train.device != Device::Cpu && recipe.comm.backend != Backend::Mpi
-}
-
-fn sums_during_backward(recipe: &Recipe) -> bool {
-    computes_on_gpus(recipe) || recipe.comm.backend == Backend::Nccl
 }
 
 fn times(command: &PlanCommand, run: Option<&Run>, recipe: &Recipe) -> Result<(MicroBatchTimes, String)> {
@@ -160,42 +132,4 @@ fn all_reduce(command: &PlanCommand) -> Result<(AllReduce, String)> {
     let ranks: Vec<_> = curves.iter().map(|curve| curve.ranks.to_string()).collect();
     let source = format!("sums measured between {} ranks", ranks.join(" and "));
     Ok((AllReduce::Measured(curves), source))
-}
-
-fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Training> {
-    let of_source = match recipe.data.source {
-        DataSource::Synthetic { train_images, .. } => Some(train_images),
-        DataSource::FashionMnist { .. } => Some(60_000),
-        _ => None,
-    };
-    let images = command.train_images.or(of_source).ok_or_else(|| {
-        Usage(
-            "the data set's size is in its files: give the number of training images as --train-images"
-                .to_owned(),
-        )
-    })?;
-    let TrainSettings { global_batch_size, drop_last, epochs, max_steps, .. } = recipe.train;
-    if drop_last && images < global_batch_size {
-        let problem = format!(
-            "train.drop_last = true leaves no step of {images} images in batches of {global_batch_size}: give a --train-images \
-             of at least {global_batch_size}"
-        );
-        return Err(Usage(problem).into());
-    }
-    Ok(Training { images, global_batch_size, drop_last, epochs, max_steps })
-}
-
-/// Bytes of an element of activations.
-fn activation_bytes(precision: Precision, on_gpus: bool) -> u64 {
-    match precision {
-        Precision::Fp64 => 8,
-        Precision::Fp32 => 4,
-        Precision::Bf16 | Precision::Fp16 => 2,
-        Precision::Auto => 4 - 2 * u64::from(on_gpus),
-    }
-}
-
-/// Bytes of an element of parameters, gradients and what belongs to them.
-fn parameter_bytes(precision: Precision) -> u64 {
-    if precision == Precision::Fp64 { 8 } else { 4 }
 }

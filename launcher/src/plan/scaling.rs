@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::all_reduce::AllReduce;
 use super::buckets::Bucket;
 use super::measured::MicroBatchTimes;
-use super::{memory, parameter_bytes};
+use super::memory::{parameter_bytes, statistics_elements};
 
 /// What ranks agree on after the gradients: two numbers in double precision.
 const CONTROL_BYTES: f64 = 16.0;
@@ -30,7 +30,7 @@ pub(crate) struct Step {
 pub(crate) struct Training {
     pub(crate) images: usize,
     pub(crate) global_batch_size: usize,
-    pub(crate) drop_last: bool,
+    pub(crate) steps_of_epoch: u64,
     pub(crate) epochs: u64,
     pub(crate) max_steps: Option<u64>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Row {
 
 /// Bytes of the sums after the buckets: BatchNorm's statistics, and what ranks agree on.
 pub(crate) fn trailing_bytes(summary: &Summary, recipe: &Recipe) -> Vec<f64> {
-    let statistics = memory::statistics_elements(summary) * parameter_bytes(recipe.train.precision);
+    let statistics = statistics_elements(summary) * parameter_bytes(recipe.train.precision);
     vec![statistics as f64, CONTROL_BYTES]
 }
 
@@ -76,7 +76,7 @@ fn row(step: &Step, training: &Training, gpus: usize) -> Row {
         exposed_seconds: step.exposed(gpus),
         images_per_second: images as f64 / seconds,
         efficiency: alone / seconds / gpus as f64,
-        epoch_seconds: training.seconds(step, gpus, training.steps_of_epoch()),
+        epoch_seconds: training.seconds(step, gpus, training.steps_of_epoch),
         total_seconds: training.total_seconds(step, gpus),
     }
 }
@@ -112,14 +112,6 @@ impl Step {
 }
 
 impl Training {
-    fn steps_of_epoch(&self) -> u64 {
-        let steps = match self.drop_last {
-            true => self.images / self.global_batch_size,
-            false => self.images.div_ceil(self.global_batch_size),
-        };
-        steps as u64
-    }
-
     /// Of an epoch's first `steps`.
     fn seconds(&self, step: &Step, gpus: usize, steps: u64) -> f64 {
         let whole = (self.images / self.global_batch_size) as u64;
@@ -131,7 +123,7 @@ impl Training {
     }
 
     fn total_seconds(&self, step: &Step, gpus: usize) -> f64 {
-        let of_epoch = self.steps_of_epoch();
+        let of_epoch = self.steps_of_epoch;
         let steps = self.max_steps.map_or(self.epochs * of_epoch, |most| most.min(self.epochs * of_epoch));
         let epochs = (steps / of_epoch) as f64;
         epochs * self.seconds(step, gpus, of_epoch) + self.seconds(step, gpus, steps % of_epoch)
@@ -176,7 +168,8 @@ mod tests {
     }
 
     fn training(images: usize) -> Training {
-        Training { images, global_batch_size: 128, drop_last: false, epochs: 3, max_steps: None }
+        let steps_of_epoch = images.div_ceil(128) as u64;
+        Training { images, global_batch_size: 128, steps_of_epoch, epochs: 3, max_steps: None }
     }
 
     fn close(value: f64, expected: f64) {
@@ -246,7 +239,7 @@ mod tests {
         let (epoch, total) = seconds(training(320));
         close(epoch, 4.0);
         close(total, 12.0);
-        close(seconds(Training { drop_last: true, ..training(320) }).0, 3.2);
+        close(seconds(Training { steps_of_epoch: 2, ..training(320) }).0, 3.2);
         close(seconds(Training { max_steps: Some(4), ..training(320) }).1, 5.6);
         close(seconds(Training { max_steps: Some(99), ..training(320) }).1, 12.0);
     }

@@ -99,7 +99,7 @@ mod tests {
         let training = Training {
             images: 1000,
             global_batch_size: micro_batches,
-            drop_last: false,
+            steps_of_epoch: 1000_usize.div_ceil(micro_batches) as u64,
             epochs: 1,
             max_steps: None,
         };
