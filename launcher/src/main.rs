@@ -2,6 +2,8 @@
 
 mod run;
 
+mod plan;
+
 mod documents;
 mod failure;
 mod trainer_binary;
@@ -23,6 +25,8 @@ struct Cli {
 enum Command {
     /// Starts the ranks of a job, watches them, and starts them again from the newest checkpoint when they fail
     Run(Box<run::RunCommand>),
+    /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
+    Plan(Box<plan::PlanCommand>),
     /// Prints the completions of a shell, to be put where it looks for them
     Completions(documents::CompletionsCommand),
     /// Writes manual pages, one a command
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<u8> {
     let code = match command {
         Command::Run(command) => return run::run(&command),
+        Command::Plan(command) => plan::plan(&command),
         Command::Completions(command) => documents::completions(&command),
         Command::Man(command) => documents::man(&command),
     };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod documents;
+mod plan;
 mod refusals;
 mod run;
 mod two_hosts;

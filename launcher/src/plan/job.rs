@@ -1,0 +1,64 @@
+//! The recipe as a plan sees it: in the world of the whole cluster, on GPUs or CPUs, over so many images.
+
+use anyhow::{Context, Result};
+use regatta_settings::{Backend, DataSource, Device, GradientCompression, Precision, Recipe, TrainSettings};
+
+use super::measured::Run;
+use super::options::PlanCommand;
+use super::scaling::Training;
+use crate::failure::Usage;
+
+/// Training images of Fashion-MNIST.
+const FASHION_MNIST_IMAGES: usize = 60_000;
+
+/// The recipe in a world of the whole cluster; its micro-batches are those of every smaller one too.
+pub(crate) fn resolved(command: &PlanCommand, run: Option<&Run>) -> Result<Recipe> {
+    let kept = run.map(|run| &run.recipe);
+    let mut recipe = command.recipe.load()?.resolve(command.gpus(), kept).with_context(|| command.world())?;
+    // What "auto" took where it was measured.
+    if let (Some(kept), Precision::Auto) = (kept, recipe.train.precision) {
+        recipe.train.precision = kept.train.precision;
+    }
+    let compresses = recipe.comm.gradient_compression != GradientCompression::None;
+    if compresses && !sums_during_backward(&recipe) {
+        let problem = "comm.gradient_compression is for ranks that sum over NCCL, and these sum over MPI: set it to \"none\", \
+                       or plan for GPUs with train.device = \"cuda\"";
+        return Err(Usage(problem.to_owned()).into());
+    }
+    Ok(recipe)
+}
+
+/// Whether ranks have a GPU each; `auto` is taken to find them.
+pub(crate) fn computes_on_gpus(recipe: &Recipe) -> bool {
+    recipe.train.device != Device::Cpu && recipe.comm.backend != Backend::Mpi
+}
+
+/// Whether buckets are summed by NCCL, which does not wait for the end of backward.
+pub(crate) fn sums_during_backward(recipe: &Recipe) -> bool {
+    computes_on_gpus(recipe) || recipe.comm.backend == Backend::Nccl
+}
+
+/// How long is trained.
+pub(crate) fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Training> {
+    let of_source = match recipe.data.source {
+        DataSource::Synthetic { train_images, .. } => Some(train_images),
+        DataSource::FashionMnist { .. } => Some(FASHION_MNIST_IMAGES),
+        _ => None,
+    };
+    let images = command.train_images.or(of_source).ok_or_else(|| {
+        Usage(
+            "the data set's size is in its files: give the number of training images as --train-images"
+                .to_owned(),
+        )
+    })?;
+    let TrainSettings { global_batch_size, epochs, max_steps, .. } = recipe.train;
+    let steps_of_epoch = recipe.steps_per_epoch(images);
+    if steps_of_epoch == 0 {
+        let problem = format!(
+            "train.drop_last = true leaves no step of {images} images in batches of {global_batch_size}: give a --train-images \
+             of at least {global_batch_size}"
+        );
+        return Err(Usage(problem).into());
+    }
+    Ok(Training { images, global_batch_size, steps_of_epoch, epochs, max_steps })
+}

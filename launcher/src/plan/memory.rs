@@ -1,0 +1,156 @@
+//! What one rank needs of memory, from the description alone.
+
+use regatta_anynet::{LayerKind, LayerRow, Summary};
+use regatta_settings::{GradientCompression, Optimizer, Precision, Recipe};
+use serde::Serialize;
+
+use super::blocks::{BlockCost, elements_of_image};
+use super::job::computes_on_gpus;
+
+/// Bytes of prepared images, which are made before autocast shortens anything.
+const IMAGE_BYTES: u64 = 4;
+/// Maps of the largest size that backward has beside what forward kept: a gradient and the one it is made from.
+const MAPS_OF_BACKWARD: u64 = 2;
+
+/// Bytes by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) weights: u64,
+    /// With the rounded copy that is summed, where `comm.gradient_compression` asks for it.
+    pub(crate) gradients: u64,
+    pub(crate) optimizer: u64,
+    pub(crate) ema: u64,
+    /// BatchNorm's: running, of the batch, and of the step so far.
+    pub(crate) statistics: u64,
+    /// Estimate for one micro-batch: what forward keeps, and backward's own.
+    pub(crate) activations: u64,
+}
+
+impl Memory {
+    /// Everything.
+    pub(crate) fn total(&self) -> u64 {
+        let Self { weights, gradients, optimizer, ema, statistics, activations } = self;
+        weights + gradients + optimizer + ema + statistics + activations
+    }
+}
+
+/// What a rank of `recipe` needs; `summary` is of its micro-batch.
+pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Memory {
+    let elements: u64 = blocks.iter().map(|block| block.elements).sum();
+    let weights = elements * parameter_bytes(recipe.train.precision);
+    let rounded = match recipe.comm.gradient_compression {
+        GradientCompression::None => 0,
+        GradientCompression::Bf16 => 2 * elements,
+    };
+    let states = match recipe.optim.optimizer {
+        Optimizer::Sgd { .. } => 1,
+        Optimizer::AdamW { .. } => 2,
+    };
+    let element_bytes = activation_bytes(recipe);
+    // Autocast keeps a short copy of every weight until backward is through.
+    let cast = if element_bytes == 2 { 2 * elements } else { 0 };
+    Memory {
+        weights,
+        gradients: weights + rounded,
+        optimizer: states * weights,
+        ema: if recipe.train.ema_decay > 0.0 { weights } else { 0 },
+        statistics: 3 * statistics_elements(summary) * parameter_bytes(recipe.train.precision),
+        activations: activations(summary, element_bytes) + cast,
+    }
+}
+
+/// Bytes of an element of activations.
+fn activation_bytes(recipe: &Recipe) -> u64 {
+    match recipe.train.precision {
+        Precision::Fp64 => 8,
+        Precision::Fp32 => 4,
+        Precision::Bf16 | Precision::Fp16 => 2,
+        Precision::Auto if computes_on_gpus(recipe) => 2,
+        // A CPU takes bf16 only where it computes in it.
+        Precision::Auto => 4,
+    }
+}
+
+/// Bytes of an element of parameters, gradients and what belongs to them.
+pub(crate) fn parameter_bytes(precision: Precision) -> u64 {
+    if precision == Precision::Fp64 { 8 } else { 4 }
+}
+
+/// Elements of one set of BatchNorm's means and variances.
+pub(crate) fn statistics_elements(summary: &Summary) -> u64 {
+    let norms = summary.rows.iter().filter(|row| row.kind == LayerKind::BatchNorm);
+    norms.map(|row| 2 * row.output_shape[1] as u64).sum()
+}
+
+/// A convolution's output is kept for BatchNorm's backward. What ReLU leaves, in the place of BatchNorm's output, is kept
+/// for its own and for the next convolution's; a projection's is added to the block's and dropped.
+fn activations(summary: &Summary, element_bytes: u64) -> u64 {
+    let images = summary.input_shape[0] as u64;
+    let convolutions = || summary.rows.iter().filter(|row| row.kind == LayerKind::Conv);
+    let kept: u64 =
+        convolutions().map(|row| elements_of_image(row) * if is_projection(row) { 1 } else { 2 }).sum();
+    let largest = convolutions().map(elements_of_image).max().unwrap_or(0);
+    let image: u64 = summary.input_shape[1..].iter().product::<i64>() as u64;
+    images * (image * IMAGE_BYTES.max(element_bytes) + (kept + MAPS_OF_BACKWARD * largest) * element_bytes)
+}
+
+fn is_projection(row: &LayerRow) -> bool {
+    row.name.ends_with(".proj")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{blocks, testing};
+    use super::*;
+
+    fn memory(sets: &[&str]) -> Memory {
+        let recipe = testing::recipe(sets);
+        let images = recipe.train.micro_batch_size as i64;
+        let summary = recipe.network().summary(images, 96, 96).unwrap();
+        of(&summary, &blocks::costs(&summary, true), &recipe)
+    }
+
+    /// RegNetX32: 179,290 parameters, the last padded by 6. BatchNorms: the stem's 32, four blocks of 3 x 32 and six of 3 x
+    /// 80, projections of 32 and of 80.
+    #[test]
+    fn regnetx32_adds_up_by_hand() {
+        let flat = 4 * (179_290 + 6);
+        let norm_channels = 32 + 4 * 3 * 32 + 6 * 3 * 80 + 32 + 80;
+        // Of one image, elements: the stem at 48x48; s1 at 24x24 but its first convolution, at 48x48; s2 at 12x12 but its
+        // first, at 24x24. Projections count once.
+        let (stem, s1_wide, s1, s2_wide, s2) =
+            (32 * 48 * 48, 32 * 48 * 48, 11 * 32 * 24 * 24, 80 * 24 * 24, 17 * 80 * 12 * 12);
+        let projections = 32 * 24 * 24 + 80 * 12 * 12;
+        let kept = 2 * (stem + s1_wide + s1 + s2_wide + s2) + projections;
+        let image = 96 * 96 + kept + 2 * stem;
+        let expected = Memory {
+            weights: flat,
+            gradients: flat,
+            optimizer: flat,
+            ema: 0,
+            statistics: 3 * 2 * norm_channels * 4,
+            activations: 64 * image * 4,
+        };
+        let precision = "train.precision=\"fp32\"";
+        assert_eq!(memory(&[precision]), expected);
+        assert_eq!(expected.total(), 3 * flat + 24 * norm_channels + 256 * image);
+        let more = memory(&[precision, "train.ema_decay=0.99", "optim.name=\"adamw\""]);
+        assert_eq!(more, Memory { ema: flat, optimizer: 2 * flat, ..expected });
+    }
+
+    #[test]
+    fn short_floats_halve_activations_and_double_ones_double_everything() {
+        let [fp32, bf16, fp64] =
+            ["fp32", "bf16", "fp64"].map(|it| memory(&[&format!("train.precision=\"{it}\"")]));
+        let image_bytes = 64 * 96 * 96 * 4;
+        assert_eq!(bf16.weights, fp32.weights);
+        assert_eq!(2 * (bf16.activations - image_bytes - fp32.weights / 2), fp32.activations - image_bytes);
+        assert_eq!((fp64.total(), fp64.weights), (2 * fp32.total(), 2 * fp32.weights));
+    }
+
+    #[test]
+    fn rounding_keeps_a_short_copy_of_the_gradients() {
+        let rounded = memory(&["comm.gradient_compression=\"bf16\""]);
+        assert_eq!(rounded.gradients, rounded.weights / 2 * 3);
+    }
+}

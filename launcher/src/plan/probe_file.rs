@@ -1,0 +1,90 @@
+//! Reads what `trainer probe --json` found of sums over ranks.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::all_reduce::Curve;
+use crate::failure::Usage;
+
+#[derive(Debug, Deserialize)]
+struct Probe {
+    world_size: usize,
+    all_reduce: Vec<Sum>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sum {
+    bytes: u64,
+    correct: bool,
+    microseconds: f64,
+}
+
+/// The curve in the file `path`.
+pub(crate) fn read(path: &Path) -> Result<Curve> {
+    let at = || format!("--all-reduce {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| Usage(format!("cannot be read: {error}")));
+    parse(&text.with_context(at)?).map_err(Usage).with_context(at)
+}
+
+fn parse(text: &str) -> Result<Curve, String> {
+    let probe: Probe = serde_json::from_str(text)
+        .map_err(|error| format!("not what `trainer probe --json` prints: {error}"))?;
+    if probe.world_size < 2 {
+        return Err(
+            "measured by one rank, which sums nothing: run `mpirun -n N trainer probe --json`".to_owned()
+        );
+    }
+    if let Some(wrong) = probe.all_reduce.iter().find(|sum| !sum.correct) {
+        return Err(format!("the sum of {} bytes was wrong: its time says nothing", wrong.bytes));
+    }
+    let mut points: Vec<_> =
+        probe.all_reduce.iter().map(|sum| (sum.bytes as f64, sum.microseconds / 1e6)).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    points.dedup_by_key(|point| point.0);
+    let is_time = |point: &(f64, f64)| point.1.is_finite() && point.1 > 0.0;
+    if points.is_empty() || !points.iter().all(is_time) {
+        return Err(
+            "all_reduce has no sums, or some that took no time: expected those of `trainer probe --json`"
+                .to_owned(),
+        );
+    }
+    Ok(Curve { ranks: probe.world_size, points })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(world_size: usize, sums: &str) -> String {
+        format!(r#"{{"version": "0.1.0", "world_size": {world_size}, "all_reduce": [{sums}]}}"#)
+    }
+
+    #[test]
+    fn sums_become_points_in_order() {
+        let sums = r#"{"bytes": 65536, "correct": true, "microseconds": 40.0, "bus_gb_per_second": 1.6},
+                      {"bytes": 4096, "correct": true, "microseconds": 10.0, "bus_gb_per_second": 0.4}"#;
+        let curve = parse(&file(2, sums)).unwrap();
+        assert_eq!((curve.ranks, curve.points), (2, vec![(4096.0, 1e-5), (65536.0, 4e-5)]));
+    }
+
+    #[test]
+    fn what_is_no_measurement_is_refused() {
+        let sum = r#"{"bytes": 4096, "correct": true, "microseconds": 1.0}"#;
+        for (text, expected) in [
+            ("[]".to_owned(), "not what `trainer probe --json` prints: "),
+            (
+                "{\"world_size\": 2}".to_owned(),
+                "not what `trainer probe --json` prints: missing field `all_reduce`",
+            ),
+            (file(1, sum), "measured by one rank"),
+            (file(2, ""), "all_reduce has no sums"),
+            (file(2, &sum.replace("true", "false")), "the sum of 4096 bytes was wrong"),
+            (file(2, &sum.replace("1.0", "0.0")), "all_reduce has no sums, or some that took no time"),
+        ] {
+            let problem = parse(&text).unwrap_err();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! A step's time on any number of GPUs, and what follows from it for an epoch and for the whole training.
+
+use regatta_anynet::Summary;
+use regatta_settings::Recipe;
+use serde::Serialize;
+
+use super::all_reduce::AllReduce;
+use super::buckets::Bucket;
+use super::measured::MicroBatchTimes;
+use super::memory::{parameter_bytes, statistics_elements};
+
+/// What ranks agree on after the gradients: two numbers in double precision.
+const CONTROL_BYTES: f64 = 16.0;
+
+/// What one step does.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) micro_batch_size: usize,
+    pub(crate) times: MicroBatchTimes,
+    pub(crate) buckets: Vec<Bucket>,
+    /// Of the sums that follow the buckets.
+    pub(crate) trailing_bytes: Vec<f64>,
+    /// Bucket sums go on during backward.
+    pub(crate) overlap: bool,
+    pub(crate) all_reduce: AllReduce,
+}
+
+/// How long is trained.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Training {
+    pub(crate) images: usize,
+    pub(crate) global_batch_size: usize,
+    pub(crate) steps_of_epoch: u64,
+    pub(crate) epochs: u64,
+    pub(crate) max_steps: Option<u64>,
+}
+
+/// What is expected of a number of GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Row {
+    pub(crate) gpus: usize,
+    /// Of the rank that has most.
+    pub(crate) micro_batches_per_rank: usize,
+    pub(crate) step_seconds: f64,
+    pub(crate) exposed_seconds: f64,
+    pub(crate) images_per_second: f64,
+    /// Images a second over those of as many times one GPU.
+    pub(crate) efficiency: f64,
+    pub(crate) epoch_seconds: f64,
+    pub(crate) total_seconds: f64,
+}
+
+/// Bytes of the sums after the buckets: BatchNorm's statistics, and what ranks agree on.
+pub(crate) fn trailing_bytes(summary: &Summary, recipe: &Recipe) -> Vec<f64> {
+    let statistics = statistics_elements(summary) * parameter_bytes(recipe.train.precision);
+    vec![statistics as f64, CONTROL_BYTES]
+}
+
+/// One row for 1, 2, 4, ... GPUs and for all `gpus`.
+pub(crate) fn rows(step: &Step, training: &Training, gpus: usize) -> Vec<Row> {
+    sizes(gpus).into_iter().map(|gpus| row(step, training, gpus)).collect()
+}
+
+fn sizes(gpus: usize) -> Vec<usize> {
+    let powers = std::iter::successors(Some(1), |size| Some(2 * size));
+    powers.take_while(|&size| size < gpus).chain([gpus]).collect()
+}
+
+fn row(step: &Step, training: &Training, gpus: usize) -> Row {
+    let images = training.global_batch_size;
+    let (seconds, alone) = (step.seconds(gpus, images), step.seconds(1, images));
+    Row {
+        gpus,
+        micro_batches_per_rank: step.micro_batches_per_rank(gpus, images),
+        step_seconds: seconds,
+        exposed_seconds: step.exposed(gpus),
+        images_per_second: images as f64 / seconds,
+        efficiency: alone / seconds / gpus as f64,
+        epoch_seconds: training.seconds(step, gpus, training.steps_of_epoch),
+        total_seconds: training.total_seconds(step, gpus),
+    }
+}
+
+impl Step {
+    /// Of a global batch of `images`.
+    pub(crate) fn seconds(&self, gpus: usize, images: usize) -> f64 {
+        self.compute(gpus, images) + self.exposed(gpus) + self.times.optimizer
+    }
+
+    /// Of the rank that has most, its micro-batches.
+    pub(crate) fn compute(&self, gpus: usize, images: usize) -> f64 {
+        let most = self.micro_batches_per_rank(gpus, images) * self.micro_batch_size;
+        images.min(most) as f64 / self.micro_batch_size as f64 * self.times.micro_batch()
+    }
+
+    fn micro_batches_per_rank(&self, gpus: usize, images: usize) -> usize {
+        images.div_ceil(self.micro_batch_size).div_ceil(gpus)
+    }
+
+    /// What sums take beyond the end of backward, one after the other, each when backward of the last micro-batch has
+    /// completed it.
+    pub(crate) fn exposed(&self, gpus: usize) -> f64 {
+        let backward = self.times.backward;
+        let start = if self.overlap { 0.0 } else { backward };
+        let end = self.buckets.iter().fold(start, |free: f64, bucket| {
+            free.max(bucket.ready * backward) + self.all_reduce.seconds(gpus, bucket.bytes)
+        });
+        let trailing =
+            self.trailing_bytes.iter().map(|&bytes| self.all_reduce.seconds(gpus, bytes)).sum::<f64>();
+        end.max(backward) - backward + trailing
+    }
+}
+
+impl Training {
+    /// Of an epoch's first `steps`.
+    fn seconds(&self, step: &Step, gpus: usize, steps: u64) -> f64 {
+        let whole = (self.images / self.global_batch_size) as u64;
+        let of_whole = whole.min(steps) as f64 * step.seconds(gpus, self.global_batch_size);
+        match steps > whole {
+            true => of_whole + step.seconds(gpus, self.images % self.global_batch_size),
+            false => of_whole,
+        }
+    }
+
+    fn total_seconds(&self, step: &Step, gpus: usize) -> f64 {
+        let of_epoch = self.steps_of_epoch;
+        let steps = self.max_steps.map_or(self.epochs * of_epoch, |most| most.min(self.epochs * of_epoch));
+        let epochs = (steps / of_epoch) as f64;
+        epochs * self.seconds(step, gpus, of_epoch) + self.seconds(step, gpus, steps % of_epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::all_reduce::Links;
+    use super::*;
+
+    const TIMES: MicroBatchTimes =
+        MicroBatchTimes { data: 0.01, forward: 0.03, backward: 0.06, optimizer: 0.0 };
+
+    fn links(bandwidth: f64, latency_s: f64) -> AllReduce {
+        AllReduce::Links(Links {
+            gpus: 16,
+            gpus_per_node: 4,
+            intra_bytes_per_s: bandwidth,
+            inter_bytes_per_s: bandwidth / 4.0,
+            latency_s,
+        })
+    }
+
+    fn buckets(count: usize) -> Vec<Bucket> {
+        let ready = |index: usize| (index + 1) as f64 / count as f64;
+        (0..count).map(|index| Bucket { bytes: 8e6, ready: ready(index) }).collect()
+    }
+
+    /// 16 micro-batches of 8 images.
+    fn step(count: usize, all_reduce: AllReduce) -> Step {
+        Step {
+            micro_batch_size: 8,
+            times: TIMES,
+            buckets: buckets(count),
+            trailing_bytes: vec![CONTROL_BYTES],
+            overlap: true,
+            all_reduce,
+        }
+    }
+
+    fn training(images: usize) -> Training {
+        let steps_of_epoch = images.div_ceil(128) as u64;
+        Training { images, global_batch_size: 128, steps_of_epoch, epochs: 3, max_steps: None }
+    }
+
+    fn close(value: f64, expected: f64) {
+        assert!((value - expected).abs() <= 1e-9 * expected.abs().max(1e-9), "{value} is not {expected}");
+    }
+
+    #[test]
+    fn without_communication_scaling_is_linear() {
+        let rows = rows(&step(4, links(f64::INFINITY, 0.0)), &training(1280), 16);
+        assert_eq!(rows.iter().map(|row| row.gpus).collect::<Vec<_>>(), [1, 2, 4, 8, 16]);
+        for row in rows {
+            close(row.efficiency, 1.0);
+            close(row.step_seconds, 1.6 / row.gpus as f64);
+            close(row.epoch_seconds, 16.0 / row.gpus as f64);
+            close(row.total_seconds, 3.0 * row.epoch_seconds);
+        }
+    }
+
+    #[test]
+    fn one_bucket_is_wholly_exposed() {
+        let step = step(1, links(4e9, 1e-3));
+        close(
+            step.exposed(16),
+            step.all_reduce.seconds(16, 8e6) + step.all_reduce.seconds(16, CONTROL_BYTES),
+        );
+    }
+
+    #[test]
+    fn fast_links_leave_the_last_bucket_alone_exposed() {
+        let step = step(4, links(400e9, 1e-6));
+        close(step.exposed(4), step.all_reduce.seconds(4, 8e6) + step.all_reduce.seconds(4, CONTROL_BYTES));
+    }
+
+    #[test]
+    fn a_long_latency_exposes_all_sums_but_backward_s_rest() {
+        let step = step(4, links(f64::INFINITY, 1e6));
+        // From the first bucket, ready after a quarter of backward, one sum follows the other.
+        close(step.exposed(16), 5.0 * 1e6 - 0.75 * TIMES.backward);
+    }
+
+    #[test]
+    fn mpi_exposes_every_sum() {
+        let step = Step { overlap: false, ..step(4, links(4e9, 1e-3)) };
+        let sums = 4.0 * step.all_reduce.seconds(8, 8e6) + step.all_reduce.seconds(8, CONTROL_BYTES);
+        close(step.exposed(8), sums);
+        assert_eq!(step.exposed(1), 0.0);
+    }
+
+    #[test]
+    fn the_rank_with_most_micro_batches_sets_the_pace() {
+        let step = step(1, links(f64::INFINITY, 0.0));
+        for (gpus, images, micro_batches) in
+            [(1, 128, 16.0), (3, 128, 6.0), (12, 128, 2.0), (16, 128, 1.0), (1, 12, 1.5), (2, 12, 1.0)]
+        {
+            close(step.compute(gpus, images), micro_batches * TIMES.micro_batch());
+        }
+    }
+
+    #[test]
+    fn an_epoch_has_its_last_short_step_and_training_its_most_steps() {
+        let step = step(1, links(f64::INFINITY, 0.0));
+        let seconds = |training: Training| {
+            let row = row(&step, &training, 1);
+            (row.epoch_seconds, row.total_seconds)
+        };
+        // Two whole steps of 1.6 s and one of 64 images.
+        let (epoch, total) = seconds(training(320));
+        close(epoch, 4.0);
+        close(total, 12.0);
+        close(seconds(Training { steps_of_epoch: 2, ..training(320) }).0, 3.2);
+        close(seconds(Training { max_steps: Some(4), ..training(320) }).1, 5.6);
+        close(seconds(Training { max_steps: Some(99), ..training(320) }).1, 12.0);
+    }
+
+    proptest! {
+        #[test]
+        fn efficiency_is_at_most_one_and_bandwidth_never_hurts(
+            micro_batch_size in 1usize..40,
+            gpus in 1usize..16,
+            count in 1usize..9,
+            overlap: bool,
+            optimizer in 0.0..0.1,
+            latency in 0.0..0.01,
+            bandwidth in 1e6..1e12,
+        ) {
+            let times = MicroBatchTimes { optimizer, ..TIMES };
+            let with = |bandwidth| {
+                let step = Step { micro_batch_size, times, overlap, ..step(count, links(bandwidth, latency)) };
+                rows(&step, &training(1000), gpus)
+            };
+            for (slow, fast) in with(bandwidth).iter().zip(with(2.0 * bandwidth)) {
+                prop_assert!(slow.efficiency <= 1.0 + 1e-12 && fast.efficiency <= 1.0 + 1e-12);
+                prop_assert!(fast.total_seconds <= slow.total_seconds * (1.0 + 1e-12));
+                prop_assert!(fast.step_seconds <= slow.step_seconds * (1.0 + 1e-12));
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A plan as text for a terminal.
+
+use std::iter::once;
+
+use super::Plan;
+use super::scaling::Row;
+
+const HEADER: [&str; 8] =
+    ["ranks", "micro-batches", "step ms", "exposed ms", "images/s", "efficiency", "epoch", "total"];
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What is known, what follows from it by number of ranks, and where scaling ends.
+pub(crate) fn told(plan: &Plan) -> String {
+    let Plan { global_batch_size, micro_batches, micro_batch_size, train_images, epochs, .. } = plan;
+    [
+        format!("cluster       {}", cluster(plan)),
+        format!("network       {}", network(plan)),
+        format!(
+            "global batch  {global_batch_size} images, {micro_batches} micro-batches of {micro_batch_size}"
+        ),
+        format!("micro-batch   {}", micro_batch(plan)),
+        format!("              from {}", plan.micro_batch_source),
+        format!("memory        {}", memory(plan)),
+        format!("training      {train_images} images, {epochs} epochs; without evaluation and checkpoints"),
+        String::new(),
+        by_ranks(&plan.rows),
+        plan.verdict.to_string(),
+    ]
+    .map(|line| line + "\n")
+    .concat()
+}
+
+/// `1 bucket`, `8 buckets`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+fn cluster(plan: &Plan) -> String {
+    let (nodes, ranks) = (counted(plan.nodes, "node"), counted(plan.gpus_per_node, "rank"));
+    format!("{nodes} of {ranks}; all-reduce: {}", plan.all_reduce_source)
+}
+
+fn network(plan: &Plan) -> String {
+    let Plan { parameters, bucket_bytes, .. } = plan;
+    let when = if plan.overlap { "during backward (NCCL)" } else { "after backward (MPI)" };
+    let (mib, buckets) = (bucket_bytes / MIB, counted(plan.buckets, "bucket"));
+    format!("{parameters} parameters, {mib:.1} MiB summed a step in {buckets} {when}")
+}
+
+fn micro_batch(plan: &Plan) -> String {
+    let times = plan.micro_batch_seconds;
+    let seconds = [times.micro_batch(), times.data, times.forward, times.backward, times.optimizer];
+    let [whole, data, forward, backward, update] = seconds.map(|seconds| format!("{:.2}", seconds * 1e3));
+    format!("{whole} ms on one rank: data {data}, forward {forward}, backward {backward}; update {update}")
+}
+
+fn memory(plan: &Plan) -> String {
+    let memory = plan.memory_bytes;
+    let mib = |bytes: u64| format!("{:.1}", bytes as f64 / MIB);
+    let parts = [
+        ("weights", memory.weights),
+        ("gradients", memory.gradients),
+        ("optimizer", memory.optimizer),
+        ("ema", memory.ema),
+        ("statistics", memory.statistics),
+        ("activations", memory.activations),
+    ];
+    let parts: Vec<_> = parts.map(|(name, bytes)| format!("{name} {}", mib(bytes))).into();
+    format!("{} MiB a rank: {}", mib(memory.total()), parts.join(", "))
+}
+
+fn by_ranks(rows: &[Row]) -> String {
+    let lines: Vec<[String; 8]> = once(HEADER.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
+    let widths = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+    let padded = |line: &[String; 8]| {
+        let cells =
+            line.iter().enumerate().map(|(column, cell)| format!("{cell:>width$}", width = widths(column)));
+        cells.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    lines.iter().map(padded).collect()
+}
+
+fn cells(row: &Row) -> [String; 8] {
+    [
+        row.gpus.to_string(),
+        row.micro_batches_per_rank.to_string(),
+        format!("{:.2}", row.step_seconds * 1e3),
+        format!("{:.3}", row.exposed_seconds * 1e3),
+        format!("{:.1}", row.images_per_second),
+        format!("{:.3}", row.efficiency),
+        duration(row.epoch_seconds),
+        duration(row.total_seconds),
+    ]
+}
+
+/// `12.3 s`, `4 min 05 s`, `3 h 07 min`, `2 d 05 h`.
+fn duration(seconds: f64) -> String {
+    let whole = seconds.round_ties_even() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        3600..86400 => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+        _ => format!("{} d {:02} h", whole / 86400, whole % 86400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_the_units_that_people_use() {
+        let told = [0.04, 59.4, 60.0, 245.0, 3600.0, 11_230.0, 190_000.0].map(duration);
+        assert_eq!(
+            told,
+            ["0.0 s", "59.4 s", "1 min 00 s", "4 min 05 s", "1 h 00 min", "3 h 07 min", "2 d 04 h"]
+        );
+    }
+}
