@@ -2,6 +2,7 @@
 
 mod run;
 
+mod autopsy;
 mod plan;
 
 mod documents;
@@ -27,6 +28,8 @@ enum Command {
     Run(Box<run::RunCommand>),
     /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
     Plan(Box<plan::PlanCommand>),
+    /// Tells how a run came to its end, from what its ranks left: who failed first, and who waited for whom
+    Autopsy(autopsy::AutopsyCommand),
     /// Prints the completions of a shell, to be put where it looks for them
     Completions(documents::CompletionsCommand),
     /// Writes manual pages, one a command
@@ -44,6 +47,7 @@ fn run(command: Command) -> Result<u8> {
     let code = match command {
         Command::Run(command) => return run::run(&command),
         Command::Plan(command) => plan::plan(&command),
+        Command::Autopsy(command) => autopsy::autopsy(&command),
         Command::Completions(command) => documents::completions(&command),
         Command::Man(command) => documents::man(&command),
     };

@@ -1,6 +1,7 @@
 //! What the launcher promises, by topic: its own binary is run as a user would.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
+mod autopsy;
 mod documents;
 mod plan;
 mod refusals;

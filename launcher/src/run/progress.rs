@@ -25,7 +25,7 @@ impl Progress {
     /// A folder that is not there yet has none.
     pub(crate) fn of(folder: &RunFolder, since: SystemTime) -> Self {
         let since_ns = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        let mut snapshots = snapshots(folder);
+        let mut snapshots = Snapshot::of_run(folder);
         snapshots.retain(|snapshot| snapshot.heartbeat_ns >= since_ns);
         let logged = last_logged_step(&folder.metrics());
         let entered = |it: &Snapshot| it.last_entered().map_or(0, |entry| entry.sequence);
@@ -36,16 +36,6 @@ impl Progress {
             checkpoint: newest_checkpoint(folder),
         }
     }
-}
-
-/// The published ledgers of a run, by rank; those that cannot be read are passed over.
-pub(crate) fn snapshots(folder: &RunFolder) -> Vec<Snapshot> {
-    let Ok(entries) = fs::read_dir(folder.ranks()) else { return Vec::new() };
-    let ledgers = entries.flatten().map(|entry| entry.path());
-    let ledgers = ledgers.filter(|path| path.extension().is_some_and(|ending| ending == "ledger"));
-    let mut snapshots: Vec<_> = ledgers.filter_map(|path| Snapshot::read(&path).ok()).collect();
-    snapshots.sort_by_key(|snapshot| snapshot.rank);
-    snapshots
 }
 
 fn newest_checkpoint(folder: &RunFolder) -> Option<u64> {

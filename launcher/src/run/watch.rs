@@ -4,12 +4,12 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use regatta_run::ledger::judge;
+use regatta_run::ledger::{Snapshot, judge};
 use regatta_run::{Attempt, Failure, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 
-use super::progress::{Progress, snapshots};
+use super::progress::Progress;
 use super::ranks::Ranks;
 
 /// Between two looks at the ranks.
@@ -176,5 +176,5 @@ fn a_rank_failed(folder: &RunFolder, before: Option<u64>) -> bool {
 
 /// What the ledgers prove.
 fn who_waits(folder: &RunFolder) -> Option<String> {
-    judge(&snapshots(folder)).map(|verdict| verdict.to_string())
+    judge(&Snapshot::of_run(folder)).map(|verdict| verdict.to_string())
 }

@@ -9,6 +9,8 @@ use super::collective::{Collective, Element, Entry, Operation};
 use super::layout::{BYTES, ENTRY_WORDS, HEADER_WORDS, MAGIC, UNFINISHED, VERSION};
 use super::layout::{entry, header, to_host, to_words};
 use crate::error::StorageError;
+use crate::folder::RunFolder;
+use crate::utc::utc;
 
 /// What a ledger said at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,22 @@ impl Snapshot {
         // Not mapped: a copy on a network file system can vanish in use, which kills a process that has it mapped.
         let (before, words, after) = (pass()?, pass()?, pass()?);
         Self::from_words(&steady(&before, words, &after)).map_err(content)
+    }
+
+    /// The ledgers that a run's ranks have published, by rank. Those that cannot be read are passed over: whoever looks for
+    /// causes takes what there is.
+    pub fn of_run(folder: &RunFolder) -> Vec<Self> {
+        let Ok(entries) = std::fs::read_dir(folder.ranks()) else { return Vec::new() };
+        let ledgers = entries.flatten().map(|entry| entry.path());
+        let ledgers = ledgers.filter(|path| path.extension().is_some_and(|ending| ending == "ledger"));
+        let mut snapshots: Vec<_> = ledgers.filter_map(|path| Self::read(&path).ok()).collect();
+        snapshots.sort_by_key(|snapshot| snapshot.rank);
+        snapshots
+    }
+
+    /// When its rank last said that it is alive, UTC, RFC 3339.
+    pub fn heartbeat_at(&self) -> String {
+        utc(UNIX_EPOCH + Duration::from_nanos(self.heartbeat_ns))
     }
 
     /// The snapshot that words of a file say, or what is wrong with them.

@@ -198,6 +198,11 @@ impl Running {
         self.wait_until(&file.display().to_string(), look, |_| false);
     }
 
+    /// Waits until a file is there, whatever is in it.
+    pub fn wait_until_there(&mut self, file: &Path) {
+        self.wait_until(&file.display().to_string(), || file.exists(), |_| false);
+    }
+
     fn wait_until(&mut self, what: &str, look: impl Fn() -> bool, is_said: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + LIMIT;
         while !look() && !is_said(&read(&self.stderr)) {

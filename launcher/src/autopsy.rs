@@ -1,0 +1,60 @@
+//! `launcher autopsy`: how a run came to its end, from what its ranks left in the run folder.
+
+mod findings;
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use regatta_run::ledger::Snapshot;
+use regatta_run::{Attempt, AttemptRecord, ExitCode, Failure, RunFolder};
+
+use crate::failure::Usage;
+use findings::{Findings, Left};
+
+/// What `launcher autopsy` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AutopsyCommand {
+    /// The run folder, for example runs/regnetx
+    run: PathBuf,
+    /// Prints what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what is found.
+pub(crate) fn autopsy(command: &AutopsyCommand) -> Result<ExitCode> {
+    let findings = Findings::of(&left_in(&command.run)?);
+    if command.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        print!("{findings}");
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Everything that the newest attempt left.
+fn left_in(path: &std::path::Path) -> Result<Left> {
+    let folder = RunFolder::new(path, "");
+    let is_run = folder.attempts().is_dir();
+    let newest = if is_run { Attempt::newest(&folder)? } else { None };
+    let Some(number) = newest else {
+        let why = "no run was started there: give a run folder, such as runs/regnetx";
+        return Err(Usage(format!("{}: {why}", path.display())).into());
+    };
+    let record = AttemptRecord::read(&folder.attempt(number))?;
+    let mut snapshots = Snapshot::of_run(&folder);
+    // Those of earlier attempts stay until they are replaced.
+    snapshots.retain(|snapshot| snapshot.heartbeat_at() >= record.start.started_at);
+    let metrics = std::fs::metadata(folder.metrics()).and_then(|it| it.modified()).ok();
+    let since_metrics = metrics.and_then(|at| SystemTime::now().duration_since(at).ok());
+    let silent_for = snapshots.iter().map(Snapshot::silent_for).chain(since_metrics).min();
+    Ok(Left {
+        failures: Failure::of_attempt(&folder, number).unwrap_or_default(),
+        silent_for: silent_for.unwrap_or(Duration::MAX),
+        checkpoint: regatta_run::checkpoint::newest_valid(&folder)?.0.map(|checkpoint| checkpoint.path),
+        log_of: Box::new(move |rank| Some(folder.log(rank)).filter(|log| log.exists())),
+        record,
+        snapshots,
+    })
+}

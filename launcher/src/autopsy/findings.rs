@@ -1,0 +1,335 @@
+//! What can be said of an attempt's end: a pure function of what it left.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regatta_run::ledger::{Entry, Snapshot, judge};
+use regatta_run::{AttemptRecord, ExitCode, Failure};
+use serde::Serialize;
+
+/// Ranks publish every two seconds: nobody alive is silent for so long.
+const ALIVE: Duration = Duration::from_secs(10);
+/// Ranks that are told one by one; of more, those that stand out.
+const TOLD: usize = 8;
+
+/// What an attempt left in the run folder.
+pub(crate) struct Left {
+    pub(crate) record: AttemptRecord,
+    /// The first failure first.
+    pub(crate) failures: Vec<Failure>,
+    /// By rank.
+    pub(crate) snapshots: Vec<Snapshot>,
+    /// Since the last sign of life of any rank.
+    pub(crate) silent_for: Duration,
+    /// The newest whole one.
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// A rank's log, if it is there.
+    pub(crate) log_of: Box<dyn Fn(usize) -> Option<PathBuf>>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Done,
+    Preempted,
+    Running,
+    Failed,
+}
+
+/// What is found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Findings {
+    state: State,
+    attempt: u64,
+    started_at: String,
+    host: String,
+    world_size: usize,
+    /// As it was recorded.
+    end: Option<String>,
+    exit_code: Option<i32>,
+    first_failure: Option<FirstFailure>,
+    /// Who waited for whom, as the ledgers prove it.
+    verdict: Option<String>,
+    ranks: Vec<RankFinding>,
+    checkpoint: Option<PathBuf>,
+}
+
+/// The rank that failed first and could say so.
+#[derive(Debug, Serialize)]
+struct FirstFailure {
+    rank: usize,
+    host: String,
+    failed_at: String,
+    exit_code: i32,
+    error: String,
+    log: Option<PathBuf>,
+}
+
+/// Where a rank stood.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct RankFinding {
+    rank: usize,
+    host: String,
+    step: u64,
+    last_completed: Option<String>,
+    waits_in: Option<String>,
+    /// Seconds from its last heartbeat to the last of all.
+    silent_before_the_end_s: u64,
+}
+
+impl Findings {
+    pub(crate) fn of(left: &Left) -> Self {
+        let record = &left.record;
+        let end = record.end.as_ref();
+        let state = match end.map(|end| end.exit_code) {
+            Some(code) if code == ExitCode::Done.code() => State::Done,
+            Some(code) if code == ExitCode::Preempted.code() => State::Preempted,
+            None if left.failures.is_empty() && left.silent_for < ALIVE => State::Running,
+            _ => State::Failed,
+        };
+        let is_failed = state == State::Failed;
+        let verdict = judge(&left.snapshots).filter(|_| is_failed).map(|verdict| verdict.to_string());
+        Self {
+            state,
+            attempt: record.number,
+            started_at: record.start.started_at.clone(),
+            host: record.start.host.clone(),
+            world_size: record.start.world_size,
+            end: end.map(|end| end.end.clone()),
+            exit_code: end.map(|end| end.exit_code),
+            first_failure: left.failures.first().map(|failure| FirstFailure::of(failure, left)),
+            verdict,
+            ranks: if is_failed { ranks(&left.snapshots) } else { Vec::new() },
+            checkpoint: left.checkpoint.clone(),
+        }
+    }
+}
+
+impl FirstFailure {
+    fn of(failure: &Failure, left: &Left) -> Self {
+        let Failure { rank, host, failed_at, exit_code, error, .. } = failure.clone();
+        Self { rank, host, failed_at, exit_code, error, log: (left.log_of)(rank) }
+    }
+}
+
+fn ranks(snapshots: &[Snapshot]) -> Vec<RankFinding> {
+    let last_ns = snapshots.iter().map(|snapshot| snapshot.heartbeat_ns).max().unwrap_or(0);
+    let finding = |snapshot: &Snapshot| {
+        let completed = snapshot.entries.iter().rev().find(|entry| entry.completed_ns.is_some());
+        RankFinding {
+            rank: snapshot.rank,
+            host: snapshot.host.clone(),
+            step: snapshot.step,
+            last_completed: completed.map(Entry::to_string),
+            waits_in: snapshot.oldest_unfinished().map(Entry::to_string),
+            silent_before_the_end_s: (last_ns - snapshot.heartbeat_ns) / 1_000_000_000,
+        }
+    };
+    let mut ranks: Vec<_> = snapshots.iter().map(finding).collect();
+    if ranks.len() > TOLD {
+        // Those that fell silent first, and those that are behind.
+        ranks.sort_by_key(|it| {
+            (std::cmp::Reverse(it.silent_before_the_end_s), it.step, it.waits_in.is_some(), it.rank)
+        });
+        ranks.truncate(TOLD);
+    }
+    ranks
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempt, started_at, host, world_size, .. } = self;
+        let state = match self.state {
+            State::Done => "is done",
+            State::Preempted => "was stopped on request, with a checkpoint",
+            State::Running => "is going on: its ranks are alive",
+            State::Failed => "failed",
+        };
+        writeln!(f, "attempt {attempt} ({world_size} ranks, started {started_at} by {host}) {state}")?;
+        if self.state == State::Failed {
+            self.tell_failure(f)?;
+        }
+        match &self.checkpoint {
+            Some(checkpoint) => writeln!(f, "newest whole checkpoint: {}", checkpoint.display()),
+            None => writeln!(f, "no whole checkpoint"),
+        }
+    }
+}
+
+impl Findings {
+    fn tell_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.end, self.exit_code) {
+            (Some(end), Some(code)) => writeln!(f, "its end, exit code {code}: {end}")?,
+            _ => writeln!(f, "its end is not recorded: rank 0 did not come to that")?,
+        }
+        if let Some(FirstFailure { rank, host, failed_at, exit_code, error, log }) = &self.first_failure {
+            let log = log.as_ref().map_or(String::new(), |log| format!(" (log: {})", log.display()));
+            writeln!(
+                f,
+                "first to say so: rank {rank} on {host} at {failed_at}, exit code {exit_code}: {error}{log}"
+            )?;
+        }
+        if let Some(verdict) = &self.verdict {
+            writeln!(f, "the ledgers: {verdict}")?;
+        }
+        for rank in &self.ranks {
+            writeln!(f, "{rank}")?;
+        }
+        match self.world_size.saturating_sub(self.ranks.len()) {
+            others if others > 0 && !self.ranks.is_empty() => writeln!(f, "and {others} other ranks"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for RankFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rank {} on {}: step {}", self.rank, self.host, self.step)?;
+        if let Some(completed) = &self.last_completed {
+            write!(f, ", completed {completed}")?;
+        }
+        match &self.waits_in {
+            Some(entry) => write!(f, ", waits in {entry}")?,
+            None => write!(f, ", in no collective")?,
+        }
+        match self.silent_before_the_end_s {
+            0..=2 => Ok(()),
+            seconds => write!(f, ", silent for the last {seconds} s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use regatta_run::ledger::{Collective, Element, Operation};
+    use regatta_run::{AttemptEnd, AttemptStart};
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn snapshot(rank: usize, completed: u64, entered: u64, heartbeat_s: u64) -> Snapshot {
+        let collective = Collective { operation: Operation::AllReduce, element: Element::F32, bytes: 4096 };
+        let entry = |sequence| Entry {
+            sequence,
+            step: 7,
+            collective,
+            entered_ns: 1,
+            completed_ns: (sequence <= completed).then_some(2),
+        };
+        Snapshot {
+            rank,
+            world_size: 2,
+            host: format!("node{}", rank + 1),
+            process_id: 100,
+            nonce: 1,
+            step: 7,
+            heartbeat_ns: heartbeat_s * SECOND,
+            entries: (1..=entered).map(entry).collect(),
+        }
+    }
+
+    fn left(end: Option<(&str, i32)>, failures: Vec<Failure>, snapshots: Vec<Snapshot>) -> Left {
+        let start = AttemptStart {
+            started_at: "2026-01-31T08:15:00Z".into(),
+            user: "u".into(),
+            host: "node1".into(),
+            process_id: 100,
+            world_size: 2,
+            command_line: vec![],
+        };
+        let end = end.map(|(end, exit_code)| AttemptEnd {
+            ended_at: "2026-01-31T09:00:00Z".into(),
+            end: end.into(),
+            exit_code,
+        });
+        Left {
+            record: AttemptRecord { number: 3, start, end },
+            failures,
+            snapshots,
+            silent_for: Duration::from_secs(3600),
+            checkpoint: Some("runs/x/checkpoints/step-000000005".into()),
+            log_of: Box::new(|rank| Some(format!("runs/x/log/rank-{rank:04}.log").into())),
+        }
+    }
+
+    fn check(left: &Left, expected: Expect) {
+        expected.assert_eq(&Findings::of(left).to_string());
+    }
+
+    #[test]
+    fn a_run_that_ended_well_or_goes_on() {
+        check(
+            &left(Some(("done", 0)), vec![], vec![]),
+            expect![[r#"
+            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) is done
+            newest whole checkpoint: runs/x/checkpoints/step-000000005
+        "#]],
+        );
+        check(
+            &left(Some(("stopped on request, checkpoint saved", 75)), vec![], vec![]),
+            expect![[r#"
+            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) was stopped on request, with a checkpoint
+            newest whole checkpoint: runs/x/checkpoints/step-000000005
+        "#]],
+        );
+        let alive = Left { silent_for: Duration::from_secs(1), ..left(None, vec![], vec![]) };
+        check(
+            &alive,
+            expect![[r#"
+            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) is going on: its ranks are alive
+            newest whole checkpoint: runs/x/checkpoints/step-000000005
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_rank_that_hung_and_one_that_said_so() {
+        let failure = Failure {
+            host: "node1".into(),
+            failed_at: "2026-01-31T08:59:00Z".into(),
+            ..Failure::here(3, 0, ExitCode::Communication, "a collective is not through after 60 s")
+        };
+        let snapshots = vec![snapshot(0, 4, 5, 200), snapshot(1, 4, 4, 130)];
+        check(
+            &left(None, vec![failure], snapshots),
+            expect![[r#"
+            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
+            its end is not recorded: rank 0 did not come to that
+            first to say so: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective is not through after 60 s (log: runs/x/log/rank-0000.log)
+            the ledgers: rank 1 on node2 is behind: it last entered collective 4 (all_reduce of 4.0 KiB in f32, step 7) and never entered collective 5 (all_reduce of 4.0 KiB in f32, step 7), in which rank 0 waits
+            rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)
+            rank 1 on node2: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), in no collective, silent for the last 70 s
+            newest whole checkpoint: runs/x/checkpoints/step-000000005
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_rank_that_was_killed() {
+        let end = Some(("rank 1 on node2 was killed by signal 9 (Killed)", 137));
+        check(
+            &left(end, vec![], vec![snapshot(0, 4, 5, 200), snapshot(1, 5, 5, 199)]),
+            expect![[r#"
+            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
+            its end, exit code 137: rank 1 on node2 was killed by signal 9 (Killed)
+            the ledgers: all ranks entered collective 5 (all_reduce of 4.0 KiB in f32, step 7) and it does not finish on rank 0
+            rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)
+            rank 1 on node2: step 7, completed collective 5 (all_reduce of 4.0 KiB in f32, step 7), in no collective
+            newest whole checkpoint: runs/x/checkpoints/step-000000005
+        "#]],
+        );
+    }
+
+    #[test]
+    fn of_many_ranks_those_that_stand_out_are_told() {
+        let snapshots =
+            (0..20).map(|rank| snapshot(rank, 4, 5, if rank == 13 { 100 } else { 200 })).collect();
+        let findings = Findings::of(&left(None, vec![], snapshots));
+        assert_eq!(findings.ranks.len(), TOLD);
+        assert_eq!((findings.ranks[0].rank, findings.ranks[0].silent_before_the_end_s), (13, 100));
+    }
+}
