@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use regatta_run::ledger::{Entry, Ledger, Snapshot, judge, mismatch};
+use regatta_run::ledger::{Entry, Ledger, Snapshot, judge, mismatch, publish_left};
 use regatta_run::{Attempt, ExitCode, RunFolder, StorageError, host_name};
 
 use crate::nccl_lane::NcclLane;
@@ -163,6 +163,7 @@ impl Shared {
             if published.is_none_or(|at| at.elapsed() >= PUBLISH) {
                 self.publish();
                 self.compare_with_the_next_rank(&own);
+                self.publish_for_the_next_rank();
                 published = Some(Instant::now());
             }
         }
@@ -192,6 +193,22 @@ impl Shared {
         let next = (self.rank + 1) % own.world_size;
         if let Some(verdict) = self.snapshot_of(next).and_then(|next| mismatch(own, &next)) {
             self.fail(&CommError::Mismatch(verdict.to_string()), true);
+        }
+    }
+
+    /// A rank that was killed cannot publish its last words; its neighbour on the host does. What it left is looked at after
+    /// the job is gone, so nothing is done about a failure here.
+    fn publish_for_the_next_rank(&self) {
+        let next = (self.rank + 1) % self.peers.len();
+        let Peer { host, process, ledger } = &self.peers[next];
+        let is_gone = !Path::new("/proc").join(process.0.to_string()).exists();
+        if let Some((folder, attempt)) = self.folder.get()
+            && *host == self.peers[self.rank].host
+            && is_gone
+            && Attempt::newest(folder).is_ok_and(|newest| newest == Some(*attempt))
+            && Snapshot::read(ledger).is_ok_and(|left| (left.process_id, left.nonce) == *process)
+        {
+            _ = publish_left(ledger, &folder.ledger(next));
         }
     }
 

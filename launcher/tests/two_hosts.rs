@@ -134,6 +134,23 @@ fn a_rank_on_each_computes_what_two_on_one_do() {
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
 }
 
+/// With --min-ranks the run goes on without a host that does not answer.
+#[test]
+fn a_host_that_is_gone_is_left_out() {
+    let Some(hosts) = Hosts::up() else { return };
+    let workdir = Workdir::new(TINY);
+    let options = format!("{STEPS} --set comm.timeout_s=3 --min-ranks 1 --back-off 1");
+    let mut running = hosts.job(&workdir, &options).start();
+    let run = workdir.run("recipe");
+    running.wait_for_file(&run.metrics(), |text| text.lines().count() >= 60);
+    hosts.cable("down");
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
+    let ended = ended.says("launcher: goes on with 1 of 2 ranks").says("1 ranks over ");
+    assert_eq!(AttemptRecord::read(&run.attempt(2)).unwrap().start.world_size, 1, "{ended}");
+    assert!(run.checkpoint(300).exists(), "{ended}");
+}
+
 /// Both ranks wait in vain, say so and end; mpirun notices that a host is gone; the next start finds the cable in again.
 #[test]
 fn a_cut_cable_is_survived() {

@@ -29,4 +29,4 @@ mod sentence;
 pub use collective::{Collective, Element, Entry, Operation};
 pub use snapshot::Snapshot;
 pub use verdict::{Verdict, judge, mismatch};
-pub use writer::Ledger;
+pub use writer::{Ledger, publish_left};

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use expect_test::expect;
-use regatta_run::ledger::{Collective, Element, Ledger, Operation, Snapshot};
+use regatta_run::ledger::{Collective, Element, Ledger, Operation, Snapshot, publish_left};
 
 const HEADER_BYTES: usize = 16 * 8;
 const ENTRY_BYTES: usize = 8 * 8;
@@ -150,6 +150,20 @@ fn only_remove_deletes_the_file() {
     ledger.remove();
     assert!(!path.exists());
     assert_eq!(ledger.enter(barrier()), 1);
+}
+
+/// As a killed process leaves it, which has not published for a while.
+#[test]
+fn what_a_killed_process_left_can_be_published_by_another() {
+    let root = tempfile::tempdir().unwrap();
+    let (left, published) = (root.path().join("left"), root.path().join("published"));
+    let ledger = Ledger::create(&left, 1, 2).unwrap();
+    ledger.publish(&published).unwrap();
+    ledger.enter(all_reduce(8));
+    drop(ledger);
+    assert_eq!(Snapshot::read(&published).unwrap().last_entered(), None);
+    publish_left(&left, &published).unwrap();
+    assert_eq!(Snapshot::read(&published).unwrap().last_entered().unwrap().collective, all_reduce(8));
 }
 
 #[test]

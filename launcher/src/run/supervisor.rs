@@ -109,7 +109,7 @@ impl Supervisor {
         if let Some(min_ranks) = self.min_ranks {
             let smaller = shrink(&self.job, min_ranks)?;
             if smaller.ranks < self.job.ranks {
-                eprintln!("launcher: goes on with {} ranks of {}", smaller.ranks, self.job.ranks);
+                eprintln!("launcher: goes on with {} of {} ranks", smaller.ranks, self.job.ranks);
             }
             self.job = smaller;
         }

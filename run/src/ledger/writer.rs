@@ -101,6 +101,15 @@ impl Ledger {
     }
 }
 
+/// Puts a copy of what a killed process left mapped in `left` into `published`, in its place.
+///
+/// # Errors
+/// If the one cannot be read or the other not written.
+pub fn publish_left(left: &Path, published: &Path) -> Result<(), StorageError> {
+    let bytes = fs::read(left).map_err(StorageError::io("read", left))?;
+    write_unsynced(published, &bytes)
+}
+
 /// The words of a ledger without entries, of this process, with a heartbeat now.
 fn empty(rank: usize, world_size: usize) -> Vec<u64> {
     let mut words = vec![0; WORDS];
