@@ -54,6 +54,7 @@ unsafe extern "C" {
         to: *const c_void,
         ms: *mut f64,
     ) -> *const c_char;
+    pub(crate) fn regatta_torch_version() -> *const c_char;
     pub(crate) fn regatta_pin_memory(source: *const C_tensor, pinned: *mut *mut C_tensor) -> *const c_char;
     pub(crate) fn regatta_copy_non_blocking(
         target: *const C_tensor,

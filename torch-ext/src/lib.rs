@@ -1,7 +1,7 @@
 //! What tch lacks of libtorch, behind a small C++ shim: gradient hooks, setting `.grad`, autocast with an element
 //! type, fused optimizer steps, memory formats, streams and events, and opening libtorch_cuda.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 use tch::Device;
 
@@ -36,6 +36,12 @@ pub fn set_device(device: Device) -> Result<(), TorchError> {
 pub fn allow_tf32(on: bool) -> Result<(), TorchError> {
     // SAFETY: changes flags of libtorch's global context and borrows nothing.
     ffi::check(unsafe { ffi::regatta_allow_tf32(on) })
+}
+
+/// The version of the libtorch that this was built with, such as `2.11.0`.
+pub fn torch_version() -> String {
+    // SAFETY: a constant text with its NUL.
+    unsafe { CStr::from_ptr(ffi::regatta_torch_version()) }.to_string_lossy().into_owned()
 }
 
 /// The most bytes that tensors took on a GPU so far.

@@ -13,6 +13,15 @@ use crate::upload::Uploader;
 /// The labels come first in a block, so that both are aligned.
 const LABEL_BYTES: usize = size_of::<i64>();
 
+/// The augmentation of training images.
+pub(crate) fn augment(recipe: &Recipe) -> Augment {
+    Augment {
+        seed: recipe.train.seed,
+        horizontal_flip_probability: recipe.data.horizontal_flip_probability,
+        random_crop_padding_px: recipe.data.random_crop_padding_px as usize,
+    }
+}
+
 /// Turns indices of a data set into micro-batches on the device. One is on its way while another is computed with.
 pub(crate) struct Batches<'a> {
     dataset: &'a dyn Dataset,
@@ -29,12 +38,7 @@ impl<'a> Batches<'a> {
         training: bool,
         device: Device,
     ) -> Result<Self> {
-        let data = &recipe.data;
-        let augment = training.then_some(Augment {
-            seed: recipe.train.seed,
-            horizontal_flip_probability: data.horizontal_flip_probability,
-            random_crop_padding_px: data.random_crop_padding_px as usize,
-        });
+        let augment = training.then(|| augment(recipe));
         let preparation = Preparation::new(recipe, device);
         Ok(Self { dataset, augment, preparation, uploader: Uploader::new(device)? })
     }

@@ -1,19 +1,25 @@
 //! `trainer probe`: what this machine and its ranks offer, measured in a few seconds: devices, NCCL, the time of sums over the
-//! ranks by size. For `launcher doctor` and for the acceptance run on GPUs.
+//! ranks by size, the loader. For `launcher doctor` and for the acceptance run on GPUs.
 
+mod loader;
+mod peers;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
+use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
 use regatta_run::ExitCode;
-use regatta_settings::{Backend, Device as AskedDevice, RawComm};
-use regatta_torch_ext::{on_grad_accumulated, pci_bus_id};
+use regatta_settings::{Backend, Device as AskedDevice, RawComm, RecipeArgs, Resume};
+use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
+use self::peers::{Peer, peers};
 use crate::failure::end_with;
 use crate::world::{self, NcclEnd};
 use crate::{device, telemetry};
@@ -30,6 +36,19 @@ pub(crate) struct ProbeCommand {
     /// Sums by NCCL, also on one GPU alone
     #[arg(long)]
     nccl: bool,
+    /// Measures the loader too, with the data set of this recipe
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides one key of the recipe, for example data.folder="data" (repeatable)
+    #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
+    set: Vec<String>,
+}
+
+impl ProbeCommand {
+    fn recipe(&self) -> Option<RecipeArgs> {
+        let (set, resume, name) = (self.set.clone(), Resume::Never, None);
+        self.config.clone().map(|config| RecipeArgs { config, set, resume, name })
+    }
 }
 
 /// Bytes of the sums that are timed.
@@ -43,6 +62,9 @@ const REPEATS: u32 = 5;
 #[derive(Debug, Serialize)]
 struct Findings {
     version: &'static str,
+    libtorch_version: String,
+    /// NCCL's version and file; none where there is none.
+    nccl: Option<Library>,
     world_size: usize,
     backend: String,
     device: String,
@@ -52,8 +74,19 @@ struct Findings {
     /// Whether gradient hooks run on threads of the autograd engine, as they do on a GPU.
     hooks_run_on_engine_threads: bool,
     all_reduce: Vec<AllReduce>,
+    /// By rank.
+    ranks: Vec<Peer>,
+    /// Images that all ranks together assemble in a second; none without a recipe.
+    loader_images_per_second: Option<f64>,
     /// Seconds that NCCL's communicator took to end.
     nccl_finalize_seconds: Option<f64>,
+}
+
+/// A library that was opened.
+#[derive(Debug, Serialize)]
+struct Library {
+    version: String,
+    path: PathBuf,
 }
 
 /// One size of sums.
@@ -109,12 +142,19 @@ fn measure(
         .filter(|&bytes| device != Device::Cpu || bytes <= LARGEST_ON_CPU)
         .map(|bytes| time_sums(ranks, device, bytes))
         .collect::<Result<_>>()?;
+    let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
+    let loader = command.recipe().map(|args| loader::images_per_second(&args, world)).transpose()?;
+    let library = |nccl: Nccl| Library { version: nccl.version().to_string(), path: nccl.path().to_owned() };
     let findings = Findings {
         version: env!("CARGO_PKG_VERSION"),
+        libtorch_version: torch_version(),
+        nccl: Nccl::open().ok().map(library),
+        ranks: peers(world, &format!("{device:?}"), gpu.as_deref()),
+        loader_images_per_second: loader,
         world_size: world.world_size(),
         backend: ranks.description(),
         device: format!("{device:?}"),
-        gpu_pci_bus_id: if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None },
+        gpu_pci_bus_id: gpu,
         visible_gpus: (device != Device::Cpu).then(tch::Cuda::device_count),
         threads: tch::get_num_threads(),
         hooks_run_on_engine_threads: hooks_run_on_engine_threads(device)?,
@@ -167,6 +207,9 @@ fn table(findings: &Findings) -> String {
         text += &format!(
             "all_reduce of {bytes:>10} bytes {microseconds:>10.1} us {bus_gb_per_second:>8.2} GB/s{wrong}\n"
         );
+    }
+    if let Some(rate) = findings.loader_images_per_second {
+        text += &format!("the loader assembles {rate:.0} images/s on all ranks together\n");
     }
     text
 }

@@ -55,7 +55,7 @@ fn the_memory_format_is_timed_once_and_kept() {
 fn probe_measures_alone_and_between_ranks() {
     let workdir = Workdir::new(TINY);
     let found = |ranks: Option<usize>| -> Value {
-        let job = workdir.trainer(&["probe", "--json", "--cpu"]);
+        let job = workdir.trainer(&["probe", "--json", "--cpu", "--config", "recipe.toml"]);
         let job = match ranks {
             Some(ranks) => job.ranks(ranks),
             None => job,
@@ -68,8 +68,17 @@ fn probe_measures_alone_and_between_ranks() {
         assert!(found["backend"].as_str().unwrap().contains(backend) || ranks.is_some(), "{found}");
         let sums = found["all_reduce"].as_array().unwrap();
         assert!(sums.len() > 3 && sums.iter().all(|sum| sum["correct"] == true), "{found}");
+        assert!(found["libtorch_version"].as_str().unwrap().starts_with("2.11."), "{found}");
+        assert!(found["loader_images_per_second"].as_f64().unwrap() > 0.0, "{found}");
+        let peers = found["ranks"].as_array().unwrap();
+        assert_eq!(peers.len(), ranks.unwrap_or(1));
+        let clocks = peers.iter().map(|peer| peer["clock_s"].as_f64().unwrap());
+        let (first, last) = clocks.fold((f64::MAX, 0.0), |(a, b), clock| (clock.min(a), clock.max(b)));
+        assert!(last - first < 1.0, "{found}");
         assert_eq!((&found["device"], &found["hooks_run_on_engine_threads"]), (&"Cpu".into(), &false.into()));
     }
+    let refused = workdir.trainer(&["probe", "--cpu", "--config", "none.toml"]).ends_with(2);
+    _ = refused.says("cannot read the recipe none.toml");
     let table = workdir.trainer(&["probe", "--cpu"]).ends_with(0).stdout;
     assert!(table.starts_with("1 ranks over single, Cpu, ") && table.contains("all_reduce of "), "{table}");
 }

@@ -10,6 +10,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
+#include <torch/version.h>
 
 #include <memory>
 #include <string>
@@ -199,6 +200,9 @@ const char *regatta_copy_non_blocking(at::Tensor *target, at::Tensor *source, in
     target->copy_(*source, /*non_blocking=*/true);
   });
 }
+
+// The libtorch that this was built with.
+const char *regatta_torch_version() { return TORCH_VERSION; }
 
 // Whether fp32 matrix products and convolutions on a GPU may round their inputs to TF32.
 const char *regatta_allow_tf32(bool on) {

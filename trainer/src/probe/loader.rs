@@ -1,0 +1,45 @@
+//! How fast ranks assemble the recipe's images on the host.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_data::{Sampler, fill_batch};
+use regatta_settings::{Recipe, RecipeArgs};
+
+use crate::batches::augment;
+use crate::datasets::Datasets;
+use crate::failure::together;
+
+/// What it is measured for.
+const TIME: Duration = Duration::from_secs(1);
+
+/// Images a second of all ranks together, each assembling micro-batches of its own at once. A collective.
+pub(super) fn images_per_second(args: &RecipeArgs, world: &dyn Communicator) -> Result<f64> {
+    let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
+    let recipe = together(recipe(), world)?;
+    let datasets = together(Datasets::open(&recipe), world)?;
+    let (train, augment) = (&*datasets.train, augment(&recipe));
+    let sampler = Sampler {
+        len: train.len(),
+        global_batch_size: recipe.train.global_batch_size,
+        micro_batch_size: recipe.train.micro_batch_size,
+        seed: recipe.train.seed,
+        drop_last: recipe.train.drop_last,
+    };
+    let permutation = sampler.permutation(world.rank() as u64);
+    let mut images = Vec::new();
+    world.barrier();
+    let (begin, mut count) = (Instant::now(), 0);
+    for indices in permutation.chunks(recipe.train.micro_batch_size).cycle() {
+        images.resize(indices.len() * train.shape().bytes(), 0);
+        fill_batch(train, indices, Some((&augment, 0)), &mut images);
+        count += indices.len();
+        if begin.elapsed() > TIME {
+            break;
+        }
+    }
+    let rate = count as f64 / begin.elapsed().as_secs_f64();
+    let rates = world.all_gather(&rate.to_le_bytes());
+    Ok(rates.iter().map(|rate| f64::from_le_bytes(rate[..].try_into().expect("eight bytes"))).sum())
+}
