@@ -76,20 +76,29 @@ impl CpuShare {
     }
 }
 
-/// Finds this rank's share of the host's cores and, where mpirun has bound the process to fewer, widens its mask to the
-/// share: mpirun binds `-n 1` and `-n 2` to one core a rank. Call it before libtorch starts its threads.
-pub fn cpu_share(launch: &Launch, local_rank: usize, local_size: usize) -> CpuShare {
+/// Finds the share of the host's cores that is this rank's, the one with number `local_rank` of `local_size` that divide them;
+/// of those in `near`, where it is not empty and the process may run there. Where mpirun has bound the process to fewer, its
+/// mask is widened to the share: mpirun binds `-n 1` and `-n 2` to one core a rank. Cores near a GPU are bound to in any case.
+/// Call it before libtorch starts its threads.
+pub fn cpu_share(launch: &Launch, local_rank: usize, local_size: usize, near: &[usize]) -> CpuShare {
     let own = affinity(0);
     if launch.has_pmi && !launch.by_open_mpi {
         return CpuShare { cores: own }; // srun gives each task a mask of its own
     }
     // mpirun itself keeps the mask of the whole allocation.
     let pid = if launch.by_open_mpi { std::os::unix::process::parent_id() as i32 } else { 0 };
-    let share = CpuShare::of(&affinity(pid), local_rank, local_size);
-    if own.len() < share.cores.len() {
+    let (allocation, is_near) = nearest(affinity(pid), near);
+    let share = CpuShare::of(&allocation, local_rank, local_size);
+    if own.len() < share.cores.len() || is_near {
         set_affinity(&share.cores);
     }
     share
+}
+
+/// Those of the cores that are in `near`, and whether there are any; else all.
+fn nearest(cores: Vec<usize>, near: &[usize]) -> (Vec<usize>, bool) {
+    let chosen: Vec<usize> = cores.iter().copied().filter(|core| near.contains(core)).collect();
+    if chosen.is_empty() { (cores, false) } else { (chosen, true) }
 }
 
 /// The cores that process `pid` (0: this thread) may run on; at least one.
@@ -156,5 +165,12 @@ mod tests {
         assert_eq!(share(&[2, 3, 6, 7, 9], 0, 2), [2, 3]);
         assert_eq!(share(&[2, 3, 6, 7, 9], 1, 2), [6, 7, 9]);
         assert_eq!(share(&[4, 5], 2, 3), [4]);
+    }
+
+    #[test]
+    fn cores_near_a_gpu_are_taken_where_the_process_may_run_there() {
+        assert_eq!(nearest(vec![0, 1, 2, 3], &[2, 3, 4]), (vec![2, 3], true));
+        assert_eq!(nearest(vec![0, 1], &[8, 9]), (vec![0, 1], false));
+        assert_eq!(nearest(vec![0, 1], &[]), (vec![0, 1], false));
     }
 }

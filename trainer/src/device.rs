@@ -1,10 +1,13 @@
 //! Which device a rank computes on, in which element type, with how many threads.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Launch, cpu_share};
+use regatta_run::host_name;
 use regatta_settings::{self as settings, Precision, TrainSettings};
 use regatta_torch_ext::{
-    AutocastKind, CudaError, Stream, allow_tf32, open_cuda, set_deterministic, set_device,
+    AutocastKind, CudaError, Stream, allow_tf32, open_cuda, pci_bus_id, set_deterministic, set_device,
 };
 use tch::{Device, Kind};
 
@@ -48,14 +51,58 @@ fn open_if_asked(asked: settings::Device) -> Result<usize, CudaError> {
     if asked == settings::Device::Cpu { Err(CudaError::NoDevice) } else { open_cuda() }
 }
 
-/// Gives libtorch its threads and its choice of kernels; returns the number of threads. Comes before any tensor.
-pub(crate) fn prepare(train: &TrainSettings, launch: &Launch, world: &dyn Communicator) -> Result<usize> {
-    let share = cpu_share(launch, world.local_rank(), world.local_size());
+/// Gives libtorch its threads, near the GPU where there is one, and its choice of kernels; returns the number of threads. Comes
+/// before any tensor. A collective.
+pub(crate) fn prepare(
+    train: &TrainSettings,
+    device: Device,
+    launch: &Launch,
+    world: &dyn Communicator,
+) -> Result<usize> {
+    let near = match device {
+        Device::Cuda(gpu) => cores_near(Path::new(PCI_DEVICES), &pci_bus_id(gpu)?),
+        _ => String::new(),
+    };
+    let (number, of) = place_among_equals(world, &near);
+    let share = cpu_share(launch, number, of, &core_numbers(&near));
     let threads = if train.threads_per_rank > 0 { train.threads_per_rank } else { share.cores.len() };
     tch::set_num_threads(threads as i32);
     set_deterministic(train.deterministic)?;
     allow_tf32(train.tf32)?;
     Ok(threads)
+}
+
+/// Where the kernel lists devices by their addresses on the PCI bus.
+const PCI_DEVICES: &str = "/sys/bus/pci/devices";
+
+/// The cores of the GPU's NUMA node, as the kernel lists them (`0-15,32-47`); empty where it does not say.
+fn cores_near(devices: &Path, pci_bus_id: &str) -> String {
+    let list = std::fs::read_to_string(devices.join(pci_bus_id.to_lowercase()).join("local_cpulist"));
+    list.map_or_else(|_| String::new(), |list| list.trim().to_owned())
+}
+
+/// `0-2,8` as numbers; what is no such list is empty.
+fn core_numbers(list: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse().ok()?..=last.parse::<usize>().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
+
+/// This rank's number among those of its host that are near the same cores (or of all there, where it is near none), and how
+/// many they are. A collective.
+fn place_among_equals(world: &dyn Communicator, near: &str) -> (usize, usize) {
+    /// Longer than a host's name; what differs beyond it is the same for this purpose.
+    const LENGTH: usize = 512;
+    let mut line = format!("{}\n{near}", host_name()).into_bytes();
+    line.resize(LENGTH, 0);
+    let others = world.all_gather(&line);
+    if near.is_empty() {
+        return (world.local_rank(), world.local_size());
+    }
+    let before = others[..world.rank()].iter().filter(|other| **other == line).count();
+    (before, others.iter().filter(|other| **other == line).count())
 }
 
 /// Replaces `auto` by bf16 where every rank's processor computes in it (or the device is a GPU), else by fp32: elsewhere
@@ -95,7 +142,21 @@ pub(crate) fn autocast_kind(precision: Precision) -> Option<AutocastKind> {
 
 #[cfg(test)]
 mod tests {
+    use regatta_comm::Single;
+
     use super::*;
+
+    #[test]
+    fn the_cores_near_a_gpu_are_the_kernels_list() {
+        let devices = tempfile::tempdir().unwrap();
+        let device = devices.path().join("0000:3b:00.0");
+        std::fs::create_dir(&device).unwrap();
+        std::fs::write(device.join("local_cpulist"), "0-2,8\n").unwrap();
+        let near = |address: &str| core_numbers(&cores_near(devices.path(), address));
+        assert_eq!(near("0000:3B:00.0"), [0, 1, 2, 8]);
+        assert_eq!(near("0000:5E:00.0"), Vec::<usize>::new());
+        assert_eq!(place_among_equals(&Single, "0-2,8"), (0, 1));
+    }
 
     #[test]
     fn ranks_take_the_gpus_of_their_numbers() {

@@ -162,7 +162,7 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &dyn Communica
     let resolved = raw.resolve(world.world_size(), kept.as_ref());
     let mut recipe = together(resolved.map_err(Into::into), world)?;
     let device = together(device::open(recipe.train.device, world), world)?;
-    device::prepare(&recipe.train, launch, world)?;
+    device::prepare(&recipe.train, device, launch, world)?;
     let nccl = world::choose_nccl(world, recipe.comm.backend, device)?;
     together(world::check_compression(world, &recipe.comm, nccl.is_some()), world)?;
     recipe.train.precision = match &kept {
