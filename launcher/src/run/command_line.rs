@@ -95,7 +95,7 @@ impl Job {
         if let Some(places) = self.places("localhost", |host| format!("{}:{}", host.name, host.slots)) {
             options.add(["--host", &places]);
         }
-        // Ranks take their shares of the cores themselves, which are whole ones: mpirun's default is one core a rank.
+        // Ranks bind themselves, to their share of the cores near their GPU: mpirun's default is one core a rank.
         options.add(["--bind-to", "none"]);
         options.add_if(self.oversubscribe, ["--oversubscribe"]);
         options.add_if(self.as_root, ["--allow-run-as-root"]);
