@@ -10,6 +10,7 @@ mod ranks;
 mod watch;
 
 mod cause;
+mod notice;
 mod policy;
 mod progress;
 mod supervisor;

@@ -7,6 +7,8 @@ use std::process::ExitStatus;
 
 use regatta_run::{Failure, RunFolder};
 
+use super::notice::{Notice, number};
+
 /// Why an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cause {
@@ -19,16 +21,6 @@ pub(crate) struct Cause {
     error: Option<String>,
     /// The rank's log, if it is there.
     pub(crate) log: Option<PathBuf>,
-}
-
-/// What a starter says of the first rank that failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Notice {
-    rank: Option<usize>,
-    host: Option<String>,
-    /// `signal 9 (Killed)`.
-    signal: Option<String>,
-    code: Option<i32>,
 }
 
 impl Cause {
@@ -57,8 +49,9 @@ impl Cause {
         let of_starter = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         if let Some(signal) = &notice.signal {
             let own = failures.iter().find(|failure| Some(failure.rank) == notice.rank);
+            let by_signal = signal.strip_prefix("signal ").and_then(number).map(|signal| 128 + signal as i32);
             return Self {
-                code: own.map_or(of_starter, |failure| failure.exit_code),
+                code: own.map(|failure| failure.exit_code).or(by_signal).unwrap_or(of_starter),
                 rank: notice.rank,
                 host: notice.host.clone(),
                 how: format!("was killed by {signal}"),
@@ -107,59 +100,6 @@ impl fmt::Display for Cause {
     }
 }
 
-impl Notice {
-    fn read(lines: &[String]) -> Self {
-        let parts = lines.iter().map(|line| line.trim().trim_start_matches("= ").trim());
-        let mut notice = Self::default();
-        for line in parts {
-            notice.add(line);
-        }
-        notice
-    }
-
-    /// The first that is said of each counts.
-    fn add(&mut self, line: &str) {
-        let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok();
-        let after = |words: &str| line.split_once(words).map(|(_, rest)| rest);
-        // mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed).
-        if let (Some(rank), Some(signal)) = (after("process rank "), after(" exited on ")) {
-            let host = after(" on node ").and_then(|rest| rest.split(' ').next());
-            self.set(number(rank), host, Some(signal.trim_end_matches('.')), None);
-        // MPI_ABORT was invoked on rank 1 in communicator MPI_COMM_WORLD / with errorcode 4.
-        } else if let Some(rank) = after("MPI_ABORT was invoked on rank ") {
-            self.set(number(rank), None, None, None);
-        } else if let Some(code) = after("with errorcode ") {
-            self.set(None, None, None, number(code));
-        // Process name: [[41234,1],1] / Exit code:    3
-        } else if let Some(name) = after("Process name: [[") {
-            self.set(name.rsplit_once(',').and_then(|(_, rank)| number(rank)), None, None, None);
-        } else if let Some(code) = after("Exit code:") {
-            self.set(None, None, None, number(code.trim_start()));
-        // RANK 1 PID 123 RUNNING AT node2 / KILLED BY SIGNAL: 9 (Killed) / EXIT STATUS: 3
-        } else if let Some((rank, host)) = line.strip_prefix("RANK ").zip(after(" RUNNING AT ")) {
-            self.set(number(rank), Some(host), None, None);
-        } else if let Some(signal) = line.strip_prefix("KILLED BY SIGNAL: ") {
-            self.set(None, None, Some(&format!("signal {signal}")), None);
-        } else if let Some(code) = line.strip_prefix("EXIT STATUS: ") {
-            self.set(None, None, None, number(code));
-        // srun: error: node2: task 1: Killed / Exited with exit code 3
-        } else if let Some((host, rest)) = after("srun: error: ").and_then(|rest| rest.split_once(": task "))
-        {
-            let how = rest.split_once(": ").map_or("", |(_, how)| how);
-            let code = how.strip_prefix("Exited with exit code ");
-            let signal = code.is_none().then(|| how.to_lowercase()).filter(|how| how == "killed");
-            self.set(number(rest), Some(host), signal.map(|_| "signal 9 (Killed)"), code.and_then(number));
-        }
-    }
-
-    fn set(&mut self, rank: Option<usize>, host: Option<&str>, signal: Option<&str>, code: Option<usize>) {
-        self.rank = self.rank.or(rank);
-        self.host = self.host.take().or(host.map(str::to_owned));
-        self.signal = self.signal.take().or(signal.map(str::to_owned));
-        self.code = self.code.or(code.map(|code| code as i32));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
@@ -187,8 +127,15 @@ mod tests {
         assert_eq!(told(&[], exited, 6), "rank 3 ended with exit code 6 [6]");
         let aborted = "MPI_ABORT was invoked on rank 2 in communicator MPI_COMM_WORLD\nwith errorcode 70.\n";
         assert_eq!(told(&[], aborted, 70), "rank 2 ended with exit code 70 [70]");
-        let hydra = "=   RANK 5 PID 81 RUNNING AT node2\n=   KILLED BY SIGNAL: 9 (Killed)\n";
-        assert_eq!(told(&[], hydra, 9), "rank 5 on node2 was killed by signal 9 (Killed) [9]");
+        let five =
+            "prterun noticed that process rank 1 with PID 21730 on node vm exited on\nsignal 9 (Killed).";
+        assert_eq!(told(&[], five, 137), "rank 1 on vm was killed by signal 9 (Killed) [137]");
+        let five = "The first process to do so was:\n\n   Process name: [prterun-vm-21132@1,1]\n   Exit code:    5\n";
+        assert_eq!(told(&[], five, 5), "rank 1 ended with exit code 5 [5]");
+        // MPICH does not say which rank it was.
+        let killed = "=   PID 21841 RUNNING AT vm\n=   EXIT CODE: 9\n\
+                      YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)\n";
+        assert_eq!(told(&[], killed, 9), "the job on vm was killed by signal 9 (Killed) [137]");
         let srun = "srun: error: node2: task 1: Killed\nsrun: error: node1: task 0: Exited with exit code 1";
         assert_eq!(told(&[], srun, 137), "rank 1 on node2 was killed by signal 9 (Killed) [137]");
         assert_eq!(told(&[], "", -9), "the job was killed by signal 9 [137]");

@@ -70,6 +70,7 @@ impl Supervisor {
                 Next::Restart { after } => {
                     self.say_restart(&told, &history, after);
                     if was_asked_within(after, &mut signals) {
+                        eprintln!("launcher: stopped between two starts");
                         return Ok(ExitCode::Preempted.code() as u8);
                     }
                     self.prepare_restart()?;
