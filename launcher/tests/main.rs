@@ -6,6 +6,7 @@ mod documents;
 mod plan;
 mod refusals;
 mod run;
+mod slurm;
 mod two_hosts;
 
 use std::process::Command;

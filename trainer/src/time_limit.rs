@@ -15,6 +15,8 @@ const POLL: Duration = Duration::from_secs(1);
 const ASK: Duration = Duration::from_secs(300);
 /// What a checkpoint is taken to last before one was measured.
 const UNMEASURED: Duration = Duration::from_secs(30);
+/// At most this part of the time that a job has at its start is kept for stopping.
+const SHARE: u32 = 4;
 /// For what comes besides: ranks that agree, files that close, MPI that ends.
 const BESIDES: Duration = Duration::from_secs(10);
 
@@ -55,12 +57,14 @@ pub(crate) fn watch(launch: &Launch, stop: &StopFlag, needed: &StopTime) {
     let body = move || {
         let mut asked = Instant::now();
         let mut end = end_of(&job, known_end);
+        // A job that is shorter than what stopping might take is to do some steps all the same.
+        let most = end.map_or(Duration::MAX, |end| end.saturating_duration_since(asked) / SHARE);
         while !stop.is_set() {
             if asked.elapsed() > ASK {
                 (asked, end) = (Instant::now(), end_of(&job, known_end));
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if let Some(left) = left.filter(|&left| left < needed.needed()) {
+            if let Some(left) = left.filter(|&left| left < needed.needed().min(most)) {
                 tracing::warn!(
                     "the job's time limit is {} s away: stopping with a checkpoint",
                     left.as_secs()

@@ -113,11 +113,11 @@ fn a_killed_rank_takes_the_job_along() {
     }
 }
 
-/// A job of Slurm's that ends in twenty seconds, of which stopping is taken to need more; there is no scheduler to ask.
+/// A job of Slurm's that ends in twelve seconds, of which a quarter is kept for stopping; there is no scheduler to ask.
 #[test]
 fn a_time_limit_stops_with_a_checkpoint_before_it() {
     let workdir = Workdir::new(TINY);
-    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 20;
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 12;
     let job = workdir.train(&format!("{ENDLESS} eval.interval_epochs=0")).ranks(2);
     let job = job.variable("SLURM_JOB_ID", "1").variable("SLURM_JOB_END_TIME", &end.to_string());
     let ended =

@@ -9,11 +9,11 @@ code=$?
 
 # Once more, from the checkpoint, if the run was stopped (75), or ended otherwise when it was asked to stop: Slurm told
 # this shell, or only the ranks and mpirun's daemons (PreemptTime). Not if it is done (0), nor where it would not help
-# (2 usage or recipe, 3 data, 5 diverged). What is not RUNNING was cancelled, or Slurm requeues it by itself.
+# (2 usage or recipe, 3 data, 5 diverged). What runs no more was cancelled, or Slurm requeues it by itself.
 me=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
 record=$(scontrol show job "$me")
 if [[ $record == *" PreemptTime=2"* ]]; then asked=yes; fi
-if [[ $record == *JobState=RUNNING* && ($code == 75 || (-n $asked && $code != [0235])) ]]; then
+if [[ $record =~ JobState=(RUNNING|SIGNALING) && ($code == 75 || (-n $asked && $code != [0235])) ]]; then
     scontrol requeue "$me"
 fi
 exit "$code"
