@@ -3,6 +3,7 @@
 mod run;
 
 mod autopsy;
+mod doctor;
 mod plan;
 
 mod documents;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Starts the ranks of a job, watches them, and starts them again from the newest checkpoint when they fail
     Run(Box<run::RunCommand>),
+    /// Looks at hosts, GPUs, versions, limits, storage and the speed of sums before a long run, and says what to do
+    Doctor(Box<doctor::DoctorCommand>),
     /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
     Plan(Box<plan::PlanCommand>),
     /// Tells how a run came to its end, from what its ranks left: who failed first, and who waited for whom
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<u8> {
     let code = match command {
         Command::Run(command) => return run::run(&command),
+        Command::Doctor(command) => doctor::doctor(&command),
         Command::Plan(command) => plan::plan(&command),
         Command::Autopsy(command) => autopsy::autopsy(&command),
         Command::Completions(command) => documents::completions(&command),

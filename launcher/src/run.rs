@@ -1,9 +1,9 @@
 //! `launcher run`: starts the ranks of a job, watches them, and starts them again from the newest checkpoint.
 
-mod command_line;
-mod gpus;
-mod hosts;
-mod mpi;
+pub(crate) mod command_line;
+pub(crate) mod gpus;
+pub(crate) mod hosts;
+pub(crate) mod mpi;
 
 mod output;
 mod ranks;
@@ -273,7 +273,7 @@ impl RunCommand {
 }
 
 /// Names of the variables that ranks read, wherever they are.
-fn forwarded() -> Vec<String> {
+pub(crate) fn forwarded() -> Vec<String> {
     let is_read = |name: &String| {
         ["REGATTA__", "NCCL_", "UCX_"].iter().any(|prefix| name.starts_with(prefix))
             || ["LD_LIBRARY_PATH", "RUST_LOG", "CUDA_VISIBLE_DEVICES"].contains(&name.as_str())

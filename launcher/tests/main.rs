@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod autopsy;
+mod doctor;
 mod documents;
 mod plan;
 mod refusals;

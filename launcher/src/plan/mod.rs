@@ -7,7 +7,7 @@ mod buckets;
 mod chart;
 mod job;
 mod measured;
-mod memory;
+pub(crate) mod memory;
 mod options;
 mod probe_file;
 mod scaling;

@@ -1,0 +1,261 @@
+//! `launcher doctor`: what to know before a long run, measured in seconds, and what to do about it.
+
+mod facts;
+mod findings;
+
+mod data_set;
+mod host;
+mod libraries;
+mod nvidia;
+mod ranks;
+mod storage;
+mod timed;
+
+mod report;
+
+#[cfg(test)]
+mod testing;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use regatta_run::ExitCode;
+use regatta_settings::{Device, Optimizer, Recipe, RecipeArgs, Resume};
+use serde::Serialize;
+
+use crate::failure::Usage;
+use crate::run::command_line;
+use crate::run::hosts::{self, Host};
+use crate::run::mpi::{Kind, Starter};
+use crate::trainer_binary;
+use facts::{Facts, Job, Mpirun};
+use findings::Finding;
+
+/// What `launcher doctor` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorCommand {
+    /// The recipe of the run, for its data set, run folder and size; without one, what is looked at is the machine
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides one key of the recipe, for example optim.lr=0.1 (repeatable)
+    #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
+    set: Vec<String>,
+    /// Number of ranks [default: all slots of the hosts; else one a GPU of this host, or 1]
+    #[arg(short = 'n', long, value_name = "N")]
+    ranks: Option<usize>,
+    /// Hosts and how many ranks each takes, such as a:8,b:8
+    #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
+    hosts: Option<String>,
+    /// A file of such hosts, a line each
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+    /// The mpirun to use [default: MPIRUN, or the one on the path]
+    #[arg(long, value_name = "FILE")]
+    mpirun: Option<PathBuf>,
+    /// The trainer to ask [default: TRAINER, or the one beside the launcher, or on the path]
+    #[arg(long, value_name = "FILE")]
+    trainer: Option<PathBuf>,
+    /// The network interface for MPI and NCCL between hosts
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+    /// Prints facts and findings as JSON
+    #[arg(long)]
+    json: bool,
+    /// Prints what this host says of itself, on one line: for the doctor on another host
+    #[arg(long, hide = true)]
+    of_host: bool,
+    /// Options for mpirun
+    #[arg(last = true, value_name = "OPTIONS")]
+    extra: Vec<String>,
+}
+
+/// What is looked at on each host.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    run_folder: PathBuf,
+    /// The data set's, if it consists of files.
+    data: Option<PathBuf>,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    can_start: bool,
+    findings: &'a [Finding],
+    facts: &'a Facts,
+}
+
+/// Looks, measures and tells; the exit code says whether a run can start.
+pub(crate) fn doctor(command: &DoctorCommand) -> Result<ExitCode> {
+    if command.of_host {
+        let subject = subject(command.recipe(1)?.as_ref());
+        println!("{}", serde_json::to_string(&host::read(&subject))?);
+        return Ok(ExitCode::Done);
+    }
+    let facts = command.facts()?;
+    let findings = findings::of(&facts);
+    let can_start = findings::can_start(&findings);
+    if command.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&Report { can_start, findings: &findings, facts: &facts })?
+        );
+    } else {
+        println!("{}", report::table(&facts));
+        findings.iter().for_each(|finding| println!("{finding}"));
+        println!("{}", if can_start { "a run can start" } else { "a run cannot start" });
+    }
+    Ok(if can_start { ExitCode::Done } else { ExitCode::Usage })
+}
+
+impl DoctorCommand {
+    fn facts(&self) -> Result<Facts> {
+        let hosts = self.named_hosts()?;
+        let ranks = self.ranks(&hosts)?;
+        let recipe = self.recipe(ranks)?;
+        let trainer = trainer_binary::find(self.trainer.as_deref())?;
+        let (mpirun, mpirun_problem) = halves(Starter::mpirun(self.mpirun.as_deref()));
+        let job = self.job(hosts, ranks, mpirun.as_ref(), trainer.clone());
+        let (there, hosts_problem) = self.look_at_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
+        let device = recipe.as_ref().map_or(Device::Auto, |recipe| recipe.train.device);
+        // Without what starts them, or where hosts do not answer, ranks would only say so once more.
+        let may_start = (mpirun.is_some() || ranks == 1) && hosts_problem.is_none();
+        let probed = may_start.then(|| ranks::probe(&job, device == Device::Cpu));
+        let (probe, probe_problem) = probed.map_or((None, None), |it| match it {
+            Ok(probe) => (Some(probe), None),
+            Err(problem) => (None, Some(problem)),
+        });
+        Ok(Facts {
+            job: Job {
+                ranks,
+                ranks_per_host: most_on_a_host(&job.hosts, ranks),
+                device,
+                checkpoints_bytes: recipe.as_ref().map(checkpoints_bytes),
+            },
+            hosts: there,
+            hosts_problem,
+            trainer: libraries::of(&trainer),
+            mpirun: mpirun.as_ref().map(says_of_itself),
+            mpirun_problem,
+            probe,
+            probe_problem,
+        })
+    }
+
+    fn recipe(&self, ranks: usize) -> Result<Option<Recipe>> {
+        let Some(config) = self.config.clone() else { return Ok(None) };
+        let arguments = RecipeArgs { config, set: self.set.clone(), resume: Resume::Never, name: None };
+        Ok(Some(arguments.load()?.resolve(ranks, None)?))
+    }
+
+    fn named_hosts(&self) -> Result<Vec<Host>> {
+        match (&self.hosts, &self.hostfile) {
+            (Some(list), _) => Ok(hosts::parse_list(list)?),
+            (None, Some(file)) => hosts::read_file(file),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn ranks(&self, hosts: &[Host]) -> Result<usize, Usage> {
+        let slots: usize = hosts.iter().map(|host| host.slots).sum();
+        match self.ranks {
+            Some(0) => Err(Usage("-n 0: at least one rank is needed".into())),
+            Some(ranks) if slots > 0 && ranks > slots => {
+                Err(Usage(format!("-n {ranks}, but the hosts take {slots} ranks: give them more slots")))
+            }
+            Some(ranks) => Ok(ranks),
+            None if slots > 0 => Ok(slots),
+            None => Ok(crate::run::gpus::present().max(1)),
+        }
+    }
+
+    fn job(
+        &self,
+        hosts: Vec<Host>,
+        ranks: usize,
+        mpirun: Option<&Starter>,
+        trainer: PathBuf,
+    ) -> command_line::Job {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command_line::Job {
+            // Where there is none nothing is started with it.
+            starter: mpirun.cloned().unwrap_or(Starter { program: "mpirun".into(), kind: Kind::OpenMpi4 }),
+            oversubscribe: hosts.is_empty() && ranks > cores,
+            ranks,
+            hosts,
+            in_allocation: std::env::var_os("SLURM_JOB_ID").is_some(),
+            visible_gpus: None,
+            interface: self.interface.clone(),
+            as_root: rustix::process::geteuid().is_root(),
+            forwarded: crate::run::forwarded(),
+            extra: self.extra.clone(),
+            trainer,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// This host, or each that was named.
+    fn look_at_hosts(
+        &self,
+        job: &command_line::Job,
+        recipe: Option<&Recipe>,
+        can_ask: bool,
+    ) -> Result<(Vec<facts::HostFacts>, Option<String>)> {
+        if job.hosts.is_empty() || !can_ask {
+            return Ok((vec![host::read(&subject(recipe))], None));
+        }
+        let own = std::env::current_exe().context("cannot tell where this launcher is")?;
+        let mut arguments = vec!["doctor".to_owned(), "--of-host".to_owned()];
+        if let Some(config) = &self.config {
+            arguments.extend(["--config".to_owned(), config.display().to_string()]);
+        }
+        arguments.extend(self.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        Ok(match ranks::hosts(job, &own, &arguments) {
+            Ok(hosts) => (hosts, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        })
+    }
+}
+
+/// Without a recipe, runs go where recipes say by default.
+fn subject(recipe: Option<&Recipe>) -> Subject {
+    Subject {
+        run_folder: recipe.map_or_else(|| "runs".into(), |recipe| recipe.run.folder.clone()),
+        data: recipe.and_then(|recipe| data_set::folder(&recipe.data.source)),
+    }
+}
+
+/// The value or the error, whose causes are told in one line.
+fn halves<T>(outcome: Result<T>) -> (Option<T>, Option<String>) {
+    match outcome {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    }
+}
+
+fn says_of_itself(starter: &Starter) -> Mpirun {
+    let output = Command::new(&starter.program).arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let version = text.lines().next().unwrap_or_default().to_owned();
+    Mpirun { path: starter.program.clone(), version }
+}
+
+/// Hosts are filled one after the other.
+fn most_on_a_host(hosts: &[Host], ranks: usize) -> usize {
+    hosts.iter().map(|host| host.slots.min(ranks)).max().unwrap_or(ranks)
+}
+
+/// Those that are kept, the best, and the one that is being written.
+fn checkpoints_bytes(recipe: &Recipe) -> u64 {
+    let side = i64::from(recipe.data.resolution_px);
+    let summary = recipe.network().summary(1, side, side);
+    let parameters = summary.map_or(0, |summary| summary.params);
+    let states = match recipe.optim.optimizer {
+        Optimizer::Sgd { .. } => 1,
+        Optimizer::AdamW { .. } => 2,
+    };
+    let copies = 1 + states + u64::from(recipe.train.ema_decay > 0.0);
+    let bytes = crate::plan::memory::parameter_bytes(recipe.train.precision);
+    parameters * bytes * copies * (recipe.checkpoint.keep as u64 + 2)
+}

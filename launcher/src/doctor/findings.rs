@@ -1,0 +1,122 @@
+//! What the facts mean for a run: one line a finding, worst first, with what to do. A pure function of the facts.
+
+mod gpus;
+mod limits;
+mod ranks;
+mod storage;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::facts::Facts;
+
+/// What a finding means, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Severity {
+    /// The run cannot start, or would fail.
+    CannotStart,
+    /// It can, but slower or with a risk.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) severity: Severity,
+    /// Where, if it is about a host.
+    pub(crate) host: Option<String>,
+    pub(crate) found: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+/// All findings.
+pub(crate) fn of(facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    ranks::check(facts, &mut found);
+    for host in &facts.hosts {
+        let here = found.len();
+        gpus::check(host, facts, &mut found);
+        limits::check(host, &facts.job, &mut found);
+        storage::check(host, &facts.job, &mut found);
+        for finding in &mut found[here..] {
+            finding.host = Some(host.name.clone());
+        }
+    }
+    found.sort_by_key(|finding| finding.severity); // stable: within a severity in the order of the checks
+    found
+}
+
+/// Whether a run can start.
+pub(crate) fn can_start(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.severity != Severity::CannotStart)
+}
+
+impl Finding {
+    fn new(severity: Severity, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { severity, host: None, found: found.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::CannotStart => "cannot start",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        let host = self.host.as_ref().map_or_else(String::new, |host| format!("{host}: "));
+        write!(f, "{severity}: {host}{}: {}", self.found, self.remedy)
+    }
+}
+
+/// A size for people.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        _ if bytes >= 1 << 40 => format!("{:.1} TiB", bytes as f64 / (1_u64 << 40) as f64),
+        _ if bytes >= 1 << 30 => format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64),
+        _ => format!("{:.1} MiB", bytes as f64 / (1_u64 << 20) as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::testing;
+    use super::*;
+
+    /// What is found once `change` has made facts worse.
+    pub(super) fn found(mut facts: Facts, change: impl FnOnce(&mut Facts)) -> String {
+        change(&mut facts);
+        of(&facts).iter().map(|finding| format!("{finding}\n")).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_a_job_that_can_start() {
+        assert_eq!(found(testing::facts_with_gpus(), |_| {}), "");
+        let on_cpus = of(&testing::facts());
+        assert!(can_start(&on_cpus) && on_cpus.len() == 1);
+    }
+
+    #[test]
+    fn the_worst_stands_first() {
+        let change = |facts: &mut Facts| {
+            facts.hosts[0].open_files.soft = Some(10);
+            facts.hosts[0].clock_apart_s = 4.0;
+        };
+        expect![[r#"
+            cannot start: node1: at most 10 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 65536
+            warning: node1: its clock is at least 4.0 s ahead: let chrony or ntpd set the hosts' clocks: times of failures are compared
+            note: node1: no GPU: ranks compute on CPUs
+        "#]]
+        .assert_eq(&found(testing::facts(), change));
+        let mut worse = testing::facts();
+        change(&mut worse);
+        assert!(!can_start(&of(&worse)));
+    }
+}

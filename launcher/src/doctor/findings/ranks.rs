@@ -1,0 +1,168 @@
+//! Whether ranks start, find each other, and sum right.
+
+use super::super::facts::{Facts, Probe};
+use super::Finding;
+use super::Severity::{CannotStart, Warning};
+
+/// What is found of the job as a whole.
+pub(super) fn check(facts: &Facts, found: &mut Vec<Finding>) {
+    found.extend(libraries(facts));
+    found.extend(mpirun(facts));
+    found.extend(hosts(facts));
+    found.extend(probe(facts));
+    found.extend(cores(facts));
+}
+
+fn libraries(facts: &Facts) -> Option<Finding> {
+    let missing = facts.trainer.missing_libraries.join(", ");
+    (!missing.is_empty()).then(|| {
+        let what = format!("{} needs {missing}, not found here", facts.trainer.path.display());
+        Finding::new(
+            CannotStart,
+            what,
+            "put the folder into LD_LIBRARY_PATH, or build the trainer on this machine",
+        )
+    })
+}
+
+fn mpirun(facts: &Facts) -> Option<Finding> {
+    let problem = facts.mpirun_problem.as_ref().filter(|_| facts.job.ranks > 1)?;
+    let what = format!("{} ranks need an mpirun", facts.job.ranks);
+    Some(Finding::new(CannotStart, what, problem.clone()))
+}
+
+fn hosts(facts: &Facts) -> Option<Finding> {
+    let problem = facts.hosts_problem.as_ref()?;
+    let remedy =
+        "each host must be reached by ssh without a password, and have this launcher at the same path";
+    Some(Finding::new(CannotStart, format!("the hosts do not answer: {problem}"), remedy))
+}
+
+fn probe(facts: &Facts) -> Option<Finding> {
+    if let Some(problem) = &facts.probe_problem {
+        let what = format!("`trainer probe` on {} ranks failed: {problem}", facts.job.ranks);
+        return Some(Finding::new(CannotStart, what, "a run would fail the same way"));
+    }
+    let probe = facts.probe.as_ref()?;
+    if probe.world_size != facts.job.ranks {
+        return Some(worlds_apart(facts, probe));
+    }
+    let wrong = probe.all_reduce.iter().find(|sum| !sum.correct)?;
+    let what = format!("the sum of {} bytes over the ranks is wrong ({})", wrong.bytes, probe.backend);
+    Some(Finding::new(
+        CannotStart,
+        what,
+        "do not train on this: suspect memory, links or the library; try other hosts",
+    ))
+}
+
+/// An mpirun of another MPI starts ranks that do not find each other.
+fn worlds_apart(facts: &Facts, probe: &Probe) -> Finding {
+    let mpirun = facts.mpirun.as_ref();
+    let mpirun =
+        mpirun.map_or_else(|| "mpirun".into(), |it| format!("{} ({})", it.path.display(), it.version));
+    let linked =
+        facts.trainer.mpi.as_ref().map_or_else(|| "another MPI".into(), |it| it.display().to_string());
+    let (wanted, actual) = (facts.job.ranks, probe.world_size);
+    let what =
+        format!("{mpirun} started {wanted} ranks in worlds of {actual}: the trainer is linked with {linked}");
+    Finding::new(CannotStart, what, "name the mpirun of that MPI with --mpirun or MPIRUN")
+}
+
+fn cores(facts: &Facts) -> Option<Finding> {
+    let host = facts.hosts.iter().min_by_key(|host| host.cores)?;
+    let ranks = facts.job.ranks_per_host;
+    (ranks > host.cores).then(|| {
+        let what = format!("{ranks} ranks on the {} cores of {}", host.cores, host.name);
+        Finding::new(Warning, what, "ranks take turns: fewer ranks, or --oversubscribe where that is meant")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::super::testing;
+    use super::super::tests::found;
+    use super::*;
+
+    fn check_facts(change: impl FnOnce(&mut Facts), expected: Expect) {
+        expected.assert_eq(&found(testing::facts_with_gpus(), change));
+    }
+
+    #[test]
+    fn mpi_may_be_missing() {
+        let missing = |facts: &mut Facts| {
+            facts.mpirun = None;
+            facts.mpirun_problem = Some("install an MPI, or name its mpirun with --mpirun or MPIRUN".into());
+        };
+        check_facts(
+            missing,
+            expect![[r#"
+            cannot start: 2 ranks need an mpirun: install an MPI, or name its mpirun with --mpirun or MPIRUN
+        "#]],
+        );
+        let alone = |facts: &mut Facts| {
+            missing(facts);
+            (facts.job.ranks, facts.job.ranks_per_host) = (1, 1);
+            facts.probe.as_mut().unwrap().world_size = 1;
+        };
+        check_facts(alone, expect![""]);
+    }
+
+    #[test]
+    fn mpi_may_be_another_than_the_trainer_s() {
+        check_facts(
+            |facts| facts.probe.as_mut().unwrap().world_size = 1,
+            expect![[r#"
+            cannot start: /usr/bin/mpirun (mpirun (Open MPI) 4.1.4) started 2 ranks in worlds of 1: the trainer is linked with /usr/lib/libmpi.so.40: name the mpirun of that MPI with --mpirun or MPIRUN
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_probe_that_fails_tells_why() {
+        let fails = |facts: &mut Facts| {
+            facts.probe = None;
+            facts.probe_problem = Some("exit code 2: ranks 0 and 1 share GPU 0000:17:00.0 on node1".into());
+        };
+        check_facts(
+            fails,
+            expect![[r#"
+            cannot start: `trainer probe` on 2 ranks failed: exit code 2: ranks 0 and 1 share GPU 0000:17:00.0 on node1: a run would fail the same way
+        "#]],
+        );
+        check_facts(
+            |facts| facts.trainer.missing_libraries = vec!["libmpi.so.40".into()],
+            expect![[r#"
+            cannot start: /opt/regatta/trainer needs libmpi.so.40, not found here: put the folder into LD_LIBRARY_PATH, or build the trainer on this machine
+        "#]],
+        );
+    }
+
+    #[test]
+    fn sums_must_be_right() {
+        check_facts(
+            |facts| facts.probe.as_mut().unwrap().all_reduce[0].correct = false,
+            expect![[r#"
+            cannot start: the sum of 1048576 bytes over the ranks is wrong (NCCL 2.28.9): do not train on this: suspect memory, links or the library; try other hosts
+        "#]],
+        );
+    }
+
+    #[test]
+    fn hosts_may_not_answer_and_cores_may_be_few() {
+        check_facts(
+            |facts| facts.hosts_problem = Some("exit code 1: ssh: no host b".into()),
+            expect![[r#"
+            cannot start: the hosts do not answer: exit code 1: ssh: no host b: each host must be reached by ssh without a password, and have this launcher at the same path
+        "#]],
+        );
+        check_facts(
+            |facts| facts.hosts[0].cores = 1,
+            expect![[r#"
+            warning: 2 ranks on the 1 cores of node1: ranks take turns: fewer ranks, or --oversubscribe where that is meant
+        "#]],
+        );
+    }
+}

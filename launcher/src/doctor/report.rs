@@ -1,0 +1,165 @@
+//! The facts for a person: some lines on the job, each host, and what was measured.
+
+use std::fmt::Write;
+
+use super::facts::{Facts, HostFacts, Interface, Limit, Probe};
+use super::findings::size;
+
+/// A table of the facts.
+pub(crate) fn table(facts: &Facts) -> String {
+    let mut rows = vec![("job", job(facts)), ("trainer", trainer(facts))];
+    for host in &facts.hosts {
+        rows.push(("host", of_host(host)));
+        rows.extend(gpu_map(host, facts).into_iter().map(|line| ("gpu", line)));
+        rows.push(("network", network(host)));
+        rows.push(("limits", limits(host)));
+        rows.push(("storage", storage(host)));
+        rows.extend(host.data.as_ref().map(|data| {
+            let names: Vec<_> =
+                data.files.iter().map(|file| format!("{} {}", file.name, size(file.bytes))).collect();
+            ("data", format!("{}: {}", data.folder.display(), names.join(", ")))
+        }));
+    }
+    rows.extend(facts.probe.iter().flat_map(measured));
+    rows.iter().fold(String::new(), |mut text, (name, line)| {
+        _ = writeln!(text, "{name:<9}{line}");
+        text
+    })
+}
+
+fn job(facts: &Facts) -> String {
+    let job = &facts.job;
+    let plural = if job.ranks == 1 { "" } else { "s" };
+    let checkpoints =
+        job.checkpoints_bytes.map_or_else(String::new, |bytes| format!(", {} of checkpoints", size(bytes)));
+    format!("{} rank{plural}, at most {} a host{checkpoints}", job.ranks, job.ranks_per_host)
+}
+
+fn trainer(facts: &Facts) -> String {
+    let trainer = &facts.trainer;
+    let measured = facts.probe.as_ref().and_then(|probe| probe.libtorch_version.clone());
+    let torch =
+        measured.or_else(|| trainer.libtorch_version.clone()).map(|version| format!("libtorch {version}"));
+    let cuda = trainer.cuda_major.map(|major| format!("CUDA {major}"));
+    let nccl =
+        facts.probe.as_ref().and_then(|probe| probe.nccl_version.as_ref()).map(|it| format!("NCCL {it}"));
+    let mpi = trainer.mpi.as_ref().map(|path| path.display().to_string());
+    let mpirun = facts.mpirun.as_ref().map(|it| format!("{} is {}", it.path.display(), it.version));
+    let parts: Vec<_> = [torch, cuda, nccl, mpi, mpirun].into_iter().flatten().collect();
+    format!("{}: {}", trainer.path.display(), parts.join(", "))
+}
+
+fn of_host(host: &HostFacts) -> String {
+    let gpus = match host.nvidia.gpus.len() {
+        0 => "no GPU".to_owned(),
+        count => format!("{count} GPUs"),
+    };
+    let driver = host.nvidia.driver.as_ref().map_or_else(String::new, |driver| format!(", driver {driver}"));
+    format!("{}: {} cores, {gpus}{driver}", host.name, host.cores)
+}
+
+/// Which rank takes which GPU: the one with its number on the host. What the ranks said themselves counts more.
+fn gpu_map(host: &HostFacts, facts: &Facts) -> Vec<String> {
+    let told = facts.probe.iter().flat_map(|probe| &probe.ranks).filter(|rank| rank.host == host.name);
+    let told: Vec<_> = told.filter_map(|rank| Some((rank.rank, rank.gpu_pci_bus_id.as_ref()?))).collect();
+    let line = |(number, gpu): (usize, &super::facts::Gpu)| {
+        let node =
+            gpu.numa_node.map_or_else(|| "NUMA node unknown".into(), |node| format!("NUMA node {node}"));
+        let is_it = |(_, address): &&(usize, &String)| address.eq_ignore_ascii_case(&gpu.pci_bus_id);
+        let rank = match told.iter().find(is_it) {
+            Some((rank, _)) => format!("rank {rank}"),
+            None if told.is_empty() && number < facts.job.ranks_per_host => format!("local rank {number}"),
+            None => "no rank".to_owned(),
+        };
+        format!("{rank} on GPU {number}, {} at {}, {node}", gpu.model, gpu.pci_bus_id)
+    };
+    host.nvidia.gpus.iter().enumerate().map(line).collect()
+}
+
+fn network(host: &HostFacts) -> String {
+    let line = |Interface { name, is_up, megabit_per_second }: &Interface| {
+        let state = if *is_up { "up" } else { "down" };
+        let speed = megabit_per_second.map_or_else(String::new, |speed| format!(", {speed} Mbit/s"));
+        format!("{name} ({state}{speed})")
+    };
+    let ethernet = host.interfaces.iter().map(line);
+    let all: Vec<_> =
+        ethernet.chain(host.infiniband.iter().map(|name| format!("{name} (InfiniBand)"))).collect();
+    if all.is_empty() { "none but the loopback".into() } else { all.join(", ") }
+}
+
+fn limits(host: &HostFacts) -> String {
+    let soft = |limit: Limit, shown: fn(u64) -> String| limit.soft.map_or_else(|| "unlimited".into(), shown);
+    let shared = host.shared_memory.map_or_else(|| "none".into(), |space| size(space.free_bytes));
+    let files = soft(host.open_files, |count| count.to_string());
+    let locked = soft(host.locked_memory_bytes, size);
+    format!("/dev/shm {shared} free, open files {files}, locked memory {locked}")
+}
+
+fn storage(host: &HostFacts) -> String {
+    let folder = &host.run_folder;
+    let free = folder.space.map_or_else(|| "unknown".into(), |space| size(space.free_bytes));
+    let speed =
+        folder.written_mib_per_second.map_or_else(String::new, |it| format!(", {it:.0} MiB/s written"));
+    format!("{}: {free} free{speed}", folder.path.display())
+}
+
+fn measured(probe: &Probe) -> Vec<(&'static str, String)> {
+    let Probe { world_size, backend, device, threads, .. } = probe;
+    let mut rows = vec![("ranks", format!("{world_size} over {backend}, {device}, {threads} threads each"))];
+    rows.extend(probe.all_reduce.iter().map(|sum| {
+        let wrong = if sum.correct { "" } else { "  WRONG" };
+        let line = format!(
+            "{:>10} bytes in {:>9.1} us, {:.2} GB/s{wrong}",
+            sum.bytes, sum.microseconds, sum.bus_gb_per_second
+        );
+        ("sum", line)
+    }));
+    rows.extend(
+        probe.loader_images_per_second.map(|rate| ("loader", format!("{rate:.0} images/s on rank 0"))),
+    );
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::facts::ProbedRank;
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn a_job_on_two_gpus() {
+        let mut facts = testing::facts_with_gpus();
+        expect![[r#"
+            job      2 ranks, at most 2 a host, 100.0 MiB of checkpoints
+            trainer  /opt/regatta/trainer: libtorch 2.11.0+cu130, CUDA 13, /usr/lib/libmpi.so.40, /usr/bin/mpirun is mpirun (Open MPI) 4.1.4
+            host     node1: 4 cores, 2 GPUs, driver 580.65.06
+            gpu      local rank 0 on GPU 0, NVIDIA H100 80GB HBM3 at 0000:17:00.0, NUMA node 0
+            gpu      local rank 1 on GPU 1, NVIDIA H100 80GB HBM3 at 0000:ca:00.0, NUMA node 1
+            network  none but the loopback
+            limits   /dev/shm 8.0 GiB free, open files 65536, locked memory 8.0 MiB
+            storage  runs: 50.0 GiB free, 500 MiB/s written
+            ranks    2 over NCCL 2.28.9, Cuda(0), 2 threads each
+            sum         1048576 bytes in     400.0 us, 2.60 GB/s
+        "#]]
+        .assert_eq(&table(&facts));
+
+        // What the ranks tell themselves, where the trainer does.
+        let probe = facts.probe.as_mut().unwrap();
+        let rank = |rank, address: &str| ProbedRank {
+            rank,
+            host: "node1".into(),
+            gpu_pci_bus_id: Some(address.into()),
+        };
+        probe.ranks = vec![rank(0, "0000:CA:00.0")];
+        probe.loader_images_per_second = Some(5123.4);
+        let text = table(&facts);
+        assert!(
+            text.contains("gpu      rank 0 on GPU 1, ") && text.contains("gpu      no rank on GPU 0, "),
+            "{text}"
+        );
+        assert!(text.ends_with("loader   5123 images/s on rank 0\n"), "{text}");
+    }
+}
