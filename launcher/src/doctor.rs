@@ -5,6 +5,7 @@ mod findings;
 
 mod data_set;
 mod host;
+mod job;
 mod libraries;
 mod nvidia;
 mod ranks;
@@ -21,7 +22,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use regatta_run::ExitCode;
-use regatta_settings::{Device, Optimizer, Recipe, RecipeArgs, Resume};
+use regatta_settings::{Device, Recipe, RecipeArgs, Resume};
 use serde::Serialize;
 
 use crate::failure::Usage;
@@ -29,7 +30,7 @@ use crate::run::command_line;
 use crate::run::hosts::{self, Host};
 use crate::run::mpi::{Kind, Starter};
 use crate::trainer_binary;
-use facts::{Facts, Job, Mpirun};
+use facts::{Facts, HostFacts, Job, Mpirun};
 use findings::Finding;
 
 /// What `launcher doctor` is told.
@@ -41,7 +42,7 @@ pub(crate) struct DoctorCommand {
     /// Overrides one key of the recipe, for example optim.lr=0.1 (repeatable)
     #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
     set: Vec<String>,
-    /// Number of ranks [default: all slots of the hosts; else one a GPU of this host, or 1]
+    /// Number of ranks [default: all slots of the hosts, or tasks of the allocation, or one a GPU; else 1]
     #[arg(short = 'n', long, value_name = "N")]
     ranks: Option<usize>,
     /// Hosts and how many ranks each takes, such as a:8,b:8
@@ -117,21 +118,26 @@ impl DoctorCommand {
         let trainer = trainer_binary::find(self.trainer.as_deref())?;
         let (mpirun, mpirun_problem) = halves(Starter::mpirun(self.mpirun.as_deref()));
         let job = self.job(hosts, ranks, mpirun.as_ref(), trainer.clone());
-        let (there, hosts_problem) = self.look_at_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
+        let (mut there, hosts_problem) = self.look_at_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
         let device = recipe.as_ref().map_or(Device::Auto, |recipe| recipe.train.device);
         // Without what starts them, or where hosts do not answer, ranks would only say so once more.
         let may_start = (mpirun.is_some() || ranks == 1) && hosts_problem.is_none();
-        let probed = may_start.then(|| ranks::probe(&job, device == Device::Cpu));
-        let (probe, probe_problem) = probed.map_or((None, None), |it| match it {
-            Ok(probe) => (Some(probe), None),
-            Err(problem) => (None, Some(problem)),
-        });
+        let probed = may_start.then(|| ranks::probe(&job, self.options_of_probe(device, &there)));
+        let (probe, probe_problem) = halves(probed.transpose().map_err(anyhow::Error::msg));
+        let probe = probe.flatten();
+        if let Some(probe) = &probe {
+            ranks::compare_clocks(&mut there, probe);
+        }
         Ok(Facts {
             job: Job {
                 ranks,
-                ranks_per_host: most_on_a_host(&job.hosts, ranks),
+                ranks_per_host: job::most_on_a_host(
+                    &job.hosts,
+                    job::of_allocation("SLURM_JOB_NUM_NODES"),
+                    ranks,
+                ),
                 device,
-                checkpoints_bytes: recipe.as_ref().map(checkpoints_bytes),
+                checkpoints_bytes: recipe.as_ref().map(job::checkpoints_bytes),
             },
             hosts: there,
             hosts_problem,
@@ -147,6 +153,22 @@ impl DoctorCommand {
         let Some(config) = self.config.clone() else { return Ok(None) };
         let arguments = RecipeArgs { config, set: self.set.clone(), resume: Resume::Never, name: None };
         Ok(Some(arguments.load()?.resolve(ranks, None)?))
+    }
+
+    /// The recipe, as options again.
+    fn recipe_options(&self) -> Vec<String> {
+        let config = self.config.iter().map(|config| ("--config", config.display().to_string()));
+        let set = self.set.iter().map(|set| ("--set", set.clone()));
+        config.chain(set).flat_map(|(option, value)| [option.to_owned(), value]).collect()
+    }
+
+    /// With files missing, the loader would only say so once more.
+    fn options_of_probe(&self, device: Device, hosts: &[HostFacts]) -> Vec<String> {
+        let files = hosts.iter().flat_map(|host| &host.data).flat_map(|data| &data.files);
+        let has_data = !files.into_iter().any(|file| file.problem.is_some());
+        let mut options = if has_data { self.recipe_options() } else { Vec::new() };
+        options.extend((device == Device::Cpu).then(|| "--cpu".to_owned()));
+        options
     }
 
     fn named_hosts(&self) -> Result<Vec<Host>> {
@@ -166,7 +188,7 @@ impl DoctorCommand {
             }
             Some(ranks) => Ok(ranks),
             None if slots > 0 => Ok(slots),
-            None => Ok(crate::run::gpus::present().max(1)),
+            None => Ok(job::of_allocation("SLURM_NTASKS").unwrap_or(crate::run::gpus::present()).max(1)),
         }
     }
 
@@ -201,16 +223,12 @@ impl DoctorCommand {
         job: &command_line::Job,
         recipe: Option<&Recipe>,
         can_ask: bool,
-    ) -> Result<(Vec<facts::HostFacts>, Option<String>)> {
+    ) -> Result<(Vec<HostFacts>, Option<String>)> {
         if job.hosts.is_empty() || !can_ask {
             return Ok((vec![host::read(&subject(recipe))], None));
         }
         let own = std::env::current_exe().context("cannot tell where this launcher is")?;
-        let mut arguments = vec!["doctor".to_owned(), "--of-host".to_owned()];
-        if let Some(config) = &self.config {
-            arguments.extend(["--config".to_owned(), config.display().to_string()]);
-        }
-        arguments.extend(self.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        let arguments = [vec!["doctor".to_owned(), "--of-host".to_owned()], self.recipe_options()].concat();
         Ok(match ranks::hosts(job, &own, &arguments) {
             Ok(hosts) => (hosts, None),
             Err(problem) => (Vec::new(), Some(problem)),
@@ -239,23 +257,4 @@ fn says_of_itself(starter: &Starter) -> Mpirun {
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let version = text.lines().next().unwrap_or_default().to_owned();
     Mpirun { path: starter.program.clone(), version }
-}
-
-/// Hosts are filled one after the other.
-fn most_on_a_host(hosts: &[Host], ranks: usize) -> usize {
-    hosts.iter().map(|host| host.slots.min(ranks)).max().unwrap_or(ranks)
-}
-
-/// Those that are kept, the best, and the one that is being written.
-fn checkpoints_bytes(recipe: &Recipe) -> u64 {
-    let side = i64::from(recipe.data.resolution_px);
-    let summary = recipe.network().summary(1, side, side);
-    let parameters = summary.map_or(0, |summary| summary.params);
-    let states = match recipe.optim.optimizer {
-        Optimizer::Sgd { .. } => 1,
-        Optimizer::AdamW { .. } => 2,
-    };
-    let copies = 1 + states + u64::from(recipe.train.ema_decay > 0.0);
-    let bytes = crate::plan::memory::parameter_bytes(recipe.train.precision);
-    parameters * bytes * copies * (recipe.checkpoint.keep as u64 + 2)
 }

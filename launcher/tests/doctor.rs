@@ -36,6 +36,9 @@ fn two_ranks_on_this_machine_can_start() {
     let sums = probe["all_reduce"].as_array().unwrap();
     assert!(sums.len() >= 4 && sums.iter().all(|sum| sum["correct"] == true), "{sums:#?}");
     assert!(sums.iter().all(|sum| sum["microseconds"].as_f64().unwrap() > 0.0));
+    let ranks = probe["ranks"].as_array().unwrap().iter().map(|rank| (&rank["rank"], &rank["host"]));
+    assert_eq!(ranks.collect::<Vec<_>>(), [(&0.into(), &host["name"]), (&1.into(), &host["name"])]);
+    assert!(probe["loader_images_per_second"].as_f64().unwrap() > 0.0);
     assert_eq!(list(workdir.path()), ["recipe.toml"], "nothing stays");
 }
 
@@ -46,8 +49,7 @@ fn a_doctor_on_each_host_tells_of_it() {
     let host = &report["facts"]["hosts"][0];
     assert_eq!(report["facts"]["job"]["ranks_per_host"], 2);
     assert_eq!(report["facts"]["probe"]["world_size"], 2);
-    // Of one clock, whose times are in order.
-    assert_eq!(host["clock_apart_s"], 0.0, "{host:#}");
+    assert!(host["clock_apart_s"].as_f64().unwrap().abs() < 1.0, "{host:#}");
     assert_eq!(report["facts"]["hosts"].as_array().unwrap().len(), 1);
 }
 

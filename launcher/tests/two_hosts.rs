@@ -88,13 +88,18 @@ impl Hosts {
 
     /// `launcher run` on the first host, a rank on each.
     fn job<'a>(&self, workdir: &'a Workdir, options: &str) -> test_jobs::Job<'a> {
+        self.launcher(workdir, &format!("run {options}"))
+    }
+
+    /// The launcher on the first host, for a rank on each.
+    fn launcher<'a>(&self, workdir: &'a Workdir, command: &str) -> test_jobs::Job<'a> {
         let net = format!("{}/24", self.address(0));
         let mpi = format!(
             "--mca plm_rsh_agent {} --mca btl_tcp_if_include {net} --mca oob_tcp_if_include {net}",
             self.file("agent").display()
         );
         let on = self.file("on");
-        let line = format!("run --config recipe.toml --hosts one:1,two:1 {options} -- {mpi}");
+        let line = format!("{command} --config recipe.toml --hosts one:1,two:1 -- {mpi}");
         workdir.launcher(&line).under(&[on.to_str().unwrap(), "one"])
     }
 }
@@ -169,4 +174,25 @@ fn a_cut_cable_is_survived() {
     assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
     let ended = ended.says("a collective is not through after 3 s (comm.timeout_s): ");
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
+}
+
+/// A doctor on each host tells of it, and ranks on both measure.
+#[test]
+fn both_hosts_are_looked_at() {
+    let Some(hosts) = Hosts::up() else { return };
+    let workdir = Workdir::new(TINY);
+    let ended = hosts.launcher(&workdir, "doctor --json").ends_with(0);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let facts = &report["facts"];
+    let found: Vec<_> = facts["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
+    assert_eq!(found, ["one", "two"], "{ended}");
+    // Of one clock.
+    let apart = facts["hosts"][1]["clock_apart_s"].as_f64().unwrap();
+    assert!(apart.abs() < 0.5, "{apart}");
+    assert_eq!((&facts["job"]["ranks_per_host"], &facts["probe"]["world_size"]), (&1.into(), &2.into()));
+    assert_eq!(facts["hosts"][0]["interfaces"][0]["name"], "eth0");
+
+    hosts.cable("down");
+    let ended = hosts.launcher(&workdir, "doctor").ends_with(2);
+    assert!(ended.stdout.contains("cannot start: the hosts do not answer: "), "{ended}");
 }

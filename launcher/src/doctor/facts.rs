@@ -61,7 +61,7 @@ pub(crate) struct HostFacts {
     pub(crate) name: String,
     /// Its clock when this was read, in nanoseconds of unix time.
     pub(crate) clock_ns: u64,
-    /// By how much its clock is off from the doctor's at least, in seconds.
+    /// By how much its clock is ahead of the first host's, in seconds; of several with ranks that did not tell, at least.
     #[serde(default)]
     pub(crate) clock_apart_s: f64,
     pub(crate) cores: usize,
@@ -163,11 +163,18 @@ pub(crate) struct Probe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) libtorch_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) nccl_version: Option<String>,
+    pub(crate) nccl: Option<Library>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) loader_images_per_second: Option<f64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) ranks: Vec<ProbedRank>,
+}
+
+/// A library that the trainer opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Library {
+    pub(crate) version: String,
+    pub(crate) path: PathBuf,
 }
 
 /// Sums over the ranks of one size.
@@ -186,4 +193,7 @@ pub(crate) struct ProbedRank {
     pub(crate) host: String,
     #[serde(default)]
     pub(crate) gpu_pci_bus_id: Option<String>,
+    /// Its host's clock at a moment that is the same for all ranks.
+    #[serde(default)]
+    pub(crate) clock_s: Option<f64>,
 }

@@ -15,10 +15,9 @@ const PROBE: Duration = Duration::from_secs(180);
 /// What the hosts may take to tell of themselves.
 const HOSTS: Duration = Duration::from_secs(60);
 
-/// `trainer probe --json` on the job's ranks, or why there is none.
-pub(crate) fn probe(job: &Job, on_cpus: bool) -> Result<Probe, String> {
-    let mut arguments = vec!["probe".to_owned(), "--json".to_owned()];
-    arguments.extend(on_cpus.then(|| "--cpu".to_owned()));
+/// `trainer probe --json OPTIONS` on the job's ranks, or why there is none.
+pub(crate) fn probe(job: &Job, options: Vec<String>) -> Result<Probe, String> {
+    let arguments = [vec!["probe".to_owned(), "--json".to_owned()], options].concat();
     let job = Job { arguments, ..job.clone() };
     // A world of one needs no mpirun, and shall not fail without one.
     let line = if job.ranks == 1 && job.hosts.is_empty() { alone(&job) } else { job.command_line() };
@@ -64,6 +63,15 @@ pub(crate) fn hosts(job: &Job, launcher: &Path, arguments: &[String]) -> Result<
     Ok(told.into_iter().map(|(_, facts)| with_clock(facts, begin_ns, end_ns)).collect())
 }
 
+/// What ranks read of their hosts' clocks at one moment says more than when a doctor was started there.
+pub(crate) fn compare_clocks(hosts: &mut [HostFacts], probe: &Probe) {
+    let clock = |name: &str| probe.ranks.iter().find(|rank| rank.host == name)?.clock_s;
+    let Some(first) = hosts.first().and_then(|host| clock(&host.name)) else { return };
+    for host in hosts {
+        host.clock_apart_s = clock(&host.name).map_or(host.clock_apart_s, |clock| clock - first);
+    }
+}
+
 /// A host that looked at its clock between two times and saw another is apart by at least the difference.
 fn with_clock(facts: HostFacts, begin_ns: u64, end_ns: u64) -> HostFacts {
     let early = begin_ns.saturating_sub(facts.clock_ns) as f64;
@@ -88,13 +96,13 @@ fn of_rank_0(kind: Kind, stdout: &str) -> String {
     of_0.collect::<Vec<_>>().join("\n")
 }
 
-/// The first line in which a rank says an error, or the last that anybody said.
+/// The first line in which a rank says an error, or else the first that anybody said.
 fn complaint(kind: Kind, code: Option<i32>, ended: &Ended, limit: Duration) -> String {
     let lines =
         ended.stderr.lines().map(|line| kind.rank_of_line(line).map_or(line, |(_, text)| text).trim());
     let said: Vec<_> = lines.filter(|line| line.chars().any(char::is_alphanumeric)).collect();
     let error = said.iter().find_map(|line| line.strip_prefix("error: "));
-    let said = error.or(said.last().copied()).unwrap_or("nothing was said");
+    let said = error.or(said.first().copied()).unwrap_or("nothing was said");
     match code {
         Some(code) => format!("exit code {code}: {said}"),
         None => format!("killed, or not through after {} s: {said}", limit.as_secs()),
@@ -103,6 +111,7 @@ fn complaint(kind: Kind, code: Option<i32>, ended: &Ended, limit: Duration) -> S
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::ProbedRank;
     use super::super::testing;
     use super::*;
 
@@ -127,6 +136,17 @@ mod tests {
         );
         check("ssh: no such host\n----\n", Some(1), "exit code 1: ssh: no such host");
         check("", None, "killed, or not through after 9 s: nothing was said");
+    }
+
+    #[test]
+    fn clocks_are_compared_at_one_moment() {
+        let rank =
+            |rank, host: &str, clock_s| ProbedRank { rank, host: host.into(), gpu_pci_bus_id: None, clock_s };
+        let ranks = vec![rank(0, "a", Some(100.0)), rank(1, "b", Some(97.5)), rank(2, "c", None)];
+        let mut hosts = ["a", "b", "c"].map(testing::host);
+        hosts[2].clock_apart_s = 1.25;
+        compare_clocks(&mut hosts, &Probe { ranks, ..Probe::default() });
+        assert_eq!(hosts.map(|host| host.clock_apart_s), [0.0, -2.5, 1.25]);
     }
 
     #[test]

@@ -41,8 +41,8 @@ fn trainer(facts: &Facts) -> String {
     let torch =
         measured.or_else(|| trainer.libtorch_version.clone()).map(|version| format!("libtorch {version}"));
     let cuda = trainer.cuda_major.map(|major| format!("CUDA {major}"));
-    let nccl =
-        facts.probe.as_ref().and_then(|probe| probe.nccl_version.as_ref()).map(|it| format!("NCCL {it}"));
+    let nccl = facts.probe.as_ref().and_then(|probe| probe.nccl.as_ref());
+    let nccl = nccl.map(|it| format!("NCCL {} ({})", it.version, it.path.display()));
     let mpi = trainer.mpi.as_ref().map(|path| path.display().to_string());
     let mpirun = facts.mpirun.as_ref().map(|it| format!("{} is {}", it.path.display(), it.version));
     let parts: Vec<_> = [torch, cuda, nccl, mpi, mpirun].into_iter().flatten().collect();
@@ -116,7 +116,9 @@ fn measured(probe: &Probe) -> Vec<(&'static str, String)> {
         ("sum", line)
     }));
     rows.extend(
-        probe.loader_images_per_second.map(|rate| ("loader", format!("{rate:.0} images/s on rank 0"))),
+        probe
+            .loader_images_per_second
+            .map(|rate| ("loader", format!("{rate:.0} images/s on all ranks together"))),
     );
     rows
 }
@@ -152,6 +154,7 @@ mod tests {
             rank,
             host: "node1".into(),
             gpu_pci_bus_id: Some(address.into()),
+            clock_s: None,
         };
         probe.ranks = vec![rank(0, "0000:CA:00.0")];
         probe.loader_images_per_second = Some(5123.4);
@@ -160,6 +163,6 @@ mod tests {
             text.contains("gpu      rank 0 on GPU 1, ") && text.contains("gpu      no rank on GPU 0, "),
             "{text}"
         );
-        assert!(text.ends_with("loader   5123 images/s on rank 0\n"), "{text}");
+        assert!(text.ends_with("loader   5123 images/s on all ranks together\n"), "{text}");
     }
 }

@@ -1,0 +1,58 @@
+//! What the job needs, from its recipe, its hosts and the allocation.
+
+use regatta_settings::{Optimizer, Recipe};
+
+use crate::plan::memory::parameter_bytes;
+use crate::run::hosts::Host;
+
+/// A number that Slurm tells inside of an allocation.
+pub(super) fn of_allocation(variable: &str) -> Option<usize> {
+    std::env::var_os("SLURM_JOB_ID")?;
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Ranks on the fullest host. Named hosts are filled one after the other, nodes of an allocation alike.
+pub(super) fn most_on_a_host(hosts: &[Host], nodes: Option<usize>, ranks: usize) -> usize {
+    let alike = || ranks.div_ceil(nodes.unwrap_or(1).max(1));
+    let (mut left, mut most) = (ranks, 0);
+    for host in hosts {
+        most = most.max(host.slots.min(left));
+        left = left.saturating_sub(host.slots);
+    }
+    if hosts.is_empty() { alike() } else { most }
+}
+
+/// Those that are kept, the best, and the one that is being written.
+pub(super) fn checkpoints_bytes(recipe: &Recipe) -> u64 {
+    let side = i64::from(recipe.data.resolution_px);
+    let summary = recipe.network().summary(1, side, side);
+    let parameters = summary.map_or(0, |summary| summary.params);
+    let states = match recipe.optim.optimizer {
+        Optimizer::Sgd { .. } => 1,
+        Optimizer::AdamW { .. } => 2,
+    };
+    let copies = 1 + states + u64::from(recipe.train.ema_decay > 0.0);
+    let bytes = parameter_bytes(recipe.train.precision);
+    parameters * bytes * copies * (recipe.checkpoint.keep as u64 + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_filled_in_order_and_nodes_alike() {
+        let hosts = |slots: &[usize]| -> Vec<Host> {
+            slots.iter().map(|&slots| Host { name: "h".into(), slots }).collect()
+        };
+        for (slots, nodes, ranks, expected) in [
+            (&[][..], None, 3, 3),
+            (&[][..], Some(4), 30, 8),
+            (&[2, 8][..], None, 10, 8),
+            (&[2, 8][..], None, 5, 3),
+            (&[4, 1][..], Some(9), 3, 3),
+        ] {
+            assert_eq!(most_on_a_host(&hosts(slots), nodes, ranks), expected, "{slots:?} {nodes:?} {ranks}");
+        }
+    }
+}
