@@ -130,6 +130,10 @@ impl Cluster {
         self.daemon(&munged);
         self.wait_until("socket of munge", || socket.exists());
         self.daemon(&format!("exec slurmctld -D -f {configuration}"));
+        // A node that finds no controller asks again after a minute or two.
+        self.wait_until("answer of the controller", || {
+            self.command("sinfo").stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+        });
         for node in ["node1", "node2"] {
             // Ranks of two "nodes" on one host name would meet in Open MPI's shared memory.
             self.daemon(&format!(
