@@ -1,6 +1,7 @@
 //! Starts the ranks of a job and watches them; tells what to know before and after a run. Never links libtorch.
 
 mod run;
+mod slurm;
 
 mod autopsy;
 mod doctor;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Starts the ranks of a job, watches them, and starts them again from the newest checkpoint when they fail
     Run(Box<run::RunCommand>),
+    /// Submits a run to Slurm as a batch job that is stopped with a checkpoint and comes back by itself
+    Slurm(Box<slurm::SlurmCommand>),
     /// Looks at hosts, GPUs, versions, limits, storage and the speed of sums before a long run, and says what to do
     Doctor(Box<doctor::DoctorCommand>),
     /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<u8> {
     let code = match command {
         Command::Run(command) => return run::run(&command),
+        Command::Slurm(command) => slurm::slurm(&command),
         Command::Doctor(command) => doctor::doctor(&command),
         Command::Plan(command) => plan::plan(&command),
         Command::Autopsy(command) => autopsy::autopsy(&command),

@@ -200,7 +200,7 @@ impl fmt::Display for CommandLine {
 }
 
 /// As a shell reads it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

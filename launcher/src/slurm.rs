@@ -1,0 +1,193 @@
+//! `launcher slurm`: a run as a batch job that comes back by itself, checked before it is handed to Slurm.
+
+mod limits;
+mod script;
+mod time;
+
+use std::io::{ErrorKind, Write};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use regatta_run::ExitCode;
+use regatta_settings::RecipeArgs;
+
+use crate::failure::Usage;
+use crate::trainer_binary;
+use limits::Request;
+use script::Batch;
+use time::TimeLimit;
+
+/// What `launcher slurm` is told.
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("resume", |resume| resume.default_value("auto")))]
+pub(crate) struct SlurmCommand {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Number of nodes
+    #[arg(long, value_name = "N")]
+    nodes: NonZeroU32,
+    /// GPUs of each node that the job takes
+    #[arg(long, value_name = "N", required_unless_present = "ranks_per_node")]
+    gpus_per_node: Option<NonZeroU32>,
+    /// Ranks on each node [default: one a GPU]
+    #[arg(long, value_name = "N")]
+    ranks_per_node: Option<NonZeroU32>,
+    /// Cores of each rank [default: what the cluster gives]
+    #[arg(long, value_name = "N")]
+    cpus_per_rank: Option<NonZeroU32>,
+    /// Time limit of each start
+    #[arg(long, value_name = "[D-]HH:MM:SS")]
+    time: TimeLimit,
+    /// Seconds before the time limit at which the run is asked to stop: more than a step and a checkpoint take
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..))]
+    checkpoint_seconds: u16,
+    /// What starts the ranks
+    #[arg(long, value_enum, default_value_t = Via::Srun)]
+    via: Via,
+    /// The trainer to start [default: TRAINER, or the one beside the launcher, or on the path]
+    #[arg(long, value_name = "FILE")]
+    trainer: Option<PathBuf>,
+    /// Prints the script, and submits nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Options for sbatch, such as --partition and --account
+    #[arg(last = true, value_name = "SBATCH OPTIONS")]
+    extra: Vec<String>,
+}
+
+/// What starts ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Via {
+    /// Slurm's, where it has PMIx
+    Srun,
+    /// MPI's own, inside of the allocation
+    Mpirun,
+}
+
+/// Prints the script, or submits it and prints the job's number.
+pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
+    let batch = command.batch()?;
+    if let Some(partitions) = limits::partitions() {
+        limits::check(&partitions, &command.request())?;
+        check_starter(command.via)?;
+    }
+    match command.dry_run {
+        true => print!("{}", batch.script()),
+        false => println!("{}", submit(&batch.script(), &command.extra)?),
+    }
+    Ok(ExitCode::Done)
+}
+
+impl SlurmCommand {
+    /// What is asked for, with a recipe that so many ranks can train.
+    fn batch(&self) -> Result<Batch> {
+        let raw = self.recipe.load()?;
+        let signal = raw.run.preemption_signal;
+        let [nodes, ranks_per_node] = [self.nodes, self.ranks_per_node()].map(NonZeroU32::get);
+        raw.resolve(nodes as usize * ranks_per_node as usize, None)?;
+        if self.time.0 <= u64::from(self.checkpoint_seconds) {
+            return Err(Usage(format!(
+                "--time {}, of which --checkpoint-seconds {} leave nothing to train in",
+                self.time, self.checkpoint_seconds
+            ))
+            .into());
+        }
+        Ok(Batch {
+            nodes,
+            ranks_per_node,
+            gpus_per_node: self.gpus_per_node.map(NonZeroU32::get),
+            cpus_per_rank: self.cpus_per_rank.map(NonZeroU32::get),
+            time: self.time,
+            checkpoint_seconds: self.checkpoint_seconds,
+            signal,
+            via: self.via,
+            trainer: trainer_binary::find(self.trainer.as_deref())?,
+            recipe: self.recipe.clone(),
+        })
+    }
+
+    fn ranks_per_node(&self) -> NonZeroU32 {
+        self.ranks_per_node.or(self.gpus_per_node).unwrap_or(NonZeroU32::MIN)
+    }
+
+    fn request(&self) -> Request {
+        Request {
+            nodes: self.nodes.get(),
+            gpus_per_node: self.gpus_per_node.map_or(0, NonZeroU32::get),
+            time: self.time,
+            partition: partition(&self.extra).or_else(|| std::env::var("SBATCH_PARTITION").ok()),
+        }
+    }
+}
+
+/// The partition that options of sbatch name.
+fn partition(options: &[String]) -> Option<String> {
+    let mut options = options.iter();
+    let mut named = None;
+    while let Some(option) = options.next() {
+        if ["-p", "--partition"].contains(&&**option) {
+            named = options.next().cloned();
+        } else if let Some(name) = option.strip_prefix("--partition=").or_else(|| option.strip_prefix("-p")) {
+            named = Some(name.to_owned());
+        }
+    }
+    named
+}
+
+/// Refuses srun where Slurm was built without PMIx, which Open MPI's ranks need to find each other.
+fn check_starter(via: Via) -> Result<(), Usage> {
+    let Ok(output) = Command::new("srun").arg("--mpi=list").output() else { return Ok(()) };
+    let told = [output.stdout, output.stderr].concat();
+    match via == Via::Srun && output.status.success() && !String::from_utf8_lossy(&told).contains("pmix") {
+        true => Err(Usage("this Slurm has no PMIx (srun --mpi=list): --via mpirun".into())),
+        false => Ok(()),
+    }
+}
+
+/// Hands the script to sbatch; returns the job's number.
+fn submit(script: &str, options: &[String]) -> Result<String> {
+    let sbatch = Command::new("sbatch")
+        .arg("--parsable")
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut sbatch = match sbatch {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Usage(
+                "no sbatch on the path: submit from a node of the cluster, or print the script with --dry-run".into(),
+            )
+            .into());
+        }
+        outcome => outcome.context("cannot start sbatch")?,
+    };
+    // An sbatch that refuses its options ends before it reads: what it says counts, not the pipe.
+    _ = sbatch.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
+    let output = sbatch.wait_with_output().context("cannot hear from sbatch")?;
+    if !output.status.success() {
+        return Err(Usage(format!("sbatch did not take the job ({})", output.status)).into());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_partition_named_counts() {
+        let check = |options: &str, expected: Option<&str>| {
+            let options: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(partition(&options).as_deref(), expected, "{options:?}");
+        };
+        check("", None);
+        check("--account=x --propagate", None);
+        check("-p gpu --account=x", Some("gpu"));
+        check("-pgpu", Some("gpu"));
+        check("--partition gpu", Some("gpu"));
+        check("--partition=gpu,big -p debug", Some("debug"));
+    }
+}
