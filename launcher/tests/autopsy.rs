@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use regatta_run::ledger::{Collective, Element, Ledger, Operation};
+use regatta_run::{Attempt, AttemptStart, ExitCode, Failure};
 use test_jobs::{ENDLESS, Running, TINY, Workdir};
 
 use crate::launcher;
@@ -36,13 +38,68 @@ fn a_rank_that_hung_is_named() {
     let told = text(&workdir);
     assert!(told.contains("first to say so: rank 0 on "), "{told}");
     assert!(told.contains("rank 1 on ") && told.contains(" gives no sign of life"), "{told}");
-    // mpirun wakes the stopped rank before it ends it, and its heart beats once more.
-    assert!(told.contains("the ledgers: ") && told.contains("\nrank 1 on "), "{told}");
+    // mpirun wakes the stopped rank before it ends it: what that one did then does not make the other the one behind.
+    assert!(told.contains("\nthe ledgers: ") && told.contains("\nrank 1 on "), "{told}");
+    assert!(
+        !told.contains("the ledgers: rank 0 ") && !told.contains("first to fall silent: rank 0 "),
+        "{told}"
+    );
     let json = autopsy(&workdir, &["--json"]).stdout;
     let findings: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!((&findings["state"], &findings["attempt"]), (&"failed".into(), &1.into()));
     assert_eq!(findings["first_failure"]["exit_code"], 4);
     assert!(findings["ranks"][0]["waits_in"].is_string() && findings["ranks"].as_array().unwrap().len() == 2);
+}
+
+/// Nobody tells of it: the rank has no last words, mpirun's go to the terminal alone, and the others are killed too.
+#[test]
+fn a_rank_that_was_killed_under_plain_mpirun_is_named() {
+    for rank in [1, 0] {
+        let workdir = Workdir::new(TINY);
+        let running = started(&workdir, "");
+        let process = running.signal_rank("KILL", rank);
+        assert_ne!(running.wait().code, Some(0));
+        let told = text(&workdir);
+        assert!(told.contains(") failed\nits end is not recorded: "), "{told}");
+        assert!(told.contains(&format!("\nfirst to fall silent: rank {rank} on ")), "{told}");
+        assert!(told.contains(&format!(" (process {process}), ")), "{told}");
+        assert!(!told.contains(&format!("the ledgers: rank {} ", 1 - rank)), "{told}");
+        let json = autopsy(&workdir, &["--json"]).stdout;
+        let findings: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(findings["first_silent"]["rank"], rank);
+    }
+}
+
+/// Files as ranks leave them, without ranks.
+#[test]
+fn what_ranks_leave_is_read() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let attempt = Attempt::start(&run, &AttemptStart::here(2, vec!["trainer".into()])).unwrap();
+    let collective = Collective { operation: Operation::AllReduce, element: Element::F32, bytes: 4096 };
+    for rank in [0, 1] {
+        let ledger = Ledger::create(&workdir.path().join("ledger"), rank, 2).unwrap();
+        let first = ledger.enter(collective);
+        ledger.complete(first);
+        if rank == 0 {
+            ledger.enter(collective);
+        }
+        ledger.publish(&run.ledger(rank)).unwrap();
+    }
+    assert!(text(&workdir).contains(" is going on: its ranks are alive"));
+    // Not in the millisecond of the last entry.
+    let failure = Failure::here(attempt.number(), 1, ExitCode::Data, "image 7 is damaged: cut short");
+    Failure { failed_at_ms: failure.failed_at_ms + 1, ..failure }.leave(&run).unwrap();
+    let told = text(&workdir);
+    assert!(
+        told.contains("first to say so: rank 1 on ") && told.contains("exit code 3: image 7 is"),
+        "{told}"
+    );
+    assert!(told.contains("waits in collective 2 (all_reduce of 4.0 KiB in f32, step 0)"), "{told}");
+    assert!(
+        told.contains("completed collective 1 (all_reduce of 4.0 KiB in f32, step 0), in no coll"),
+        "{told}"
+    );
 }
 
 #[test]

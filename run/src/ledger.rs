@@ -19,6 +19,7 @@
 mod collective;
 mod verdict;
 
+mod memory;
 mod snapshot;
 mod writer;
 
@@ -27,6 +28,7 @@ mod mapping;
 mod sentence;
 
 pub use collective::{Collective, Element, Entry, Operation};
+pub use memory::LOCAL_MEMORY;
 pub use snapshot::Snapshot;
 pub use verdict::{Verdict, judge, mismatch};
 pub use writer::{Ledger, publish_left};

@@ -263,3 +263,25 @@ fn two_threads_that_enter_never_mix_their_entries() {
         assert!(snapshot.entries.iter().all(|entry| known.contains(&entry.collective)));
     });
 }
+
+#[test]
+fn a_ledger_in_memory_is_found_by_its_process() {
+    let memory = tempfile::tempdir().unwrap();
+    let name = |rank: usize| format!("regatta-{}-0000abcd-rank-{rank:04}.ledger", std::process::id());
+    let ledger = Ledger::create(&memory.path().join(name(3)), 3, 8).unwrap();
+    let published = ledger.snapshot();
+    let earlier = Ledger::create(&memory.path().join(name(3).replace("abcd", "0000")), 3, 8).unwrap();
+    Ledger::create(&memory.path().join(name(4)), 4, 8).unwrap();
+    ledger.enter(barrier());
+    let found = published.in_memory(memory.path()).unwrap();
+    assert_eq!((sequences(&published), sequences(&found), found.rank), (vec![], vec![1], 3));
+    // Another process of the same number, as after a restart of the host, is not taken for it.
+    earlier.remove();
+    ledger.remove();
+    assert_eq!(published.in_memory(memory.path()), None);
+    let elsewhere = Snapshot {
+        host: "elsewhere".into(),
+        ..Ledger::create(&memory.path().join(name(3)), 3, 8).unwrap().snapshot()
+    };
+    assert_eq!(elsewhere.in_memory(memory.path()), None);
+}

@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regatta_run::ledger::{Entry, Snapshot, judge};
+use regatta_run::ledger::{Entry, Snapshot};
 use regatta_run::{AttemptRecord, ExitCode, Failure};
 use serde::Serialize;
+
+use super::silence::{FirstSilent, Words, as_of, first_silent, proven};
 
 /// Ranks publish every two seconds: nobody alive is silent for so long.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -19,7 +21,9 @@ pub(crate) struct Left {
     /// The first failure first.
     pub(crate) failures: Vec<Failure>,
     /// By rank.
-    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) words: Vec<Words>,
+    /// A process of the attempt is known not to be there any more.
+    pub(crate) has_gone: bool,
     /// Since the last sign of life of any rank.
     pub(crate) silent_for: Duration,
     /// The newest whole one.
@@ -50,6 +54,8 @@ pub(crate) struct Findings {
     end: Option<String>,
     exit_code: Option<i32>,
     first_failure: Option<FirstFailure>,
+    /// The rank that was killed or lost, or hangs, as the heartbeats tell it.
+    first_silent: Option<FirstSilent>,
     /// Who waited for whom, as the ledgers prove it.
     verdict: Option<String>,
     ranks: Vec<RankFinding>,
@@ -86,11 +92,13 @@ impl Findings {
         let state = match end.map(|end| end.exit_code) {
             Some(code) if code == ExitCode::Done.code() => State::Done,
             Some(code) if code == ExitCode::Preempted.code() => State::Preempted,
-            None if left.failures.is_empty() && left.silent_for < ALIVE => State::Running,
+            None if left.failures.is_empty() && left.silent_for < ALIVE && !left.has_gone => State::Running,
             _ => State::Failed,
         };
         let is_failed = state == State::Failed;
-        let verdict = judge(&left.snapshots).filter(|_| is_failed).map(|verdict| verdict.to_string());
+        let words = left.failures.first().map(|first| as_of(left.words.clone(), first.failed_at_ms));
+        let words = if is_failed { words.unwrap_or_else(|| left.words.clone()) } else { Vec::new() };
+        let left_a_word = |rank| left.failures.iter().any(|failure| failure.rank == rank);
         Self {
             state,
             attempt: record.number,
@@ -100,8 +108,9 @@ impl Findings {
             end: end.map(|end| end.end.clone()),
             exit_code: end.map(|end| end.exit_code),
             first_failure: left.failures.first().map(|failure| FirstFailure::of(failure, left)),
-            verdict,
-            ranks: if is_failed { ranks(&left.snapshots) } else { Vec::new() },
+            first_silent: first_silent(&words).filter(|silent| !left_a_word(silent.rank)),
+            verdict: proven(&words).map(|verdict| verdict.to_string()),
+            ranks: ranks(&words),
             checkpoint: left.checkpoint.clone(),
         }
     }
@@ -114,8 +123,9 @@ impl FirstFailure {
     }
 }
 
-fn ranks(snapshots: &[Snapshot]) -> Vec<RankFinding> {
-    let last_ns = snapshots.iter().map(|snapshot| snapshot.heartbeat_ns).max().unwrap_or(0);
+fn ranks(words: &[Words]) -> Vec<RankFinding> {
+    let snapshots = words.iter().map(|words| &words.snapshot);
+    let last_ns = snapshots.clone().map(|snapshot| snapshot.heartbeat_ns).max().unwrap_or(0);
     let finding = |snapshot: &Snapshot| {
         let completed = snapshot.entries.iter().rev().find(|entry| entry.completed_ns.is_some());
         RankFinding {
@@ -127,7 +137,7 @@ fn ranks(snapshots: &[Snapshot]) -> Vec<RankFinding> {
             silent_before_the_end_s: (last_ns - snapshot.heartbeat_ns) / 1_000_000_000,
         }
     };
-    let mut ranks: Vec<_> = snapshots.iter().map(finding).collect();
+    let mut ranks: Vec<_> = snapshots.map(finding).collect();
     if ranks.len() > TOLD {
         // Those that fell silent first, and those that are behind.
         ranks.sort_by_key(|it| {
@@ -169,6 +179,13 @@ impl Findings {
             writeln!(
                 f,
                 "first to say so: rank {rank} on {host} at {failed_at}, exit code {exit_code}: {error}{log}"
+            )?;
+        }
+        if let Some(FirstSilent { rank, host, process_id, before_s }) = &self.first_silent {
+            let why = "without a word: killed (out of memory, for one: see dmesg there), stopped, or cut off";
+            writeln!(
+                f,
+                "first to fall silent: rank {rank} on {host} (process {process_id}), {before_s:.1} s before the next, {why}"
             )?;
         }
         if let Some(verdict) = &self.verdict {
@@ -246,10 +263,12 @@ mod tests {
             end: end.into(),
             exit_code,
         });
+        let words = snapshots.into_iter().map(|snapshot| Words { snapshot, is_exact: false }).collect();
         Left {
+            has_gone: false,
             record: AttemptRecord { number: 3, start, end },
             failures,
-            snapshots,
+            words,
             silent_for: Duration::from_secs(3600),
             checkpoint: Some("runs/x/checkpoints/step-000000005".into()),
             log_of: Box::new(|rank| Some(format!("runs/x/log/rank-{rank:04}.log").into())),
@@ -297,14 +316,15 @@ mod tests {
         check(
             &left(None, vec![failure], snapshots),
             expect![[r#"
-            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
-            its end is not recorded: rank 0 did not come to that
-            first to say so: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective is not through after 60 s (log: runs/x/log/rank-0000.log)
-            the ledgers: rank 1 on node2 is behind: it last entered collective 4 (all_reduce of 4.0 KiB in f32, step 7) and never entered collective 5 (all_reduce of 4.0 KiB in f32, step 7), in which rank 0 waits
-            rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)
-            rank 1 on node2: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), in no collective, silent for the last 70 s
-            newest whole checkpoint: runs/x/checkpoints/step-000000005
-        "#]],
+                attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
+                its end is not recorded: rank 0 did not come to that
+                first to say so: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective is not through after 60 s (log: runs/x/log/rank-0000.log)
+                first to fall silent: rank 1 on node2 (process 100), 70.0 s before the next, without a word: killed (out of memory, for one: see dmesg there), stopped, or cut off
+                the ledgers: rank 1 on node2 is behind: it last entered collective 4 (all_reduce of 4.0 KiB in f32, step 7) and never entered collective 5 (all_reduce of 4.0 KiB in f32, step 7), in which rank 0 waits
+                rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)
+                rank 1 on node2: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), in no collective, silent for the last 70 s
+                newest whole checkpoint: runs/x/checkpoints/step-000000005
+            "#]],
         );
     }
 
