@@ -8,7 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use regatta_run::ledger::{Entry, Ledger, Snapshot, judge, mismatch, publish_left};
+use regatta_run::ledger::{
+    Entry, LOCAL_MEMORY, Ledger, Snapshot, judge, mismatch, name_in_memory, publish_left,
+};
 use regatta_run::{Attempt, ExitCode, RunFolder, StorageError, host_name};
 
 use crate::nccl_lane::NcclLane;
@@ -29,8 +31,6 @@ const LAST_RESORT: Duration = Duration::from_secs(60);
 const SPEAKER_ENDS: Duration = Duration::from_secs(5);
 /// A ledger whose heart did not beat for so long may be removed, if its process is not there.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
-/// Ledgers lie in node-local memory, where they survive the process.
-const LOCAL_MEMORY: &str = "/dev/shm";
 
 /// Tells about a failure that the watchdog found: in the rank's log, and on the terminal where this rank is the one to
 /// speak. The watchdog then ends the job.
@@ -307,9 +307,9 @@ fn silent(before: &[Snapshot], after: &[Snapshot], world_size: usize) -> Vec<usi
 fn local_path(rank: usize) -> PathBuf {
     let memory = Path::new(LOCAL_MEMORY);
     let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    // Containers may share the memory and still number their processes alike; the standard library seeds hashers at random.
+    // The standard library seeds its hashers at random.
     let random = RandomState::new().build_hasher().finish() as u32;
-    folder.join(format!("regatta-{}-{random:08x}-rank-{rank:04}.ledger", std::process::id()))
+    folder.join(name_in_memory(std::process::id(), random, rank))
 }
 
 /// Removes the ledgers of processes that are gone: their hearts stand still, and their numbers are not in use.

@@ -206,8 +206,8 @@ fn what_would_fail_again_is_not_started_again() {
         .says("launcher: rank 0 on ")
         .says(" ended with exit code 5: the loss is NaN in step 2 of epoch 1");
     let refused = workdir.launcher("run --config recipe.toml -n 2 --oversubscribe").ends_with(2);
-    _ = refused
-        .says("launcher: rank 0 ended with exit code 2. Not started again: exit code 2 would come again.");
+    // mpirun names the rank in most cases.
+    _ = refused.says(" ended with exit code 2. Not started again: exit code 2 would come again.");
     assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
 }
 

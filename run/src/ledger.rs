@@ -28,7 +28,7 @@ mod mapping;
 mod sentence;
 
 pub use collective::{Collective, Element, Entry, Operation};
-pub use memory::LOCAL_MEMORY;
+pub use memory::{LOCAL_MEMORY, name_in_memory};
 pub use snapshot::Snapshot;
 pub use verdict::{Verdict, judge, mismatch};
 pub use writer::{Ledger, publish_left};

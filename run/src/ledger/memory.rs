@@ -7,8 +7,13 @@ use std::path::Path;
 use super::snapshot::Snapshot;
 use crate::host::host_name;
 
-/// Where ranks keep them, as `regatta-PROCESS-RANDOM-rank-0003.ledger`.
+/// Where ranks keep them.
 pub const LOCAL_MEMORY: &str = "/dev/shm";
+
+/// The file of a process's ledger there. `random` tells processes of one number apart: containers may share the memory.
+pub fn name_in_memory(process: u32, random: u32, rank: usize) -> String {
+    format!("regatta-{process}-{random:08x}-rank-{rank:04}.ledger")
+}
 
 impl Snapshot {
     /// What this same process's ledger says in `memory`, if it ran on this host and its ledger is there.
