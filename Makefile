@@ -42,6 +42,7 @@ build: setup
 train: build
 	@. .setup/env.sh && CONFIG="$(CONFIG)" RANKS="$(RANKS)" NAME="$(NAME)" scripts/train.sh $(TRAINER) $(ARGS)
 
+test: export REGATTA_SETUP_SLURM := 1
 test: setup
 	@. .setup/env.sh && scripts/test.sh
 

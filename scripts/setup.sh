@@ -13,6 +13,7 @@
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
+#   REGATTA_SETUP_SLURM    not empty: bring a Slurm too, if packages can be installed (make test)
 #   REGATTA_SYSTEM_ROOT    prefix of the system's own folders (for the test of the rootless way)
 set -euo pipefail
 
@@ -43,6 +44,7 @@ fingerprint() {
 # True if the last run ended well under the same conditions and what it found is still there.
 is_done() {
     local piece
+    [[ -z ${REGATTA_SETUP_SLURM:-} || -e .setup/slurm ]] || return 1
     [[ -r .setup/fingerprint && $(<.setup/fingerprint) == "$(fingerprint)" ]] || return 1
     while read -r piece; do
         [[ -e $piece ]] || return 1
@@ -298,6 +300,18 @@ libclang_in() {
     return 1
 }
 
+# The tests of the launcher start a Slurm, and two hosts, of their own; they are skipped where there are no programs for it.
+find_slurm() {
+    if [[ -z ${REGATTA_SETUP_SLURM:-} ]]; then
+        return
+    fi
+    if ! PATH=$PATH:/usr/sbin:/sbin type -P slurmctld slurmd munged sbatch ip >/dev/null &&
+        ! debian_packages slurmctld slurmd slurm-client munge iproute2; then
+        say "no Slurm here: the tests that need one are skipped"
+    fi
+    : >.setup/slurm
+}
+
 data_files=(train-images-idx3-ubyte train-labels-idx1-ubyte t10k-images-idx3-ubyte t10k-labels-idx1-ubyte)
 
 # has_data FOLDER: all four files are there, gzip or not.
@@ -426,5 +440,6 @@ find_torch
 find_mpi
 find_libclang
 find_data
+find_slurm
 write_down
 say "ready: libtorch $libtorch, MPI $mpicc, libclang $libclang, data $data"

@@ -2,6 +2,7 @@
 //! back.
 
 mod cluster;
+mod command;
 mod job;
 mod scripts;
 

@@ -159,7 +159,9 @@ mod tests {
 
     #[test]
     fn through_srun() {
-        check(&batch(), expect![[r##"
+        check(
+            &batch(),
+            expect![[r##"
             #!/bin/bash
             # Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself
             # and goes on.
@@ -176,7 +178,8 @@ mod tests {
 
             command=(srun --mpi=pmix --cpus-per-task=6 /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
 
-        "##]]);
+        "##]],
+        );
     }
 
     #[test]
@@ -188,7 +191,9 @@ mod tests {
             signal: PreemptionSignal::Usr1,
             ..batch()
         };
-        check(&batch, expect![[r##"
+        check(
+            &batch,
+            expect![[r##"
             #!/bin/bash
             # Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself
             # and goes on.
@@ -204,7 +209,8 @@ mod tests {
             export OMPI_MCA_oob_tcp_keepalive_time=5 OMPI_MCA_oob_tcp_keepalive_intvl=2 OMPI_MCA_oob_tcp_keepalive_probes=3
             command=(mpirun --bind-to none /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
 
-        "##]]);
+        "##]],
+        );
     }
 
     /// What the trainer is told by the script's first and later starts.

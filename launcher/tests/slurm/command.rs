@@ -1,0 +1,119 @@
+//! `launcher slurm` with and without a Slurm.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::cluster::Cluster;
+
+/// `launcher slurm --config recipe.toml OPTIONS`, separated by spaces, on this cluster.
+fn launcher_slurm(cluster: &Cluster, options: &str) -> Output {
+    let mut command = cluster.command(env!("CARGO_BIN_EXE_launcher"));
+    command.args(["slurm", "--config", "recipe.toml"]).args(options.split_whitespace());
+    command.env("TRAINER", cluster.work().join("trainer.sh")).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap().trim()
+}
+
+#[test]
+fn it_submits_a_run_that_comes_back() {
+    let Some(cluster) = Cluster::for_training("") else { return };
+    for via in ["srun", "mpirun"] {
+        let asked =
+            format!("--nodes 2 --gpus-per-node 1 --cpus-per-rank 1 --time 00:10:00 --via {via} --name {via}");
+        let output = launcher_slurm(&cluster, &format!("{asked} --resume never -- --comment=tried"));
+        let [number, stderr] = [&output.stdout, &output.stderr].map(|bytes| text(bytes));
+        assert!(
+            output.status.success() && number.bytes().all(|byte| byte.is_ascii_digit()),
+            "{number} {stderr}"
+        );
+
+        let job = cluster.job(number);
+        let fields =
+            ["JobName", "NumTasks", "TresPerNode", "TimeLimit", "Comment"].map(|name| job.field(name));
+        assert_eq!(fields, [via, "2", "gres:gpu:1", "00:10:00", "tried"]);
+        cluster.wait_for_steps(via, 50);
+        job.ask_to_stop();
+        job.is_done_after(1);
+        assert_eq!(cluster.attempts(via), [Some(75), Some(0)]);
+        let config = std::fs::read_to_string(cluster.run(via).config()).unwrap();
+        assert!(config.contains(" for 2 ranks over Open MPI "), "{config}");
+    }
+}
+
+/// Nothing is submitted, and what is said names the limit.
+#[test]
+fn what_the_cluster_can_never_start_is_refused() {
+    let Some(cluster) = Cluster::for_training("") else { return };
+    let check = |options: &str, expected: &str| {
+        let output = launcher_slurm(&cluster, options);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{options}");
+        assert_eq!(text(&output.stderr), format!("error: {expected}"), "{options}");
+    };
+    check(
+        "--nodes 3 --gpus-per-node 1 --time 01:00:00",
+        "--nodes 3, but a job in partition low gets at most 2",
+    );
+    check(
+        "--nodes 2 --gpus-per-node 3 --ranks-per-node 1 --time 01:00:00",
+        "--nodes 2 with --gpus-per-node 3, but partition low has 0 such nodes (at most 2 GPUs on one)",
+    );
+    check(
+        "--nodes 1 --gpus-per-node 1 --time 30:00:00",
+        "--time 1-06:00:00, but partition low allows at most 1-00:00:00",
+    );
+    check(
+        "--nodes 2 --gpus-per-node 1 --time 30:00:00 -- -p high",
+        "--nodes 2, but a job in partition high gets at most 1",
+    );
+    check(
+        "--nodes 1 --gpus-per-node 1 --time 01:00:00 -- --partition=hihg",
+        "no partition hihg here: there is low, high",
+    );
+    check(
+        "--nodes 2 --gpus-per-node 2 --time 01:00:00",
+        "recipe.toml:15: 4 ranks, but train.global_batch_size = 10 in micro-batches of train.micro_batch_size = 4 makes only 3: train.micro_batch_size from 1 to 3 fits",
+    );
+    assert_eq!(cluster.output("squeue", &["-h", "-t", "all"]), "");
+}
+
+/// On a machine that knows nothing of Slurm.
+fn without_slurm(options: &str) -> Output {
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnetx32_fashion_mnist.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
+    command.arg("slurm").arg("--config").arg(recipe).args(options.split_whitespace());
+    command.env("PATH", "/nowhere").env_remove("SBATCH_PARTITION").env("TRAINER", "/bin/sh").output().unwrap()
+}
+
+#[test]
+fn without_slurm_it_can_print_the_script_alone() {
+    let asked = "--nodes 1 --gpus-per-node 2 --time 12:00:00";
+    let printed = without_slurm(&format!("{asked} --dry-run"));
+    let script = text(&printed.stdout);
+    assert!(printed.status.success() && script.starts_with("#!/bin/bash\n"), "{}", text(&printed.stderr));
+    assert!(script.contains(" /bin/sh --config ") && script.contains(" --resume auto)"), "{script}");
+
+    let refused = without_slurm(asked);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).starts_with("error: no sbatch on the path: "), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let check = |options: &str, expected: &str| {
+        let output = without_slurm(&format!("{options} --dry-run"));
+        assert_eq!(output.status.code(), Some(2), "{options}");
+        assert!(text(&output.stderr).contains(expected), "{options}: {}", text(&output.stderr));
+    };
+    check("--nodes 0 --gpus-per-node 1 --time 01:00:00", "'0' for '--nodes <N>'");
+    check("--nodes 1 --gpus-per-node 0 --time 01:00:00", "'0' for '--gpus-per-node <N>'");
+    check("--nodes 1 --time 01:00:00", "--gpus-per-node <N>");
+    check("--nodes 1 --gpus-per-node 1", "--time <[D-]HH:MM:SS>");
+    check("--nodes 1 --gpus-per-node 1 --time 90", "expected HH:MM:SS or D-HH:MM:SS, above zero");
+    check(
+        "--nodes 1 --gpus-per-node 1 --time 00:02:00",
+        "--checkpoint-seconds 120 leave nothing to train in",
+    );
+    check("--nodes 1 --gpus-per-node 1 --time 01:00:00 --set optim.lr=-1", "optim.lr");
+}
