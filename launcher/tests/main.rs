@@ -4,6 +4,7 @@
 mod autopsy;
 mod doctor;
 mod documents;
+mod hosts;
 mod plan;
 mod refusals;
 mod run;

@@ -8,6 +8,8 @@ mod scripts;
 
 use cluster::Cluster;
 
+use crate::hosts::Hosts;
+
 /// Two nodes with a rank each.
 const TWO_NODES: &str = "--nodes=2 --ntasks-per-node=1 --cpus-per-task=1 --gpus-per-node=1";
 
@@ -105,5 +107,67 @@ fn what_should_not_come_back_does_not() {
         let wrong = cluster.submit(TWO_NODES, script, "--config recipe.toml --set optim.lr=-1");
         wrong.ends("FAILED", 0);
         assert_eq!(wrong.field("ExitCode"), "2:0");
+    }
+}
+
+/// Slurm gives a node up that it does not hear of, and starts its job elsewhere while the copy on the node still runs. That
+/// copy finds that the run has a newer owner and writes nothing more.
+#[test]
+fn a_copy_behind_a_cut_cable_leaves_the_run_to_the_next() {
+    let Some(hosts) = Hosts::up() else { return };
+    let Some(cluster) = Cluster::for_training_on(Some(hosts), "SlurmdTimeout=10") else { return };
+    let arguments = "--config recipe.toml --set checkpoint.interval_steps=20 --name";
+    let one_node = "--ntasks-per-node=1 --cpus-per-task=1 --gpus-per-node=1";
+    let job = cluster.submit(one_node, "single-node", &format!("{arguments} cut"));
+    cluster.wait_for_steps("cut", 50);
+    let node = job.field("NodeList");
+    let hosts = cluster.hosts.as_ref().unwrap();
+    hosts.cable(if node == "node1" { 1 } else { 2 }, "down");
+    job.is_done_after(1);
+    assert_ne!(job.field("NodeList"), node);
+    // The copy had no word of any of this.
+    let log = cluster.run("cut").log(0);
+    let told = || {
+        std::fs::read_to_string(&log)
+            .is_ok_and(|text| text.contains("attempt 1 at runs/cut is no longer the newest"))
+    };
+    cluster.wait_until("end of the copy", told);
+    assert_eq!(cluster.attempts("cut"), [None, Some(0)]);
+
+    let steps = cluster.newest_step("cut");
+    let same = format!("{arguments} whole --set train.max_steps={steps}");
+    let other = if node == "node1" { "--nodelist=node2" } else { "--nodelist=node1" };
+    cluster.submit(&format!("{one_node} {other}"), "single-node", &same).is_done_after(0);
+    assert!(cluster.weights("cut") == cluster.weights("whole"), "weights differ after {steps} steps");
+    let metrics = std::fs::read_to_string(cluster.run("cut").metrics()).unwrap();
+    let steps_logged: Vec<_> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|line| line["kind"] == "step")
+        .map(|line| line["step"].as_u64().unwrap())
+        .collect();
+    assert_eq!(steps_logged, (1..=steps).collect::<Vec<_>>(), "each step once");
+}
+
+/// Inside of an allocation `launcher run` takes hosts and ranks from it.
+#[test]
+fn launcher_run_finds_its_ranks_in_an_allocation() {
+    let Some(cluster) = Cluster::for_training("") else { return };
+    for via in ["srun", "mpirun"] {
+        let run = format!(
+            "{} run --config recipe.toml --trainer trainer.sh --via {via} --name {via} --set train.max_steps=60",
+            env!("CARGO_BIN_EXE_launcher")
+        );
+        let options =
+            ["--parsable", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--output=run-%j.log"];
+        let id = cluster.output("sbatch", &[&options[..], &[&format!("--wrap={run}")]].concat());
+        cluster.job(&id).is_done_after(0);
+        let record = regatta_run::AttemptRecord::read(&cluster.run(via).attempt(1)).unwrap();
+        assert_eq!((record.start.world_size, record.end.unwrap().exit_code), (2, 0), "{via}");
+        let printed = std::fs::read_to_string(cluster.run(via).output(0)).unwrap();
+        assert!(printed.contains("done: ") && printed.contains("2 ranks over "), "{via}: {printed}");
+        let hosts = [0, 1]
+            .map(|rank| regatta_run::ledger::Snapshot::read(&cluster.run(via).ledger(rank)).unwrap().host);
+        assert_eq!(hosts, ["node1", "node2"], "{via}");
     }
 }

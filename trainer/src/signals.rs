@@ -10,8 +10,12 @@ use regatta_settings::PreemptionSignal;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-/// Signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
+/// Equal signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
 const SAME_REQUEST: Duration = Duration::from_millis(200);
+
+/// Different signals nearer than this are one: a scheduler that takes a node sends TERM, and its script what asks for a
+/// checkpoint.
+const SAME_CAUSE: Duration = Duration::from_secs(5);
 
 /// Set once the process was asked to stop.
 #[derive(Debug, Clone, Default)]
@@ -28,20 +32,22 @@ impl StopFlag {
         let mut signals = Signals::new([SIGINT, SIGTERM, preemption])?;
         let asked = flag.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
-            let mut first: Option<Instant> = None;
+            let mut first: Option<(i32, Instant)> = None;
             for signal in signals.forever() {
                 match first {
                     None => {
                         tracing::warn!(
                             "signal {signal}: stopping after this step; once more to leave at once"
                         );
-                        first = Some(Instant::now());
+                        first = Some((signal, Instant::now()));
                         asked.set();
                     }
-                    Some(at) if at.elapsed() > SAME_REQUEST => {
-                        regatta_comm::end_job(ExitCode::Preempted.code());
+                    Some((before, at)) => {
+                        let one_request = if signal == before { SAME_REQUEST } else { SAME_CAUSE };
+                        if at.elapsed() > one_request {
+                            regatta_comm::end_job(ExitCode::Preempted.code());
+                        }
                     }
-                    Some(_) => {}
                 }
             }
         })?;

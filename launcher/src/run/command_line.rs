@@ -159,7 +159,7 @@ impl Job {
 
     fn srun(&self) -> Vec<String> {
         let mut options = Options::default();
-        options.add(["--mpi=pmix", "--label", "--unbuffered", "--kill-on-bad-exit=1"]);
+        options.add(["--mpi=pmix", "--label", "--unbuffered"]);
         options.add([&format!("--ntasks={}", self.ranks)]);
         options.0
     }
@@ -245,7 +245,8 @@ mod tests {
             mpirun --tag-output -n 4 --host localhost:4 --bind-to none /opt/regatta/trainer --config r.toml
             mpirun --output tag -n 4 --host localhost:4 --bind-to none /opt/regatta/trainer --config r.toml
             mpirun -prepend-rank -n 4 -bind-to none /opt/regatta/trainer --config r.toml
-            srun --mpi=pmix --label --unbuffered --kill-on-bad-exit=1 --ntasks=4 /opt/regatta/trainer --config r.toml"#]].assert_eq(&lines.join("\n"));
+            srun --mpi=pmix --label --unbuffered --ntasks=4 /opt/regatta/trainer --config r.toml"#]]
+        .assert_eq(&lines.join("\n"));
     }
 
     #[test]

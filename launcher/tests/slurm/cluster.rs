@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::hosts::Hosts;
+
 /// What one wait may take, on a machine that has other work too.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 /// What the end of a cluster's jobs, or of its daemons, may take.
@@ -25,18 +27,21 @@ const PROGRAMS: [&str; 9] =
 pub(crate) struct Cluster {
     folder: TempDir,
     daemons: Vec<Child>,
+    /// Where its nodes are hosts of their own.
+    pub(crate) hosts: Option<Hosts>,
 }
 
 impl Cluster {
-    /// Starts one, with more lines for slurm.conf; None, and a line that says why, where this machine cannot.
-    pub(crate) fn start(more: &str) -> Option<Self> {
+    /// Starts one, with more lines for slurm.conf, its nodes on these hosts where there are some and its controller between
+    /// them; None, and a line that says why, where this machine cannot.
+    pub(crate) fn start(hosts: Option<Hosts>, more: &str) -> Option<Self> {
         if let Err(reason) = usable() {
             println!("skipped: {reason}");
             return None;
         }
         let folder =
             tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        let mut cluster = Self { folder, daemons: Vec::new() };
+        let mut cluster = Self { folder, daemons: Vec::new(), hosts };
         cluster.write_files(more);
         cluster.start_daemons();
         Some(cluster)
@@ -49,7 +54,14 @@ impl Cluster {
 
     /// A command in that folder that talks to this cluster, in the environment that its jobs inherit.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(program.as_ref());
+        let mut command = match &self.hosts {
+            None => Command::new(program.as_ref()),
+            Some(hosts) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", hosts.middle())).arg(program.as_ref());
+                command
+            }
+        };
         let inherited = std::env::vars().map(|(name, _)| name);
         for name in inherited.filter(|name| SCRUBBED.iter().any(|prefix| name.starts_with(prefix))) {
             command.env_remove(name);
@@ -102,6 +114,9 @@ impl Cluster {
         let [controller, node1, node2] = free_ports().map(|port| port.to_string());
         let fill = |template: &str| {
             template
+                .replace("@controller@", &self.address(254))
+                .replace("@node1@", &self.address(1))
+                .replace("@node2@", &self.address(2))
                 .replace("@folder@", self.path().to_str().unwrap())
                 .replace("@controller_port@", &controller)
                 .replace("@node1_port@", &node1)
@@ -113,6 +128,18 @@ impl Cluster {
         let key = self.path().join("munge.key");
         fs::write(&key, [7; 1024]).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+    }
+
+    fn address(&self, number: u32) -> String {
+        self.hosts.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |hosts| hosts.address(number))
+    }
+
+    /// What runs a shell's script as a node. Ranks of two nodes on one host name would meet in Open MPI's shared memory.
+    fn as_node(&self, number: u32) -> String {
+        match &self.hosts {
+            None => "unshare --uts".to_owned(),
+            Some(hosts) => format!("{} {}", hosts.file("on").display(), ["one", "two"][number as usize - 1]),
+        }
     }
 
     fn start_daemons(&mut self) {
@@ -134,10 +161,11 @@ impl Cluster {
         self.wait_until("answer of the controller", || {
             self.command("sinfo").stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
         });
-        for node in ["node1", "node2"] {
-            // Ranks of two "nodes" on one host name would meet in Open MPI's shared memory.
+        for number in [1, 2] {
+            let node = format!("node{number}");
             self.daemon(&format!(
-                "exec unshare --uts sh -c 'hostname {node} && exec slurmd -D -f {configuration} -N {node}'"
+                "exec {} sh -c 'hostname {node} && exec slurmd -D -f {configuration} -N {node}'",
+                self.as_node(number)
             ));
         }
         self.wait_until("two idle nodes", || {

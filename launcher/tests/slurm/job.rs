@@ -8,6 +8,7 @@ use regatta_run::checkpoint::newest_valid;
 use regatta_run::{AttemptRecord, RunFolder};
 
 use super::cluster::Cluster;
+use crate::hosts::Hosts;
 
 /// A network and images so small that a step takes milliseconds, and an epoch that takes minutes.
 const RECIPE: &str = r#"[model]
@@ -55,11 +56,16 @@ pub(crate) fn trainer() -> Option<PathBuf> {
 impl Cluster {
     /// A cluster with a recipe and a trainer in its working folder; None where this machine cannot have one.
     pub(crate) fn for_training(more: &str) -> Option<Self> {
+        Self::for_training_on(None, more)
+    }
+
+    /// The same, on two hosts.
+    pub(crate) fn for_training_on(hosts: Option<Hosts>, more: &str) -> Option<Self> {
         let Some(trainer) = trainer() else {
             println!("skipped: no trainer beside the launcher, and none in TRAINER");
             return None;
         };
-        let cluster = Self::start(more)?;
+        let cluster = Self::start(hosts, more)?;
         fs::write(cluster.work().join("recipe.toml"), RECIPE).unwrap();
         let script = SOON_DONE.replace("$REAL_TRAINER", trainer.to_str().unwrap());
         let file = cluster.work().join("trainer.sh");
