@@ -37,3 +37,12 @@ fn what_cannot_be_written_is_an_error_with_its_place() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.starts_with("error: cannot write manual pages to /proc/nowhere: "), "{stderr}");
 }
+
+/// It starts in milliseconds, on machines that have neither.
+#[test]
+fn neither_libtorch_nor_mpi_is_linked() {
+    let output = std::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_launcher")).output().unwrap();
+    let libraries = String::from_utf8(output.stdout).unwrap();
+    assert!(libraries.contains("libc.so"), "{libraries}");
+    assert!(!["torch", "mpi", "cuda", "c10"].iter().any(|name| libraries.contains(name)), "{libraries}");
+}
