@@ -74,6 +74,8 @@ impl Cluster {
             // "Nodes" that share the cores: ranks must not be bound to one of them, nor spin.
             .env("OMPI_MCA_hwloc_base_binding_policy", "none")
             .env("OMPI_MCA_mpi_yield_when_idle", "1")
+            // What killed ranks leave of it goes with the folder.
+            .env("OMPI_MCA_btl_vader_backing_directory", self.path())
             .stdin(Stdio::null());
         command
     }

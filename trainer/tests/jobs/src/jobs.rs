@@ -1,11 +1,15 @@
 //! Starts trainers, alone or on MPI ranks, and launchers, with a time limit, and leaves no process behind.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use regatta_run::RunFolder;
+use regatta_run::ledger::LOCAL_MEMORY;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::mpi::{mpi_settings, mpirun, scrub};
@@ -16,19 +20,23 @@ const LIMIT: Duration = Duration::from_secs(120);
 const MARK: &str = "REGATTA_TEST_JOB";
 
 /// A working folder with `recipe.toml` in it; runs go to `runs`.
-pub struct Workdir(TempDir);
+pub struct Workdir {
+    folder: TempDir,
+    /// Processes of its jobs so far, as far as anybody looked.
+    seen: Rc<RefCell<BTreeSet<u32>>>,
+}
 
 impl Workdir {
     /// With this text as its recipe.
     pub fn new(recipe: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
-        Self(folder)
+        Self { folder, seen: Rc::default() }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     /// The folder of the run with this name.
@@ -67,6 +75,22 @@ impl Workdir {
             job.arguments.push(option.to_owned());
         }
         job
+    }
+}
+
+impl Drop for Workdir {
+    /// Killed ranks leave their ledgers in the memory of the host.
+    fn drop(&mut self) {
+        let Ok(entries) = std::fs::read_dir(LOCAL_MEMORY) else { return };
+        let is_seen = |name: &str| {
+            let process = name.strip_prefix("regatta-").and_then(|rest| rest.split('-').next());
+            process
+                .and_then(|process| process.parse().ok())
+                .is_some_and(|pid| self.seen.borrow().contains(&pid))
+        };
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_seen)) {
+            _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -124,12 +148,14 @@ impl Job<'_> {
             .envs(mpi_settings())
             .envs(self.variables)
             .env(MARK, stdout.path())
+            // Killed ranks leave Open MPI's shared memory; it goes with the folder.
+            .env("OMPI_MCA_btl_vader_backing_directory", self.workdir.path())
             .stdin(Stdio::null())
             .stdout(stdout.reopen().unwrap())
             .stderr(stderr.reopen().unwrap())
             .spawn()
             .unwrap();
-        Running { child, stdout, stderr, mark }
+        Running { child, stdout, stderr, mark, seen: Rc::clone(&self.workdir.seen) }
     }
 
     /// Runs the command; it must end with exit code `code`.
@@ -169,6 +195,8 @@ pub struct Running {
     stdout: NamedTempFile,
     stderr: NamedTempFile,
     mark: String,
+    /// Where its processes are noted down.
+    seen: Rc<RefCell<BTreeSet<u32>>>,
 }
 
 impl Running {
@@ -227,7 +255,9 @@ impl Running {
     pub fn processes(&self) -> Vec<u32> {
         let pids = std::fs::read_dir("/proc").unwrap().flatten();
         let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|&pid| environment(pid).any(|entry| entry == self.mark)).collect()
+        let pids: Vec<u32> = pids.filter(|&pid| environment(pid).any(|entry| entry == self.mark)).collect();
+        self.seen.borrow_mut().extend(&pids);
+        pids
     }
 }
 
