@@ -4,9 +4,7 @@ use std::fs;
 
 use regatta_run::{AttemptRecord, Failure};
 
-use test_jobs::{ENDLESS, TINY, tiny_with};
-use test_jobs::{Ended, Workdir};
-use test_jobs::{checkpoint_files, list};
+use test_jobs::{ENDLESS, Ended, TINY, Workdir, checkpoint_files, list, tiny_with};
 
 fn nothing_is_left(ended: Ended) -> Ended {
     assert!(ended.left.is_empty(), "{ended}");

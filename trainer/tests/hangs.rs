@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use regatta_run::Failure;
 use regatta_run::ledger::Snapshot;
 
-use test_jobs::{ENDLESS, TINY};
-use test_jobs::{Running, Workdir};
+use test_jobs::{ENDLESS, Running, TINY, Workdir};
 
 /// Within which a job is gone, a time-out of two seconds and the ranks' talking it over included.
 const SECONDS: Duration = Duration::from_secs(30);

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use nccl_double::Double;
 use regatta_run::ledger::{Element, Entry, Operation, Snapshot};
 
-use test_jobs::{ENDLESS, TINY};
-use test_jobs::{Ended, Job, Workdir};
-use test_jobs::{checkpoint_files, list, repeatable_metrics};
+use test_jobs::{ENDLESS, Ended, Job, TINY, Workdir, checkpoint_files, list, repeatable_metrics};
 
 /// Within which a job is gone that has a time-out of two seconds.
 const SECONDS: Duration = Duration::from_secs(30);

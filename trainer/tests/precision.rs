@@ -4,9 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use test_jobs::TINY;
-use test_jobs::Workdir;
-use test_jobs::{newest_step, repeatable_metrics};
+use test_jobs::{TINY, Workdir, newest_step, repeatable_metrics};
 
 #[test]
 fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {

@@ -2,9 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use test_jobs::list;
-use test_jobs::{Job, Workdir};
-use test_jobs::{TINY, tiny_with};
+use test_jobs::{Job, TINY, Workdir, list, tiny_with};
 
 /// What a refused command writes to standard error, under the command itself.
 fn refusal(shown: &str, workdir: &Workdir, job: Job<'_>) -> String {

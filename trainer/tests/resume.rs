@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use test_jobs::Workdir;
-use test_jobs::{ENDLESS, TINY, tiny_with};
-use test_jobs::{checkpoint_files, list, metrics, newest_step, repeatable_metrics};
+use test_jobs::{
+    ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_step, repeatable_metrics, tiny_with,
+};
 
 /// A checkpoint after every step, lines of metrics that straddle stops and epochs, augmented images.
 const EVERY_STEP: &str = "checkpoint.interval_steps=1 checkpoint.keep=100 log.interval_steps=2 \

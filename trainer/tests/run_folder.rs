@@ -7,9 +7,7 @@ use expect_test::expect;
 use regatta_run::AttemptRecord;
 use serde_json::Value;
 
-use test_jobs::TINY;
-use test_jobs::Workdir;
-use test_jobs::{list, metrics};
+use test_jobs::{TINY, Workdir, list, metrics};
 
 #[test]
 fn a_run_leaves_records_curves_and_checkpoints() {

@@ -4,9 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use regatta_run::AttemptRecord;
 
-use test_jobs::{ENDLESS, TINY};
-use test_jobs::{Running, Workdir};
-use test_jobs::{checkpoint_files, newest_step};
+use test_jobs::{ENDLESS, Running, TINY, Workdir, checkpoint_files, metrics, newest_step};
 
 /// A checkpoint after every step, so that most of the time one is being written.
 const BUSY: &str = "checkpoint.interval_steps=1";
@@ -124,4 +122,33 @@ fn a_time_limit_stops_with_a_checkpoint_before_it() {
         job.ends_with(75).says(" s away: stopping with a checkpoint").says("continue with --resume auto");
     assert!(SystemTime::now() < UNIX_EPOCH + Duration::from_secs(end), "{ended}");
     check_resumable(&workdir, 2);
+}
+
+/// A scheduler may tell one rank alone: all stop after the same step, and save.
+#[test]
+fn one_rank_that_is_told_stops_all() {
+    for signal in ["USR2", "TERM"] {
+        let workdir = Workdir::new(TINY);
+        let running = started(&workdir, Some(2));
+        let steps = || metrics(&workdir.run("recipe")).len() as u64;
+        let before = steps();
+        running.signal_rank(signal, 1);
+        let ended = running.wait();
+        assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{signal}: {ended}");
+        let step = newest_step(&workdir.run("recipe"));
+        let _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
+        let log = std::fs::read_to_string(workdir.run("recipe").log(1)).unwrap();
+        assert!(log.contains("stopping after this step") && step >= before, "{signal}: {log}");
+        check_resumable(&workdir, 2);
+    }
+}
+
+/// The recipe names the signal; then the other one is not ours.
+#[test]
+fn the_signal_is_the_recipes() {
+    let workdir = Workdir::new(TINY);
+    let mut running = workdir.train(&format!("{ENDLESS} {BUSY} run.preemption_signal=usr1")).start();
+    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
+    running.signal("USR1");
+    _ = running.wait().says("stopped after step ").says("signal 10: stopping after this step");
 }

@@ -6,9 +6,7 @@ use std::process::Command;
 
 use regatta_run::AttemptRecord;
 
-use test_jobs::Workdir;
-use test_jobs::{ENDLESS, TINY, tiny_with};
-use test_jobs::{checkpoint_files, list, metrics, newest_step};
+use test_jobs::{ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_step, tiny_with};
 
 #[test]
 fn without_a_launcher_a_process_is_one_rank() {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use regatta_run::RunFolder;
 
-use test_jobs::Workdir;
-use test_jobs::tiny_with;
-use test_jobs::{metrics, newest_step, tensors_f64};
+use test_jobs::{Workdir, metrics, newest_step, tensors_f64, tiny_with};
 
 /// Largest L2 norm of a difference over the L2 norm; trajectories would not stay below it, single steps do.
 const TOLERANCE: f64 = 1e-10;
