@@ -10,7 +10,6 @@ mod libraries;
 mod nvidia;
 mod ranks;
 mod storage;
-mod timed;
 
 mod report;
 

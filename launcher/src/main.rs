@@ -9,6 +9,8 @@ mod plan;
 
 mod documents;
 mod failure;
+mod process_tree;
+mod timed;
 mod trainer_binary;
 
 use std::process::ExitCode;

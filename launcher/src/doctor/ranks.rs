@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::facts::{HostFacts, Probe};
 use super::host::now_ns;
-use super::timed::{self, Ended};
 use crate::run::command_line::{CommandLine, Job};
 use crate::run::hosts::Host;
 use crate::run::mpi::Kind;
+use crate::timed::{self, Ended};
 
 /// What a probe may take: libtorch's start from a slow file system, and the sums.
 const PROBE: Duration = Duration::from_secs(180);

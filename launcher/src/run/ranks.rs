@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::command_line::CommandLine;
 use super::output::{Output, Stream};
+use crate::process_tree;
 
 /// A started mpirun or srun, in a process group of its own: the terminal's Ctrl-C reaches the launcher alone.
 pub(crate) struct Ranks {
@@ -37,11 +38,9 @@ impl Ranks {
     /// Ends everything on this host at once. Ranks have process groups of their own, and without this would take a second to
     /// notice that mpirun is gone.
     pub(crate) fn kill(&self) {
-        let descendants = descendants(self.pid());
+        process_tree::kill(self.pid());
+        // Whose parent is gone is in the group still.
         _ = kill_process_group(self.pid(), Signal::KILL);
-        for process in descendants {
-            _ = kill_process(process, Signal::KILL);
-        }
     }
 
     /// How it ended, if it has.
@@ -68,26 +67,6 @@ impl Drop for Ranks {
             _ = self.child.wait();
         }
     }
-}
-
-/// The processes that a process started, and those that they did.
-fn descendants(of: Pid) -> Vec<Pid> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let parents: Vec<(i32, i32)> = numbers.filter_map(|process| Some((process, parent(process)?))).collect();
-    let mut found = vec![of.as_raw_nonzero().get()];
-    let mut looked_at = 0;
-    while let Some(&parent) = found.get(looked_at) {
-        found.extend(parents.iter().filter(|&&(_, its)| its == parent).map(|&(process, _)| process));
-        looked_at += 1;
-    }
-    found.into_iter().skip(1).filter_map(Pid::from_raw).collect()
-}
-
-fn parent(process: i32) -> Option<i32> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program stands in parentheses and may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Under util-linux's setpriv, where it is: then ranks do not outlive a launcher that is killed.

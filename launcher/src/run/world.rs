@@ -1,7 +1,7 @@
 //! What is left of the hosts and GPUs after a failure.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -10,6 +10,7 @@ use super::gpus;
 use super::hosts::Host;
 use super::mpi::Kind;
 use crate::failure::Usage;
+use crate::timed;
 
 /// What a host is given to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -52,16 +53,5 @@ fn answers(job: &Job, host: &Host) -> bool {
         command.arg("--allow-run-as-root");
     }
     command.args(&job.extra).arg("true");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let Ok(mut child) = command.spawn() else { return false };
-    let deadline = Instant::now() + ANSWER;
-    while Instant::now() < deadline {
-        if let Ok(Some(status)) = child.try_wait() {
-            return status.success();
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    _ = child.kill();
-    _ = child.wait();
-    false
+    timed::run(&mut command, ANSWER).is_ok_and(|ended| ended.code == Some(0))
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use test_jobs::scrub;
 
 use crate::hosts::Hosts;
 
@@ -15,9 +16,6 @@ use crate::hosts::Hosts;
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 /// What the end of a cluster's jobs, or of its daemons, may take.
 const CLEANING: Duration = Duration::from_secs(15);
-/// Variables of launchers and of recipes, which a test sets itself or not at all.
-const SCRUBBED: [&str; 9] =
-    ["OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "SBATCH_", "REGATTA__", "RUST_LOG", "TRAINER"];
 /// Marks every process of every job of a cluster.
 const MARK: &str = "REGATTA_TEST_CLUSTER";
 const PROGRAMS: [&str; 9] =
@@ -62,10 +60,8 @@ impl Cluster {
                 command
             }
         };
-        let inherited = std::env::vars().map(|(name, _)| name);
-        for name in inherited.filter(|name| SCRUBBED.iter().any(|prefix| name.starts_with(prefix))) {
-            command.env_remove(name);
-        }
+        scrub(&mut command);
+        command.env_remove("TRAINER");
         command
             .current_dir(self.work())
             .env("SLURM_CONF", self.configuration())

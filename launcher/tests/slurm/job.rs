@@ -6,36 +6,16 @@ use std::path::{Path, PathBuf};
 
 use regatta_run::checkpoint::newest_valid;
 use regatta_run::{AttemptRecord, RunFolder};
+use test_jobs::tiny_with;
 
 use super::cluster::Cluster;
 use crate::hosts::Hosts;
 
-/// A network and images so small that a step takes milliseconds, and an epoch that takes minutes.
-const RECIPE: &str = r#"[model]
-kind = "anynet"
-stem_width = 16
-stages = [{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }]
-[data]
-dataset = "synthetic"
-resolution_px = 16
-synthetic_train_images = 200000
-synthetic_val_images = 13
-synthetic_channels = 1
-synthetic_classes = 10
-[train]
-epochs = 1
-global_batch_size = 10
-micro_batch_size = 4
-device = "cpu"
-precision = "fp32"
-threads_per_rank = 1
-[optim]
-name = "sgd"
-lr = 0.05
-momentum = 0.9
-[log]
-interval_steps = 1
-"#;
+/// The recipe of all tests, with one epoch, that takes minutes.
+fn recipe() -> String {
+    tiny_with("synthetic_train_images = 26", "synthetic_train_images = 200000")
+        .replace("epochs = 2", "epochs = 1")
+}
 
 /// A trainer that, when its job was started again, does as many steps as it is told and is done.
 const SOON_DONE: &str = r#"#!/bin/sh
@@ -66,7 +46,7 @@ impl Cluster {
             return None;
         };
         let cluster = Self::start(hosts, more)?;
-        fs::write(cluster.work().join("recipe.toml"), RECIPE).unwrap();
+        fs::write(cluster.work().join("recipe.toml"), recipe()).unwrap();
         let script = SOON_DONE.replace("$REAL_TRAINER", trainer.to_str().unwrap());
         let file = cluster.work().join("trainer.sh");
         fs::write(&file, script).unwrap();

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Variables of launchers, of recipes and of the log, which a test sets itself or not at all.
-const SCRUBBED: [&str; 8] =
-    ["OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "REGATTA__", "RUST_LOG", "OMP_NUM_THREADS"];
+const SCRUBBED: [&str; 9] =
+    ["OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "SBATCH_", "REGATTA__", "RUST_LOG", "OMP_NUM_THREADS"];
 
 /// Takes inherited variables of that kind away from a command.
 pub fn scrub(command: &mut Command) {

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::process_tree;
+
 /// What mpirun is given to end its ranks.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -49,7 +51,8 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<std::process::E
 fn end(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
     _ = kill_process(Pid::from_child(child), Signal::TERM);
     if wait(child, GRACE)?.is_none() {
-        child.kill()?;
+        // A descendant that lived on would keep the pipes open, which are read to their end.
+        process_tree::kill(Pid::from_child(child));
         child.wait()?;
     }
     Ok(None)

@@ -1,0 +1,32 @@
+//! A process with everything that it started, ended at once.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Kills a process and its descendants, those in process groups of their own too. What is gone already is passed over.
+pub(crate) fn kill(process: Pid) {
+    let descendants = descendants(process);
+    _ = kill_process(process, Signal::KILL);
+    for process in descendants {
+        _ = kill_process(process, Signal::KILL);
+    }
+}
+
+/// The processes that a process started, and those that they did.
+fn descendants(of: Pid) -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parents: Vec<(i32, i32)> = numbers.filter_map(|process| Some((process, parent(process)?))).collect();
+    let mut found = vec![of.as_raw_nonzero().get()];
+    let mut looked_at = 0;
+    while let Some(&parent) = found.get(looked_at) {
+        found.extend(parents.iter().filter(|&&(_, its)| its == parent).map(|&(process, _)| process));
+        looked_at += 1;
+    }
+    found.into_iter().skip(1).filter_map(Pid::from_raw).collect()
+}
+
+fn parent(process: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program stands in parentheses and may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
