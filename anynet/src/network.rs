@@ -1,26 +1,64 @@
-//! The AnyNet description: a stem, stages of residual bottleneck blocks, a head.
+//! The AnyNet description: a stem, a body of stages of blocks, a head.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The stem's 3x3 convolution halves the resolution.
-pub(crate) const STEM_STRIDE: i64 = 2;
+use crate::block::Block;
 
 /// A network of the AnyNet template (Radosavovic et al. 2020, section 3.2).
 ///
-/// The stem is a 3x3 convolution of stride 2, BatchNorm and ReLU; the body is `stages` in order; the head is the
-/// spatial mean and a linear classifier with bias.
+/// The body is `stages` in order, all of the same kind of block; the head is the spatial mean and a linear classifier
+/// with bias.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// Channels of the input images.
     pub in_channels: i64,
-    /// Channels that leave the stem.
+    /// What comes before the body.
+    pub stem: Stem,
+    /// Channels that leave the stem; of [`Stem::Flatten`] the values of an image, channels x height x width.
     pub stem_width: i64,
+    /// What the body's stages are made of.
+    pub block: BlockKind,
     /// The body's stages, first to last.
     pub stages: Vec<Stage>,
+    /// Probability with which training zeroes a feature before the classifier, in [0, 1).
+    pub dropout: f64,
     /// Outputs of the classifier.
     pub classes: i64,
     /// Whether convolutions have biases (the book's do, the paper's do not: a BatchNorm follows each of them).
     pub conv_bias: bool,
+}
+
+/// What comes before the body. The names are pycls's, which has them as `simple_stem_in`, `res_stem_in` and
+/// `res_stem_cifar`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stem {
+    /// 3x3 convolution of stride 2: every network of the paper.
+    #[default]
+    Simple,
+    /// 7x7 convolution of stride 2 and 3x3 max-pooling of stride 2: ResNet's on ImageNet.
+    Resnet,
+    /// 3x3 convolution of stride 1: ResNet's on CIFAR.
+    Cifar,
+    /// Nothing but the image as a vector: where fully connected blocks follow.
+    Flatten,
+}
+
+/// What a body is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// 1x1, grouped 3x3 and 1x1 convolution with a shortcut, squeeze-and-excitation after the 3x3 on request: the
+    /// X and Y blocks of the paper.
+    #[default]
+    Resnext,
+    /// Two 3x3 convolutions with a shortcut (He et al. 2016).
+    ResnetBasic,
+    /// Two 3x3 convolutions without one.
+    Vanilla,
+    /// A fully connected layer, BatchNorm and ReLU; comes after [`Stem::Flatten`] alone.
+    Mlp,
 }
 
 /// A run of blocks of one width; the first of them has the stride.
@@ -32,33 +70,21 @@ pub struct Stage {
     pub width: i64,
     /// Stride of the first block; the others have stride 1.
     pub stride: i64,
-    /// Channels of one group of the 3x3 convolution.
+    /// Channels of one group of the 3x3 convolution; blocks without groups have it equal to `width`.
     pub group_width: i64,
-    /// Channels inside the block over channels that leave it (1 in every published RegNet).
+    /// Channels inside the block over channels that leave it (1 in every published RegNet, and in blocks that have no
+    /// bottleneck).
     pub bottleneck_ratio: f64,
-}
-
-/// One residual block: 1x1 convolution, 3x3 grouped convolution with the stride, 1x1 convolution, each with
-/// BatchNorm, ReLU after the first two and after the sum with the shortcut.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    /// Name as in pycls: `s1.b1` is the first block of the first stage.
-    pub name: String,
-    /// Channels that enter.
-    pub in_width: i64,
-    /// Channels that leave.
-    pub width: i64,
-    /// Channels that enter and leave the 3x3 convolution.
-    pub bottleneck_width: i64,
-    /// Groups of the 3x3 convolution.
-    pub groups: i64,
-    /// Stride of the 3x3 convolution.
-    pub stride: i64,
-    /// Whether the shortcut is a 1x1 convolution with BatchNorm (width or stride changes), not the identity.
-    pub projection: bool,
+    /// Width of the squeeze over channels that enter the block; 0 is no squeeze-and-excitation.
+    pub se_ratio: f64,
 }
 
 impl Stage {
+    /// A stage without groups, bottleneck or squeeze-and-excitation, as blocks other than [`BlockKind::Resnext`] are.
+    pub fn plain(depth: i64, width: i64, stride: i64) -> Self {
+        Self { depth, width, stride, group_width: width, bottleneck_ratio: 1.0, se_ratio: 0.0 }
+    }
+
     /// Channels of the 3x3 convolution: `width * bottleneck_ratio`, rounded half to even as pycls does.
     pub fn bottleneck_width(&self) -> i64 {
         (self.width as f64 * self.bottleneck_ratio).round_ties_even() as i64
@@ -71,53 +97,65 @@ impl Stage {
 }
 
 impl Network {
-    /// The body's blocks in order of execution. The network must be valid ([`Network::validate`]).
+    /// The paper's choices around a body of X or Y blocks: three channels in, a simple stem of 32, no dropout, no
+    /// biases.
+    pub fn of_stages(stages: Vec<Stage>, classes: i64) -> Self {
+        Self {
+            in_channels: 3,
+            stem: Stem::Simple,
+            stem_width: 32,
+            block: BlockKind::Resnext,
+            stages,
+            dropout: 0.0,
+            classes,
+            conv_bias: false,
+        }
+    }
+
+    /// Stem and body, block by block in order of execution. The network must be valid ([`Network::validate`]).
     pub fn blocks(&self) -> Vec<Block> {
-        let mut blocks = Vec::new();
+        let mut blocks = vec![Block::stem(self)];
         let mut in_width = self.stem_width;
         for (stage_index, stage) in self.stages.iter().enumerate() {
             for block_index in 0..stage.depth {
+                let name = format!("s{}.b{}", stage_index + 1, block_index + 1);
                 let stride = if block_index == 0 { stage.stride } else { 1 };
-                blocks.push(Block {
-                    name: format!("s{}.b{}", stage_index + 1, block_index + 1),
-                    in_width,
-                    width: stage.width,
-                    bottleneck_width: stage.bottleneck_width(),
-                    groups: stage.groups(),
-                    stride,
-                    projection: in_width != stage.width || stride != 1,
-                });
+                blocks.push(Block::of_body(self.block, stage, name, in_width, stride));
                 in_width = stage.width;
             }
         }
         blocks
     }
 
+    /// Channels that the classifier sees.
+    pub fn head_width(&self) -> i64 {
+        self.stages.last().map_or(self.stem_width, |stage| stage.width)
+    }
+
     /// Height and width in pixels of the last feature map for images of `height` x `width` pixels.
     ///
     /// At 1x1, BatchNorm in the last stage sees one value per channel and image.
     pub fn smallest_map(&self, height: i64, width: i64) -> (i64, i64) {
-        let strides = self.stages.iter().map(|stage| stage.stride);
-        std::iter::once(STEM_STRIDE).chain(strides).fold((height, width), |(height, width), stride| {
-            (strided(height, stride), strided(width, stride))
-        })
+        let image = Map { channels: self.in_channels, height, width };
+        let last = self.blocks().iter().fold(image, |map, block| block.output(map));
+        (last.height, last.width)
     }
 }
 
-/// Pixels that a convolution of odd kernel and "same" padding leaves of `pixels`.
-pub(crate) fn strided(pixels: i64, stride: i64) -> i64 {
-    (pixels - 1) / stride + 1
+/// A feature map of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// Channels.
+    pub channels: i64,
+    /// Rows.
+    pub height: i64,
+    /// Columns.
+    pub width: i64,
 }
 
 /// RegNetX32 of "Dive into Deep Learning" (section 8.8, <https://d2l.ai>): two stages, convolutions with biases;
 /// 179,290 parameters at one input channel and ten classes.
 pub fn regnetx32(in_channels: i64, classes: i64) -> Network {
-    let stage = |depth, width| Stage { depth, width, stride: 2, group_width: 16, bottleneck_ratio: 1.0 };
-    Network {
-        in_channels,
-        stem_width: 32,
-        stages: vec![stage(4, 32), stage(6, 80)],
-        classes,
-        conv_bias: true,
-    }
+    let stage = |depth, width| Stage { group_width: 16, ..Stage::plain(depth, width, 2) };
+    Network { in_channels, conv_bias: true, ..Network::of_stages(vec![stage(4, 32), stage(6, 80)], classes) }
 }

@@ -1,6 +1,7 @@
 //! What makes a description impossible, said with the key, its value and what would be right.
 
-use crate::network::{Network, Stage};
+use crate::block::squeeze_width;
+use crate::network::{BlockKind, Network, Stage, Stem};
 
 /// Most channels of an image or a feature map (published RegNets stay below 8,000).
 pub(crate) const MAX_CHANNELS: i64 = 65_536;
@@ -8,10 +9,14 @@ pub(crate) const MAX_CHANNELS: i64 = 65_536;
 pub(crate) const MAX_DEPTH: i64 = 1_000;
 /// Most channels inside a block for each that leaves it.
 pub(crate) const MAX_RATIO: f64 = 64.0;
+/// Words for a ratio of squeeze-and-excitation.
+pub(crate) const SE_RATIO: &str = "0, or above 0 and at most 64";
 const MAX_STRIDE: i64 = 64;
 const MAX_CLASSES: i64 = 10_000_000;
 const MAX_BATCH: i64 = 1_000_000;
 const MAX_IMAGE_PX: i64 = 65_536;
+/// Most values of an image that a flattening stem makes inputs of.
+const MAX_FLATTENED: i64 = 16_777_216;
 
 /// Why a description is refused. Keys are relative to the description: `stages[0].width`, `wm`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -36,6 +41,17 @@ pub enum NetworkError {
         value: f64,
         /// The range, in words.
         expected: &'static str,
+    },
+
+    /// A value that needs another one, or rules it out.
+    #[error("{key} is {value}, {expected}")]
+    Impossible {
+        /// The field.
+        key: String,
+        /// What it holds.
+        value: String,
+        /// What would be right and why.
+        expected: String,
     },
 
     /// A body without stages.
@@ -122,15 +138,37 @@ impl Network {
     /// The first impossible field, stages in order.
     pub fn validate(&self) -> Result<(), NetworkError> {
         check_count("in_channels", self.in_channels, MAX_CHANNELS)?;
-        check_count("stem_width", self.stem_width, MAX_CHANNELS)?;
+        self.check_stem()?;
+        check_number("dropout", self.dropout, |it| (0.0..1.0).contains(&it), "at least 0 and below 1")?;
         check_count("classes", self.classes, MAX_CLASSES)?;
         if self.stages.is_empty() {
             return Err(NetworkError::NoStages);
         }
+        let mut in_width = self.stem_width;
         for (index, stage) in self.stages.iter().enumerate() {
-            check_stage(&format!("stages[{index}]"), stage)?;
+            let key = format!("stages[{index}]");
+            self.block.check(&key, stage)?;
+            check_stage(&key, stage)?;
+            check_squeeze(&key, stage, in_width)?;
+            in_width = stage.width;
         }
         Ok(())
+    }
+
+    fn check_stem(&self) -> Result<(), NetworkError> {
+        let flattens = self.stem == Stem::Flatten;
+        check_count("stem_width", self.stem_width, if flattens { MAX_FLATTENED } else { MAX_CHANNELS })?;
+        match (flattens, self.block == BlockKind::Mlp) {
+            (true, false) => {
+                let blocks = "must be another stem: only mlp blocks take an image without height and width";
+                Err(impossible("stem", "flatten", blocks))
+            }
+            (false, true) => {
+                let stem = format!("{:?}", self.stem).to_lowercase();
+                Err(impossible("stem", stem, "must be flatten, since mlp blocks are fully connected"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// [`Network::validate`], and that there is a batch of images to look at.
@@ -143,8 +181,69 @@ impl Network {
         self.validate()?;
         check_count("batch", batch, MAX_BATCH)?;
         check_count("image height", height, MAX_IMAGE_PX)?;
-        check_count("image width", width, MAX_IMAGE_PX)
+        check_count("image width", width, MAX_IMAGE_PX)?;
+        let values = self.in_channels.saturating_mul(height * width);
+        if self.stem == Stem::Flatten && self.stem_width != values {
+            let expected = format!("must be {values}, the values of an image");
+            return Err(impossible("stem_width", self.stem_width, expected));
+        }
+        Ok(())
     }
+}
+
+impl BlockKind {
+    /// Whether the block is one that takes what `stage` says.
+    fn check(self, key: &str, stage: &Stage) -> Result<(), NetworkError> {
+        if self == BlockKind::Resnext {
+            return Ok(());
+        }
+        let without = |what: &str| format!("but {} blocks have no {what}: leave it out", self.name());
+        let Stage { width, group_width, bottleneck_ratio, se_ratio, stride, .. } = *stage;
+        if group_width != width {
+            Err(impossible(format!("{key}.group_width"), group_width, without("groups")))
+        } else if bottleneck_ratio != 1.0 {
+            let key = format!("{key}.bottleneck_ratio");
+            Err(impossible(key, format!("{bottleneck_ratio:?}"), without("bottleneck")))
+        } else if se_ratio != 0.0 {
+            let key = format!("{key}.se_ratio");
+            Err(impossible(key, format!("{se_ratio:?}"), without("squeeze-and-excitation")))
+        } else if self == BlockKind::Mlp && stride != 1 {
+            Err(impossible(format!("{key}.stride"), stride, "must be 1, since mlp blocks see no pixels"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As a recipe spells it.
+    fn name(self) -> &'static str {
+        match self {
+            BlockKind::Resnext => "resnext",
+            BlockKind::ResnetBasic => "resnet_basic",
+            BlockKind::Vanilla => "vanilla",
+            BlockKind::Mlp => "mlp",
+        }
+    }
+}
+
+fn impossible(
+    key: impl Into<String>,
+    value: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> NetworkError {
+    NetworkError::Impossible { key: key.into(), value: value.to_string(), expected: expected.into() }
+}
+
+/// Squeeze-and-excitation has at least one channel between its convolutions, in the stage's first block, which
+/// `in_width` channels enter, and in the others.
+fn check_squeeze(key: &str, stage: &Stage, in_width: i64) -> Result<(), NetworkError> {
+    let key = format!("{key}.se_ratio");
+    check_number(&key, stage.se_ratio, |ratio| (0.0..=MAX_RATIO).contains(&ratio), SE_RATIO)?;
+    let narrowest = if stage.depth > 1 { in_width.min(stage.width) } else { in_width };
+    if stage.se_ratio > 0.0 && squeeze_width(narrowest, stage.se_ratio) < 1 {
+        let expected = format!("which squeezes {narrowest} channels to none: set it to 0 or raise it");
+        return Err(impossible(key, format!("{:?}", stage.se_ratio), expected));
+    }
+    Ok(())
 }
 
 fn check_stage(key: &str, stage: &Stage) -> Result<(), NetworkError> {

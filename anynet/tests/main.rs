@@ -1,16 +1,14 @@
 //! What the crate promises: the published networks, the book's network, clear refusals, the generator's laws.
-
-use regatta_anynet::{Network, Stage};
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod generator;
 
 mod published;
 
+mod blocks;
+
+mod memory;
+
 mod regnetx32;
 
 mod refusals;
-
-/// A network of the paper at ImageNet's channels and classes.
-fn imagenet(stages: Vec<Stage>) -> Network {
-    Network { in_channels: 3, stem_width: 32, stages, classes: 1000, conv_bias: false }
-}

@@ -1,19 +1,13 @@
 //! The published networks to the last parameter, multiply-add and activation.
 
-use regatta_anynet::{Generator, Rounding, Stage};
+use regatta_anynet::{Generator, Network, Rounding, Stage, zoo};
 use serde::Deserialize;
 
-use crate::imagenet;
-
-/// A RegNetX of the paper with what pycls counts for it at 224x224.
+/// What pycls counts for a network of the paper at 224x224.
 #[derive(Deserialize)]
-struct Published {
+struct Counted {
     name: String,
-    depth: i64,
-    w0: i64,
-    wa: f64,
-    wm: f64,
-    group_width: i64,
+    title: String,
     widths: Vec<i64>,
     depths: Vec<i64>,
     group_widths: Vec<i64>,
@@ -22,29 +16,28 @@ struct Published {
     activations: u64,
 }
 
-impl Published {
-    fn generator(&self, rounding: Rounding) -> Generator {
-        let Published { depth, w0, wa, wm, group_width, .. } = *self;
-        Generator { depth, w0, wa, wm, group_width, bottleneck_ratio: 1.0, rounding }
-    }
+fn network(name: &str, rounding: Rounding) -> Network {
+    zoo::find(name).unwrap().0.network(rounding, 1000).unwrap()
 }
 
-fn published() -> Vec<Published> {
-    serde_json::from_str(include_str!("regnetx.json")).expect("regnetx.json holds these fields")
+fn params(network: &Network) -> u64 {
+    network.summary(1, 224, 224).unwrap().params
 }
 
 #[test]
-fn regnetx_have_the_published_stages_and_complexity() {
-    let networks = published();
-    assert_eq!(networks.len(), 11);
-    for expected in networks {
-        let stages = expected.generator(Rounding::Pycls).stages().unwrap();
-        let column = |value: fn(&Stage) -> i64| stages.iter().map(value).collect::<Vec<_>>();
+fn they_have_the_published_stages_and_complexity() {
+    let counted: Vec<Counted> = serde_json::from_str(include_str!("published.json")).unwrap();
+    assert_eq!(counted.len(), 20);
+    for expected in counted {
+        let (published, _) = zoo::find(&expected.name).unwrap();
+        assert_eq!(published.title(), expected.title);
+        let network = network(&expected.name, Rounding::Pycls);
+        let column = |value: fn(&Stage) -> i64| network.stages.iter().map(value).collect::<Vec<_>>();
         assert_eq!(column(|stage| stage.width), expected.widths, "{}", expected.name);
         assert_eq!(column(|stage| stage.depth), expected.depths, "{}", expected.name);
         assert_eq!(column(|stage| stage.group_width), expected.group_widths, "{}", expected.name);
 
-        let summary = imagenet(stages).summary(1, 224, 224).unwrap();
+        let summary = network.summary(1, 224, 224).unwrap();
         assert_eq!(
             (summary.params, summary.flops, summary.activations),
             (expected.params, expected.flops, expected.activations),
@@ -54,49 +47,124 @@ fn regnetx_have_the_published_stages_and_complexity() {
     }
 }
 
-/// The paper rounds what it prints of RegNetX-12GF: 46.1 M parameters, 12.1 G multiply-adds, 21.4 M activations.
+/// Of four networks only what the paper prints is known: millions of parameters, billions of multiply-adds, millions of
+/// activations.
 #[test]
-fn regnetx_12gf_has_the_printed_complexity() {
-    let generator = Generator {
-        depth: 19,
-        w0: 168,
-        wa: 73.36,
-        wm: 2.37,
-        group_width: 112,
-        bottleneck_ratio: 1.0,
-        rounding: Rounding::Pycls,
-    };
-    let summary = imagenet(generator.stages().unwrap()).summary(1, 224, 224).unwrap();
-    let in_units = |count: u64, unit: f64| format!("{:.1}", count as f64 / unit);
-    assert_eq!(in_units(summary.params, 1e6), "46.1");
-    assert_eq!(in_units(summary.flops, 1e9), "12.1");
-    assert_eq!(in_units(summary.activations, 1e6), "21.4");
+fn the_others_have_the_printed_complexity() {
+    let printed = [
+        ("regnetx_12gf", "46.1 12.1 21.4"),
+        ("regnety_600mf", "6.1 0.6 4.3"),
+        ("regnety_3_2gf", "19.4 3.2 11.3"),
+        ("regnety_8gf", "39.2 8.0 18.0"),
+    ];
+    for (name, expected) in printed {
+        let summary = network(name, Rounding::Pycls).summary(1, 224, 224).unwrap();
+        let [params, flops, activations] =
+            [(summary.params, 1e6), (summary.flops, 1e9), (summary.activations, 1e6)]
+                .map(|(count, unit)| format!("{:.1}", count as f64 / unit));
+        assert_eq!(format!("{params} {flops} {activations}"), expected, "{name}");
+    }
 }
 
-/// Parameters as torchvision documents them; only 400MF differs from the paper's.
+/// Parameters as torchvision documents them.
 #[test]
 fn torchvision_rounding_gives_torchvision_networks() {
     let documented = [
-        ("RegNetX-400MF", 5_495_976),
-        ("RegNetX-800MF", 7_259_656),
-        ("RegNetX-1.6GF", 9_190_136),
-        ("RegNetX-3.2GF", 15_296_552),
-        ("RegNetX-8.0GF", 39_572_648),
-        ("RegNetX-16GF", 54_278_536),
-        ("RegNetX-32GF", 107_811_560),
+        ("regnet_x_400mf", 5_495_976),
+        ("regnet_x_800mf", 7_259_656),
+        ("regnet_x_1_6gf", 9_190_136),
+        ("regnet_x_3_2gf", 15_296_552),
+        ("regnet_x_8gf", 39_572_648),
+        ("regnet_x_16gf", 54_278_536),
+        ("regnet_x_32gf", 107_811_560),
+        ("regnet_y_400mf", 4_344_144),
+        ("regnet_y_800mf", 6_432_512),
+        ("regnet_y_1_6gf", 11_202_430),
+        ("regnet_y_3_2gf", 19_436_338),
+        ("regnet_y_8gf", 39_381_472),
+        ("regnet_y_16gf", 83_590_140),
+        ("regnet_y_32gf", 145_046_770),
+        ("regnet_y_128gf", 644_812_894),
     ];
-    let networks = published();
-    for (name, params) in documented {
-        let network = networks.iter().find(|network| network.name == name).unwrap();
-        let stages = network.generator(Rounding::Torchvision).stages().unwrap();
-        assert_eq!(imagenet(stages).summary(1, 224, 224).unwrap().params, params, "{name}");
+    for (name, expected) in documented {
+        let (published, rounding) = zoo::find(name).unwrap();
+        assert_eq!(rounding, Some(Rounding::Torchvision), "{name}");
+        assert_eq!(params(&published.network(Rounding::Torchvision, 1000).unwrap()), expected, "{name}");
     }
 }
 
 #[test]
 fn the_rounding_rules_part_at_400mf() {
-    let networks = published();
-    let network = networks.iter().find(|network| network.name == "RegNetX-400MF").unwrap();
-    let last_width = |rounding| network.generator(rounding).stages().unwrap().last().unwrap().width;
+    let last_width = |rounding| network("regnetx_400mf", rounding).stages.last().unwrap().width;
     assert_eq!((last_width(Rounding::Pycls), last_width(Rounding::Torchvision)), (384, 400));
+}
+
+/// Half to even, as the paper's code rounds; half away from zero gives other networks.
+#[test]
+fn regnety_squeezes_a_quarter_of_what_enters_a_block() {
+    let rows = network("regnety_400mf", Rounding::Pycls).summary(1, 224, 224).unwrap().rows;
+    let squeeze = |block: &str| {
+        let name = format!("{block}.f.se.f_ex.0");
+        rows.iter().find(|row| row.name == name).unwrap().output_shape.clone()
+    };
+    assert_eq!(squeeze("s1.b1"), [1, 8, 1, 1], "of the stem's 32");
+    assert_eq!(squeeze("s2.b1"), [1, 12, 1, 1], "of 48");
+    assert_eq!(squeeze("s2.b2"), [1, 26, 1, 1], "of 104");
+}
+
+#[test]
+fn networks_are_found_by_anyone_s_name() {
+    let check = |name: &str, title: &str, rounding| {
+        let (published, found) = zoo::find(name).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((published.title().as_str(), found), (title, rounding), "{name}");
+    };
+    let (pycls, torchvision) = (Some(Rounding::Pycls), Some(Rounding::Torchvision));
+    check("regnetx_400mf", "RegNetX-400MF", None);
+    check("regnet_x_400mf", "RegNetX-400MF", torchvision);
+    check("regnetx_004", "RegNetX-400MF", pycls);
+    check("regnetx_004_tv", "RegNetX-400MF", torchvision);
+    check("regnety_1_6gf", "RegNetY-1.6GF", None);
+    check("regnet_y_1_6gf", "RegNetY-1.6GF", torchvision);
+    check("regnety_016", "RegNetY-1.6GF", pycls);
+    check("regnety_8gf", "RegNetY-8.0GF", None);
+    check("regnety_320", "RegNetY-32GF", pycls);
+    check("regnety_1280", "RegNetY-128GF", pycls);
+}
+
+#[test]
+fn every_name_is_of_one_network() {
+    let names = zoo::published().iter().flat_map(|it| {
+        let timm = [Rounding::Pycls, Rounding::Torchvision].map(|rounding| it.timm_name(rounding));
+        [Some(it.name()), it.torchvision_name()].into_iter().chain(timm).flatten()
+    });
+    let mut names: Vec<_> = names.collect();
+    assert_eq!(names.len(), 25 + 15 + 25 + 2);
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 25 + 15 + 25 + 2);
+}
+
+#[test]
+fn other_names_are_refused_with_what_was_meant() {
+    let error = zoo::find("RegNetX-400MF").unwrap_err().to_string();
+    let expected = "no published network is called \"RegNetX-400MF\"; did you mean regnetx_400mf? there are regnetx_200mf, ";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(zoo::find("resnet50").unwrap_err().to_string().contains("\"resnet50\"; there are regnetx_200mf"));
+}
+
+/// A generator is what the table says, whichever way it is written.
+#[test]
+fn a_generator_is_that_of_the_paper() {
+    let (published, _) = zoo::find("regnety_16gf").unwrap();
+    let expected = Generator {
+        depth: 18,
+        w0: 200,
+        wa: 106.23,
+        wm: 2.48,
+        group_width: 112,
+        bottleneck_ratio: 1.0,
+        se_ratio: 0.25,
+    };
+    assert_eq!(published.generator(), expected);
+    assert_eq!((published.top1_error, published.global_batch_size), (Some(19.6), 256));
 }

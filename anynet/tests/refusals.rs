@@ -1,7 +1,7 @@
 //! Impossible descriptions and what is said about them.
 
 use expect_test::{Expect, expect};
-use regatta_anynet::{Generator, Network, NetworkError, Rounding, regnetx32};
+use regatta_anynet::{BlockKind, Generator, Network, NetworkError, Rounding, Stage, Stem, regnetx32};
 
 fn check_network(change: impl FnOnce(&mut Network), expected: Expect) {
     let mut network = regnetx32(1, 10);
@@ -20,10 +20,10 @@ fn check_generator(change: impl FnOnce(&mut Generator), expected: Expect) {
         wm: 2.54,
         group_width: 16,
         bottleneck_ratio: 1.0,
-        rounding: Rounding::Pycls,
+        se_ratio: 0.0,
     };
     change(&mut generator);
-    let error = generator.stages().expect_err("an impossible generator is refused");
+    let error = generator.stages(Rounding::Pycls).expect_err("an impossible generator is refused");
     expected.assert_eq(&error.to_string());
 }
 
@@ -102,6 +102,91 @@ fn bottlenecks_that_cannot_be_built() {
 }
 
 #[test]
+fn squeezes_to_nothing() {
+    check_network(
+        |network| network.stages[0].se_ratio = f64::INFINITY,
+        expect!["stages[0].se_ratio is inf, must be 0, or above 0 and at most 64"],
+    );
+    // Of the 32 channels that enter the first block, and of the 80 that enter the others of the second stage.
+    check_network(
+        |network| network.stages[0].se_ratio = 0.01,
+        expect!["stages[0].se_ratio is 0.01, which squeezes 32 channels to none: set it to 0 or raise it"],
+    );
+    check_network(
+        |network| network.stages[1].se_ratio = 0.01,
+        expect!["stages[1].se_ratio is 0.01, which squeezes 32 channels to none: set it to 0 or raise it"],
+    );
+}
+
+#[test]
+fn heads_that_drop_everything() {
+    check_network(|network| network.dropout = 1.0, expect!["dropout is 1.0, must be at least 0 and below 1"]);
+}
+
+#[test]
+fn stems_that_do_not_fit_the_blocks() {
+    check_network(
+        |network| network.stem = Stem::Flatten,
+        expect![
+            "stem is flatten, must be another stem: only mlp blocks take an image without height and width"
+        ],
+    );
+    check_network(
+        |network| network.block = BlockKind::Mlp,
+        expect!["stem is simple, must be flatten, since mlp blocks are fully connected"],
+    );
+    check_network(
+        |network| *network = mlp(1 << 25, 1),
+        expect!["stem_width is 33554432, must be from 1 to 16777216"],
+    );
+}
+
+#[test]
+fn blocks_without_what_the_stage_says() {
+    let with = |block, change: fn(&mut Stage)| {
+        move |network: &mut Network| {
+            network.block = block;
+            network.stages = vec![Stage::plain(1, 32, 2)];
+            change(&mut network.stages[0]);
+        }
+    };
+    check_network(
+        with(BlockKind::ResnetBasic, |stage| stage.group_width = 16),
+        expect!["stages[0].group_width is 16, but resnet_basic blocks have no groups: leave it out"],
+    );
+    check_network(
+        with(BlockKind::Vanilla, |stage| stage.bottleneck_ratio = 0.5),
+        expect![
+            "stages[0].group_width is 32, which does not divide the 16 channels of the 3x3 convolution (width 32 x bottleneck_ratio 0.5); the nearest smaller divisor is 16"
+        ],
+    );
+    check_network(
+        with(BlockKind::Vanilla, |stage| stage.se_ratio = 0.25),
+        expect![
+            "stages[0].se_ratio is 0.25, but vanilla blocks have no squeeze-and-excitation: leave it out"
+        ],
+    );
+    check_network(
+        |network| *network = mlp(96 * 96, 2),
+        expect!["stages[0].stride is 2, must be 1, since mlp blocks see no pixels"],
+    );
+}
+
+/// Ten features of an image's values.
+fn mlp(values: i64, stride: i64) -> Network {
+    let stages = vec![Stage::plain(1, 10, stride)];
+    let (stem, block) = (Stem::Flatten, BlockKind::Mlp);
+    Network { in_channels: 1, stem, stem_width: values, block, ..Network::of_stages(stages, 10) }
+}
+
+#[test]
+fn images_that_a_stem_was_not_made_for() {
+    let error = mlp(784, 1).summary(1, 96, 96).unwrap_err();
+    expect!["stem_width is 784, must be 9216, the values of an image"].assert_eq(&error.to_string());
+    assert_eq!(mlp(784, 1).summary(1, 28, 28).unwrap().params, 784 * 10 + 2 * 10 + 11 * 10);
+}
+
+#[test]
 fn inputs_without_images_or_pixels() {
     let check = |(batch, height, width), expected: Expect| {
         let network = regnetx32(1, 10);
@@ -140,6 +225,10 @@ fn generators_out_of_range() {
     check_generator(
         |generator| generator.bottleneck_ratio = 1.5,
         expect!["bottleneck_ratio is 1.5, must be above 0 and at most 1, or a whole number up to 64"],
+    );
+    check_generator(
+        |generator| generator.se_ratio = -0.25,
+        expect!["se_ratio is -0.25, must be 0, or above 0 and at most 64"],
     );
 }
 

@@ -1,7 +1,7 @@
 //! The book's network, layer by layer.
 
 use expect_test::expect;
-use regatta_anynet::{Block, regnetx32};
+use regatta_anynet::regnetx32;
 use serde_json::json;
 
 #[test]
@@ -18,29 +18,6 @@ fn its_blocks_leave_the_books_shapes() {
         .map(|block| format!("{} {:?}", block.name, block.output_shape))
         .collect();
     assert_eq!(shapes, ["stem [1, 32, 48, 48]", "s1 [1, 32, 24, 24]", "s2 [1, 80, 12, 12]", "head [1, 10]"]);
-}
-
-#[test]
-fn a_block_projects_where_width_or_stride_changes() {
-    let blocks = regnetx32(1, 10).blocks();
-    let projecting: Vec<&str> =
-        blocks.iter().filter(|block| block.projection).map(|block| block.name.as_str()).collect();
-    assert_eq!(blocks.len(), 10);
-    assert_eq!(projecting, ["s1.b1", "s2.b1"]);
-    let second_stage = Block {
-        name: "s2.b1".to_owned(),
-        in_width: 32,
-        width: 80,
-        bottleneck_width: 80,
-        groups: 5,
-        stride: 2,
-        projection: true,
-    };
-    assert_eq!(blocks[4], second_stage);
-
-    let mut network = regnetx32(1, 10);
-    network.stages[0].stride = 1;
-    assert!(!network.blocks()[0].projection, "32 channels enter and leave at stride 1");
 }
 
 #[test]

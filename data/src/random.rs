@@ -11,6 +11,7 @@ pub(crate) enum Purpose {
     Augmentation = 2,
     SyntheticPattern = 3,
     SyntheticNoise = 4,
+    MicroBatch = 5,
 }
 
 /// Steele, Lea and Flood's SplitMix64 ("Fast splittable pseudorandom number generators", OOPSLA 2014), as in

@@ -27,6 +27,12 @@ pub struct MicroBatch<'a> {
     pub indices: &'a [usize],
 }
 
+/// The seed of what is random within a micro-batch as a whole, such as dropout: a function of (seed, epoch, its number in
+/// the epoch) alone.
+pub fn micro_batch_seed(seed: u64, epoch: u64, number: usize) -> u64 {
+    SplitMix64::keyed(Purpose::MicroBatch, &[seed, epoch, number as u64]).next_u64()
+}
+
 impl Sampler {
     /// Images that are seen in an epoch: all of them, or with `drop_last` those of the full global batches.
     pub fn images_per_epoch(&self) -> usize {

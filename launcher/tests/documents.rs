@@ -46,5 +46,8 @@ fn neither_libtorch_nor_mpi_is_linked() {
     // The first word of a line is the library; the addresses behind it are other ones each time.
     let libraries: Vec<&str> = loaded.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(libraries.contains(&"libc.so.6"), "{loaded}");
-    assert!(!["torch", "mpi", "cuda", "c10"].iter().any(|name| libraries.iter().any(|it| it.contains(name))), "{loaded}");
+    assert!(
+        !["torch", "mpi", "cuda", "c10"].iter().any(|name| libraries.iter().any(|it| it.contains(name))),
+        "{loaded}"
+    );
 }

@@ -1,8 +1,7 @@
 //! Initial values of the parameters.
 
+use regatta_anynet::{Parameter, Role};
 use tch::{Kind, Tensor};
-
-use crate::parameters::{Parameter, Role};
 
 /// How weights start. BatchNorm always starts as the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-//! The layers: convolution with BatchNorm, the residual bottleneck block, the classifier.
+//! The layers: convolution with BatchNorm, squeeze-and-excitation, blocks of them, the classifier.
 
+use regatta_anynet::{self as anynet, ConvNorm, Part, Shortcut};
 use tch::Tensor;
 
 use crate::network::{Mode, Views};
-use crate::parameters::{self, ConvNorm};
 
 /// Added to variances, as in PyTorch and pycls.
 const EPS: f64 = 1e-5;
@@ -11,12 +11,28 @@ const EPS: f64 = 1e-5;
 /// Sees the output of every layer with its name.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&str, &Tensor);
 
+/// A convolution's weight and bias.
+#[derive(Debug)]
+struct Weights {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Weights {
+    fn build(has_bias: bool, views: &mut Views) -> Self {
+        Self { weight: views.parameter(), bias: has_bias.then(|| views.parameter()) }
+    }
+
+    fn pointwise(&self, input: &Tensor) -> Tensor {
+        input.conv2d(&self.weight, self.bias.as_ref(), [1, 1], [0, 0], [1, 1], 1)
+    }
+}
+
 /// A convolution and the BatchNorm behind it.
 #[derive(Debug)]
 pub(crate) struct Unit {
     description: ConvNorm,
-    weight: Tensor,
-    bias: Option<Tensor>,
+    conv: Weights,
     norm_weight: Tensor,
     norm_bias: Tensor,
     /// Mean and variance of the last training batch.
@@ -26,33 +42,28 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    pub(crate) fn build(description: ConvNorm, conv_bias: bool, views: &mut Views) -> Self {
+    fn build(description: &ConvNorm, conv_bias: bool, views: &mut Views) -> Self {
         Self {
-            weight: views.parameter(),
-            bias: conv_bias.then(|| views.parameter()),
+            conv: Weights::build(conv_bias, views),
             norm_weight: views.parameter(),
             norm_bias: views.parameter(),
             batch: [views.batch_statistic(), views.batch_statistic()],
             running: [views.running_statistic(), views.running_statistic()],
-            description,
+            description: description.clone(),
         }
     }
 
-    pub(crate) fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
+    fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
         let ConvNorm { kernel, stride, groups, .. } = self.description;
         let padding = kernel / 2;
-        let output = input.conv2d(
-            &self.weight,
-            self.bias.as_ref(),
-            [stride, stride],
-            [padding, padding],
-            [1, 1],
-            groups,
-        );
-        observe(&self.description.conv, &output);
-        let output = self.normalize(&output, mode);
+        let Weights { weight, bias } = &self.conv;
+        let (stride, padding) = ([stride, stride], [padding, padding]);
+        let output = input.conv2d(weight, bias.as_ref(), stride, padding, [1, 1], groups);
+        observe(&self.description.name, &output);
+        let mut output = self.normalize(&output, mode);
         observe(&self.description.norm, &output);
-        output
+        // BatchNorm's backward needs its input, not its output, which may be overwritten.
+        if self.description.relu.is_some() { output.relu_() } else { output }
     }
 
     /// In training the batch's own statistics normalise and, with momentum 1, replace those in `batch`: the trainer
@@ -65,33 +76,100 @@ impl Unit {
     }
 }
 
-/// The residual bottleneck block of ResNeXt and RegNetX: 1x1, 3x3 grouped, 1x1, ReLU after the sum.
+/// The weights of channels, made from their means.
 #[derive(Debug)]
-pub(crate) struct Residual {
-    name: String,
-    path: [Unit; 3],
-    projection: Option<Unit>,
+pub(crate) struct SqueezeExcite {
+    /// Its own and those of its convolutions.
+    names: [String; 3],
+    squeeze: Weights,
+    excite: Weights,
 }
 
-impl Residual {
-    pub(crate) fn build(block: &regatta_anynet::Block, conv_bias: bool, views: &mut Views) -> Self {
-        let (path, projection) = parameters::residual(block);
-        Self {
-            name: block.name.clone(),
-            path: path.map(|unit| Unit::build(unit, conv_bias, views)),
-            projection: projection.map(|unit| Unit::build(unit, conv_bias, views)),
+impl SqueezeExcite {
+    fn build(description: &anynet::SqueezeExcite, views: &mut Views) -> Self {
+        let [squeeze, excite] = description.convolutions();
+        let names = [format!("{}.scale", description.name), squeeze, excite];
+        Self { names, squeeze: Weights::build(true, views), excite: Weights::build(true, views) }
+    }
+
+    fn forward(&self, input: &Tensor, observe: Observer) -> Tensor {
+        // A mean instead of adaptive pooling, whose backward is not deterministic on CUDA.
+        let means = input.mean_dim([2i64, 3].as_slice(), true, None);
+        let [own, squeeze, excite] = &self.names;
+        let mut squeezed = self.squeeze.pointwise(&means);
+        observe(squeeze, &squeezed);
+        let excited = self.excite.pointwise(&squeezed.relu_());
+        observe(excite, &excited);
+        let output = excited.sigmoid() * input;
+        observe(own, &output);
+        output
+    }
+}
+
+/// One part of a path.
+#[derive(Debug)]
+enum Layer {
+    Unit(Box<Unit>),
+    SqueezeExcite(SqueezeExcite),
+    MaxPool,
+    Flatten,
+}
+
+impl Layer {
+    fn build(part: &Part, conv_bias: bool, views: &mut Views) -> Self {
+        match part {
+            Part::Conv(conv) => Layer::Unit(Box::new(Unit::build(conv, conv_bias, views))),
+            Part::SqueezeExcite(se) => Layer::SqueezeExcite(SqueezeExcite::build(se, views)),
+            Part::MaxPool { .. } => Layer::MaxPool,
+            Part::Flatten { .. } => Layer::Flatten,
         }
     }
 
+    fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
+        match self {
+            Layer::Unit(unit) => unit.forward(input, mode, observe),
+            Layer::SqueezeExcite(se) => se.forward(input, observe),
+            Layer::MaxPool => input.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false),
+            Layer::Flatten => input.reshape([input.size()[0], -1, 1, 1]),
+        }
+    }
+}
+
+/// Parts in a row and the way around them; the stem is one too.
+#[derive(Debug)]
+pub(crate) struct Block {
+    name: String,
+    path: Vec<Layer>,
+    shortcut: Way,
+}
+
+/// A built [`Shortcut`].
+#[derive(Debug)]
+enum Way {
+    None,
+    Identity,
+    Projection(Box<Unit>),
+}
+
+impl Block {
+    pub(crate) fn build(block: &anynet::Block, conv_bias: bool, views: &mut Views) -> Self {
+        let path = block.path.iter().map(|part| Layer::build(part, conv_bias, views)).collect();
+        let shortcut = match &block.shortcut {
+            Shortcut::None => Way::None,
+            Shortcut::Identity => Way::Identity,
+            Shortcut::Projection(conv) => Way::Projection(Box::new(Unit::build(conv, conv_bias, views))),
+        };
+        Self { name: block.name.clone(), path, shortcut }
+    }
+
     pub(crate) fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
-        let [a, b, c] = &self.path;
-        let inner = a.forward(input, mode, observe).relu_();
-        let inner = b.forward(&inner, mode, observe).relu_();
-        // BatchNorm's backward needs its input, not its output: sum and ReLU may overwrite it.
-        let mut sum = c.forward(&inner, mode, observe);
-        let output = match &self.projection {
-            Some(projection) => sum.g_add_(&projection.forward(input, mode, observe)),
-            None => sum.g_add_(input),
+        let begin = input.shallow_clone();
+        let mut output =
+            self.path.iter().fold(begin, |features, layer| layer.forward(&features, mode, observe));
+        let output = match &self.shortcut {
+            Way::None => return output,
+            Way::Identity => output.g_add_(input),
+            Way::Projection(projection) => output.g_add_(&projection.forward(input, mode, observe)),
         }
         .relu_();
         observe(&self.name, &output);
@@ -99,21 +177,25 @@ impl Residual {
     }
 }
 
-/// Spatial mean and classifier.
+/// Spatial mean, dropout and classifier.
 #[derive(Debug)]
 pub(crate) struct Head {
+    dropout: f64,
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Head {
-    pub(crate) fn build(views: &mut Views) -> Self {
-        Self { weight: views.parameter(), bias: views.parameter() }
+    pub(crate) fn build(dropout: f64, views: &mut Views) -> Self {
+        Self { dropout, weight: views.parameter(), bias: views.parameter() }
     }
 
-    /// A mean instead of adaptive pooling, whose backward is not deterministic on CUDA.
-    pub(crate) fn forward(&self, input: &Tensor, observe: Observer) -> Tensor {
-        let features = input.mean_dim([2i64, 3].as_slice(), false, None);
+    pub(crate) fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
+        // A mean instead of adaptive pooling, as above.
+        let mut features = input.mean_dim([2i64, 3].as_slice(), false, None);
+        if self.dropout > 0.0 && mode == Mode::Training {
+            features = features.dropout(self.dropout, true);
+        }
         let logits = features.linear(&self.weight, Some(&self.bias));
         observe("head.fc", &logits);
         logits

@@ -1,11 +1,11 @@
-//! An AnyNet description built as tch layers over flat buffers: parameter names and shapes, initialisation, forward.
-//! Knows nothing of ranks.
+//! An AnyNet description built as tch layers over flat buffers: initialisation, forward, the names that others give its
+//! tensors. Knows nothing of ranks.
 
 mod init;
 mod layers;
+mod names;
 mod network;
-mod parameters;
 
 pub use init::{Init, initialize};
+pub use names::Naming;
 pub use network::{Mode, Model};
-pub use parameters::{Parameter, Role, Statistic, parameters, statistics};

@@ -5,8 +5,7 @@ use std::slice::Iter;
 use regatta_anynet::Network;
 use tch::Tensor;
 
-use crate::layers::{Head, Observer, Residual, Unit};
-use crate::parameters;
+use crate::layers::{Block, Head, Observer};
 
 /// Which statistics BatchNorm uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,40 +41,39 @@ impl Views<'_> {
 /// A network ready to run.
 #[derive(Debug)]
 pub struct Model {
-    stem: Unit,
-    blocks: Vec<Residual>,
+    /// Stem and body.
+    blocks: Vec<Block>,
     head: Head,
 }
 
 impl Model {
-    /// Builds `network` over views: one for each of [`crate::parameters`], and for each of [`crate::statistics`] one that
-    /// training batches write (`batch`) and one that evaluation reads (`running`).
+    /// Builds `network` over views: one for each of [`Network::parameters`], and for each of [`Network::statistics`] one
+    /// that training batches write (`batch`) and one that evaluation reads (`running`).
     pub fn new(network: &Network, parameters: &[Tensor], batch: &[Tensor], running: &[Tensor]) -> Self {
         let mut views = Views { parameters: parameters.iter(), batch: batch.iter(), running: running.iter() };
         let model = Self {
-            stem: Unit::build(parameters::stem(network), network.conv_bias, &mut views),
             blocks: network
                 .blocks()
                 .iter()
-                .map(|block| Residual::build(block, network.conv_bias, &mut views))
+                .map(|block| Block::build(block, network.conv_bias, &mut views))
                 .collect(),
-            head: Head::build(&mut views),
+            head: Head::build(network.dropout, &mut views),
         };
         assert_eq!(views.parameters.len() + views.batch.len() + views.running.len(), 0, "every view is used");
         model
     }
 
-    /// Logits `[n, classes]` of `images_nchw`, which have the parameters' element type (or autocast's) and device.
+    /// Logits `[n, classes]` of `images_nchw`, which have the parameters' element type (or autocast's) and device. Dropout
+    /// draws from libtorch's generator of that device.
     pub fn forward(&self, images_nchw: &Tensor, mode: Mode) -> Tensor {
         self.forward_observed(images_nchw, mode, &mut |_, _| ())
     }
 
     /// The same, showing `observe` every layer's name and output as it is made.
     pub fn forward_observed(&self, images_nchw: &Tensor, mode: Mode, observe: Observer) -> Tensor {
-        let mut features = self.stem.forward(images_nchw, mode, observe).relu_();
-        for block in &self.blocks {
-            features = block.forward(&features, mode, observe);
-        }
-        self.head.forward(&features, observe)
+        let begin = images_nchw.shallow_clone();
+        let features =
+            self.blocks.iter().fold(begin, |features, block| block.forward(&features, mode, observe));
+        self.head.forward(&features, mode, observe)
     }
 }

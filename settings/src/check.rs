@@ -2,6 +2,8 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use regatta_anynet::NetworkError;
+
 use crate::choice::Backend;
 use crate::dataset::DatasetFacts;
 use crate::error::RecipeError;
@@ -79,13 +81,18 @@ fn check_data(recipe: &Recipe, places: &Places) -> Checked {
     Ok(())
 }
 
-/// The network can be built; a refusal of `anynet` starts with the key, relative to `[model]`.
+/// The network can be built; a refusal of `anynet` starts with the key, relative to the network or to its generator.
 fn check_network(recipe: &Recipe, places: &Places) -> Checked {
-    let checked = recipe.model.network().and_then(|network| network.validate());
-    checked.map_err(|error| {
-        let problem = format!("model.{error}");
+    let refused = |section: &str, error: NetworkError| {
+        let problem = format!("{section}{error}");
         let key_end = problem.find([' ', ',']).unwrap_or(problem.len());
         places.conflict(&problem[..key_end], problem.clone())
+    };
+    let network = recipe.model.network(recipe.data.resolution_px);
+    let network = network.map_err(|error| refused("model.regnet.", error))?;
+    network.validate().map_err(|error| {
+        let section = if error.to_string().starts_with("stages") { "model.anynet." } else { "model." };
+        refused(section, error)
     })
 }
 

@@ -14,34 +14,12 @@ macro_rules! choice {
 }
 
 choice!(
-    /// How the body of the network is described.
-    ModelKind {
-        /// Stage by stage.
-        #[serde(rename = "anynet")]
-        AnyNet,
-        /// By the RegNet generator's parameters.
-        #[serde(rename = "regnet")]
-        RegNet,
-    }
-);
-
-choice!(
     /// How weights start.
     Init {
         /// Convolutions N(0, sqrt(2 / fan_out)), classifier N(0, 0.01): the RegNet paper's code.
         HeFanOut,
         /// Convolutions and classifier Xavier-uniform: Dive into Deep Learning.
         XavierUniform,
-    }
-);
-
-choice!(
-    /// How the RegNet generator rounds.
-    RoundingRule {
-        /// Half to even, as pycls (numpy).
-        Pycls,
-        /// Half up when widths are adjusted to the group width, as torchvision.
-        Torchvision,
     }
 );
 

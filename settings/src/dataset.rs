@@ -1,5 +1,7 @@
 //! Whether a recipe fits its data set: classes, channels, and the sizes of an epoch's last micro-batches.
 
+use regatta_anynet::Stem;
+
 use crate::error::RecipeError;
 use crate::recipe::{DataSource, Recipe};
 
@@ -97,6 +99,12 @@ impl Recipe {
 
     /// The text for micro-batches of one image with a 1x1 map.
     pub(crate) fn one_value_problem(&self, cause: &str, remedy: &str) -> String {
+        if self.model.stem == Stem::Flatten {
+            return format!(
+                "{cause}, and fully connected layers have one value per image: BatchNorm would normalise one value \
+                 per channel; {remedy}"
+            );
+        }
         let side = self.data.resolution_px;
         format!(
             "{cause}, and with data.resolution_px = {side} the last feature map is 1x1: BatchNorm would normalise \

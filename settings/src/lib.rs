@@ -3,6 +3,7 @@
 //! [`load`] reads a file with its layers into a [`RawRecipe`] (what was typed), [`RawRecipe::resolve`] turns it
 //! into a [`Recipe`] (what is meant). Nothing downstream of a `Recipe` checks its values again.
 
+mod architecture;
 mod args;
 mod check;
 mod choice;
@@ -19,8 +20,8 @@ mod schema;
 
 pub use args::{RecipeArgs, Resume};
 pub use choice::{
-    Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, ModelKind, OptimizerName, Precision,
-    PreemptionSignal, RoundingRule, ScheduleName, SourceName,
+    Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, OptimizerName, Precision,
+    PreemptionSignal, ScheduleName, SourceName,
 };
 pub use dataset::DatasetFacts;
 pub use differences::MAY_DIFFER_ON_RESUME;
@@ -28,11 +29,12 @@ pub use error::RecipeError;
 pub use load::load;
 pub use place::{Place, Places};
 pub use raw::{
-    RawCheckpoint, RawComm, RawData, RawEval, RawLog, RawModel, RawOptim, RawRecipe, RawRun, RawSchedule,
-    RawStage, RawTrain,
+    RawAnyNet, RawCheckpoint, RawComm, RawData, RawEval, RawLog, RawModel, RawOptim, RawRecipe, RawRegNet,
+    RawRun, RawSchedule, RawStage, RawTrain,
 };
 pub use recipe::{
-    Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings, LogSettings,
-    ModelSettings, OptimSettings, Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
+    AnyNet, Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings,
+    LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, Recipe, RunSettings, Schedule,
+    ScheduleSettings, TrainSettings,
 };
 pub use schema::{KeyDoc, schema, schema_text};

@@ -44,7 +44,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The place of every value of a recipe, by key path such as `optim.lr` or `model.stages[1].width`.
+/// The place of every value of a recipe, by key path such as `optim.lr` or `model.anynet.stages[1].width`.
 ///
 /// All are equal: where a value was typed makes no two recipes different.
 #[derive(Clone, Debug, Default)]
@@ -75,8 +75,14 @@ impl Places {
         self.by_key.extend(keys);
     }
 
-    /// Where `key`, or else the value that holds it, was typed.
+    /// Where `key`, or something of the section that it is, or else the value that holds it, was typed.
     pub(crate) fn of(&self, key: &str) -> Place {
+        let is_of_section = |(typed, _): &(&String, &Place)| {
+            typed.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let Some((_, place)) = self.by_key.iter().find(is_of_section) {
+            return place.clone();
+        }
         let mut key = key;
         loop {
             if let Some(place) = self.by_key.get(key) {

@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use regatta_anynet::{Generator, Rounding, Stage};
-
+use crate::architecture::model;
 use crate::check;
-use crate::choice::{ModelKind, OptimizerName, RoundingRule, ScheduleName, SourceName};
+use crate::choice::{OptimizerName, ScheduleName, SourceName};
 use crate::error::RecipeError;
 use crate::place::Places;
-use crate::raw::{RawData, RawModel, RawOptim, RawRecipe, RawSchedule, RawStage, RawTrain};
+use crate::raw::{RawData, RawOptim, RawRecipe, RawSchedule, RawTrain};
 use crate::recipe::{
-    Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings, LogSettings,
-    ModelSettings, OptimSettings, Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
+    CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings, LogSettings, OptimSettings,
+    Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
 };
 
 /// Where Debian's package `dataset-fashion-mnist` puts its files.
@@ -120,80 +119,6 @@ fn data(raw: RawData, source: DataSource, in_channels: u32) -> DataSettings {
         horizontal_flip_probability: raw.horizontal_flip_probability,
         random_crop_padding_px: raw.random_crop_padding_px,
     }
-}
-
-fn model(raw: RawModel, source: &DataSource, places: &Places) -> Result<ModelSettings, RecipeError> {
-    let (channels, classes) = match source {
-        DataSource::FashionMnist { .. } | DataSource::Mnist { .. } => (1, 10),
-        DataSource::Synthetic { channels, classes, .. } => (*channels, *classes),
-    };
-    Ok(ModelSettings {
-        classes: raw.classes.unwrap_or(classes),
-        in_channels: raw.in_channels.unwrap_or(channels),
-        stem_width: raw.stem_width,
-        conv_bias: raw.conv_bias,
-        init: raw.init,
-        architecture: architecture(raw, places)?,
-    })
-}
-
-fn architecture(raw: RawModel, places: &Places) -> Result<Architecture, RecipeError> {
-    match places.required(raw.kind, "model.kind", r#""anynet" or "regnet""#)? {
-        ModelKind::AnyNet => {
-            let generator_keys = [
-                ("model.depth", raw.depth.is_some()),
-                ("model.w0", raw.w0.is_some()),
-                ("model.wa", raw.wa.is_some()),
-                ("model.wm", raw.wm.is_some()),
-                ("model.group_width", raw.group_width.is_some()),
-                ("model.bottleneck_ratio", raw.bottleneck_ratio.is_some()),
-                ("model.rounding", raw.rounding.is_some()),
-            ];
-            refuse_set(places, &generator_keys, "model.kind", r#""regnet""#)?;
-            let stages = places.required(
-                raw.stages,
-                "model.stages",
-                "a list of tables such as [{ depth = 4, width = 32, group_width = 16 }]",
-            )?;
-            let stages = stages.into_iter().enumerate().map(|(index, raw)| stage(index, raw, places));
-            Ok(Architecture::AnyNet { stages: stages.collect::<Result<_, _>>()? })
-        }
-        ModelKind::RegNet => {
-            refuse_set(places, &[("model.stages", raw.stages.is_some())], "model.kind", r#""anynet""#)?;
-            generator(raw, places).map(Architecture::RegNet)
-        }
-    }
-}
-
-fn stage(index: usize, raw: RawStage, places: &Places) -> Result<Stage, RecipeError> {
-    let count = |value: Option<u32>, key: &str, accepted: &str| {
-        places.required(value, &format!("model.stages[{index}].{key}"), accepted).map(i64::from)
-    };
-    Ok(Stage {
-        depth: count(raw.depth, "depth", "a number of blocks, at least 1")?,
-        width: count(raw.width, "width", "a number of channels, at least 1")?,
-        stride: raw.stride.into(),
-        group_width: count(raw.group_width, "group_width", "a divisor of the bottleneck width")?,
-        bottleneck_ratio: raw.bottleneck_ratio,
-    })
-}
-
-fn generator(raw: RawModel, places: &Places) -> Result<Generator, RecipeError> {
-    let rounding = match raw.rounding.unwrap_or(RoundingRule::Pycls) {
-        RoundingRule::Pycls => Rounding::Pycls,
-        RoundingRule::Torchvision => Rounding::Torchvision,
-    };
-    Ok(Generator {
-        depth: places.required(raw.depth, "model.depth", "a number of blocks, at least 1")?.into(),
-        w0: places.required(raw.w0, "model.w0", "a multiple of 8 channels, such as 24")?.into(),
-        wa: places.required(raw.wa, "model.wa", "a number, at least 0, such as 24.48")?,
-        wm: places.required(raw.wm, "model.wm", "a number above 1, such as 2.54")?,
-        group_width: places
-            .required(raw.group_width, "model.group_width", "a number of channels, at least 1")?
-            .into(),
-        bottleneck_ratio: raw.bottleneck_ratio.unwrap_or(1.0),
-        rounding,
-    })
 }
 
 fn train(

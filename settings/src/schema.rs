@@ -11,7 +11,7 @@ use crate::raw::RawRecipe;
 /// What there is to know of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyDoc {
-    /// The full path; entries of a list of tables as `model.stages[].width`.
+    /// The full path; entries of a list of tables as `model.anynet.stages[].width`.
     pub key: String,
     /// The type in words, such as `a number`.
     pub type_name: String,
@@ -51,7 +51,7 @@ pub fn schema_text() -> String {
     text
 }
 
-/// The key at `path`, where `model.stages[3].width` is `model.stages[].width`.
+/// The key at `path`, where `model.anynet.stages[3].width` is `model.anynet.stages[].width`.
 pub(crate) fn key_at(path: &str) -> Option<&'static KeyDoc> {
     let general = generalised(path);
     schema().iter().find(|key| key.key == general)

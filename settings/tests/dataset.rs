@@ -43,15 +43,15 @@ fn a_data_set_that_does_not_fit_is_refused() {
         check(&[TINY_MAP, "train.micro_batch_size=9"], images(10)),
     ];
     expect_test::expect![[r#"
-        recipe.toml:5: the data set has no training images: choose another data.dataset or data.folder
-        recipe.toml:5: the data set has no validation images: choose another data.dataset or data.folder
+        recipe.toml:4: the data set has no training images: choose another data.dataset or data.folder
+        recipe.toml:4: the data set has no validation images: choose another data.dataset or data.folder
         --set model.classes=12: model.classes = 12, but the data set has 10: leave it out or set 10
         recipe.toml: model.classes = 10, but the data set has 47: leave it out or set 47
         --set model.in_channels=3: model.in_channels = 3, but the data set has 1: leave it out or set 1
         --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 127 training images and train.global_batch_size is 128; set train.drop_last to false or a batch of at most 127
-        recipe.toml:8: 129 training images in batches of train.global_batch_size = 128 and micro-batches of 128 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
+        recipe.toml:7: 129 training images in batches of train.global_batch_size = 128 and micro-batches of 128 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
         --set train.micro_batch_size=127: train.global_batch_size = 128 in micro-batches of 127 leaves one image in the last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; choose another train.micro_batch_size or raise data.resolution_px
-        recipe.toml:8: 10 training images in batches of train.global_batch_size = 128 and micro-batches of 9 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px"#]].assert_eq(&messages.join("\n"));
+        recipe.toml:7: 10 training images in batches of train.global_batch_size = 128 and micro-batches of 9 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px"#]].assert_eq(&messages.join("\n"));
 }
 
 #[test]

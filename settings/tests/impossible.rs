@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use crate::refusals::{check_each, check_files};
-use crate::support::{REGNET, SMALL};
+use crate::support::{REGNET, SMALL, load_text, message};
 
 #[test]
 fn networks_that_cannot_be_built() {
@@ -13,25 +13,114 @@ fn networks_that_cannot_be_built() {
             ("width = 64, group_width = 16", "width = 64, group_width = 24"),
             ("depth = 2", "depth = 0"),
             ("depth = 2", "stride = 0, depth = 2"),
-            ("kind = \"anynet\"", "kind = \"anynet\"\nstem_width = 0"),
-            ("kind = \"anynet\"", "kind = \"anynet\"\nw0 = 24"),
+            ("[model.anynet]", "[model]\nstem_width = 0\n[model.anynet]"),
+            ("[model.anynet]", "[model.regnet]\nw0 = 24\n[model.anynet]"),
         ],
         expect![[r#"
-            recipe.toml:3: model.stages[1].group_width is 24, which does not divide the 64 channels of the 3x3 convolution (width 64 x bottleneck_ratio 1.0); the nearest smaller divisor is 16
-            recipe.toml:3: model.stages[1].depth is 0, must be from 1 to 1000
-            recipe.toml:3: model.stages[1].stride is 0, must be from 1 to 64
-            recipe.toml:3: model.stem_width is 0, must be from 1 to 65536
-            recipe.toml:3: model.w0 is set, but model.kind is not "regnet": leave it out, or set model.kind to "regnet""#]],
+            recipe.toml:2: model.anynet.stages[1].group_width is 24, which does not divide the 64 channels of the 3x3 convolution (width 64 x bottleneck_ratio 1.0); the nearest smaller divisor is 16
+            recipe.toml:2: model.anynet.stages[1].depth is 0, must be from 1 to 1000
+            recipe.toml:2: model.anynet.stages[1].stride is 0, must be from 1 to 64
+            recipe.toml:2: model.stem_width is 0, must be from 1 to 65536
+            recipe.toml:2: model.regnet and model.anynet are set, and each of them is a whole network: leave one"#]],
     );
-    let sets: &[&[&str]] = &[&["model.w0=25"], &["model.wm=1.0"], &["model.stages=[]"], &["model.classes=0"]];
+    let sets: &[&[&str]] = &[
+        &["model.regnet.w0=25"],
+        &["model.regnet.wm=1.0"],
+        &["model.anynet.stages=[]"],
+        &["model.classes=0"],
+    ];
+    let sets = [
+        sets,
+        &[
+            &["model.arch=regnetx_400mf"],
+            &["model.dropout=1"],
+            &["model.stem=flatten"],
+            &["model.regnet.se_ratio=-1"],
+            &["model.regnet.bottleneck_ratio=0.9"],
+        ],
+    ]
+    .concat();
     check_each(
         REGNET,
-        sets,
+        &sets,
         expect![[r#"
-            --set model.w0=25: model.w0 is 25, must be a multiple of 8 such as 24
-            --set model.wm=1.0: model.wm is 1.0, must be a finite number above 1
-            --set model.stages=[]: model.stages is set, but model.kind is not "anynet": leave it out, or set model.kind to "anynet"
-            --set model.classes=0: model.classes is 0, must be from 1 to 10000000"#]],
+            --set model.regnet.w0=25: model.regnet.w0 is 25, must be a multiple of 8 such as 24
+            --set model.regnet.wm=1.0: model.regnet.wm is 1.0, must be a finite number above 1
+            recipe.toml:2: model.regnet and model.anynet are set, and each of them is a whole network: leave one
+            --set model.classes=0: model.classes is 0, must be from 1 to 10000000
+            --set model.arch=regnetx_400mf: model.arch and model.regnet are set, and each of them is a whole network: leave one
+            --set model.dropout=1: model.dropout is 1.0, must be at least 0 and below 1
+            --set model.stem=flatten: model.stem is flatten, must be another stem: only mlp blocks take an image without height and width
+            --set model.regnet.se_ratio=-1: model.regnet.se_ratio is -1.0, must be 0, or above 0 and at most 64
+            --set model.regnet.bottleneck_ratio=0.9: model.regnet.bottleneck_ratio is 0.9, which fits no width of stage 1 (26 channels leave 23 in its 3x3 convolution, not a multiple of group width 8); 0.25, 0.5 and whole numbers fit"#]],
+    );
+}
+
+/// The network by name, with these keys.
+fn named(name: &str) -> String {
+    REGNET.replace(GENERATOR, &format!("[model]\narch = \"{name}\"\n"))
+}
+
+/// The lines of REGNET that say its network.
+const GENERATOR: &str = "[model.regnet]\ndepth = 13\nw0 = 24\nwa = 36.44\nwm = 2.49\ngroup_width = 8\n";
+
+#[test]
+fn names_that_no_network_has() {
+    let text = named("RegNetX-400MF");
+    let error = load_text(&text, &[], &[]).unwrap().resolve(1, None).unwrap_err();
+    let said = message(&error);
+    let expected = "recipe.toml:2: model.arch: no published network is called \"RegNetX-400MF\"; did you mean regnetx_400mf?";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test]
+fn roundings_that_a_network_has_not() {
+    check_each(
+        &named("regnet_x_400mf"),
+        &[&["model.rounding=pycls"]],
+        expect![[
+            r#"--set model.rounding=pycls: model.rounding is set to another than the network "regnet_x_400mf" has: leave it out, or take this project's name for the network"#
+        ]],
+    );
+    check_each(
+        SMALL,
+        &[&["model.rounding=pycls"]],
+        expect![
+            "--set model.rounding=pycls: model.rounding is set, but the stages of [model.anynet] are taken as they are: leave it out"
+        ],
+    );
+}
+
+#[test]
+fn blocks_that_cannot_be() {
+    let block = |kind: &str, stage: &str| {
+        let text = SMALL.replace("[model.anynet]", &format!("[model.anynet]\nblock = \"{kind}\""));
+        let end = text.find("[data]").unwrap();
+        let begin = text.find("stages").unwrap();
+        format!("{}stages = [{{ {stage} }}]\n{}", &text[..begin], &text[end..])
+    };
+    check_each(
+        &block("vanilla", "depth = 1, width = 32, group_width = 16"),
+        &[&[]],
+        expect![
+            "recipe.toml:3: model.anynet.stages[0].group_width is 16, but vanilla blocks have no groups: leave it out"
+        ],
+    );
+    check_each(
+        &block("mlp", "depth = 1, width = 32, stride = 2"),
+        &[&[]],
+        expect![
+            "recipe.toml:3: model.anynet.stages[0].stride is 2, must be 1, since mlp blocks see no pixels"
+        ],
+    );
+    let mlp = block("mlp", "depth = 1, width = 32");
+    check_each(
+        &mlp,
+        &[&["model.stem=simple"], &["model.stem_width=32"], &["train.micro_batch_size=1"]],
+        expect![[r#"
+        --set model.stem=simple: model.stem is simple, must be flatten, since mlp blocks are fully connected
+        --set model.stem_width=32: model.stem_width is set, but a flattening stem is as wide as the image: leave it out
+        --set train.micro_batch_size=1: train.micro_batch_size = 1, and fully connected layers have one value per image: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more"#]],
     );
 }
 

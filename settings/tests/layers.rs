@@ -14,7 +14,7 @@ fn a_higher_layer_wins() {
     assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2"), ("HOME", "/")], &[]), Some(0.2));
     assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2")], &["optim.lr=0.3"]), Some(0.3));
     assert_eq!(lr(&[], &["optim.lr=0.3", "optim.lr = 0.4"]), Some(0.4), "the last --set wins");
-    assert_eq!(load_text(SMALL, &[], &[]).unwrap().model.stem_width, 32, "a default stays");
+    assert_eq!(load_text(SMALL, &[], &[]).unwrap().optim.momentum, 0.0, "a default stays");
 }
 
 #[test]
@@ -47,10 +47,10 @@ fn an_override_sets_one_key_only() {
 
 #[test]
 fn a_list_replaces_the_list_below() {
-    let set = "model.stages=[{depth=3,width=16,group_width=8}]";
-    let stages = load_text(SMALL, &[], &[set]).unwrap().model.stages.unwrap();
+    let set = "model.anynet.stages=[{depth=3,width=16,group_width=8}]";
+    let stages = load_text(SMALL, &[], &[set]).unwrap().model.anynet.stages.unwrap();
     assert_eq!(stages.len(), 1);
-    assert_eq!((stages[0].depth, stages[0].stride, stages[0].bottleneck_ratio), (Some(3), 2, 1.0));
+    assert_eq!((stages[0].depth, stages[0].stride, stages[0].bottleneck_ratio), (Some(3), None, 1.0));
 }
 
 #[derive(Parser)]

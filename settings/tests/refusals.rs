@@ -43,18 +43,18 @@ fn text_that_is_no_recipe() {
             ("lr = 0.1", "lr = 0.1\nmomentun = 0.9"),
             ("epochs = 10", "epochs = 10\nlr = 0.1"),
             ("depth = 1", "deepth = 1"),
-            ("[model]", "epochs = 3\n[model]"),
+            ("[model.anynet]", "epochs = 3\n[model.anynet]"),
         ],
         expect![[r#"
-            recipe.toml:11: not valid TOML: invalid boolean, expected `false`, in `lr = fast`
-            recipe.toml:12: not valid TOML: duplicate key, in `lr = 0.2`
-            recipe.toml:9: not valid TOML: unclosed table, expected `]`, in `[optim`
-            recipe.toml:11: not valid TOML: string values must be quoted, expected literal string, in `lr = µ`
-            recipe.toml:9: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
-            recipe.toml:11: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
-            recipe.toml:12: unknown key optim.momentun; did you mean optim.momentum? [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
-            recipe.toml:8: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, threads_per_rank, deterministic, clip_grad_norm, ema_decay
-            recipe.toml:3: unknown key model.stages[0].deepth; did you mean model.stages[0].depth? [model.stages[0]] has depth, width, stride, group_width, bottleneck_ratio
+            recipe.toml:10: not valid TOML: invalid boolean, expected `false`, in `lr = fast`
+            recipe.toml:11: not valid TOML: duplicate key, in `lr = 0.2`
+            recipe.toml:8: not valid TOML: unclosed table, expected `]`, in `[optim`
+            recipe.toml:10: not valid TOML: string values must be quoted, expected literal string, in `lr = µ`
+            recipe.toml:8: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            recipe.toml:10: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            recipe.toml:11: unknown key optim.momentun; did you mean optim.momentum? [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            recipe.toml:7: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            recipe.toml:2: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has depth, width, stride, group_width, bottleneck_ratio, se_ratio
             recipe.toml:1: unknown key epochs; did you mean train.epochs? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]],
     );
 }
@@ -76,22 +76,22 @@ fn values_of_the_wrong_type() {
             ("[data]", "[data]\nmean = [0.5, \"0.5\"]"),
             ("[data]", "[data]\nstd = [inf]"),
             ("[data]", "[log]\nformat = 3\n[data]"),
-            ("[model]", "log = 3\n[model]"),
-            ("[model]", "[[log]]\ninterval_steps = 3\n[model]"),
+            ("[model.anynet]", "log = 3\n[model.anynet]"),
+            ("[model.anynet]", "[[log]]\ninterval_steps = 3\n[model.anynet]"),
         ],
         expect![[r#"
-            recipe.toml:11: optim.lr = "0.1": expected a number
-            recipe.toml:11: optim.lr = nan: expected a finite number
-            recipe.toml:11: optim.lr = 1e999: expected a finite number
-            recipe.toml:12: optim.nesterov = 1: expected true or false
-            recipe.toml:7: train.epochs = 10.5: expected an integer, at least 0
-            recipe.toml:7: train.epochs = -1: expected an integer, at least 0
-            recipe.toml:10: optim.name = "sdg": expected "sgd" or "adamw"
-            recipe.toml:3: model.stages[0].depth = "one": expected an integer from 0 to 4294967295
-            recipe.toml:3: model.stages[0].depth is not set: expected a number of blocks, at least 1
-            recipe.toml:5: data.mean = [0.5, "0.5"]: expected a list of numbers
-            recipe.toml:5: data.std = [inf]: expected a list of finite numbers
-            recipe.toml:5: log.format = 3: expected "text" or "json"
+            recipe.toml:10: optim.lr = "0.1": expected a number
+            recipe.toml:10: optim.lr = nan: expected a finite number
+            recipe.toml:10: optim.lr = 1e999: expected a finite number
+            recipe.toml:11: optim.nesterov = 1: expected true or false
+            recipe.toml:6: train.epochs = 10.5: expected an integer, at least 0
+            recipe.toml:6: train.epochs = -1: expected an integer, at least 0
+            recipe.toml:9: optim.name = "sdg": expected "sgd" or "adamw"
+            recipe.toml:2: model.anynet.stages[0].depth = "one": expected an integer from 0 to 4294967295
+            recipe.toml:2: model.anynet.stages[0].depth is not set: expected a number of blocks, at least 1
+            recipe.toml:4: data.mean = [0.5, "0.5"]: expected a list of numbers
+            recipe.toml:4: data.std = [inf]: expected a list of finite numbers
+            recipe.toml:4: log.format = 3: expected "text" or "json"
             recipe.toml:1: log = 3: expected a table of keys
             recipe.toml:1: log = [[log]]: expected a table of keys"#]],
     );
@@ -99,32 +99,34 @@ fn values_of_the_wrong_type() {
 
 #[test]
 fn required_keys_that_are_unset() {
-    let lines =
-        ["kind = \"anynet\"\n", "dataset = \"fashion_mnist\"", "epochs = 10", "global_batch_size = 128"];
-    let lines = lines.map(|line| (line, ""));
     check_files(
         SMALL,
-        &lines,
+        &[
+            ("[model.anynet]\nstages", "[model]\n#"),
+            ("dataset = \"fashion_mnist\"", ""),
+            ("epochs = 10", ""),
+            ("global_batch_size = 128", ""),
+        ],
         expect![[r#"
-        recipe.toml: model.kind is not set: expected "anynet" or "regnet"
-        recipe.toml: data.dataset is not set: expected "fashion_mnist", "mnist" or "synthetic"
-        recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
-        recipe.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]],
+            recipe.toml: model.arch is not set: expected a published network such as arch = "regnetx_400mf", or [model.regnet] with the generator's parameters, or [model.anynet] with stages
+            recipe.toml: data.dataset is not set: expected "fashion_mnist", "mnist" or "synthetic"
+            recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
+            recipe.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]],
     );
     check_files(
         SMALL,
-        &[("name = \"sgd\"", ""), ("lr = 0.1", ""), ("stages", "#")],
+        &[("name = \"sgd\"", ""), ("lr = 0.1", ""), ("stages", "block = \"vanilla\"\n#")],
         expect![[r#"
         recipe.toml: optim.name is not set: expected "sgd" or "adamw"
         recipe.toml: optim.lr is not set: expected a number above 0
-        recipe.toml: model.stages is not set: expected a list of tables such as [{ depth = 4, width = 32, group_width = 16 }]"#]],
+        recipe.toml: model.anynet.stages is not set: expected a list of tables such as [{ depth = 4, width = 32, group_width = 16 }]"#]],
     );
     check_files(
         REGNET,
         &[("w0 = 24", ""), ("synthetic_val_images = 100", "")],
         expect![[r#"
-        recipe.toml: model.w0 is not set: expected a multiple of 8 channels, such as 24
-        recipe.toml: data.synthetic_val_images is not set: expected a number of images, at least 1"#]],
+            recipe.toml: model.regnet.w0 is not set: expected a multiple of 8 channels, such as 24
+            recipe.toml: data.synthetic_val_images is not set: expected a number of images, at least 1"#]],
     );
     check_each(
         SMALL,
@@ -145,7 +147,7 @@ fn overrides_that_are_wrong() {
             &["optim.lr.x=1"],
             &["optim=3"],
             &["optimm.lr=3"],
-            &["model.stages[0].width=3"],
+            &["model.anynet.stages[0].width=3"],
             &["optim.lr=fast"],
             &["optim.learning_rate=0.1"],
         ],
@@ -155,7 +157,7 @@ fn overrides_that_are_wrong() {
             --set optim.lr.x=1: unknown key optim.lr.x; optim.lr is a number, set as a whole
             --set optim=3: unknown key optim; it is a section, [optim], with the keys name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
             --set optimm.lr=3: unknown key optimm.lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
-            --set model.stages[0].width=3: unknown key model.stages[0].width; model.stages is a list of tables, set as a whole
+            --set model.anynet.stages[0].width=3: unknown key model.anynet.stages[0].width; model.anynet.stages is a list of tables, set as a whole
             --set optim.lr=fast: optim.lr = "fast": expected a number
             --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps"#]],
     );

@@ -8,14 +8,14 @@ fn differences_are_named_key_by_key() {
     let sets = [
         "optim.lr=0.05",
         "schedule.name=cosine",
-        "model.stages=[{depth=1,width=32,group_width=16},{depth=2,width=80,group_width=16}]",
+        "model.anynet.stages=[{depth=1,width=32,group_width=16},{depth=2,width=80,group_width=16}]",
         "data.mean=[0.5]",
         "train.micro_batch_size=64",
     ];
     let lines = kept.differences(&resolved(SMALL, &sets)).join("\n");
     expect_test::expect![[r#"
         data.mean: [0.286] -> [0.5]
-        model.stages[1].width: 64 -> 80
+        model.anynet.stages[1].width: 64 -> 80
         optim.lr: 0.1 -> 0.05
         schedule.final_lr_fraction: unset -> 0.0
         schedule.name: "constant" -> "cosine"

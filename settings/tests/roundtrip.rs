@@ -39,26 +39,32 @@ fn json_comes_back() {
 fn the_resolved_recipe_reads() {
     expect_test::expect![[r#"
         [model]
-        kind = "anynet"
         classes = 10
         in_channels = 1
+        stem = "simple"
         stem_width = 32
         conv_bias = false
+        dropout = 0.0
         init = "he_fan_out"
 
-        [[model.stages]]
+        [model.anynet]
+        block = "resnext"
+
+        [[model.anynet.stages]]
         depth = 1
         width = 32
         stride = 2
         group_width = 16
         bottleneck_ratio = 1.0
+        se_ratio = 0.0
 
-        [[model.stages]]
+        [[model.anynet.stages]]
         depth = 2
         width = 64
         stride = 2
         group_width = 16
         bottleneck_ratio = 1.0
+        se_ratio = 0.0
 
         [data]
         dataset = "fashion_mnist"

@@ -14,7 +14,10 @@ fn every_key_has_a_text_and_a_default() {
 fn stated_defaults_are_those_of_the_code() {
     let mut defaults = toml::Table::try_from(RawRecipe::default()).unwrap();
     let stage = toml::Table::try_from(RawStage::default()).unwrap();
-    defaults["model"].as_table_mut().unwrap().insert("stages[]".to_owned(), toml::Value::Table(stage));
+    defaults["model"]["anynet"]
+        .as_table_mut()
+        .unwrap()
+        .insert("stages[]".to_owned(), toml::Value::Table(stage));
     let mut checked = 0;
     for key in schema() {
         let value = key.key.split('.').try_fold(None, |table: Option<&toml::Value>, name| {
@@ -33,8 +36,15 @@ fn stated_defaults_are_those_of_the_code() {
 #[test]
 fn the_text_reads() {
     let text = schema_text();
-    let shown =
-        ["model.kind", "model.stages[].stride", "data.mean", "train.device", "optim.lr", "comm.bucket"];
+    let shown = [
+        "model.arch",
+        "model.stem:",
+        "model.anynet.stages[].stride",
+        "data.mean",
+        "train.device",
+        "optim.lr",
+        "comm.bucket",
+    ];
     let lines: Vec<&str> = text.lines().collect();
     let excerpt: Vec<&str> = lines
         .windows(2)
@@ -43,9 +53,11 @@ fn the_text_reads() {
         .copied()
         .collect();
     expect_test::expect![[r#"
-        model.kind: "anynet" or "regnet"; required
-            How the body is described: "anynet" by its `stages`, "regnet" by the RegNet generator's parameters.
-        model.stages[].stride: an integer from 0 to 4294967295; default 2
+        model.arch: a string; default unset
+            A published network by name, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names ("regnet_x_400mf", "regnetx_004") choose the rounding that theirs has.
+        model.stem: "simple", "resnet", "cifar" or "flatten"; default "simple", of mlp blocks "flatten"
+            What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling, "cifar" a 3x3 one of stride 1, "flatten" the image as a vector.
+        model.anynet.stages[].stride: an integer from 0 to 4294967295; default 2, of mlp blocks 1
             Stride of the first block.
         data.mean: a list of numbers; default that of the data set (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel)
             Mean of the training images by channel, on the scale 0 to 1; subtracted.

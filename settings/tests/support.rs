@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use regatta_settings::{RawRecipe, Recipe, RecipeError, load};
 
 /// The smallest recipe of each section: an anynet on Fashion-MNIST.
-pub(crate) const SMALL: &str = r#"[model]
-kind = "anynet"
+pub(crate) const SMALL: &str = r#"[model.anynet]
 stages = [{ depth = 1, width = 32, group_width = 16 }, { depth = 2, width = 64, group_width = 16 }]
 [data]
 dataset = "fashion_mnist"
@@ -19,8 +18,7 @@ lr = 0.1
 "#;
 
 /// A generated RegNet on synthetic images, with AdamW.
-pub(crate) const REGNET: &str = r#"[model]
-kind = "regnet"
+pub(crate) const REGNET: &str = r#"[model.regnet]
 depth = 13
 w0 = 24
 wa = 36.44

@@ -13,8 +13,8 @@ use crate::replica::Replica;
 use crate::step::Learner;
 use crate::tensor_file;
 
-const MODEL: &str = "model.safetensors";
-const EMA: &str = "ema.safetensors";
+pub(crate) const MODEL: &str = "model.safetensors";
+pub(crate) const EMA: &str = "ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 

@@ -24,6 +24,11 @@ impl<'a> Feed<'a> {
         Self { batches, epoch, upcoming: Box::new(upcoming) }
     }
 
+    /// The epoch that the micro-batches are of.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Assembles the next micro-batch, if there is one and it was not, and sends it on its way.
     pub(crate) fn prefetch(&mut self) -> Result<()> {
         if self.batches.under_way() > 0 {

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 use clap::Args;
+use regatta_anynet::{Memory, Summary};
 use regatta_comm::Launch;
 use regatta_run::ExitCode;
-use regatta_settings::{RecipeArgs, schema_text};
+use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
+use serde::Serialize;
 
 /// `trainer recipe`.
 #[derive(Debug, Args)]
@@ -37,14 +39,26 @@ pub(crate) fn recipe(command: &RecipeCommand, launch: &Launch) -> Result<ExitCod
     Ok(ExitCode::Done)
 }
 
+/// A network, and what training it takes.
+#[derive(Debug, Serialize)]
+struct Described {
+    /// For one image.
+    #[serde(flatten)]
+    summary: Summary,
+    /// Bytes, with the activations of a micro-batch.
+    memory: Memory,
+}
+
 /// Prints the network at the recipe's resolution, for one image.
 pub(crate) fn summary(command: &SummaryCommand) -> Result<ExitCode> {
     let recipe = command.recipe.load()?.resolve(1, None)?;
     let side = i64::from(recipe.data.resolution_px);
     let network = recipe.network();
     let summary = network.summary(1, side, side)?;
+    let micro_batch = network.summary(recipe.train.micro_batch_size as i64, side, side)?;
+    let memory = micro_batch.memory(recipe.elements(false));
     if command.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        println!("{}", serde_json::to_string_pretty(&Described { summary, memory })?);
         return Ok(ExitCode::Done);
     }
     println!("{}", summary.to_table());
@@ -55,5 +69,23 @@ pub(crate) fn summary(command: &SummaryCommand) -> Result<ExitCode> {
             block.output_shape[1..].iter().map(i64::to_string).collect::<Vec<_>>().join("x")
         );
     }
+    println!("\n{}", memory_line(&recipe, memory));
     Ok(ExitCode::Done)
+}
+
+fn memory_line(recipe: &Recipe, memory: Memory) -> String {
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0);
+    let Memory { weights, gradients, optimizer, forward, backward } = memory;
+    let (images, precision) = (recipe.train.micro_batch_size, recipe.train.precision);
+    let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
+    format!(
+        "memory of a rank: weights {}, gradients {}, optimizer {}; activations of {images} images in {}, estimated: \
+         forward {}, backward {} more",
+        mib(weights),
+        mib(gradients),
+        mib(optimizer),
+        format!("{precision:?}").to_lowercase(),
+        mib(forward),
+        mib(backward)
+    )
 }

@@ -27,8 +27,10 @@ mod evaluate;
 
 mod checkpoint;
 mod clock;
+mod export;
 mod memory;
 mod memory_format;
+mod pretrained;
 mod progress;
 mod records;
 mod telemetry;
@@ -72,6 +74,8 @@ enum Command {
     Recipe(inspect::RecipeCommand),
     /// Prints the network layer by layer: output shapes, parameters, multiply-adds, activations
     Summary(inspect::SummaryCommand),
+    /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
+    Export(export::ExportCommand),
     /// Measures what this machine and its ranks offer: device, NCCL, the time of sums over the ranks
     Probe(probe::ProbeCommand),
 }
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command),
+        (Some(Command::Export(command)), _) => export::export(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),
         (None, None) => unreachable!("clap asks for --config"),

@@ -1,8 +1,9 @@
 //! This rank's copy of the network: parameters, gradients and BatchNorm statistics in flat buffers.
 
 use anyhow::Result;
+use regatta_anynet::{Network, Parameter, Statistic};
 use regatta_comm::{BucketCaps, FlatBuffer, Layout, ParameterSpec};
-use regatta_model::{Init, Mode, Model, Parameter, Statistic, initialize, parameters, statistics};
+use regatta_model::{Init, Mode, Model, initialize};
 use regatta_settings::{self as settings, Recipe};
 use regatta_torch_ext::{AutocastKind, MemoryFormat, autocast, set_grad};
 use tch::{Device, Kind, Reduction, Tensor};
@@ -33,7 +34,7 @@ pub(crate) struct Replica {
     pub(crate) batch_sum: Tensor,
     /// The layers over these buffers.
     pub(crate) model: Model,
-    network: regatta_anynet::Network,
+    network: Network,
     autocast: Option<AutocastKind>,
     device: Device,
 }
@@ -42,9 +43,9 @@ impl Replica {
     /// Builds and initialises the recipe's network on `device`.
     pub(crate) fn new(recipe: &Recipe, device: Device) -> Result<Self> {
         let network = recipe.network();
-        let learned = parameters(&network);
+        let learned = network.parameters();
         let specs: Vec<_> = learned.iter().map(spec).collect();
-        let statistics = statistics(&network);
+        let statistics = network.statistics();
         let options = (kind(recipe.train.precision), device);
 
         let layout = Layout::new(&specs, bucket_caps(&recipe.comm));
@@ -82,10 +83,24 @@ impl Replica {
         Model::new(&self.network, &parameters.views, &self.batch.views, &self.running.views)
     }
 
+    /// Names of the parameters, then of the running statistics.
+    #[cfg(test)]
+    pub(crate) fn tensor_names(&self) -> impl Iterator<Item = String> {
+        let parameters = self.specs.iter().map(|spec| spec.name.clone());
+        parameters.chain(self.statistics.iter().map(|statistic| statistic.name.clone()))
+    }
+
     /// Clears what a step sums up.
     pub(crate) fn zero(&mut self) {
         _ = self.gradients.flat.zero_();
         _ = self.batch_sum.zero_();
+    }
+
+    /// Makes what the next forward drops a function of `seed`, where the network drops anything.
+    pub(crate) fn seed_dropout(&self, seed: u64) {
+        if self.network.dropout > 0.0 {
+            tch::manual_seed(seed as i64);
+        }
     }
 
     /// Logits `[n, classes]`, in fp32 or fp64, of `images_nchw`.
@@ -107,6 +122,12 @@ impl Replica {
         let moved = self.running.flat.lerp(&mean, NORM_MOMENTUM);
         let kept = self.running.flat.where_self(&found_inf.to_kind(Kind::Bool), &moved);
         self.running.flat.copy_(&kept);
+    }
+
+    /// What it is a copy of.
+    #[cfg(test)]
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// What it lies on.

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::datasets::Datasets;
 use crate::failure::{end_with, leave_files_in, together};
 use crate::in_flight::InFlight;
+use crate::pretrained::Weights;
 use crate::records::Records;
 use crate::replica::Replica;
 use crate::signals::StopFlag;
@@ -66,6 +67,7 @@ fn train_in(
     let start = Start::agree(&args.resume, &folder, debug, world)?;
     let Resolved { recipe, device, nccl, format } = resolve(raw, &start, launch, world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
+    let weights = together(pretrained_weights(&recipe, &start, world), world)?;
     if world.rank() == 0 {
         if debug {
             clear(&folder)?;
@@ -79,7 +81,10 @@ fn train_in(
     let (nccl, nccl_end) = joined.transpose()?.unzip();
     let world: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
 
-    let replica = Replica::new(&recipe, device)?;
+    let mut replica = Replica::new(&recipe, device)?;
+    if let Some(weights) = &weights {
+        weights.fill(&mut replica);
+    }
     let mut learner = Learner::new(&recipe, replica, world)?;
     let progress = restore_and_share(start.checkpoint.as_deref(), &mut learner, world)?;
     introduce(&recipe, world, device, &folder, &start, &learner, format);
@@ -119,6 +124,16 @@ fn train_in(
     .run()?;
     nccl_end.map_or(Ok(()), NcclEnd::finalize)?;
     Ok(code)
+}
+
+/// On rank 0, from which all take them: what a run starts from that has no checkpoint yet.
+fn pretrained_weights(recipe: &Recipe, start: &Start, world: &dyn Communicator) -> Result<Option<Weights>> {
+    match &recipe.model.pretrained {
+        Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
+            Weights::read(file, &recipe.network()).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// One process, deterministic kernels, every step logged, only a few.

@@ -47,7 +47,7 @@ impl Start {
             Resume::Auto if !exists => Ok(Self::default()),
             Resume::Auto => Self::newest(folder),
             Resume::Path(path) => {
-                let start = Self::at(path)?;
+                let start = Self::at("--resume", path)?;
                 if exists && !start.is_of(folder) {
                     bail!(Usage(format!(
                         "the run folder {shown} exists and --resume {} is another run: choose a new --name",
@@ -78,10 +78,10 @@ impl Start {
         })
     }
 
-    /// A checkpoint's folder or a run's.
-    fn at(path: &Path) -> Result<Self> {
+    /// A checkpoint's folder or a run's, which `option` names.
+    pub(crate) fn at(option: &str, path: &Path) -> Result<Self> {
         let nothing = |why: &str| {
-            Usage(format!("--resume {}: {why}; give a run folder or one of its checkpoints", path.display()))
+            Usage(format!("{option} {}: {why}; give a run folder or one of its checkpoints", path.display()))
         };
         if !path.exists() {
             bail!(nothing("there is no such folder"));

@@ -1,8 +1,11 @@
 //! One optimizer step: this rank's micro-batches forward and backward, the reduction, the update. Nothing in it waits for
 //! a GPU.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Compression, FlatBuffer, Reducer};
+use regatta_data::micro_batch_seed;
 use regatta_model::Mode;
 use regatta_settings::{GradientCompression, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
@@ -57,11 +60,11 @@ impl<'a> Learner<'a> {
         Ok(Self { replica, optimizer, ema, loss_scale, reducer, train: &recipe.train, world })
     }
 
-    /// One step over a global batch of `images`, of which this rank takes the next `micro_batches` (perhaps none) from the
-    /// source.
+    /// One step over a global batch of `images`, of which this rank takes the next from the source: those with the numbers
+    /// `micro_batches` in the epoch, perhaps none.
     pub(crate) fn step(
         &mut self,
-        micro_batches: usize,
+        micro_batches: Range<usize>,
         images: usize,
         lr: f64,
         stop: bool,
@@ -71,11 +74,11 @@ impl<'a> Learner<'a> {
         let mut times = StepTimes::begin(device)?;
         self.replica.zero();
         let mut loss_sum = Tensor::zeros([], (Kind::Double, device));
-        for number in 1..=micro_batches {
-            if number == micro_batches {
+        for number in micro_batches.clone() {
+            if number + 1 == micro_batches.end {
                 self.reducer.arm();
             }
-            let loss = self.forward_backward(images, source, &mut times)?;
+            let loss = self.forward_backward(number, images, source, &mut times)?;
             _ = loss_sum.g_add_(&loss.to_kind(Kind::Double));
         }
         self.reducer.reduce(self.world)?;
@@ -92,10 +95,11 @@ impl<'a> Learner<'a> {
         Ok(LaunchedStep { reading, times })
     }
 
-    /// Forward and backward of one micro-batch; its gradient is of the loss summed over the micro-batch and divided by
+    /// Forward and backward of the micro-batch with this number; its gradient is of the loss summed over the micro-batch and divided by
     /// the global batch's `images`. Returns the summed loss, on the device.
     fn forward_backward(
         &mut self,
+        number: usize,
         images: usize,
         source: &mut StepSource,
         times: &mut StepTimes,
@@ -105,6 +109,7 @@ impl<'a> Learner<'a> {
         let (images_nchw, labels) = source.feed.next()?.context("a step takes no more than its epoch has")?;
         times.end(Phase::Copy)?;
         source.inspector.check_forward(&self.replica, &images_nchw)?;
+        self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
         let logits = self.replica.logits(&self.replica.model, &images_nchw, Mode::Training)?;
         let loss = summed_loss(&logits, &labels, self.train.label_smoothing);
         times.end(Phase::Forward)?;

@@ -1,6 +1,6 @@
 //! Named tensors in safetensors files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::Result;
@@ -10,15 +10,38 @@ use tch::{Device, Kind, Tensor};
 
 /// Writes tensors under their names, densely in the order of their shapes, whatever their memory format.
 pub(crate) fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> Result<()> {
+    let bytes = bytes(tensors, None)?;
+    std::fs::write(path, bytes).map_err(|source| io("write", path, source))?;
+    Ok(())
+}
+
+/// The content of a file of these tensors, with texts about them.
+pub(crate) fn bytes<'a>(
+    tensors: impl Iterator<Item = (String, &'a Tensor)>,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>> {
     let dense: Vec<_> = tensors.map(|(name, tensor)| (name, Dense::of(tensor))).collect();
     let views = dense.iter().map(|(name, dense)| {
         let view =
             TensorView::new(dense.dtype, dense.shape.clone(), &dense.bytes).expect("bytes fit the shape");
         (name, view)
     });
-    let bytes = safetensors::serialize(views, None)?;
-    std::fs::write(path, bytes).map_err(|source| io("write", path, source))?;
-    Ok(())
+    Ok(safetensors::serialize(views, metadata)?)
+}
+
+/// Every tensor of a file, in its own type.
+pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
+    let damaged = |found: String| StorageError::Content { path: path.to_owned(), found };
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(format!("damaged: {error}")))?;
+    let tensor = |(name, view): (&str, TensorView)| {
+        let kind = kind(view.dtype()).ok_or_else(|| {
+            damaged(format!("{name} is of type {:?}, which weights never are", view.dtype()))
+        })?;
+        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        Ok((name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind)))
+    };
+    file.iter().map(tensor).collect()
 }
 
 fn io(operation: &'static str, path: &Path, source: std::io::Error) -> StorageError {
@@ -45,7 +68,19 @@ fn dtype(kind: Kind) -> Dtype {
     match kind {
         Kind::Float => Dtype::F32,
         Kind::Double => Dtype::F64,
+        Kind::Int64 => Dtype::I64,
         other => panic!("no state is of {other:?}"),
+    }
+}
+
+fn kind(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::F64 => Some(Kind::Double),
+        Dtype::I64 => Some(Kind::Int64),
+        _ => None,
     }
 }
 

@@ -126,10 +126,12 @@ impl Trainer<'_> {
             let step = self.progress.step_in_epoch as usize;
             let images = sampler.global_batch(&permutation, step).len();
             let lr = schedule.at(self.progress.step);
-            let micro_batches = sampler.micro_batches(&permutation, step, shard).len();
+            let mut micro_batches = sampler.micro_batches(&permutation, step, shard);
+            let (count, first) = (micro_batches.len(), micro_batches.next());
+            let numbers = first.map_or(0..0, |first| first.number..first.number + count);
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
-            let launched = self.learner.step(micro_batches, images, lr, self.stop.is_set(), &mut source)?;
+            let launched = self.learner.step(numbers, images, lr, self.stop.is_set(), &mut source)?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
             self.stop_time.note_step(begin.elapsed());
             if is_stopped {

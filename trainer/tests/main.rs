@@ -19,3 +19,5 @@ mod startup;
 mod failures;
 
 mod run_folder;
+
+mod weights;

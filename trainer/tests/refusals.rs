@@ -174,27 +174,27 @@ fn text_that_is_no_recipe() {
         ],
         expect![[r#"
             $ [optim] -> [optim
-            error: recipe.toml:19: not valid TOML: unclosed table, expected `]`, in `[optim`
+            error: recipe.toml:20: not valid TOML: unclosed table, expected `]`, in `[optim`
             $ lr = 0.05 -> lr = 0.05
             lr = 0.1
-            error: recipe.toml:22: not valid TOML: duplicate key, in `lr = 0.1`
+            error: recipe.toml:23: not valid TOML: duplicate key, in `lr = 0.1`
             $ [optim] -> [optimizer]
-            error: recipe.toml:19: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            error: recipe.toml:20: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
             $ lr = 0.05 -> leanring_rate = 0.05
-            error: recipe.toml:21: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            error: recipe.toml:22: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
             $ epochs = 2 -> epochs = 2
             lr = 0.05
-            error: recipe.toml:14: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            error: recipe.toml:15: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, threads_per_rank, deterministic, clip_grad_norm, ema_decay
             $ lr = 0.05 -> lr = "0.05"
-            error: recipe.toml:21: optim.lr = "0.05": expected a number
+            error: recipe.toml:22: optim.lr = "0.05": expected a number
             $ epochs = 2 -> epochs = 2.5
-            error: recipe.toml:13: train.epochs = 2.5: expected an integer, at least 0
+            error: recipe.toml:14: train.epochs = 2.5: expected an integer, at least 0
             $ "sgd" -> "sdg"
-            error: recipe.toml:20: optim.name = "sdg": expected "sgd" or "adamw"
+            error: recipe.toml:21: optim.name = "sdg": expected "sgd" or "adamw"
             $ lr = 0.05 ->
             error: recipe.toml: optim.lr is not set: expected a number above 0
             $ depth = 1 -> deepth = 1
-            error: recipe.toml:4: unknown key model.stages[0].deepth; did you mean model.stages[0].depth? [model.stages[0]] has depth, width, stride, group_width, bottleneck_ratio
+            error: recipe.toml:5: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has depth, width, stride, group_width, bottleneck_ratio, se_ratio
         "#]],
     );
 }
@@ -246,7 +246,7 @@ fn values_that_cannot_be() {
             "optim.lr=0",
             "optim.momentum=1",
             "optim.beta1=0.9",
-            "model.w0=24",
+            "model.regnet.w0=24",
             "model.classes=7",
             "model.stem_width=0",
             "data.resolution_px=0",
@@ -268,8 +268,8 @@ fn values_that_cannot_be() {
             error: --set optim.momentum=1: optim.momentum = 1.0: expected a number, at least 0 and below 1
             $ optim.beta1=0.9
             error: --set optim.beta1=0.9: optim.beta1 is set, but optim.name is not "adamw": leave it out, or set optim.name to "adamw"
-            $ model.w0=24
-            error: --set model.w0=24: model.w0 is set, but model.kind is not "regnet": leave it out, or set model.kind to "regnet"
+            $ model.regnet.w0=24
+            error: --set model.regnet.w0=24: model.regnet and model.anynet are set, and each of them is a whole network: leave one
             $ model.classes=7
             error: --set model.classes=7: model.classes = 7, but the data set has 10: leave it out or set 10
             $ model.stem_width=0
@@ -318,7 +318,7 @@ fn combinations_that_cannot_be() {
             $ data.resolution_px=8 train.micro_batch_size=1
             error: --set train.micro_batch_size=1: train.micro_batch_size = 1, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more or raise data.resolution_px
             $ data.resolution_px=8 train.global_batch_size=5
-            error: recipe.toml:15: train.global_batch_size = 5 in micro-batches of 4 leaves one image in the last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; choose another train.micro_batch_size or raise data.resolution_px
+            error: recipe.toml:16: train.global_batch_size = 5 in micro-batches of 4 leaves one image in the last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; choose another train.micro_batch_size or raise data.resolution_px
             $ schedule.name=step schedule.milestones_epochs=[1,3]
             error: --set schedule.milestones_epochs=[1,3]: schedule.milestones_epochs = [1.0, 3.0]: expected ascending numbers above 0 and below train.epochs = 2
         "#]],
@@ -326,8 +326,8 @@ fn combinations_that_cannot_be() {
     check_lines(
         &[("width = 16, group_width = 8", "width = 16, group_width = 5")],
         expect![[r#"
-        $ width = 16, group_width = 8 -> width = 16, group_width = 5
-        error: recipe.toml:4: model.stages[0].group_width is 5, which does not divide the 16 channels of the 3x3 convolution (width 16 x bottleneck_ratio 1.0); the nearest smaller divisor is 4
-    "#]],
+            $ width = 16, group_width = 8 -> width = 16, group_width = 5
+            error: recipe.toml:5: model.anynet.stages[0].group_width is 5, which does not divide the 16 channels of the 3x3 convolution (width 16 x bottleneck_ratio 1.0); the nearest smaller divisor is 4
+        "#]],
     );
 }

@@ -62,6 +62,12 @@ fn bf16_in_the_contiguous_format() {
 }
 
 #[test]
+fn dropout_and_squeeze_and_excitation() {
+    let stages = "model.anynet.stages=[{depth=2,width=16,group_width=8,se_ratio=0.25}]";
+    check_stops(2, &format!("model.dropout=0.5 {stages}"));
+}
+
+#[test]
 fn epochs_that_are_not_evaluated() {
     check_stops(1, "eval.interval_epochs=2 checkpoint.interval_epochs=3");
 }

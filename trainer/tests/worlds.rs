@@ -60,7 +60,11 @@ fn is_bias_before_norm(name: &str) -> bool {
 
 /// Runs an epoch of one step with `options` on one, two and three ranks and compares.
 fn check_first_step(options: &str) {
-    let workdir = Workdir::new(&recipe());
+    check_first_step_of(&recipe(), options);
+}
+
+fn check_first_step_of(recipe: &str, options: &str) {
+    let workdir = Workdir::new(recipe);
     let outcome = |ranks: usize, backend: &str| {
         let name = format!("{backend}{ranks}");
         let options = format!("--name {name} train.epochs=1 comm.backend={backend} {options}");
@@ -80,6 +84,24 @@ fn micro_batches_that_do_not_divide_evenly() {
     check_first_step("data.synthetic_train_images=10 train.memory_format=contiguous");
     // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image, too.
     check_first_step("data.synthetic_train_images=10 train.micro_batch_size=3");
+}
+
+#[test]
+fn other_blocks_and_stems() {
+    let data = "data.synthetic_train_images=10";
+    let stage = "model.anynet.stages=[{depth=2,width=16,group_width=4,se_ratio=0.25}]";
+    check_first_step(&format!("{data} model.dropout=0.5 {stage}"));
+    let stages = "model.anynet.stages=[{depth=1,width=16},{depth=1,width=8}]";
+    check_first_step(&format!("{data} {stages} model.anynet.block=resnet_basic model.stem=resnet"));
+    check_first_step(&format!("{data} {stages} model.anynet.block=vanilla model.stem=cifar"));
+}
+
+/// A flattening stem has no width.
+#[test]
+fn fully_connected_networks() {
+    let recipe = recipe().replace("stem_width = 16\n", "").replace(", group_width = 8", "");
+    let options = "data.synthetic_train_images=10 model.anynet.block=mlp model.dropout=0.25";
+    check_first_step_of(&recipe, options);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What each block of a network has of parameters and of backward's time, from its description alone.
 
-use regatta_anynet::{LayerKind, LayerRow, Summary};
+use regatta_anynet::{LayerRow, Network, Summary};
 
 /// Multiply-adds that take as long as one element that a layer writes. Backward's time goes into convolutions (by their
 /// multiply-adds) and into everything that only passes over memory. Fitted to backward on two CPU cores; a GPU is rather at
@@ -21,16 +21,20 @@ pub(crate) struct BlockCost {
     pub(crate) backward_share: f64,
 }
 
-/// The blocks of a network, by its layers.
-pub(crate) fn costs(summary: &Summary, conv_bias: bool) -> Vec<BlockCost> {
+/// The blocks of a network; `summary` is its own.
+pub(crate) fn costs(network: &Network, summary: &Summary) -> Vec<BlockCost> {
     let of_block = summary.rows.chunk_by(|a, b| block_name(&a.name) == block_name(&b.name));
     let total: f64 = summary.rows.iter().map(work).sum();
-    let cost = |rows: &[LayerRow]| BlockCost {
-        name: block_name(&rows[0].name).to_owned(),
-        elements: rows.iter().flat_map(|row| parameters(row, conv_bias)).map(aligned).sum(),
-        backward_share: rows.iter().map(work).sum::<f64>() / total,
+    let parameters = network.parameters();
+    let cost = |(number, rows): (usize, &[LayerRow])| {
+        let own = parameters.iter().filter(|parameter| parameter.block == number);
+        BlockCost {
+            name: block_name(&rows[0].name).to_owned(),
+            elements: own.map(|parameter| aligned(parameter.elements() as u64)).sum(),
+            backward_share: rows.iter().map(work).sum::<f64>() / total,
+        }
     };
-    of_block.map(cost).collect()
+    of_block.enumerate().map(cost).collect()
 }
 
 /// `s1.b1` of `s1.b1.f.a_bn`, `stem` of `stem.conv`.
@@ -43,22 +47,7 @@ fn block_name(layer: &str) -> &str {
 
 /// Multiply-adds, or as many as would take as long.
 fn work(row: &LayerRow) -> f64 {
-    row.flops as f64 + ELEMENT_COST * elements_of_image(row) as f64
-}
-
-/// Elements that a layer writes for one image.
-pub(crate) fn elements_of_image(row: &LayerRow) -> u64 {
-    row.output_shape[1..].iter().product::<i64>() as u64
-}
-
-/// Elements of each of a layer's parameters: weight and, if there is one, bias.
-fn parameters(row: &LayerRow, conv_bias: bool) -> Vec<u64> {
-    let channels = row.output_shape[1] as u64;
-    match row.kind {
-        LayerKind::Conv if !conv_bias => vec![row.params],
-        LayerKind::Conv | LayerKind::BatchNorm | LayerKind::Linear => vec![row.params - channels, channels],
-        LayerKind::Relu | LayerKind::Add | LayerKind::MeanPool => Vec::new(),
-    }
+    row.flops as f64 + ELEMENT_COST * row.elements_of_image() as f64
 }
 
 fn aligned(elements: u64) -> u64 {
@@ -67,14 +56,14 @@ fn aligned(elements: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use regatta_anynet::{Generator, Network, Rounding, regnetx32};
+    use regatta_anynet::{Rounding, regnetx32, zoo};
 
     use super::*;
 
     #[test]
     fn the_blocks_of_regnetx32_have_its_parameters() {
-        let summary = regnetx32(1, 10).summary(1, 96, 96).unwrap();
-        let blocks = costs(&summary, true);
+        let network = regnetx32(1, 10);
+        let blocks = costs(&network, &network.summary(1, 96, 96).unwrap());
         let names: Vec<_> = blocks.iter().map(|block| &block.name[..]).collect();
         assert_eq!(names[..3], ["stem", "s1.b1", "s1.b2"]);
         assert_eq!((names.len(), names[11]), (12, "head"));
@@ -90,24 +79,14 @@ mod tests {
     /// them measured, beside this model: percent.
     #[test]
     fn gradients_complete_about_when_they_were_measured_to() {
-        let regnetx = |depth, w0, wa, wm, group_width| Generator {
-            depth,
-            w0,
-            wa,
-            wm,
-            group_width,
-            bottleneck_ratio: 1.0,
-            rounding: Rounding::Pycls,
-        };
         let networks = [
-            (regnetx(22, 24, 24.48, 2.54, 16), [0, 35, 82, 98, 99]),
-            (regnetx(18, 80, 34.01, 2.25, 24), [49, 63, 91, 99, 99]),
-            (regnetx(23, 80, 49.56, 2.88, 120), [31, 49, 77, 97, 99]),
+            ("regnetx_400mf", [0, 35, 82, 98, 99]),
+            ("regnetx_1_6gf", [49, 63, 91, 99, 99]),
+            ("regnetx_8gf", [31, 49, 77, 97, 99]),
         ];
-        let off = networks.map(|(generator, measured)| {
-            let stages = generator.stages().unwrap();
-            let network = Network { in_channels: 3, stem_width: 32, stages, classes: 1000, conv_bias: false };
-            let blocks = costs(&network.summary(1, 224, 224).unwrap(), false);
+        let off = networks.map(|(name, measured)| {
+            let network = zoo::find(name).unwrap().0.network(Rounding::Pycls, 1000).unwrap();
+            let blocks = costs(&network, &network.summary(1, 224, 224).unwrap());
             let modelled = [0.1, 0.25, 0.5, 0.75, 0.9].map(|share| complete_after(&blocks, share));
             std::array::from_fn::<i64, 5, _>(|at| modelled[at] - measured[at])
         });

@@ -74,8 +74,9 @@ fn made(command: &PlanCommand) -> Result<Plan> {
     let (all_reduce, all_reduce_source) = all_reduce(command)?;
     let TrainSettings { global_batch_size, micro_batch_size, epochs, .. } = recipe.train;
     let side = recipe.data.resolution_px.into();
-    let summary = recipe.network().summary(micro_batch_size as i64, side, side)?;
-    let blocks = blocks::costs(&summary, recipe.model.conv_bias);
+    let network = recipe.network();
+    let summary = network.summary(micro_batch_size as i64, side, side)?;
+    let blocks = blocks::costs(&network, &summary);
     let buckets = buckets::of(&blocks, &recipe);
     let overlap = job::sums_during_backward(&recipe);
     let trailing_bytes = scaling::trailing_bytes(&summary, &recipe);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::all_reduce::AllReduce;
 use super::buckets::Bucket;
 use super::measured::MicroBatchTimes;
-use super::memory::{parameter_bytes, statistics_elements};
+use super::memory::parameter_bytes;
 
 /// What ranks agree on after the gradients: two numbers in double precision.
 const CONTROL_BYTES: f64 = 16.0;
@@ -52,7 +52,7 @@ pub(crate) struct Row {
 
 /// Bytes of the sums after the buckets: BatchNorm's statistics, and what ranks agree on.
 pub(crate) fn trailing_bytes(summary: &Summary, recipe: &Recipe) -> Vec<f64> {
-    let statistics = statistics_elements(summary) * parameter_bytes(recipe.train.precision);
+    let statistics = summary.statistics_elements() * parameter_bytes(recipe.train.precision);
     vec![statistics as f64, CONTROL_BYTES]
 }
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use job::{RawCheckpoint, RawComm, RawEval, RawLog, RawRun};
-pub use model::{RawData, RawModel, RawStage};
+pub use model::{RawAnyNet, RawData, RawModel, RawRegNet, RawStage};
 pub use training::{RawOptim, RawSchedule, RawTrain};
 
 use crate::place::Places;

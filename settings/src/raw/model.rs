@@ -2,69 +2,99 @@
 
 use std::path::PathBuf;
 
+use regatta_anynet::{BlockKind, Rounding, Stem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Init, ModelKind, RoundingRule, SourceName};
+use crate::choice::{Init, SourceName};
 
-/// `[model]`: the network.
+/// `[model]`: the network, by one of `arch`, `[model.regnet]` and `[model.anynet]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawModel {
-    /// How the body is described: "anynet" by its `stages`, "regnet" by the RegNet generator's parameters.
-    /// Required.
-    pub kind: Option<ModelKind>,
+    /// A published network by name, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names
+    /// ("regnet_x_400mf", "regnetx_004") choose the rounding that theirs has. Default: unset.
+    pub arch: Option<String>,
+    /// How stages' widths become multiples of the group width: as the paper's code ("pycls") or as torchvision (with arch
+    /// and model.regnet only). Default: "pycls".
+    pub rounding: Option<Rounding>,
     /// Number of classes. Default: that of the data set.
     pub classes: Option<u32>,
     /// Channels of an input image. Default: that of the data set.
     pub in_channels: Option<u32>,
-    /// Output channels of the stem, a 3x3 convolution of stride 2. Default: 32.
-    pub stem_width: u32,
+    /// What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling,
+    /// "cifar" a 3x3 one of stride 1, "flatten" the image as a vector. Default: "simple", of mlp blocks "flatten".
+    pub stem: Option<Stem>,
+    /// Output channels of the stem's convolution. Default: 32.
+    pub stem_width: Option<u32>,
     /// Whether convolutions have biases (the book's do, the paper's do not). Default: false.
     pub conv_bias: bool,
+    /// Probability with which training zeroes a feature before the classifier, 0 to below 1. Default: 0.0.
+    pub dropout: f64,
     /// How weights start: "he_fan_out" as the RegNet paper's code, "xavier_uniform" as Dive into Deep Learning.
     /// Default: "he_fan_out".
     pub init: Init,
-    /// The stages, first to last (anynet only, and required there). Default: unset.
-    pub stages: Option<Vec<RawStage>>,
-    /// Number of blocks of the whole body (regnet only, and required there). Default: unset.
-    pub depth: Option<u32>,
-    /// Width of the first block, in channels, a multiple of 8 (regnet only, and required there). Default: unset.
-    pub w0: Option<u32>,
-    /// Slope of the widths, in channels per block, at least 0 (regnet only, and required there). Default: unset.
-    pub wa: Option<f64>,
-    /// Ratio of the widths of neighbouring stages, above 1 (regnet only, and required there). Default: unset.
-    pub wm: Option<f64>,
-    /// Channels per group of the 3x3 convolutions (regnet only, and required there). Default: unset.
-    pub group_width: Option<u32>,
-    /// Bottleneck width over block width (regnet only). Default: 1.0.
-    pub bottleneck_ratio: Option<f64>,
-    /// How the generator rounds: as the paper's code or as torchvision (regnet only). Default: "pycls".
-    pub rounding: Option<RoundingRule>,
+    /// A safetensors file whose weights the run starts from, with pycls's, torchvision's or timm's names; its classifier is
+    /// left out where the number of classes differs. Default: unset.
+    pub pretrained: Option<PathBuf>,
+    /// The RegNet generator's parameters.
+    pub regnet: RawRegNet,
+    /// The body stage by stage.
+    pub anynet: RawAnyNet,
 }
 
 impl Default for RawModel {
     fn default() -> Self {
         Self {
-            kind: None,
+            arch: None,
+            rounding: None,
             classes: None,
             in_channels: None,
-            stem_width: 32,
+            stem: None,
+            stem_width: None,
             conv_bias: false,
+            dropout: 0.0,
             init: Init::HeFanOut,
-            stages: None,
-            depth: None,
-            w0: None,
-            wa: None,
-            wm: None,
-            group_width: None,
-            bottleneck_ratio: None,
-            rounding: None,
+            pretrained: None,
+            regnet: RawRegNet::default(),
+            anynet: RawAnyNet::default(),
         }
     }
 }
 
-/// One entry of `model.stages`: blocks of one width, the first of which changes the resolution.
+/// `[model.regnet]`: a body that the RegNet generator draws.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawRegNet {
+    /// Number of blocks of the whole body. Required.
+    pub depth: Option<u32>,
+    /// Width of the first block, in channels, a multiple of 8. Required.
+    pub w0: Option<u32>,
+    /// Slope of the widths, in channels per block, at least 0. Required.
+    pub wa: Option<f64>,
+    /// Ratio of the widths of neighbouring stages, above 1. Required.
+    pub wm: Option<f64>,
+    /// Channels per group of the 3x3 convolutions. Required.
+    pub group_width: Option<u32>,
+    /// Bottleneck width over block width. Default: 1.0.
+    pub bottleneck_ratio: Option<f64>,
+    /// Width of the squeeze over channels that enter a block, 0.25 in RegNetY; 0 is no squeeze-and-excitation.
+    /// Default: 0.0.
+    pub se_ratio: Option<f64>,
+}
+
+/// `[model.anynet]`: a body stage by stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawAnyNet {
+    /// What stages are made of: "resnext" (1x1, grouped 3x3 and 1x1 with a shortcut: X and Y), "resnet_basic" (two 3x3 with
+    /// a shortcut), "vanilla" (two 3x3), "mlp" (fully connected). Default: "resnext".
+    pub block: Option<BlockKind>,
+    /// The stages, first to last. Required.
+    pub stages: Option<Vec<RawStage>>,
+}
+
+/// One entry of `model.anynet.stages`: blocks of one width, the first of which changes the resolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawStage {
@@ -72,17 +102,27 @@ pub struct RawStage {
     pub depth: Option<u32>,
     /// Output channels of each block. Required.
     pub width: Option<u32>,
-    /// Stride of the first block. Default: 2.
-    pub stride: u32,
-    /// Channels per group of the 3x3 convolutions. Required.
+    /// Stride of the first block. Default: 2, of mlp blocks 1.
+    pub stride: Option<u32>,
+    /// Channels per group of the 3x3 convolutions (resnext only, and required there). Default: unset.
     pub group_width: Option<u32>,
-    /// Bottleneck width over block width. Default: 1.0.
+    /// Bottleneck width over block width (resnext only). Default: 1.0.
     pub bottleneck_ratio: f64,
+    /// Width of the squeeze over channels that enter the block; 0 is no squeeze-and-excitation (resnext only).
+    /// Default: 0.0.
+    pub se_ratio: f64,
 }
 
 impl Default for RawStage {
     fn default() -> Self {
-        Self { depth: None, width: None, stride: 2, group_width: None, bottleneck_ratio: 1.0 }
+        Self {
+            depth: None,
+            width: None,
+            stride: None,
+            group_width: None,
+            bottleneck_ratio: 1.0,
+            se_ratio: 0.0,
+        }
     }
 }
 

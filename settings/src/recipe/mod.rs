@@ -6,13 +6,14 @@ mod training;
 
 use std::path::Path;
 
-use regatta_anynet::Network;
+use regatta_anynet::{Elements, Network};
 use serde::{Deserialize, Serialize};
 
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
-pub use model::{Architecture, DataSettings, DataSource, ModelSettings};
+pub use model::{AnyNet, Architecture, DataSettings, DataSource, ModelSettings, PublishedNetwork};
 pub use training::{OptimSettings, Optimizer, Schedule, ScheduleSettings, TrainSettings};
 
+use crate::choice::Precision;
 use crate::error::RecipeError;
 use crate::load::load;
 use crate::place::Places;
@@ -49,7 +50,8 @@ pub struct Recipe {
 impl Recipe {
     /// The network that the recipe describes; it is valid.
     pub fn network(&self) -> Network {
-        self.model.network().expect("the network was validated when the recipe was resolved")
+        let network = self.model.network(self.data.resolution_px);
+        network.expect("the network was validated when the recipe was resolved")
     }
 
     /// Reads a file that holds a resolved recipe, such as a run's `config.toml`. Neither environment nor options are
@@ -64,6 +66,22 @@ impl Recipe {
     /// The recipe as a recipe file; resolved at any world size that fits, it is this recipe again.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a recipe is a table of plain values")
+    }
+
+    /// What a rank's memory is counted in. Where the precision is chosen by the device, `short_activations` says whether it
+    /// will be one of 16 bits.
+    pub fn elements(&self, short_activations: bool) -> Elements {
+        let (weight_bytes, activation_bytes) = match self.train.precision {
+            Precision::Fp64 => (8, 8),
+            Precision::Fp32 => (4, 4),
+            Precision::Bf16 | Precision::Fp16 => (4, 2),
+            Precision::Auto => (4, if short_activations { 2 } else { 4 }),
+        };
+        let optimizer_states = match self.optim.optimizer {
+            Optimizer::Sgd { .. } => 1,
+            Optimizer::AdamW { .. } => 2,
+        };
+        Elements { weight_bytes, activation_bytes, optimizer_states }
     }
 
     /// Optimizer steps of an epoch over `train_images` images.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use regatta_anynet::{Generator, Network, NetworkError, Stage};
+use regatta_anynet::zoo::{self, Published, UnknownName};
+use regatta_anynet::{BlockKind, Generator, Network, NetworkError, Rounding, Stage, Stem};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Init;
@@ -13,32 +14,51 @@ pub struct ModelSettings {
     /// The body.
     #[serde(flatten)]
     pub architecture: Architecture,
+    /// How generated widths become multiples of the group width; of a body that is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounding: Option<Rounding>,
     /// Number of classes.
     pub classes: u32,
     /// Channels of an input image.
     pub in_channels: u32,
-    /// Output channels of the stem.
-    pub stem_width: u32,
+    /// What comes before the body.
+    pub stem: Stem,
+    /// Output channels of the stem's convolution, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stem_width: Option<u32>,
     /// Whether convolutions have biases.
     pub conv_bias: bool,
+    /// Probability with which training zeroes a feature before the classifier, in [0, 1).
+    pub dropout: f64,
     /// How weights start.
     pub init: Init,
+    /// A file whose weights the run starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PathBuf>,
 }
 
 impl ModelSettings {
-    /// The description, not validated.
+    /// The description for images of `resolution_px`, not validated.
     ///
     /// # Errors
     /// Generator parameters that give no stages.
-    pub(crate) fn network(&self) -> Result<Network, NetworkError> {
-        let stages = match &self.architecture {
-            Architecture::AnyNet { stages } => stages.clone(),
-            Architecture::RegNet(generator) => generator.stages()?,
+    pub(crate) fn network(&self, resolution_px: u32) -> Result<Network, NetworkError> {
+        let rounding = self.rounding.unwrap_or_default();
+        let (block, stages) = match &self.architecture {
+            Architecture::Published(published) => {
+                (BlockKind::Resnext, published.0.generator().stages(rounding)?)
+            }
+            Architecture::RegNet(generator) => (BlockKind::Resnext, generator.stages(rounding)?),
+            Architecture::AnyNet(AnyNet { block, stages }) => (*block, stages.clone()),
         };
+        let (in_channels, side) = (i64::from(self.in_channels), i64::from(resolution_px));
         Ok(Network {
-            in_channels: self.in_channels.into(),
-            stem_width: self.stem_width.into(),
+            in_channels,
+            stem: self.stem,
+            stem_width: self.stem_width.map_or(in_channels.saturating_mul(side * side), i64::from),
+            block,
             stages,
+            dropout: self.dropout,
             classes: self.classes.into(),
             conv_bias: self.conv_bias,
         })
@@ -47,15 +67,44 @@ impl ModelSettings {
 
 /// The body of the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Architecture {
-    /// Its stages.
-    AnyNet {
-        /// First to last.
-        stages: Vec<Stage>,
-    },
+    /// A published network.
+    #[serde(rename = "arch")]
+    Published(PublishedNetwork),
     /// The parameters that generate its stages.
+    #[serde(rename = "regnet")]
     RegNet(Generator),
+    /// Its stages.
+    #[serde(rename = "anynet")]
+    AnyNet(AnyNet),
+}
+
+/// A body stage by stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnyNet {
+    /// What the stages are made of.
+    pub block: BlockKind,
+    /// First to last.
+    pub stages: Vec<Stage>,
+}
+
+/// A published network, which a recipe holds by its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct PublishedNetwork(pub &'static Published);
+
+impl From<PublishedNetwork> for String {
+    fn from(network: PublishedNetwork) -> Self {
+        network.0.name()
+    }
+}
+
+impl TryFrom<String> for PublishedNetwork {
+    type Error = UnknownName;
+
+    fn try_from(name: String) -> Result<Self, UnknownName> {
+        zoo::find(&name).map(|(published, _)| Self(published))
+    }
 }
 
 /// The images.

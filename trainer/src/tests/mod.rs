@@ -5,6 +5,7 @@ mod reference;
 
 mod networks;
 
+mod exchange;
 mod overlap;
 mod parity;
 mod skipped;

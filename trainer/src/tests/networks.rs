@@ -10,9 +10,10 @@ use crate::replica::Replica;
 /// The book's RegNetX32: convolutions with biases, one input channel.
 pub(super) const REGNETX32: &str = r#"
 [model]
-kind = "anynet"
 conv_bias = true
 init = "xavier_uniform"
+
+[model.anynet]
 stages = [
   { depth = 4, width = 32, group_width = 16 },
   { depth = 6, width = 80, group_width = 16 },
@@ -35,8 +36,9 @@ lr = 0.05
 /// Every kind of block: projection by width alone and by stride, identity, bottlenecks, groups of several widths.
 pub(super) const FOUR_STAGES: &str = r#"
 [model]
-kind = "anynet"
 stem_width = 16
+
+[model.anynet]
 stages = [
   { depth = 1, width = 24, group_width = 8, stride = 1 },
   { depth = 2, width = 32, group_width = 8 },

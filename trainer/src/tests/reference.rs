@@ -1,12 +1,12 @@
 //! Hands cases to `reference.py` and brings back what PyTorch makes of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::tensor_file;
 
@@ -36,7 +36,8 @@ pub(super) fn compare_with_pytorch(cases: &[Case], compare: impl Fn(&str, &Tenso
         return;
     }
     for case in cases {
-        let theirs = read(&folder.path().join(format!("{}.out.safetensors", case.name)));
+        let theirs =
+            tensor_file::read_all(&folder.path().join(format!("{}.out.safetensors", case.name))).unwrap();
         let names = |tensors: &Tensors| tensors.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&case.results), names(&theirs), "{}", case.name);
         for (name, ours) in &case.results {
@@ -48,7 +49,6 @@ pub(super) fn compare_with_pytorch(cases: &[Case], compare: impl Fn(&str, &Tenso
 
 /// The reason is why there is no reference here; a reference that fails is a failed test.
 fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
-    let python = python()?;
     let mut list = Vec::new();
     for Case { name, description, inputs, .. } in cases {
         let path = folder.join(format!("{name}.in.safetensors"));
@@ -59,8 +59,14 @@ fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
     }
     std::fs::write(folder.join("cases.json"), Value::from(list).to_string()).unwrap();
 
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/reference.py");
-    let output = Command::new(&python).arg(script).arg(folder).output();
+    run_script("reference.py", &[folder.as_os_str()])
+}
+
+/// Runs a script of this folder. The reason is why there is nothing to run it with.
+pub(super) fn run_script(name: &str, arguments: &[&OsStr]) -> Result<(), String> {
+    let python = python()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests").join(name);
+    let output = Command::new(&python).arg(script).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
     if output.status.code() == Some(SKIPPED) {
         return Err(format!("{}: {}", python.display(), String::from_utf8_lossy(&output.stdout)));
@@ -77,19 +83,4 @@ fn python() -> Result<PathBuf, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
     let missing = format!("no Python at {} (REGATTA_PYTHON names another)", path.display());
     path.exists().then_some(path).ok_or(missing)
-}
-
-fn read(path: &Path) -> Tensors {
-    let bytes = std::fs::read(path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let tensor = |view: &safetensors::tensor::TensorView| {
-        let kind = match view.dtype() {
-            Dtype::F32 => Kind::Float,
-            Dtype::F64 => Kind::Double,
-            other => panic!("no result is of {other:?}"),
-        };
-        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-        Tensor::from_data_size(view.data(), &shape, kind)
-    };
-    file.iter().map(|(name, view)| (name.to_owned(), tensor(&view))).collect()
 }

@@ -29,7 +29,7 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
     let batches = Batches::new(recipe, &dataset, true, Device::Cpu).unwrap();
     let feed = Feed::new(batches, 0, [vec![0, 1, 2, 3]].into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched = learner.step(1, 4, recipe.optim.lr, false, &mut source).unwrap();
+    let launched = learner.step(0..1, 4, recipe.optim.lr, false, &mut source).unwrap();
     launched.reading.outcome().unwrap()
 }
 

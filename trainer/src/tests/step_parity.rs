@@ -131,7 +131,7 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     }
     let feed = Feed::new(batches, 0, [&order[..4], &order[4..]].map(<[usize]>::to_vec).into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched = learner.step(2, order.len(), recipe.optim.lr, false, &mut source).unwrap();
+    let launched = learner.step(0..2, order.len(), recipe.optim.lr, false, &mut source).unwrap();
     let outcome = launched.reading.outcome().unwrap();
     assert!(outcome.updated);
 

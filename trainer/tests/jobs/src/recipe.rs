@@ -3,8 +3,9 @@
 /// An epoch is three steps, of 4 + 4 + 2, 4 + 4 + 2 and 4 + 2 images in micro-batches. One thread a rank, so that
 /// equal runs are equal to the bit.
 pub const TINY: &str = r#"[model]
-kind = "anynet"
 stem_width = 16
+
+[model.anynet]
 stages = [{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }]
 [data]
 dataset = "synthetic"

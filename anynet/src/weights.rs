@@ -1,0 +1,170 @@
+//! Names and shapes of what a network learns and of what its BatchNorms keep, in forward order.
+
+use crate::block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
+use crate::network::Network;
+
+/// One learned tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Name in checkpoints, that of pycls: `s1.b2.f.a_bn.bias`.
+    pub name: String,
+    /// Shape: `[out, in/groups, k, k]`, `[classes, width]` or `[width]`.
+    pub shape: Vec<i64>,
+    /// Number of its block in forward order: stem 0, blocks from 1, head last.
+    pub block: usize,
+    /// What it is, and with it its weight decay and its initialisation.
+    pub role: Role,
+}
+
+/// What a parameter does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Weight of a convolution.
+    ConvWeight,
+    /// Bias of a convolution that sums over `fan_in` inputs.
+    ConvBias {
+        /// Inputs of each output: in/groups · k².
+        fan_in: i64,
+    },
+    /// Scale of a BatchNorm.
+    NormWeight,
+    /// Shift of a BatchNorm.
+    NormBias,
+    /// Weight of the classifier.
+    LinearWeight,
+    /// Bias of the classifier, which sums over `fan_in` inputs.
+    LinearBias {
+        /// Inputs of the classifier.
+        fan_in: i64,
+    },
+}
+
+impl Parameter {
+    /// Weights take the full weight decay; BatchNorm and biases one of their own.
+    pub fn decayed(&self) -> bool {
+        matches!(self.role, Role::ConvWeight | Role::LinearWeight)
+    }
+
+    /// Numbers in it.
+    pub fn elements(&self) -> i64 {
+        self.shape.iter().product()
+    }
+}
+
+/// One running statistic of a BatchNorm: a vector of `width` elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statistic {
+    /// Name in checkpoints, ending in `running_mean` or `running_var`.
+    pub name: String,
+    /// Channels.
+    pub width: i64,
+}
+
+impl Statistic {
+    /// Means start at 0, variances at 1.
+    pub fn initial_value(&self) -> f64 {
+        if self.name.ends_with("var") { 1.0 } else { 0.0 }
+    }
+}
+
+impl Network {
+    /// Everything that the network learns, in forward order. The network must be valid.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut list = List { parameters: Vec::new(), block: 0, conv_bias: self.conv_bias };
+        let blocks = self.blocks();
+        for (number, block) in blocks.iter().enumerate() {
+            list.block = number;
+            list.block(block);
+        }
+        list.block = blocks.len();
+        list.linear("head.fc", self.classes, self.head_width());
+        list.parameters
+    }
+
+    /// The running mean and variance of every BatchNorm, in forward order. The network must be valid.
+    pub fn statistics(&self) -> Vec<Statistic> {
+        let blocks = self.blocks();
+        let norms = blocks.iter().flat_map(|block| {
+            let path = block.path.iter().filter_map(|part| match part {
+                Part::Conv(conv) => Some(conv),
+                Part::SqueezeExcite(_) | Part::MaxPool { .. } | Part::Flatten { .. } => None,
+            });
+            path.chain(block.projection())
+        });
+        norms
+            .flat_map(|conv| {
+                ["running_mean", "running_var"]
+                    .map(|kind| Statistic { name: format!("{}.{kind}", conv.norm), width: conv.out_width })
+            })
+            .collect()
+    }
+}
+
+impl Block {
+    /// The shortcut's convolution, where there is one.
+    pub fn projection(&self) -> Option<&ConvNorm> {
+        match &self.shortcut {
+            Shortcut::Projection(conv) => Some(conv),
+            Shortcut::Identity | Shortcut::None => None,
+        }
+    }
+}
+
+/// The parameters so far.
+struct List {
+    parameters: Vec<Parameter>,
+    block: usize,
+    conv_bias: bool,
+}
+
+impl List {
+    fn block(&mut self, block: &Block) {
+        for part in &block.path {
+            match part {
+                Part::Conv(conv) => self.conv_norm(conv),
+                Part::SqueezeExcite(se) => self.squeeze_excite(se),
+                Part::MaxPool { .. } | Part::Flatten { .. } => (),
+            }
+        }
+        if let Some(projection) = block.projection() {
+            self.conv_norm(projection);
+        }
+    }
+
+    fn conv_norm(&mut self, unit: &ConvNorm) {
+        let ConvNorm { in_width, out_width, kernel, groups, .. } = *unit;
+        self.conv(&unit.name, [out_width, in_width / groups, kernel, kernel], self.conv_bias);
+        self.push(format!("{}.weight", unit.norm), &[out_width], Role::NormWeight);
+        self.push(format!("{}.bias", unit.norm), &[out_width], Role::NormBias);
+    }
+
+    fn squeeze_excite(&mut self, se: &SqueezeExcite) {
+        let [squeeze, excite] = se.convolutions();
+        self.conv(&squeeze, [se.squeeze_width, se.width, 1, 1], true);
+        self.conv(&excite, [se.width, se.squeeze_width, 1, 1], true);
+    }
+
+    fn conv(&mut self, name: &str, shape: [i64; 4], bias: bool) {
+        self.push(format!("{name}.weight"), &shape, Role::ConvWeight);
+        if bias {
+            let fan_in = shape[1..].iter().product();
+            self.push(format!("{name}.bias"), &shape[..1], Role::ConvBias { fan_in });
+        }
+    }
+
+    fn linear(&mut self, name: &str, outputs: i64, fan_in: i64) {
+        self.push(format!("{name}.weight"), &[outputs, fan_in], Role::LinearWeight);
+        self.push(format!("{name}.bias"), &[outputs], Role::LinearBias { fan_in });
+    }
+
+    fn push(&mut self, name: String, shape: &[i64], role: Role) {
+        self.parameters.push(Parameter { name, shape: shape.to_vec(), block: self.block, role });
+    }
+}
+
+impl SqueezeExcite {
+    /// Names of the convolution that squeezes and of that which excites.
+    pub fn convolutions(&self) -> [String; 2] {
+        [format!("{}.f_ex.0", self.name), format!("{}.f_ex.2", self.name)]
+    }
+}

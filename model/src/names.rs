@@ -1,0 +1,95 @@
+//! What others call the tensors of a network that is described here.
+//!
+//! The names of this project are pycls's, and so are those in checkpoints. BatchNorm's buffers are renamed with it:
+//! `s1.b1.f.a_bn.running_mean` is `trunk_output.block1.block1-0.f.a.1.running_mean` to torchvision.
+
+/// Whose names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// Those of pycls, the RegNet paper's code: `s1.b1.f.a.weight`.
+    Pycls,
+    /// Those of torchvision: `trunk_output.block1.block1-0.f.a.0.weight`.
+    Torchvision,
+    /// Those of timm: `s1.b1.conv1.conv.weight`.
+    Timm,
+}
+
+impl Naming {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pycls, Self::Torchvision, Self::Timm];
+
+    /// Whose they are, for people.
+    pub fn whose(self) -> &'static str {
+        match self {
+            Naming::Pycls => "pycls's",
+            Naming::Torchvision => "torchvision's",
+            Naming::Timm => "timm's",
+        }
+    }
+
+    /// The name of the tensor that is called `name` here, such as `s1.b2.f.a_bn.weight`.
+    pub fn name(self, name: &str) -> String {
+        if self == Naming::Pycls {
+            return name.to_owned();
+        }
+        let (layer, tensor) = name.rsplit_once('.').expect("a tensor belongs to a layer");
+        let parts: Vec<&str> = layer.splitn(3, '.').collect();
+        let layer = match (self, &parts[..]) {
+            (Naming::Torchvision, ["head", rest]) => (*rest).to_owned(),
+            (Naming::Torchvision, ["stem", rest]) => format!("stem.{}", torchvision_stem(rest)),
+            (Naming::Torchvision, [stage, block, rest]) => {
+                let (stage, block) = (number(stage), number(block));
+                let rest = torchvision(rest);
+                format!("trunk_output.block{stage}.block{stage}-{}.{rest}", block - 1)
+            }
+            (_, [stage, block, rest]) => format!("{stage}.{block}.{}", timm(rest)),
+            _ => layer.to_owned(),
+        };
+        format!("{layer}.{tensor}")
+    }
+}
+
+/// 12 of `b12`.
+fn number(part: &str) -> usize {
+    part[1..].parse().expect("stages and blocks are numbered")
+}
+
+fn torchvision_stem(layer: &str) -> &str {
+    match layer {
+        "conv" => "0",
+        "bn" => "1",
+        other => other,
+    }
+}
+
+/// Of a block's layer: `f.a`, `f.a_bn`, `f.se.f_ex.0`, `proj`, `bn`.
+fn torchvision(layer: &str) -> String {
+    match layer {
+        "proj" => "proj.0".to_owned(),
+        "bn" => "proj.1".to_owned(),
+        "f.se.f_ex.0" => "f.se.fc1".to_owned(),
+        "f.se.f_ex.2" => "f.se.fc2".to_owned(),
+        other => match other.strip_suffix("_bn") {
+            Some(conv) => format!("{conv}.1"),
+            None => format!("{other}.0"),
+        },
+    }
+}
+
+fn timm(layer: &str) -> String {
+    let layer = layer.strip_prefix("f.").unwrap_or(layer);
+    match layer {
+        "proj" => "downsample.conv".to_owned(),
+        "bn" => "downsample.bn".to_owned(),
+        "se.f_ex.0" => "se.fc1".to_owned(),
+        "se.f_ex.2" => "se.fc2".to_owned(),
+        other => {
+            let (letter, kind) = match other.strip_suffix("_bn") {
+                Some(letter) => (letter, "bn"),
+                None => (other, "conv"),
+            };
+            let number = letter.bytes().next().map_or(0, |letter| letter - b'a' + 1);
+            format!("conv{number}.{kind}")
+        }
+    }
+}

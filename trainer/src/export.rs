@@ -1,0 +1,159 @@
+//! `trainer export`: a checkpoint's weights as a file that torchvision, timm or pycls loads.
+
+mod python;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use regatta_anynet::Network;
+use regatta_model::Naming;
+use regatta_run::{Checkpoint, ExitCode, StorageError, write_atomic};
+use regatta_settings::{Architecture, Recipe};
+use tch::Tensor;
+
+use crate::checkpoint::{EMA, MODEL};
+use crate::failure::Usage;
+use crate::start::Start;
+use crate::tensor_file;
+
+/// `trainer export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportCommand {
+    /// A run folder, whose newest checkpoint is taken, or one of its checkpoints
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint: PathBuf,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The weights themselves or their moving average; unset, the average where the run keeps one, since that is what it
+    /// evaluates
+    #[arg(long, value_enum)]
+    weights: Option<Weights>,
+    /// Whose names the tensors get
+    #[arg(long, value_enum, default_value = "torchvision")]
+    names: Names,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Weights {
+    /// The exponential moving average.
+    Ema,
+    /// The weights that are trained.
+    Model,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Names {
+    Torchvision,
+    Timm,
+    Pycls,
+}
+
+impl From<Names> for Naming {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::Torchvision => Naming::Torchvision,
+            Names::Timm => Naming::Timm,
+            Names::Pycls => Naming::Pycls,
+        }
+    }
+}
+
+/// Writes the file and prints the Python that loads it.
+pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
+    let start = Start::at("--checkpoint", &command.checkpoint)?;
+    for damaged in &start.damaged {
+        eprintln!("warning: passed over: {damaged}");
+    }
+    let Some(recipe) = start.kept_recipe()? else {
+        let shown = command.checkpoint.display();
+        bail!(Usage(format!(
+            "--checkpoint {shown}: there is no config.toml of its run, which names the network"
+        )));
+    };
+    let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
+    let checkpoint = Checkpoint::verify(path)?;
+    let weights = chosen(command.weights, &checkpoint)?;
+    let file = path.join(if weights == Weights::Ema { EMA } else { MODEL });
+    let (network, naming) = (recipe.network(), command.names.into());
+    let tensors = renamed(&file, &network, naming, checkpoint.step())?;
+    let about = metadata(&recipe, weights, naming, checkpoint.step());
+    let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
+    write_atomic(&command.out, &bytes)?;
+    println!(
+        "{}: {} tensors of {}, with {} names\n\n{}",
+        command.out.display(),
+        tensors.len(),
+        file.display(),
+        naming.whose(),
+        python::lines(&network, naming, &command.out)
+    );
+    Ok(ExitCode::Done)
+}
+
+fn chosen(asked: Option<Weights>, checkpoint: &Checkpoint) -> Result<Weights> {
+    let has_ema = checkpoint.manifest.files.iter().any(|file| file.name == EMA);
+    match asked {
+        Some(Weights::Ema) if !has_ema => bail!(Usage(format!(
+            "--weights ema: the run keeps no moving average (train.ema_decay = 0), {} has none: use --weights model",
+            checkpoint.path.display()
+        ))),
+        Some(weights) => Ok(weights),
+        None => Ok(if has_ema { Weights::Ema } else { Weights::Model }),
+    }
+}
+
+/// The network's tensors from a checkpoint's file under other names, with PyTorch's count of batches for every BatchNorm.
+pub(crate) fn renamed(
+    file: &Path,
+    network: &Network,
+    naming: Naming,
+    step: u64,
+) -> Result<BTreeMap<String, Tensor>> {
+    let mut all = tensor_file::read_all(file)?;
+    let statistics = network.statistics();
+    let mut tensors = BTreeMap::new();
+    let names = network.parameters().into_iter().map(|parameter| parameter.name);
+    for name in names.chain(statistics.iter().map(|statistic| statistic.name.clone())) {
+        let Some(tensor) = all.remove(&name) else {
+            let found = format!(
+                "there is no tensor {name} in it: it is of another network than its run's config.toml"
+            );
+            bail!(StorageError::Content { path: file.to_owned(), found });
+        };
+        tensors.insert(naming.name(&name), tensor);
+    }
+    for norm in statistics.iter().filter_map(|statistic| statistic.name.strip_suffix("running_mean")) {
+        let name = naming.name(&format!("{norm}num_batches_tracked"));
+        tensors.insert(name, Tensor::from(step as i64));
+    }
+    Ok(tensors)
+}
+
+/// What the file says of itself: texts, as the format has them.
+fn metadata(recipe: &Recipe, weights: Weights, naming: Naming, step: u64) -> HashMap<String, String> {
+    let arch = match &recipe.model.architecture {
+        Architecture::Published(published) => published.0.name(),
+        Architecture::RegNet(_) => "regnet".to_owned(),
+        Architecture::AnyNet(_) => "anynet".to_owned(),
+    };
+    let json = |value: serde_json::Result<String>| value.expect("plain values");
+    [
+        ("format", "pt".to_owned()),
+        ("producer", format!("regatta {}", env!("CARGO_PKG_VERSION"))),
+        ("arch", arch),
+        ("model", json(serde_json::to_string(&recipe.model))),
+        ("classes", recipe.model.classes.to_string()),
+        ("mean", json(serde_json::to_string(&recipe.data.mean))),
+        ("std", json(serde_json::to_string(&recipe.data.std))),
+        ("resolution_px", recipe.data.resolution_px.to_string()),
+        ("weights", if weights == Weights::Ema { "ema" } else { "model" }.to_owned()),
+        ("names", format!("{naming:?}").to_lowercase()),
+        ("step", step.to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}

@@ -1,0 +1,151 @@
+//! Weights to start from: a safetensors file with the names of pycls, torchvision or timm.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use regatta_anynet::Network;
+use regatta_model::Naming;
+use tch::Tensor;
+
+use crate::failure::Usage;
+use crate::replica::Replica;
+use crate::tensor_file;
+
+/// The classifier, which may have other classes there.
+const CLASSIFIER: &str = "head.fc.";
+/// Names that a message lists.
+const SHOWN: usize = 6;
+
+/// What a file has for a network.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    path: PathBuf,
+    /// Whose names the file has.
+    pub(crate) naming: Naming,
+    /// By their place among the network's parameters and then its statistics.
+    pub(crate) found: Vec<(usize, Tensor)>,
+    /// Tensors of a classifier with other classes, which are left out.
+    pub(crate) other_classes: Vec<String>,
+    /// What the file has besides.
+    pub(crate) unused: Vec<String>,
+}
+
+impl Weights {
+    /// Reads the file. Everything of the network but a classifier of other classes must be there.
+    pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
+        refuse_what_is_no_safetensors(path)?;
+        let mut file = tensor_file::read_all(path)?;
+        strip_wrapper(&mut file);
+        let parameters = network.parameters().into_iter().map(|it| (it.name, it.shape));
+        let statistics = network.statistics().into_iter().map(|it| (it.name, vec![it.width]));
+        let ours: Vec<(String, Vec<i64>)> = parameters.chain(statistics).collect();
+        let naming = naming_of(&file, &ours);
+
+        let (mut missing, mut misshapen, mut other_classes, mut found) = (vec![], vec![], vec![], vec![]);
+        for (index, (name, shape)) in ours.iter().enumerate() {
+            let theirs = naming.name(name);
+            match file.remove(&theirs) {
+                None => missing.push(theirs),
+                Some(tensor) if tensor.size() == *shape => found.push((index, tensor)),
+                Some(tensor) if name.starts_with(CLASSIFIER) && tensor.size().get(1..) == shape.get(1..) => {
+                    other_classes.push(theirs);
+                }
+                Some(tensor) => {
+                    misshapen.push(format!("{theirs} is {:?} there, {shape:?} here", tensor.size()))
+                }
+            }
+        }
+        if !missing.is_empty() || !misshapen.is_empty() {
+            bail!(Usage(other_network(path, &missing, &misshapen)));
+        }
+        let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
+        Ok(Self { path: path.to_owned(), naming, found, other_classes, unused })
+    }
+
+    /// Puts them into the replica's parameters and statistics, and logs what was and was not loaded.
+    pub(crate) fn fill(&self, replica: &mut Replica) {
+        let mut views: Vec<_> =
+            replica.parameters.views.iter_mut().chain(&mut replica.running.views).collect();
+        for (index, tensor) in &self.found {
+            tch::no_grad(|| views[*index].copy_(tensor));
+        }
+        let Self { path, naming, found, other_classes, unused } = self;
+        let (path, whose) = (path.display(), naming.whose());
+        tracing::info!("pretrained: {} tensors from {path}, with {whose} names", found.len());
+        if !other_classes.is_empty() {
+            tracing::info!(
+                "pretrained: the classifier starts anew, since the file has another number of classes: {} not loaded",
+                listed(other_classes)
+            );
+        }
+        if !unused.is_empty() {
+            tracing::info!("pretrained: in the file, but not in this network: {}", listed(unused));
+        }
+    }
+}
+
+/// Pickles run whatever code is in them, so none is ever opened.
+fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(2).read_to_end(&mut start));
+    if let Err(error) = read {
+        bail!(Usage(format!("model.pretrained = {shown}: cannot be read: {error}; give a safetensors file")));
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    // PyTorch's files are zip archives, the older ones begin with a pickle's protocol.
+    if ["pt", "pth", "pyth", "bin", "ckpt", "pkl"].contains(&ending)
+        || start == *b"PK"
+        || start == [0x80, 0x02]
+    {
+        let safe = path.with_extension("safetensors");
+        bail!(Usage(format!(
+            "model.pretrained = {shown}: that is a pickle, which may hold any code and is not opened here; convert it with\n  \
+             import torch, safetensors.torch as st; s = torch.load({shown:?}, map_location=\"cpu\", weights_only=True)\n  \
+             s = s.get(\"model_state\", s.get(\"state_dict\", s)); st.save_file({{k: v.contiguous() for k, v in s.items()}}, \
+             {safe:?})\n\
+             and set model.pretrained to {safe:?}",
+            shown = shown.to_string(),
+        )));
+    }
+    Ok(())
+}
+
+/// Takes off the prefix that wrappers such as DistributedDataParallel put before every name.
+fn strip_wrapper(file: &mut BTreeMap<String, Tensor>) {
+    for prefix in ["module.", "model."] {
+        if !file.is_empty() && file.keys().all(|name| name.starts_with(prefix)) {
+            let stripped = std::mem::take(file).into_iter();
+            *file = stripped.map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect();
+        }
+    }
+}
+
+/// Whose names most of the network's tensors have in the file.
+fn naming_of(file: &BTreeMap<String, Tensor>, ours: &[(String, Vec<i64>)]) -> Naming {
+    let found =
+        |naming: &Naming| ours.iter().filter(|(name, _)| file.contains_key(&naming.name(name))).count();
+    Naming::ALL.into_iter().rev().max_by_key(found).expect("there are several")
+}
+
+fn other_network(path: &Path, missing: &[String], misshapen: &[String]) -> String {
+    let mut text = format!("model.pretrained = {}: the weights are of another network", path.display());
+    if !misshapen.is_empty() {
+        text += &format!("; {}", listed(misshapen));
+    }
+    if !missing.is_empty() {
+        text += &format!("; not there: {}", listed(missing));
+    }
+    text
+}
+
+fn listed(names: &[String]) -> String {
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        text += &format!(" and {} more", names.len() - SHOWN);
+    }
+    text
+}

@@ -1,0 +1,199 @@
+//! Weights from a run to PyTorch's libraries, and from a file into a run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use expect_test::expect;
+use test_jobs::{TINY, Workdir, newest_step, tensors_f64, tiny_with};
+
+/// The Python that tests compare with, and where it is missing the reason.
+fn python() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("REGATTA_PYTHON") {
+        return Ok(named.into());
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let missing = format!("no Python at {} (REGATTA_PYTHON names another)", path.display());
+    path.exists().then_some(path).ok_or(missing)
+}
+
+/// [`TINY`] with a published network.
+fn published(name: &str) -> String {
+    let end = TINY.find("[data]").unwrap();
+    format!("[model]\narch = \"{name}\"\n{}", &TINY[end..])
+}
+
+const LOGITS: &str = "import torch
+torch.manual_seed(3)
+logits = model.eval()(torch.randn(2, 1, 64, 64))
+assert logits.shape == (2, 10) and logits.isfinite().all() and logits.std() > 0, logits
+print(logits.sum().item())";
+
+/// Trains a little, exports, and runs the lines that export printed: the libraries load the file, strictly, and compute.
+#[test]
+fn what_export_prints_loads_the_weights() {
+    let python = match python() {
+        Ok(python) => python,
+        Err(reason) => return println!("skipped: {reason}"),
+    };
+    let cases = [
+        ("regnet_y_400mf", "torchvision", "model = torchvision.models.regnet_y_400mf(num_classes=10)"),
+        ("regnetx_400mf", "torchvision", "model = RegNet(blocks, num_classes=10, stem_width=32)"),
+        ("regnetx_400mf", "timm", "model = timm.create_model(\"regnetx_004\", num_classes=10, in_chans=1)"),
+    ];
+    for (arch, names, expected) in cases {
+        let workdir = Workdir::new(&published(arch));
+        workdir.train("--name x train.max_steps=2 data.resolution_px=64").ends_with(0);
+        let export = ["export", "--checkpoint", "runs/x", "--out", "x.safetensors", "--names", names];
+        let printed = workdir.trainer(&export).ends_with(0).stdout;
+        let (said, lines) = printed.split_once("\n\n").unwrap();
+        assert!(
+            said.starts_with("x.safetensors: ") && said.ends_with(&format!("with {names}'s names")),
+            "{said}"
+        );
+        assert!(lines.contains(expected), "{lines}");
+        let script = format!("{lines}{LOGITS}");
+        let output =
+            Command::new(&python).args(["-c", &script]).current_dir(workdir.path()).output().unwrap();
+        assert!(output.status.success(), "{arch}, {names}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_moving_average_is_exported_where_there_is_one() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name x train.ema_decay=0.5").ends_with(0);
+    let export = |out: &str, options: &[&str]| {
+        let command = ["export", "--checkpoint", "runs/x", "--out", out, "--names", "pycls"];
+        workdir.trainer(&[&command, options].concat()).ends_with(0);
+        header_and_tensors(&workdir.path().join(out)).0["__metadata__"].clone()
+    };
+    let of = |about: &serde_json::Value| about["weights"].as_str().unwrap().to_owned();
+    assert_eq!(of(&export("default.safetensors", &[])), "ema");
+    assert_eq!(of(&export("ema.safetensors", &["--weights", "ema"])), "ema");
+    let about = export("model.safetensors", &["--weights", "model"]);
+    let tensors = |name: &str| header_and_tensors(&workdir.path().join(name)).1;
+    assert!(tensors("default.safetensors") == tensors("ema.safetensors"));
+    assert!(tensors("model.safetensors") != tensors("ema.safetensors"));
+
+    let keys = ["format", "weights", "names", "arch", "classes", "mean", "std", "resolution_px", "step"];
+    let texts: Vec<_> = keys.iter().map(|key| format!("{key} {}", about[key].as_str().unwrap())).collect();
+    expect!["format pt, weights model, names pycls, arch anynet, classes 10, mean [0.5], std [0.25], resolution_px 16, step 6"]
+        .assert_eq(&texts.join(", "));
+}
+
+/// Of a safetensors file: the length of its header in eight bytes, that as JSON, and the numbers.
+fn header_and_tensors(file: &Path) -> (serde_json::Value, Vec<u8>) {
+    let bytes = fs::read(file).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let (header, tensors) = bytes[8..].split_at(length);
+    (serde_json::from_slice(header).unwrap(), tensors.to_vec())
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name x train.max_steps=1").ends_with(0);
+    let refused = |command: &str, code: i32| {
+        let arguments: Vec<_> = command.split(' ').collect();
+        let ended = workdir.trainer(&arguments).ends_with(code);
+        ended.stderr.trim_end().to_owned() + "\n"
+    };
+    let mut said = refused("export --checkpoint runs/y --out o", 2);
+    said += &refused("export --checkpoint runs/x --out o --weights ema", 2);
+    said += &refused("export --checkpoint runs/x --out no/folder/o", 6);
+    fs::remove_file(workdir.run("x").config()).unwrap();
+    said += &refused("export --checkpoint runs/x --out o", 2);
+    fs::write(workdir.run("x").checkpoint(1).join("model.safetensors"), b"torn").unwrap();
+    said += &refused("export --checkpoint runs/x/checkpoints/step-000000001 --out o", 6);
+    assert!(!workdir.path().join("o").exists());
+    expect![[r#"
+        error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
+        error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
+        error: cannot write no/folder/o: No such file or directory (os error 2)
+        error: --checkpoint runs/x: there is no config.toml of its run, which names the network
+        error: the checkpoint runs/x/checkpoints/step-000000001 is damaged: model.safetensors has 4 bytes where the manifest says 22680
+    "#]].assert_eq(&said);
+}
+
+/// From ten classes to seven, on two ranks: everything but the classifier is taken, and the rest is the run's own.
+#[test]
+fn a_run_starts_from_weights_of_other_classes() {
+    let workdir = Workdir::new(&tiny_with("\"fp32\"", "\"fp64\""));
+    workdir.train("--name ten train.max_steps=2").ends_with(0);
+    let export = ["export", "--checkpoint", "runs/ten", "--out", "ten.safetensors"];
+    workdir.trainer(&export).ends_with(0);
+    // A rate that moves no weight shows what the run started from.
+    let options = "--name seven data.synthetic_classes=7 model.pretrained=ten.safetensors train.max_steps=1 optim.lr=1e-30";
+    let ended = workdir.train(options).ranks(2).ends_with(0);
+    let said = |text: &str| assert!(ended.stderr.contains(text), "{text} in\n{}", ended.stderr);
+    said("pretrained: 45 tensors from ten.safetensors, with torchvision's names");
+    said(
+        "pretrained: the classifier starts anew, since the file has another number of classes: fc.weight, fc.bias not loaded",
+    );
+
+    let weights = |name: &str| {
+        let run = workdir.run(name);
+        let file = run.checkpoint(newest_step(&run)).join("model.safetensors");
+        tensors_f64(&file)
+    };
+    let (ten, seven) = (weights("ten"), weights("seven"));
+    for (name, values) in &ten {
+        if !name.starts_with("head.fc") && !name.contains("running") {
+            assert_eq!(values, &seven[name], "{name}");
+        }
+    }
+    assert_eq!(seven["head.fc.bias"].len(), 7);
+
+    // Once there is a checkpoint, the file is not needed.
+    fs::remove_file(workdir.path().join("ten.safetensors")).unwrap();
+    let options = options.replace("max_steps=1", "max_steps=2");
+    workdir.train(&format!("{options} --resume auto")).ranks(2).ends_with(0);
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name x train.max_steps=1").ends_with(0);
+    for names in ["torchvision", "pycls"] {
+        let out = format!("{names}.safetensors");
+        let export = ["export", "--checkpoint", "runs/x", "--out", &out, "--names", names];
+        workdir.trainer(&export).ends_with(0);
+    }
+    fs::write(workdir.path().join("torn.safetensors"), b"torn").unwrap();
+    fs::write(workdir.path().join("pickle.pyth"), b"PK").unwrap();
+    fs::write(workdir.path().join("unnamed"), b"\x80\x02").unwrap();
+    let refused = |options: &str, code: i32| {
+        let ended = workdir.train(&format!("--name y {options}")).ends_with(code);
+        let lines = ended.stderr.lines().skip_while(|line| !line.starts_with("error:"));
+        let said: String = lines.map(|line| format!("{line}\n")).collect();
+        format!("$ {options}\n{said}")
+    };
+    let wider = "model.anynet.stages=[{depth=1,width=24,group_width=8},{depth=1,width=16,group_width=8}]";
+    let mut said = refused("model.pretrained=missing.safetensors", 2);
+    said += &refused("model.pretrained=torn.safetensors", 6);
+    said += &refused("model.pretrained=pickle.pyth", 2);
+    said += &refused("model.pretrained=unnamed", 2);
+    said += &refused(&format!("model.pretrained=torchvision.safetensors {wider}"), 2);
+    said += &refused("model.pretrained=pycls.safetensors model.conv_bias=true", 2);
+    expect![[r#"
+        $ model.pretrained=missing.safetensors
+        error: model.pretrained = missing.safetensors: cannot be read: No such file or directory (os error 2); give a safetensors file
+        $ model.pretrained=torn.safetensors
+        error: torn.safetensors: damaged: header too small
+        $ model.pretrained=pickle.pyth
+        error: model.pretrained = pickle.pyth: that is a pickle, which may hold any code and is not opened here; convert it with
+          import torch, safetensors.torch as st; s = torch.load("pickle.pyth", map_location="cpu", weights_only=True)
+          s = s.get("model_state", s.get("state_dict", s)); st.save_file({k: v.contiguous() for k, v in s.items()}, "pickle.safetensors")
+        and set model.pretrained to "pickle.safetensors"
+        $ model.pretrained=unnamed
+        error: model.pretrained = unnamed: that is a pickle, which may hold any code and is not opened here; convert it with
+          import torch, safetensors.torch as st; s = torch.load("unnamed", map_location="cpu", weights_only=True)
+          s = s.get("model_state", s.get("state_dict", s)); st.save_file({k: v.contiguous() for k, v in s.items()}, "unnamed.safetensors")
+        and set model.pretrained to "unnamed.safetensors"
+        $ model.pretrained=torchvision.safetensors model.anynet.stages=[{depth=1,width=24,group_width=8},{depth=1,width=16,group_width=8}]
+        error: model.pretrained = torchvision.safetensors: the weights are of another network; trunk_output.block1.block1-0.f.a.0.weight is [16, 16, 1, 1] there, [24, 16, 1, 1] here, trunk_output.block1.block1-0.f.a.1.weight is [16] there, [24] here, trunk_output.block1.block1-0.f.a.1.bias is [16] there, [24] here, trunk_output.block1.block1-0.f.b.0.weight is [16, 8, 3, 3] there, [24, 8, 3, 3] here, trunk_output.block1.block1-0.f.b.1.weight is [16] there, [24] here, trunk_output.block1.block1-0.f.b.1.bias is [16] there, [24] here and 16 more
+        $ model.pretrained=pycls.safetensors model.conv_bias=true
+        error: model.pretrained = pycls.safetensors: the weights are of another network; not there: stem.conv.bias, s1.b1.f.a.bias, s1.b1.f.b.bias, s1.b1.f.c.bias, s1.b1.proj.bias, s2.b1.f.a.bias and 3 more
+    "#]].assert_eq(&said);
+}
