@@ -53,9 +53,10 @@ bench: build
 	@. .setup/env.sh && PYTHON="$$REGATTA_PYTHON" REGATTA__DATA__FOLDER="$$REGATTA_FASHION_MNIST" bench/run.sh $(ARGS)
 
 install: build
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta/configs"
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta/configs/regnet"
 	install $(TRAINER) $(TARGET)/release/launcher "$(DESTDIR)$(PREFIX)/bin"
 	install -m 644 configs/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs"
+	install -m 644 configs/regnet/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs/regnet"
 	@echo "trainer runs with the libtorch it was built with: `sed -n 's/^LIBTORCH = //p' .cargo/config.toml`"
 
 clean:

@@ -1,4 +1,4 @@
-//! Network architectures as data: AnyNet descriptions, the RegNet generator, complexity.
+//! Network architectures as data: AnyNet descriptions, the RegNet generator, complexity, design spaces.
 //!
 //! Nothing here holds a tensor or does I/O. A [`Network`] is the AnyNet template of Radosavovic et al. 2020,
 //! "Designing Network Design Spaces" (<https://arxiv.org/abs/2003.13678>): a stem, a body of stages of
@@ -40,10 +40,17 @@ mod memory;
 
 mod table;
 
+pub mod space;
+
+pub mod edf;
+
+mod random;
+
 pub use block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
 pub use memory::{Elements, Memory};
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
+pub use random::SplitMix64;
 pub use validation::NetworkError;
 pub use weights::{Parameter, Role, Statistic};

@@ -51,7 +51,7 @@ fn shape(sizes: &[i64]) -> String {
 }
 
 /// `5,495,976`.
-fn with_thousands(number: u64) -> String {
+pub(crate) fn with_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

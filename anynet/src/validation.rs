@@ -14,7 +14,8 @@ pub(crate) const SE_RATIO: &str = "0, or above 0 and at most 64";
 const MAX_STRIDE: i64 = 64;
 const MAX_CLASSES: i64 = 10_000_000;
 const MAX_BATCH: i64 = 1_000_000;
-const MAX_IMAGE_PX: i64 = 65_536;
+/// Most pixels of an image's height or width.
+pub(crate) const MAX_IMAGE_PX: i64 = 65_536;
 /// Most values of an image that a flattening stem makes inputs of.
 const MAX_FLATTENED: i64 = 16_777_216;
 

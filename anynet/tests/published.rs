@@ -152,6 +152,28 @@ fn other_names_are_refused_with_what_was_meant() {
     assert!(zoo::find("resnet50").unwrap_err().to_string().contains("\"resnet50\"; there are regnetx_200mf"));
 }
 
+/// Parameters and activations in millions, multiply-adds in billions, at 224x224; error in percent.
+#[test]
+fn the_readme_lists_them() {
+    let row = |pair: [&zoo::Published; 2]| {
+        let cells = pair.map(|it| {
+            let summary = it.network(Rounding::Pycls, 1000).unwrap().summary(1, 224, 224).unwrap();
+            let [params, flops, activations] =
+                [(summary.params, 1e6), (summary.flops, 1e9), (summary.activations, 1e6)]
+                    .map(|(count, unit)| count as f64 / unit);
+            let error = it.top1_error.unwrap();
+            format!("{params:.2} | {flops:.2} | {activations:.1} | {error:.1}")
+        });
+        let [x, y] = pair.map(zoo::Published::name);
+        format!("| `{x}` | {} | `{y}` | {} |", cells[0], cells[1])
+    };
+    let of_paper: Vec<_> = zoo::published().iter().filter(|it| it.top1_error.is_some()).collect();
+    let (x, y) = of_paper.split_at(12);
+    let table: Vec<_> = x.iter().zip(y).map(|(x, y)| row([x, y])).collect();
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&table.join("\n")), "README.md lists\n{}", table.join("\n"));
+}
+
 /// A generator is what the table says, whichever way it is written.
 #[test]
 fn a_generator_is_that_of_the_paper() {

@@ -156,9 +156,7 @@ fn blocks_without_what_the_stage_says() {
     );
     check_network(
         with(BlockKind::Vanilla, |stage| stage.bottleneck_ratio = 0.5),
-        expect![
-            "stages[0].group_width is 32, which does not divide the 16 channels of the 3x3 convolution (width 32 x bottleneck_ratio 0.5); the nearest smaller divisor is 16"
-        ],
+        expect!["stages[0].bottleneck_ratio is 0.5, but vanilla blocks have no bottleneck: leave it out"],
     );
     check_network(
         with(BlockKind::Vanilla, |stage| stage.se_ratio = 0.25),

@@ -1,5 +1,6 @@
 //! Built networks against their descriptions: tensors, shapes, multiply-adds.
 
+use regatta_anynet::space::{Input, Limits, Sampler, Space};
 use regatta_anynet::{BlockKind, Network, Rounding, Stage, Stem, zoo};
 use regatta_model::{Init, Mode};
 use tch::Tensor;
@@ -58,6 +59,19 @@ fn published_networks_are_what_was_counted() {
         let network = published.network(Rounding::Pycls, 1000).unwrap();
         if network.summary(1, 224, 224).unwrap().params < 30_000_000 {
             count_again(&network, 64);
+        }
+    }
+}
+
+/// Twenty of each of the twelve spaces.
+#[test]
+fn sampled_networks_are_what_was_counted() {
+    let input = Input { channels: 3, classes: 10, side: 32 };
+    let limits = Limits { params: Some(0..=3_000_000), flops: Some(0..=100_000_000), activations: None };
+    for space in Space::ALL {
+        let sampler = Sampler::new(space, input, limits.clone(), 5).unwrap();
+        for network in sampler.networks().take(20) {
+            count_again(&network.unwrap(), input.side);
         }
     }
 }

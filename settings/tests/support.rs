@@ -1,6 +1,6 @@
 //! Recipes to test with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use regatta_settings::{RawRecipe, Recipe, RecipeError, load};
 
@@ -59,14 +59,17 @@ pub(crate) fn message(error: &RecipeError) -> String {
     format!("{}{}", &text[..start], &text[end..])
 }
 
-/// Every recipe of `configs/`, by path.
+/// Every recipe of `configs/` and its folders, by path.
 pub(crate) fn shipped_recipes() -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs");
-    let mut recipes: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
-        .collect();
-    recipes.sort();
+    recipes_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs").as_ref())
+}
+
+fn recipes_in(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let of_entry = |path: PathBuf| if path.is_dir() { recipes_in(&path) } else { vec![path] };
+    let mut recipes: Vec<PathBuf> = entries.into_iter().flat_map(of_entry).collect();
+    recipes.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
     recipes
 }

@@ -1,0 +1,100 @@
+//! What a network may cost, and what the networks that were drawn did cost.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::error::SpaceError;
+use crate::complexity::Summary;
+
+/// Windows of complexity, ends included; a network lies in all of them. The default has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Multiply-adds of one image.
+    pub flops: Option<RangeInclusive<u64>>,
+    /// Trainable parameters.
+    pub params: Option<RangeInclusive<u64>>,
+    /// Outputs of all convolutions and of the classifier, of one image.
+    pub activations: Option<RangeInclusive<u64>>,
+}
+
+/// A measure of complexity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// Multiply-adds.
+    Flops,
+    /// Trainable parameters.
+    Params,
+    /// Outputs of convolutions and classifier.
+    Activations,
+}
+
+/// A window and how the networks drawn for it lie around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// What is limited.
+    pub quantity: Quantity,
+    /// The window.
+    pub window: RangeInclusive<u64>,
+    /// The smallest and the largest seen.
+    pub seen: Option<(u64, u64)>,
+    /// Networks inside the window.
+    pub within: u64,
+}
+
+impl Limits {
+    pub(super) fn validate(&self) -> Result<(), SpaceError> {
+        for Tally { quantity, window, .. } in self.tallies() {
+            let (low, high) = window.into_inner();
+            if low > high {
+                return Err(SpaceError::InvertedWindow { quantity, low, high });
+            }
+            if high == 0 {
+                return Err(SpaceError::ZeroWindow { quantity });
+            }
+        }
+        Ok(())
+    }
+
+    /// The windows, with nothing seen yet.
+    pub(super) fn tallies(&self) -> Vec<Tally> {
+        let windows = [
+            (Quantity::Flops, &self.flops),
+            (Quantity::Params, &self.params),
+            (Quantity::Activations, &self.activations),
+        ];
+        let given = windows.into_iter().filter_map(|(quantity, window)| Some((quantity, window.clone()?)));
+        given.map(|(quantity, window)| Tally { quantity, window, seen: None, within: 0 }).collect()
+    }
+}
+
+impl Tally {
+    /// Counts a network in and says whether it lies in the window.
+    pub(super) fn admit(&mut self, summary: &Summary) -> bool {
+        let value = self.quantity.of(summary);
+        let (low, high) = self.seen.unwrap_or((value, value));
+        self.seen = Some((low.min(value), high.max(value)));
+        let is_within = self.window.contains(&value);
+        self.within += u64::from(is_within);
+        is_within
+    }
+}
+
+impl Quantity {
+    fn of(self, summary: &Summary) -> u64 {
+        match self {
+            Quantity::Flops => summary.flops,
+            Quantity::Params => summary.params,
+            Quantity::Activations => summary.activations,
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Quantity::Flops => "flops",
+            Quantity::Params => "params",
+            Quantity::Activations => "activations",
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! The space of fully connected networks, as AnyNetXA is of convolutions: a depth and a width for each stage.
+
+use super::anynet::WIDTH;
+use super::distribution::LogUniformMultiples;
+use super::sampler::Input;
+use crate::network::{BlockKind, Network, Stage, Stem};
+use crate::random::SplitMix64;
+
+const STAGES: usize = 4;
+/// A layer has no shortcut around it, so that four times the AnyNets' 16 would be too deep to train.
+const DEPTH: LogUniformMultiples = LogUniformMultiples::new(1, 1, 4);
+
+/// A network for images of `input`.
+pub(super) fn draw(input: Input, random: &mut SplitMix64) -> Network {
+    let depths = [(); STAGES].map(|()| DEPTH.draw(random));
+    let stages = depths.into_iter().map(|depth| Stage::plain(depth, WIDTH.draw(random), 1)).collect();
+    Network {
+        in_channels: input.channels,
+        stem: Stem::Flatten,
+        stem_width: input.channels.saturating_mul(input.side).saturating_mul(input.side),
+        block: BlockKind::Mlp,
+        ..Network::of_stages(stages, input.classes)
+    }
+}

@@ -1,0 +1,167 @@
+//! Design spaces: populations of networks to draw from (Radosavovic et al. 2020, sections 3.2 to 3.4).
+//!
+//! A [`Sampler`] draws networks of a [`Space`] within [`Limits`] of what they cost; [`crate::edf`] says what the errors
+//! of those that were trained tell about the space.
+//!
+//! ```
+//! use regatta_anynet::space::{Input, Limits, Sampler, Space};
+//!
+//! let input = Input { channels: 3, classes: 1000, side: 224 };
+//! let limits = Limits { flops: Some(360_000_000..=400_000_000), ..Limits::default() };
+//! let sampler = Sampler::new(Space::AnyNetXE, input, limits, 1)?;
+//! let first = sampler.network(0)?;
+//! assert!(first.stages.is_sorted_by_key(|stage| stage.width));
+//! # Ok::<(), regatta_anynet::space::SpaceError>(())
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::generator::Rounding;
+use crate::network::Network;
+use crate::random::SplitMix64;
+use crate::validation::NetworkError;
+
+mod sampler;
+
+mod limits;
+
+mod anynet;
+
+mod regnet;
+
+mod mlp;
+
+pub mod distribution;
+
+mod error;
+
+pub use error::SpaceError;
+pub use limits::{Limits, Quantity, Tally};
+pub use regnet::draw_parameters as draw_regnet_parameters;
+pub use sampler::{DEFAULT_MAX_TRIES, Input, Sampler};
+
+/// A population of networks with the law by which one is drawn.
+///
+/// The AnyNets have a simple stem of width 32 and four stages of stride 2. Before anything is shared or ordered, each
+/// stage has a depth of 1 to 16 (log-uniform), a width of 8 to 1024 in multiples of 8 (log-uniform), an inverse
+/// bottleneck ratio of 1, 2 or 4 (the paper's b, which divides: [`crate::Stage::bottleneck_ratio`] is 1/b) and a group
+/// width of 1, 2, 4, 8, 16 or 32.
+///
+/// A stage is then made buildable as pycls does it ([`Rounding::Pycls`]): no group is wider than the bottleneck, whose
+/// width is a multiple of it. What a space promises holds for the networks that come out:
+/// - a *shared group width* g means that each stage's group width is the smaller of g and its bottleneck's width;
+/// - *not decreasing* is meant of the widths after that adjustment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Space {
+    /// Nothing shared, nothing ordered.
+    #[serde(rename = "anynet_x_a")]
+    AnyNetXA,
+    /// One bottleneck ratio for all stages.
+    #[serde(rename = "anynet_x_b")]
+    AnyNetXB,
+    /// And one group width.
+    #[serde(rename = "anynet_x_c")]
+    AnyNetXC,
+    /// And widths that do not decrease from stage to stage.
+    #[serde(rename = "anynet_x_d")]
+    AnyNetXD,
+    /// And depths that do not decrease.
+    #[serde(rename = "anynet_x_e")]
+    AnyNetXE,
+    /// Four stages from the RegNet rule, see [`draw_regnet_parameters`].
+    #[serde(rename = "regnet_x")]
+    RegNetX,
+    /// The same with a squeeze-and-excitation ratio of 0.25.
+    #[serde(rename = "regnet_y")]
+    RegNetY,
+    /// AnyNetXE but for widths that never increase and decrease at least once.
+    #[serde(rename = "vio_widths")]
+    VioWidths,
+    /// AnyNetXE but for depths that never increase and decrease at least once.
+    #[serde(rename = "vio_depths")]
+    VioDepths,
+    /// AnyNetXE but for group widths of each stage's own, which no shared one explains.
+    #[serde(rename = "vio_groups")]
+    VioGroups,
+    /// AnyNetXE but for bottleneck ratios of each stage's own, of which at least two differ.
+    #[serde(rename = "vio_bottlenecks")]
+    VioBottlenecks,
+    /// Fully connected networks: the image as a vector, then four stages of 1 to 4 layers (log-uniform) that are 8 to
+    /// 1024 wide in multiples of 8 (log-uniform).
+    #[serde(rename = "mlp")]
+    Mlp,
+}
+
+impl Space {
+    /// Every space, in the paper's order.
+    pub const ALL: [Space; 12] = [
+        Space::AnyNetXA,
+        Space::AnyNetXB,
+        Space::AnyNetXC,
+        Space::AnyNetXD,
+        Space::AnyNetXE,
+        Space::RegNetX,
+        Space::RegNetY,
+        Space::VioWidths,
+        Space::VioDepths,
+        Space::VioGroups,
+        Space::VioBottlenecks,
+        Space::Mlp,
+    ];
+
+    /// As a recipe spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Space::AnyNetXA => "anynet_x_a",
+            Space::AnyNetXB => "anynet_x_b",
+            Space::AnyNetXC => "anynet_x_c",
+            Space::AnyNetXD => "anynet_x_d",
+            Space::AnyNetXE => "anynet_x_e",
+            Space::RegNetX => "regnet_x",
+            Space::RegNetY => "regnet_y",
+            Space::VioWidths => "vio_widths",
+            Space::VioDepths => "vio_depths",
+            Space::VioGroups => "vio_groups",
+            Space::VioBottlenecks => "vio_bottlenecks",
+            Space::Mlp => "mlp",
+        }
+    }
+
+    /// One network for `input`, of whatever cost.
+    fn draw(self, input: Input, random: &mut SplitMix64) -> Result<Network, NetworkError> {
+        let stages = match self {
+            Space::AnyNetXA => anynet::A.draw(random)?,
+            Space::AnyNetXB => anynet::B.draw(random)?,
+            Space::AnyNetXC => anynet::C.draw(random)?,
+            Space::AnyNetXD => anynet::D.draw(random)?,
+            Space::AnyNetXE => anynet::E.draw(random)?,
+            Space::VioWidths => anynet::VIO_WIDTHS.draw(random)?,
+            Space::VioDepths => anynet::VIO_DEPTHS.draw(random)?,
+            Space::VioGroups => anynet::VIO_GROUPS.draw(random)?,
+            Space::VioBottlenecks => anynet::VIO_BOTTLENECKS.draw(random)?,
+            Space::RegNetX => regnet::draw(random, 0.0).stages(Rounding::Pycls)?,
+            Space::RegNetY => regnet::draw(random, regnet::Y_SE_RATIO).stages(Rounding::Pycls)?,
+            Space::Mlp => return Ok(mlp::draw(input, random)),
+        };
+        Ok(Network { in_channels: input.channels, ..Network::of_stages(stages, input.classes) })
+    }
+}
+
+impl FromStr for Space {
+    type Err = SpaceError;
+
+    fn from_str(name: &str) -> Result<Self, SpaceError> {
+        let space = Space::ALL.into_iter().find(|space| space.name() == name);
+        space.ok_or_else(|| SpaceError::UnknownSpace { name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}

@@ -1,0 +1,61 @@
+//! The RegNet spaces: six numbers, of which the rule makes four stages.
+
+use super::anynet::{GROUP_WIDTH, INVERSE_BOTTLENECKS};
+use super::distribution::{LogUniform, LogUniformMultiples, UniformIntegers, choice};
+use crate::generator::Generator;
+use crate::random::SplitMix64;
+
+/// Width of RegNetY's squeeze over the channels that enter a block.
+pub(super) const Y_SE_RATIO: f64 = 0.25;
+const STAGES: i64 = 4;
+/// The paper's d < 64; fewer blocks than stages there cannot be.
+const DEPTH: UniformIntegers = UniformIntegers { low: STAGES, high: 63 };
+/// The paper's w0 < 256, in multiples of the width's quantum.
+const W0: LogUniformMultiples = LogUniformMultiples::new(8, 8, 248);
+/// The paper's wa < 256; pycls starts at 8.
+const WA: LogUniform = LogUniform { low: 8.0, high: 256.0 };
+const WM: LogUniform = LogUniform { low: 1.5, high: 3.0 };
+
+/// Parameters that make four stages.
+///
+/// Two parameters that have no part in the number of stages, bottleneck ratio and group width, keep their law.
+pub(super) fn draw(random: &mut SplitMix64, se_ratio: f64) -> Generator {
+    // One draw in six is accepted.
+    loop {
+        let generator = draw_parameters(random, se_ratio);
+        if stages_without_gaps(&generator) == Some(STAGES) {
+            return generator;
+        }
+    }
+}
+
+/// Parameters of a RegNet with any number of stages, from the ranges of section 3.3 of the paper and, where it leaves
+/// the law open, by that of pycls's `regnet_sampler`.
+///
+/// Depth is uniform in 4 to 63; w0 (multiples of 8 from 8 to 248), wa (8 to 256) and wm (1.5 to 3) are log-uniform;
+/// the inverse bottleneck ratio is 1, 2 or 4 and the group width a power of two from 1 to 32. The spaces of RegNets
+/// take those draws alone that give four stages, as the paper's networks have, and leave out no power of wm between the
+/// first and the last (pycls's `check_regnet_constraints`).
+pub fn draw_parameters(random: &mut SplitMix64, se_ratio: f64) -> Generator {
+    Generator {
+        depth: DEPTH.draw(random),
+        w0: W0.draw(random),
+        wa: WA.draw(random),
+        wm: WM.draw(random),
+        group_width: GROUP_WIDTH.draw(random),
+        bottleneck_ratio: 1.0 / choice(&INVERSE_BOTTLENECKS, random) as f64,
+        se_ratio,
+    }
+}
+
+/// Stages of the network, if each power of wm up to the last block's makes one.
+fn stages_without_gaps(generator: &Generator) -> Option<i64> {
+    let w0 = generator.w0 as f64;
+    let power = |block: i64| {
+        let linear_width = w0 + generator.wa * block as f64;
+        (libm::log(linear_width / w0) / libm::log(generator.wm)).round_ties_even() as i64
+    };
+    let powers: Vec<i64> = (0..generator.depth).map(power).collect();
+    let has_gap = powers.windows(2).any(|pair| pair[1] - pair[0] > 1);
+    powers.last().filter(|_| !has_gap).map(|last| last + 1)
+}
