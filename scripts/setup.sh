@@ -229,7 +229,8 @@ find_python_beside_libtorch() {
     done
     python_with_torch=
     say "LIBTORCH is used as it is; the tests against PyTorch also need REGATTA_PYTHON," \
-        "a Python with torch $torch_version, numpy and safetensors"
+        "a Python with torch $torch_version, numpy and safetensors, and those of the exchange of weights" \
+        "torchvision $torchvision_version and timm $timm_version"
 }
 
 # Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.

@@ -149,3 +149,79 @@ fn listed(names: &[String]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use regatta_anynet::{Stage, regnetx32};
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn network() -> Network {
+        let stage = Stage { group_width: 8, ..Stage::plain(1, 16, 2) };
+        Network { stages: vec![stage], ..regnetx32(1, 10) }
+    }
+
+    /// A file of the network's parameters and statistics, each under the name that `named` gives it.
+    fn file(kind: Kind, named: impl Fn(&str) -> String) -> BTreeMap<String, Tensor> {
+        let network = network();
+        let parameters = network.parameters().into_iter().map(|it| (it.name, it.shape));
+        let statistics = network.statistics().into_iter().map(|it| (it.name, vec![it.width]));
+        parameters
+            .chain(statistics)
+            .map(|(name, shape)| (named(&name), Tensor::ones(&shape, (kind, Device::Cpu))))
+            .collect()
+    }
+
+    fn read(tensors: &BTreeMap<String, Tensor>) -> Result<Weights> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        tensor_file::write(&path, tensors.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
+        Weights::read(&path, &network())
+    }
+
+    #[test]
+    fn each_naming_is_recognised_also_behind_a_wrapper() {
+        for naming in Naming::ALL {
+            for prefix in ["", "module.", "model."] {
+                let tensors = file(Kind::Float, |name| format!("{prefix}{}", naming.name(name)));
+                let weights = read(&tensors).unwrap();
+                assert_eq!((weights.naming, weights.found.len()), (naming, tensors.len()), "{prefix}");
+                assert!(weights.other_classes.is_empty() && weights.unused.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_network_has_not_is_told() {
+        let mut tensors = file(Kind::Double, str::to_owned);
+        tensors.insert("head.extra.weight".into(), Tensor::ones([1], (Kind::Float, Device::Cpu)));
+        tensors.insert("stem.bn.num_batches_tracked".into(), Tensor::from(7_i64));
+        assert_eq!(read(&tensors).unwrap().unused, ["head.extra.weight"]);
+    }
+
+    #[test]
+    fn a_classifier_of_other_classes_is_left_out_and_one_of_another_width_refused() {
+        let mut tensors = file(Kind::Float, str::to_owned);
+        tensors.insert("head.fc.weight".into(), Tensor::ones([7, 16], (Kind::Float, Device::Cpu)));
+        tensors.insert("head.fc.bias".into(), Tensor::ones([7], (Kind::Float, Device::Cpu)));
+        assert_eq!(read(&tensors).unwrap().other_classes, ["head.fc.weight", "head.fc.bias"]);
+        tensors.insert("head.fc.weight".into(), Tensor::ones([7, 32], (Kind::Float, Device::Cpu)));
+        let error = read(&tensors).unwrap_err().to_string();
+        assert!(
+            error.ends_with("of another network; head.fc.weight is [7, 32] there, [10, 16] here"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_something_else_says_what_is_not_there() {
+        let tensors =
+            BTreeMap::from([("fc1.weight".to_owned(), Tensor::ones([1], (Kind::Float, Device::Cpu)))]);
+        let error = read(&tensors).unwrap_err().to_string();
+        assert!(
+            error.contains("of another network; not there: stem.conv.weight, stem.conv.bias, "),
+            "{error}"
+        );
+    }
+}

@@ -108,6 +108,23 @@ fn the_schema_has_every_key_with_type_default_and_text() {
     }
 }
 
+/// What pycls counts for the networks of the paper, four of them unpublished.
+#[test]
+fn the_papers_networks_in_numbers() {
+    let published: Vec<Value> =
+        serde_json::from_str(include_str!("../../anynet/tests/published.json")).unwrap();
+    let workdir = Workdir::new(TINY);
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnet");
+    for expected in published {
+        let recipe = configs.join(format!("{}.toml", expected["name"].as_str().unwrap()));
+        let summary = ["summary", "--config", recipe.to_str().unwrap(), "--json"];
+        let json: Value = serde_json::from_str(&workdir.trainer(&summary).ends_with(0).stdout).unwrap();
+        for count in ["params", "flops", "activations"] {
+            assert_eq!(json[count], expected[count], "{count} of {}", expected["name"]);
+        }
+    }
+}
+
 #[test]
 fn the_books_network_in_numbers() {
     let workdir = Workdir::new(TINY);

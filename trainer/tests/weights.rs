@@ -7,14 +7,16 @@ use std::process::Command;
 use expect_test::expect;
 use test_jobs::{TINY, Workdir, newest_step, tensors_f64, tiny_with};
 
-/// The Python that tests compare with, and where it is missing the reason.
+/// A Python with the libraries that load what is exported, or the reason why there is none here: the one that
+/// `REGATTA_PYTHON` names, or that of the checkout.
 fn python() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os("REGATTA_PYTHON") {
-        return Ok(named.into());
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    let missing = format!("no Python at {} (REGATTA_PYTHON names another)", path.display());
-    path.exists().then_some(path).ok_or(missing)
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let path = std::env::var_os("REGATTA_PYTHON").map_or(own, PathBuf::from);
+    let output = Command::new(&path).args(["-c", "import safetensors.torch, timm, torchvision"]).output();
+    let output = output.map_err(|error| format!("{}: {error}", path.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let missing = || format!("{}: {}", path.display(), said.lines().last().unwrap_or_default());
+    output.status.success().then(|| path.clone()).ok_or_else(missing)
 }
 
 /// [`TINY`] with a published network.

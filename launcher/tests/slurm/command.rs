@@ -73,7 +73,7 @@ fn what_the_cluster_can_never_start_is_refused() {
     );
     check(
         "--nodes 2 --gpus-per-node 2 --time 01:00:00",
-        "recipe.toml:15: 4 ranks, but train.global_batch_size = 10 in micro-batches of train.micro_batch_size = 4 makes only 3: train.micro_batch_size from 1 to 3 fits",
+        "recipe.toml:16: 4 ranks, but train.global_batch_size = 10 in micro-batches of train.micro_batch_size = 4 makes only 3: train.micro_batch_size from 1 to 3 fits",
     );
     assert_eq!(cluster.output("squeue", &["-h", "-t", "all"]), "");
 }

@@ -143,6 +143,8 @@ fn give_back(case: &Case, folder: &Path, replica: &Replica) {
     let checkpoint = folder.join("model.safetensors");
     let tensors = replica.parameters.views.iter().chain(&replica.running.views);
     tensor_file::write(&checkpoint, replica.tensor_names().zip(tensors)).unwrap();
+    let own = Weights::read(&checkpoint, replica.network()).unwrap();
+    assert_eq!((own.naming, own.found.len()), (Naming::Pycls, replica.tensor_names().count()));
     let renamed = export::renamed(&checkpoint, replica.network(), case.naming, 0).unwrap();
     let tensors = renamed.iter().map(|(name, tensor)| (name.clone(), tensor));
     let bytes = tensor_file::bytes(tensors, None).unwrap();
