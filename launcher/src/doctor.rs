@@ -26,9 +26,9 @@ use serde::Serialize;
 
 use crate::failure::Usage;
 use crate::run::command_line;
-use crate::run::hosts::{self, Host};
+use crate::run::hosts::Host;
 use crate::run::mpi::{Kind, Starter};
-use crate::trainer_binary;
+use crate::run::placement::{Placement, check_ranks};
 use facts::{Facts, HostFacts, Job, Mpirun};
 use findings::Finding;
 
@@ -44,21 +44,8 @@ pub(crate) struct DoctorCommand {
     /// Number of ranks [default: all slots of the hosts, or tasks of the allocation, or one a GPU; else 1]
     #[arg(short = 'n', long, value_name = "N")]
     ranks: Option<usize>,
-    /// Hosts and how many ranks each takes, such as a:8,b:8
-    #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
-    hosts: Option<String>,
-    /// A file of such hosts, a line each
-    #[arg(long, value_name = "FILE")]
-    hostfile: Option<PathBuf>,
-    /// The mpirun to use [default: MPIRUN, or the one on the path]
-    #[arg(long, value_name = "FILE")]
-    mpirun: Option<PathBuf>,
-    /// The trainer to ask [default: TRAINER, or the one beside the launcher, or on the path]
-    #[arg(long, value_name = "FILE")]
-    trainer: Option<PathBuf>,
-    /// The network interface for MPI and NCCL between hosts
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
+    #[command(flatten)]
+    placement: Placement,
     /// Prints facts and findings as JSON
     #[arg(long)]
     json: bool,
@@ -111,11 +98,11 @@ pub(crate) fn doctor(command: &DoctorCommand) -> Result<ExitCode> {
 
 impl DoctorCommand {
     fn facts(&self) -> Result<Facts> {
-        let hosts = self.named_hosts()?;
+        let hosts = self.placement.hosts()?;
         let ranks = self.ranks(&hosts)?;
         let recipe = self.recipe(ranks)?;
-        let trainer = trainer_binary::find(self.trainer.as_deref())?;
-        let (mpirun, mpirun_problem) = halves(Starter::mpirun(self.mpirun.as_deref()));
+        let trainer = self.placement.trainer()?;
+        let (mpirun, mpirun_problem) = halves(self.placement.mpirun());
         let job = self.job(hosts, ranks, mpirun.as_ref(), trainer.clone());
         let (mut there, hosts_problem) = self.look_at_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
         let device = recipe.as_ref().map_or(Device::Auto, |recipe| recipe.train.device);
@@ -170,25 +157,15 @@ impl DoctorCommand {
         options
     }
 
-    fn named_hosts(&self) -> Result<Vec<Host>> {
-        match (&self.hosts, &self.hostfile) {
-            (Some(list), _) => Ok(hosts::parse_list(list)?),
-            (None, Some(file)) => hosts::read_file(file),
-            (None, None) => Ok(Vec::new()),
-        }
-    }
-
     fn ranks(&self, hosts: &[Host]) -> Result<usize, Usage> {
         let slots: usize = hosts.iter().map(|host| host.slots).sum();
-        match self.ranks {
-            Some(0) => Err(Usage("-n 0: at least one rank is needed".into())),
-            Some(ranks) if slots > 0 && ranks > slots => {
-                Err(Usage(format!("-n {ranks}, but the hosts take {slots} ranks: give them more slots")))
-            }
-            Some(ranks) => Ok(ranks),
-            None if slots > 0 => Ok(slots),
-            None => Ok(job::of_allocation("SLURM_NTASKS").unwrap_or(crate::run::gpus::present()).max(1)),
-        }
+        let ranks = match self.ranks {
+            Some(ranks) => ranks,
+            None if slots > 0 => slots,
+            None => job::of_allocation("SLURM_NTASKS").unwrap_or(crate::run::gpus::present()).max(1),
+        };
+        check_ranks(ranks, hosts)?;
+        Ok(ranks)
     }
 
     fn job(
@@ -207,7 +184,7 @@ impl DoctorCommand {
             hosts,
             in_allocation: std::env::var_os("SLURM_JOB_ID").is_some(),
             visible_gpus: None,
-            interface: self.interface.clone(),
+            interface: self.placement.interface.clone(),
             as_root: rustix::process::geteuid().is_root(),
             forwarded: crate::run::forwarded(),
             extra: self.extra.clone(),

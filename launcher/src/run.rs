@@ -4,6 +4,7 @@ pub(crate) mod command_line;
 pub(crate) mod gpus;
 pub(crate) mod hosts;
 pub(crate) mod mpi;
+pub(crate) mod placement;
 
 mod output;
 mod ranks;
@@ -16,7 +17,6 @@ mod progress;
 mod supervisor;
 mod world;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,11 +25,11 @@ use regatta_run::{ExitCode, RunFolder};
 use regatta_settings::{RecipeArgs, Resume};
 
 use crate::failure::Usage;
-use crate::trainer_binary;
 use command_line::Job;
 use gpus::Wanted;
 use hosts::Host;
 use mpi::Starter;
+use placement::{Placement, check_ranks};
 use policy::Limits;
 use supervisor::Supervisor;
 use watch::Patience;
@@ -45,24 +45,11 @@ pub(crate) struct RunCommand {
     /// GPUs of this host to use: all, none (ranks compute on CPUs), or numbers such as 0,1,3
     #[arg(long, value_name = "all|none|LIST", default_value = "all")]
     gpus: Wanted,
-    /// Hosts and how many ranks each takes, such as a:8,b:8
-    #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
-    hosts: Option<String>,
-    /// A file of such hosts, a line each
-    #[arg(long, value_name = "FILE")]
-    hostfile: Option<PathBuf>,
+    #[command(flatten)]
+    placement: Placement,
     /// What starts the ranks [default: mpirun]
     #[arg(long)]
     via: Option<Via>,
-    /// The mpirun to use [default: MPIRUN, or the one on the path]
-    #[arg(long, value_name = "FILE")]
-    mpirun: Option<PathBuf>,
-    /// The trainer to start [default: TRAINER, or the one beside the launcher, or on the path]
-    #[arg(long, value_name = "FILE")]
-    trainer: Option<PathBuf>,
-    /// The network interface for MPI and NCCL between hosts
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
     /// Threads of each rank [default: its share of the cores]
     #[arg(long, value_name = "N")]
     threads_per_rank: Option<usize>,
@@ -148,7 +135,7 @@ impl RunCommand {
     /// What is asked for, checked against this host.
     fn job(&self) -> Result<Job> {
         let in_allocation = std::env::var_os("SLURM_JOB_ID").is_some();
-        let hosts = self.hosts()?;
+        let hosts = self.placement.hosts()?;
         let starter = match self.via {
             Some(Via::Srun) if !in_allocation => {
                 return Err(
@@ -162,7 +149,7 @@ impl RunCommand {
                 .into());
             }
             Some(Via::Srun) => Starter::srun(),
-            _ => Starter::mpirun(self.mpirun.as_deref())?,
+            _ => self.placement.mpirun()?,
         };
         let is_here = hosts.is_empty() && !in_allocation;
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
@@ -181,36 +168,25 @@ impl RunCommand {
                 Wanted::List(numbers) => Some(joined(numbers)),
                 Wanted::All | Wanted::None => None,
             },
-            interface: self.interface.clone(),
+            interface: self.placement.interface.clone(),
             oversubscribe: self.oversubscribe,
             as_root: self.check_root()?,
             forwarded: forwarded(),
             extra: self.extra.clone(),
-            trainer: trainer_binary::find(self.trainer.as_deref())?,
+            trainer: self.placement.trainer()?,
             arguments: self.arguments(&self.recipe.resume),
         })
-    }
-
-    fn hosts(&self) -> Result<Vec<Host>> {
-        match (&self.hosts, &self.hostfile) {
-            (Some(list), _) => Ok(hosts::parse_list(list)?),
-            (None, Some(file)) => hosts::read_file(file),
-            (None, None) => Ok(Vec::new()),
-        }
     }
 
     fn ranks(&self, hosts: &[Host], gpus: &[usize]) -> Result<usize, Usage> {
         let slots: usize = hosts.iter().map(|host| host.slots).sum();
         let tasks = || std::env::var("SLURM_NTASKS").ok()?.parse().ok();
         let ranks = match self.ranks {
-            Some(0) => return Err(Usage("-n 0: at least one rank is needed".into())),
             Some(ranks) => ranks,
             None if slots > 0 => slots,
             None => tasks().unwrap_or(gpus.len()).max(1),
         };
-        if slots > 0 && ranks > slots {
-            return Err(Usage(format!("-n {ranks}, but the hosts take {slots} ranks: give them more slots")));
-        }
+        check_ranks(ranks, hosts)?;
         match self.min_ranks {
             Some(min) if min == 0 || min > ranks => {
                 Err(Usage(format!("--min-ranks {min}: expected a number from 1 to the {ranks} ranks")))
