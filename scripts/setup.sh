@@ -193,11 +193,20 @@ find_torch() {
         pip_install numpy safetensors
     fi
     # What the tests exchange weights with. Their torch is the one that is there.
-    if ! "$venv/bin/python" -c 'import timm, torchvision' 2>/dev/null; then
+    if ! has_exchange_libraries; then
         say "installing torchvision $torchvision_version and timm $timm_version into .venv"
         pip_install --no-deps "torchvision==$torchvision_version" "timm==$timm_version"
         pip_install pillow pyyaml huggingface_hub
     fi
+}
+
+# Whether torchvision and timm are there in the versions that the tests want.
+has_exchange_libraries() {
+    "$venv/bin/python" - "$torchvision_version" "$timm_version" 2>/dev/null <<'PYTHON'
+import sys, timm, torchvision
+found = [torchvision.__version__.split("+")[0], timm.__version__]
+sys.exit(found != sys.argv[1:])
+PYTHON
 }
 
 # The torch of the current python3 is used where it is: .venv is made to see that Python's packages.

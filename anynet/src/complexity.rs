@@ -1,4 +1,7 @@
-//! What a network costs: parameters, multiply-adds and activations of every layer, counted as pycls counts them.
+//! What a network costs: parameters, multiply-adds and activations of every layer, as the RegNet paper counts them.
+//!
+//! On its networks that is what pycls counts. A bias is counted for each pixel here, which pycls counts once, and pooling
+//! has no activations here; none of the paper's networks has either.
 
 use std::fmt;
 

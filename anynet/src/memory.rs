@@ -41,20 +41,22 @@ impl Summary {
     /// What training takes, with activations of the batch that the summary is of.
     pub fn memory(&self, elements: Elements) -> Memory {
         let Elements { weight_bytes, activation_bytes, optimizer_states } = elements;
-        let weights = self.params * weight_bytes;
+        let weights = self.params.saturating_mul(weight_bytes);
         let images = self.input_shape[0] as u64;
         let image: u64 = self.input_shape[1..].iter().product::<i64>() as u64;
-        let kept: u64 = self.rows.iter().map(|row| kept_bytes(row, activation_bytes)).sum();
+        let kept = self.rows.iter().map(|row| kept_bytes(row, activation_bytes)).fold(0, u64::saturating_add);
         let convolutions = self.rows.iter().filter(|row| row.kind == LayerKind::Conv);
         let largest = convolutions.map(LayerRow::elements_of_image).max().unwrap_or(0);
         // Autocast keeps a short copy of every weight until backward is through.
-        let cast = if activation_bytes < weight_bytes { activation_bytes * self.params } else { 0 };
+        let short = activation_bytes < weight_bytes;
+        let cast = if short { self.params.saturating_mul(activation_bytes) } else { 0 };
+        let of_image = (image * IMAGE_BYTES.max(activation_bytes)).saturating_add(kept);
         Memory {
             weights,
             gradients: weights,
-            optimizer: optimizer_states * weights,
-            forward: images * (image * IMAGE_BYTES.max(activation_bytes) + kept) + cast,
-            backward: images * MAPS_OF_BACKWARD * largest * activation_bytes,
+            optimizer: weights.saturating_mul(optimizer_states),
+            forward: images.saturating_mul(of_image).saturating_add(cast),
+            backward: (images * MAPS_OF_BACKWARD).saturating_mul(largest.saturating_mul(activation_bytes)),
         }
     }
 

@@ -241,7 +241,9 @@ fn check_squeeze(key: &str, stage: &Stage, in_width: i64) -> Result<(), NetworkE
     check_number(&key, stage.se_ratio, |ratio| (0.0..=MAX_RATIO).contains(&ratio), SE_RATIO)?;
     let narrowest = if stage.depth > 1 { in_width.min(stage.width) } else { in_width };
     if stage.se_ratio > 0.0 && squeeze_width(narrowest, stage.se_ratio) < 1 {
-        let expected = format!("which squeezes {narrowest} channels to none: set it to 0 or raise it");
+        let expected = format!(
+            "which squeezes {narrowest} channels to none: widen what enters, raise it, or set it to 0"
+        );
         return Err(impossible(key, format!("{:?}", stage.se_ratio), expected));
     }
     Ok(())

@@ -100,6 +100,15 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Names and shapes of all that a file of weights holds: the parameters, then the statistics.
+    pub fn tensors(&self) -> Vec<(String, Vec<i64>)> {
+        let parameters = self.parameters().into_iter().map(|it| (it.name, it.shape));
+        let statistics = self.statistics().into_iter().map(|it| (it.name, vec![it.width]));
+        parameters.chain(statistics).collect()
+    }
+}
+
 impl Block {
     /// The shortcut's convolution, where there is one.
     pub fn projection(&self) -> Option<&ConvNorm> {

@@ -64,7 +64,7 @@ static PUBLISHED: [Published; 25] = [
 /// The sizes that torchvision has.
 const IN_TORCHVISION: [&str; 8] = ["400MF", "800MF", "1.6GF", "3.2GF", "8.0GF", "16GF", "32GF", "128GF"];
 /// Those of timm's that are torchvision's networks.
-const TIMM_OF_TORCHVISION: [&str; 2] = ["regnetx_004_tv", "regnety_008_tv"];
+const TIMM_OF_TORCHVISION: [&str; 3] = ["regnetx_004_tv", "regnety_008_tv", "regnety_080_tv"];
 
 const fn entry(
     family: Family,

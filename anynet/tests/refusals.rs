@@ -110,11 +110,15 @@ fn squeezes_to_nothing() {
     // Of the 32 channels that enter the first block, and of the 80 that enter the others of the second stage.
     check_network(
         |network| network.stages[0].se_ratio = 0.01,
-        expect!["stages[0].se_ratio is 0.01, which squeezes 32 channels to none: set it to 0 or raise it"],
+        expect![
+            "stages[0].se_ratio is 0.01, which squeezes 32 channels to none: widen what enters, raise it, or set it to 0"
+        ],
     );
     check_network(
         |network| network.stages[1].se_ratio = 0.01,
-        expect!["stages[1].se_ratio is 0.01, which squeezes 32 channels to none: set it to 0 or raise it"],
+        expect![
+            "stages[1].se_ratio is 0.01, which squeezes 32 channels to none: widen what enters, raise it, or set it to 0"
+        ],
     );
 }
 

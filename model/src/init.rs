@@ -6,7 +6,8 @@ use tch::{Kind, Tensor};
 /// How weights start. BatchNorm always starts as the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Init {
-    /// The paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01), biases 0.
+    /// The paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01) with biases
+    /// 0; biases of convolutions (squeeze-and-excitation's) as PyTorch's layers make them: uniform in ±1/√fan_in.
     HeFanOut,
     /// The book's (Dive into Deep Learning 8.8): weights uniform in ±√(6/(fan_in + fan_out)), biases as PyTorch's
     /// layers make them: uniform in ±1/√fan_in.
@@ -33,14 +34,14 @@ fn initial(parameter: &Parameter, init: Init) -> Tensor {
             values.normal_(0.0, (2.0 / fan_out as f64).sqrt())
         }
         (Init::HeFanOut, Role::LinearWeight) => values.normal_(0.0, 0.01),
-        (Init::HeFanOut, Role::ConvBias { .. } | Role::LinearBias { .. }) => values,
+        (Init::HeFanOut, Role::LinearBias { .. }) => values,
         (Init::XavierUniform, Role::ConvWeight | Role::LinearWeight) => {
             let field: i64 = parameter.shape[2..].iter().product();
             let fans = (parameter.shape[0] + parameter.shape[1]) * field;
             let bound = (6.0 / fans as f64).sqrt();
             values.uniform_(-bound, bound)
         }
-        (Init::XavierUniform, Role::ConvBias { fan_in } | Role::LinearBias { fan_in }) => {
+        (_, Role::ConvBias { fan_in }) | (Init::XavierUniform, Role::LinearBias { fan_in }) => {
             let bound = 1.0 / (fan_in as f64).sqrt();
             values.uniform_(-bound, bound)
         }

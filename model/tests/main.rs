@@ -86,9 +86,7 @@ fn initial_values_follow_the_rule() {
             match (init, parameter.role) {
                 (_, Role::NormWeight) => assert_eq!((std, max), (0.0, 1.0), "{name}"),
                 (_, Role::NormBias) => assert_eq!(max, 0.0, "{name}"),
-                (Init::HeFanOut, Role::ConvBias { .. } | Role::LinearBias { .. }) => {
-                    assert_eq!(max, 0.0, "{name}")
-                }
+                (Init::HeFanOut, Role::LinearBias { .. }) => assert_eq!(max, 0.0, "{name}"),
                 (Init::HeFanOut, Role::ConvWeight) => {
                     let expected = (2.0 / (parameter.shape[0] * parameter.shape[2].pow(2)) as f64).sqrt();
                     assert!((std / expected - 1.0).abs() < 0.2, "{name}: {std} for {expected}");
@@ -102,7 +100,7 @@ fn initial_values_follow_the_rule() {
                     let bound = (6.0 / fans as f64).sqrt();
                     assert!(max <= bound && max > 0.8 * bound, "{name}: {max} for {bound}");
                 }
-                (Init::XavierUniform, Role::ConvBias { fan_in } | Role::LinearBias { fan_in }) => {
+                (_, Role::ConvBias { fan_in }) | (Init::XavierUniform, Role::LinearBias { fan_in }) => {
                     assert!(max <= 1.0 / (fan_in as f64).sqrt() && max > 0.0, "{name}");
                 }
             }

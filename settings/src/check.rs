@@ -8,7 +8,7 @@ use crate::choice::Backend;
 use crate::dataset::DatasetFacts;
 use crate::error::RecipeError;
 use crate::place::Places;
-use crate::recipe::{DataSource, Optimizer, Recipe, Schedule};
+use crate::recipe::{Architecture, DataSource, Optimizer, Recipe, Schedule};
 
 type Checked = Result<(), RecipeError>;
 
@@ -91,8 +91,14 @@ fn check_network(recipe: &Recipe, places: &Places) -> Checked {
     let network = recipe.model.network(recipe.data.resolution_px);
     let network = network.map_err(|error| refused("model.regnet.", error))?;
     network.validate().map_err(|error| {
-        let section = if error.to_string().starts_with("stages") { "model.anynet." } else { "model." };
-        refused(section, error)
+        if !error.to_string().starts_with("stages") {
+            return refused("model.", error);
+        }
+        match recipe.model.architecture {
+            Architecture::AnyNet(_) => refused("model.anynet.", error),
+            Architecture::RegNet(_) => places.conflict("model.regnet", format!("model.regnet: {error}")),
+            Architecture::Published(_) => places.conflict("model.arch", format!("model.arch: {error}")),
+        }
     })
 }
 

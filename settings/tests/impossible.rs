@@ -36,6 +36,7 @@ fn networks_that_cannot_be_built() {
             &["model.dropout=1"],
             &["model.stem=flatten"],
             &["model.regnet.se_ratio=-1"],
+            &["model.regnet.se_ratio=0.01"],
             &["model.regnet.bottleneck_ratio=0.9"],
         ],
     ]
@@ -52,6 +53,7 @@ fn networks_that_cannot_be_built() {
             --set model.dropout=1: model.dropout is 1.0, must be at least 0 and below 1
             --set model.stem=flatten: model.stem is flatten, must be another stem: only mlp blocks take an image without height and width
             --set model.regnet.se_ratio=-1: model.regnet.se_ratio is -1.0, must be 0, or above 0 and at most 64
+            recipe.toml:2: model.regnet: stages[0].se_ratio is 0.01, which squeezes 32 channels to none: widen what enters, raise it, or set it to 0
             --set model.regnet.bottleneck_ratio=0.9: model.regnet.bottleneck_ratio is 0.9, which fits no width of stage 1 (26 channels leave 23 in its 3x3 convolution, not a multiple of group width 8); 0.25, 0.5 and whole numbers fit"#]],
     );
 }
@@ -75,6 +77,13 @@ fn names_that_no_network_has() {
 
 #[test]
 fn roundings_that_a_network_has_not() {
+    check_each(
+        &named("regnety_400mf"),
+        &[&["model.stem_width=1"]],
+        expect![
+            "recipe.toml:2: model.arch: stages[0].se_ratio is 0.25, which squeezes 1 channels to none: widen what enters, raise it, or set it to 0"
+        ],
+    );
     check_each(
         &named("regnet_x_400mf"),
         &[&["model.rounding=pycls"]],

@@ -67,12 +67,13 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     for damaged in &start.damaged {
         eprintln!("warning: passed over: {damaged}");
     }
-    let Some(recipe) = start.kept_recipe()? else {
+    let Some(config) = start.config() else {
         let shown = command.checkpoint.display();
         bail!(Usage(format!(
             "--checkpoint {shown}: there is no config.toml of its run, which names the network"
         )));
     };
+    let recipe = Recipe::read(config)?;
     let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
     let checkpoint = Checkpoint::verify(path)?;
     let weights = chosen(command.weights, &checkpoint)?;
@@ -113,10 +114,8 @@ pub(crate) fn renamed(
     step: u64,
 ) -> Result<BTreeMap<String, Tensor>> {
     let mut all = tensor_file::read_all(file)?;
-    let statistics = network.statistics();
     let mut tensors = BTreeMap::new();
-    let names = network.parameters().into_iter().map(|parameter| parameter.name);
-    for name in names.chain(statistics.iter().map(|statistic| statistic.name.clone())) {
+    for (name, _) in network.tensors() {
         let Some(tensor) = all.remove(&name) else {
             let found = format!(
                 "there is no tensor {name} in it: it is of another network than its run's config.toml"
@@ -124,10 +123,10 @@ pub(crate) fn renamed(
             bail!(StorageError::Content { path: file.to_owned(), found });
         };
         tensors.insert(naming.name(&name), tensor);
-    }
-    for norm in statistics.iter().filter_map(|statistic| statistic.name.strip_suffix("running_mean")) {
-        let name = naming.name(&format!("{norm}num_batches_tracked"));
-        tensors.insert(name, Tensor::from(step as i64));
+        if let Some(norm) = name.strip_suffix("running_mean") {
+            let count = naming.name(&format!("{norm}num_batches_tracked"));
+            tensors.insert(count, Tensor::from(step as i64));
+        }
     }
     Ok(tensors)
 }

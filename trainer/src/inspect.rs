@@ -8,6 +8,8 @@ use regatta_run::ExitCode;
 use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
 use serde::Serialize;
 
+use crate::failure::Usage;
+
 /// `trainer recipe`.
 #[derive(Debug, Args)]
 pub(crate) struct RecipeCommand {
@@ -50,12 +52,14 @@ struct Described {
 }
 
 /// Prints the network at the recipe's resolution, for one image.
-pub(crate) fn summary(command: &SummaryCommand) -> Result<ExitCode> {
-    let recipe = command.recipe.load()?.resolve(1, None)?;
+pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitCode> {
+    let world_size = launch.world_size.map_or(1, |(_, size)| size);
+    let recipe = command.recipe.load()?.resolve(world_size, None)?;
     let side = i64::from(recipe.data.resolution_px);
     let network = recipe.network();
     let summary = network.summary(1, side, side)?;
-    let micro_batch = network.summary(recipe.train.micro_batch_size as i64, side, side)?;
+    let micro_batch = network.summary(recipe.train.micro_batch_size as i64, side, side);
+    let micro_batch = micro_batch.map_err(|error| Usage(format!("train.micro_batch_size: {error}")))?;
     let memory = micro_batch.memory(recipe.elements(false));
     if command.json {
         println!("{}", serde_json::to_string_pretty(&Described { summary, memory })?);
@@ -69,17 +73,17 @@ pub(crate) fn summary(command: &SummaryCommand) -> Result<ExitCode> {
             block.output_shape[1..].iter().map(i64::to_string).collect::<Vec<_>>().join("x")
         );
     }
-    println!("\n{}", memory_line(&recipe, memory));
+    println!("\n{}", memory_line(&recipe, world_size, memory));
     Ok(ExitCode::Done)
 }
 
-fn memory_line(recipe: &Recipe, memory: Memory) -> String {
+fn memory_line(recipe: &Recipe, world_size: usize, memory: Memory) -> String {
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0);
     let Memory { weights, gradients, optimizer, forward, backward } = memory;
     let (images, precision) = (recipe.train.micro_batch_size, recipe.train.precision);
     let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
     format!(
-        "memory of a rank: weights {}, gradients {}, optimizer {}; activations of {images} images in {}, estimated: \
+        "memory of one rank of {world_size}: weights {}, gradients {}, optimizer {}; activations of {images} images in {}, estimated: \
          forward {}, backward {} more",
         mib(weights),
         mib(gradients),

@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
-        (Some(Command::Summary(command)), _) => inspect::summary(&command),
+        (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),
         (Some(Command::Export(command)), _) => export::export(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),

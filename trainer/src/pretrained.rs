@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use regatta_anynet::Network;
 use regatta_model::Naming;
 use tch::Tensor;
@@ -27,31 +27,31 @@ pub(crate) struct Weights {
     pub(crate) naming: Naming,
     /// By their place among the network's parameters and then its statistics.
     pub(crate) found: Vec<(usize, Tensor)>,
-    /// Tensors of a classifier with other classes, which are left out.
-    pub(crate) other_classes: Vec<String>,
+    /// Tensors of the classifier, where the file has none for as many classes: it starts anew.
+    pub(crate) new_classifier: Vec<String>,
     /// What the file has besides.
     pub(crate) unused: Vec<String>,
 }
 
 impl Weights {
-    /// Reads the file. Everything of the network but a classifier of other classes must be there.
+    /// Reads the file. Everything of the network but its classifier must be there.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
         refuse_what_is_no_safetensors(path)?;
-        let mut file = tensor_file::read_all(path)?;
+        let file = tensor_file::read_all(path);
+        let mut file = file.with_context(|| format!("model.pretrained = {}", path.display()))?;
         strip_wrapper(&mut file);
-        let parameters = network.parameters().into_iter().map(|it| (it.name, it.shape));
-        let statistics = network.statistics().into_iter().map(|it| (it.name, vec![it.width]));
-        let ours: Vec<(String, Vec<i64>)> = parameters.chain(statistics).collect();
+        let ours = network.tensors();
         let naming = naming_of(&file, &ours);
 
-        let (mut missing, mut misshapen, mut other_classes, mut found) = (vec![], vec![], vec![], vec![]);
+        let (mut missing, mut misshapen, mut new_classifier, mut found) = (vec![], vec![], vec![], vec![]);
         for (index, (name, shape)) in ours.iter().enumerate() {
             let theirs = naming.name(name);
             match file.remove(&theirs) {
+                None if name.starts_with(CLASSIFIER) => new_classifier.push(theirs),
                 None => missing.push(theirs),
                 Some(tensor) if tensor.size() == *shape => found.push((index, tensor)),
                 Some(tensor) if name.starts_with(CLASSIFIER) && tensor.size().get(1..) == shape.get(1..) => {
-                    other_classes.push(theirs);
+                    new_classifier.push(theirs);
                 }
                 Some(tensor) => {
                     misshapen.push(format!("{theirs} is {:?} there, {shape:?} here", tensor.size()))
@@ -62,7 +62,7 @@ impl Weights {
             bail!(Usage(other_network(path, &missing, &misshapen)));
         }
         let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
-        Ok(Self { path: path.to_owned(), naming, found, other_classes, unused })
+        Ok(Self { path: path.to_owned(), naming, found, new_classifier, unused })
     }
 
     /// Puts them into the replica's parameters and statistics, and logs what was and was not loaded.
@@ -72,17 +72,17 @@ impl Weights {
         for (index, tensor) in &self.found {
             tch::no_grad(|| views[*index].copy_(tensor));
         }
-        let Self { path, naming, found, other_classes, unused } = self;
+        let Self { path, naming, found, new_classifier, unused } = self;
         let (path, whose) = (path.display(), naming.whose());
         tracing::info!("pretrained: {} tensors from {path}, with {whose} names", found.len());
-        if !other_classes.is_empty() {
+        if !new_classifier.is_empty() {
             tracing::info!(
-                "pretrained: the classifier starts anew, since the file has another number of classes: {} not loaded",
-                listed(other_classes)
+                "pretrained: the classifier starts anew, since the file has none for these classes: {} not loaded",
+                new_classifier.join(", ")
             );
         }
         if !unused.is_empty() {
-            tracing::info!("pretrained: in the file, but not in this network: {}", listed(unused));
+            tracing::info!("pretrained: in the file, but not in this network: {}", unused.join(", "));
         }
     }
 }
@@ -164,13 +164,8 @@ mod tests {
 
     /// A file of the network's parameters and statistics, each under the name that `named` gives it.
     fn file(kind: Kind, named: impl Fn(&str) -> String) -> BTreeMap<String, Tensor> {
-        let network = network();
-        let parameters = network.parameters().into_iter().map(|it| (it.name, it.shape));
-        let statistics = network.statistics().into_iter().map(|it| (it.name, vec![it.width]));
-        parameters
-            .chain(statistics)
-            .map(|(name, shape)| (named(&name), Tensor::ones(&shape, (kind, Device::Cpu))))
-            .collect()
+        let tensors = network().tensors().into_iter();
+        tensors.map(|(name, shape)| (named(&name), Tensor::ones(&shape, (kind, Device::Cpu)))).collect()
     }
 
     fn read(tensors: &BTreeMap<String, Tensor>) -> Result<Weights> {
@@ -187,7 +182,7 @@ mod tests {
                 let tensors = file(Kind::Float, |name| format!("{prefix}{}", naming.name(name)));
                 let weights = read(&tensors).unwrap();
                 assert_eq!((weights.naming, weights.found.len()), (naming, tensors.len()), "{prefix}");
-                assert!(weights.other_classes.is_empty() && weights.unused.is_empty());
+                assert!(weights.new_classifier.is_empty() && weights.unused.is_empty());
             }
         }
     }
@@ -205,7 +200,10 @@ mod tests {
         let mut tensors = file(Kind::Float, str::to_owned);
         tensors.insert("head.fc.weight".into(), Tensor::ones([7, 16], (Kind::Float, Device::Cpu)));
         tensors.insert("head.fc.bias".into(), Tensor::ones([7], (Kind::Float, Device::Cpu)));
-        assert_eq!(read(&tensors).unwrap().other_classes, ["head.fc.weight", "head.fc.bias"]);
+        assert_eq!(read(&tensors).unwrap().new_classifier, ["head.fc.weight", "head.fc.bias"]);
+        tensors.remove("head.fc.bias");
+        tensors.remove("head.fc.weight");
+        assert_eq!(read(&tensors).unwrap().new_classifier, ["head.fc.weight", "head.fc.bias"], "a backbone");
         tensors.insert("head.fc.weight".into(), Tensor::ones([7, 32], (Kind::Float, Device::Cpu)));
         let error = read(&tensors).unwrap_err().to_string();
         assert!(

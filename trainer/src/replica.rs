@@ -83,13 +83,6 @@ impl Replica {
         Model::new(&self.network, &parameters.views, &self.batch.views, &self.running.views)
     }
 
-    /// Names of the parameters, then of the running statistics.
-    #[cfg(test)]
-    pub(crate) fn tensor_names(&self) -> impl Iterator<Item = String> {
-        let parameters = self.specs.iter().map(|spec| spec.name.clone());
-        parameters.chain(self.statistics.iter().map(|statistic| statistic.name.clone()))
-    }
-
     /// Clears what a step sums up.
     pub(crate) fn zero(&mut self) {
         _ = self.gradients.flat.zero_();

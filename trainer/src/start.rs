@@ -102,6 +102,11 @@ impl Start {
         Ok(start)
     }
 
+    /// The file with that recipe.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.kept.as_ref().map(|(path, _)| path.as_path())
+    }
+
     /// The recipe of the run that is continued.
     pub(crate) fn kept_recipe(&self) -> Result<Option<Recipe>> {
         let parse = |(path, text): &(PathBuf, String)| {

@@ -41,7 +41,7 @@ pub(crate) struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// Takes a replica that is equal on all ranks.
+    /// Takes a replica of which rank 0's counts: all take that one when the state is shared.
     pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a dyn Communicator) -> Result<Self> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
         let compression = match recipe.comm.gradient_compression {

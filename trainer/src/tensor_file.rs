@@ -29,19 +29,16 @@ pub(crate) fn bytes<'a>(
     Ok(safetensors::serialize(views, metadata)?)
 }
 
-/// Every tensor of a file, in its own type.
+/// Every tensor of a file, in its own type; tensors of types that weights never are, such as bytes, are passed over.
 pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
     let damaged = |found: String| StorageError::Content { path: path.to_owned(), found };
     let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(format!("damaged: {error}")))?;
     let tensor = |(name, view): (&str, TensorView)| {
-        let kind = kind(view.dtype()).ok_or_else(|| {
-            damaged(format!("{name} is of type {:?}, which weights never are", view.dtype()))
-        })?;
         let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-        Ok((name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind)))
+        Some((name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind(view.dtype())?)))
     };
-    file.iter().map(tensor).collect()
+    Ok(file.iter().filter_map(tensor).collect())
 }
 
 fn io(operation: &'static str, path: &Path, source: std::io::Error) -> StorageError {

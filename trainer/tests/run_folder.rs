@@ -108,11 +108,12 @@ fn the_schema_has_every_key_with_type_default_and_text() {
     }
 }
 
-/// What pycls counts for the networks of the paper, four of them unpublished.
+/// The counts of all networks of the paper.
 #[test]
 fn the_papers_networks_in_numbers() {
     let published: Vec<Value> =
         serde_json::from_str(include_str!("../../anynet/tests/published.json")).unwrap();
+    assert_eq!(published.len(), 24);
     let workdir = Workdir::new(TINY);
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnet");
     for expected in published {
@@ -138,7 +139,7 @@ fn the_books_network_in_numbers() {
     let table = workdir.trainer(&summary).ends_with(0).stdout;
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(table.ends_with(
-        "\n\nmemory of a rank: weights 0.7 MiB, gradients 0.7 MiB, optimizer 0.7 MiB; activations of 64 images in fp32, \
+        "\n\nmemory of one rank of 1: weights 0.7 MiB, gradients 0.7 MiB, optimizer 0.7 MiB; activations of 64 images in fp32, \
          estimated: forward 298.7 MiB, backward 36.0 MiB more\n"
     ));
     assert_eq!(json["memory"]["weights"], 4 * 179_290);

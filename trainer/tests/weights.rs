@@ -104,7 +104,11 @@ fn what_cannot_be_exported_is_refused() {
     let mut said = refused("export --checkpoint runs/y --out o", 2);
     said += &refused("export --checkpoint runs/x --out o --weights ema", 2);
     said += &refused("export --checkpoint runs/x --out no/folder/o", 6);
-    fs::remove_file(workdir.run("x").config()).unwrap();
+    let config = workdir.run("x").config();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replacen("group_width = 8", "group_width = 0", 1)).unwrap();
+    said += &refused("export --checkpoint runs/x --out o", 2);
+    fs::remove_file(config).unwrap();
     said += &refused("export --checkpoint runs/x --out o", 2);
     fs::write(workdir.run("x").checkpoint(1).join("model.safetensors"), b"torn").unwrap();
     said += &refused("export --checkpoint runs/x/checkpoints/step-000000001 --out o", 6);
@@ -113,6 +117,7 @@ fn what_cannot_be_exported_is_refused() {
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
         error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
         error: cannot write no/folder/o: No such file or directory (os error 2)
+        error: runs/x/config.toml:19: model.anynet.stages[0].group_width is 0, must be from 1 to 65536
         error: --checkpoint runs/x: there is no config.toml of its run, which names the network
         error: the checkpoint runs/x/checkpoints/step-000000001 is damaged: model.safetensors has 4 bytes where the manifest says 22680
     "#]].assert_eq(&said);
@@ -131,7 +136,7 @@ fn a_run_starts_from_weights_of_other_classes() {
     let said = |text: &str| assert!(ended.stderr.contains(text), "{text} in\n{}", ended.stderr);
     said("pretrained: 45 tensors from ten.safetensors, with torchvision's names");
     said(
-        "pretrained: the classifier starts anew, since the file has another number of classes: fc.weight, fc.bias not loaded",
+        "pretrained: the classifier starts anew, since the file has none for these classes: fc.weight, fc.bias not loaded",
     );
 
     let weights = |name: &str| {
@@ -182,7 +187,7 @@ fn weights_that_do_not_fit_are_refused() {
         $ model.pretrained=missing.safetensors
         error: model.pretrained = missing.safetensors: cannot be read: No such file or directory (os error 2); give a safetensors file
         $ model.pretrained=torn.safetensors
-        error: torn.safetensors: damaged: header too small
+        error: model.pretrained = torn.safetensors: torn.safetensors: damaged: header too small
         $ model.pretrained=pickle.pyth
         error: model.pretrained = pickle.pyth: that is a pickle, which may hold any code and is not opened here; convert it with
           import torch, safetensors.torch as st; s = torch.load("pickle.pyth", map_location="cpu", weights_only=True)
