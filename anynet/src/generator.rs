@@ -85,15 +85,22 @@ impl Generator {
         check_number("se_ratio", self.se_ratio, |ratio| (0.0..=MAX_RATIO).contains(&ratio), SE_RATIO)
     }
 
+    /// For each block the power of `wm`, times `w0`, that its width is quantised to; whole, and not falling.
+    pub(crate) fn powers(&self) -> impl Iterator<Item = f64> {
+        let w0 = self.w0 as f64;
+        (0..self.depth).map(move |block| {
+            let linear_width = w0 + self.wa * block as f64;
+            // From libm: the standard library's differ by platform in the last bit.
+            (libm::log(linear_width / w0) / libm::log(self.wm)).round_ties_even()
+        })
+    }
+
     /// Distinct block widths in channels (whole multiples of 8, ascending), each with the number of its blocks.
     fn quantised_widths(&self) -> Vec<(f64, i64)> {
         let w0 = self.w0 as f64;
         let mut runs: Vec<(f64, i64)> = Vec::new();
-        for block in 0..self.depth {
-            let linear_width = w0 + self.wa * block as f64;
-            // From libm: the standard library's differ by platform in the last bit.
-            let exponent = (libm::log(linear_width / w0) / libm::log(self.wm)).round_ties_even();
-            let width = QUANTUM * (w0 * libm::pow(self.wm, exponent) / QUANTUM).round_ties_even();
+        for power in self.powers() {
+            let width = QUANTUM * (w0 * libm::pow(self.wm, power) / QUANTUM).round_ties_even();
             match runs.last_mut() {
                 Some((last_width, depth)) if *last_width == width => *depth += 1,
                 _ => runs.push((width, 1)),

@@ -51,6 +51,6 @@ pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
 pub use memory::{Elements, Memory};
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
-pub use random::SplitMix64;
+pub use regatta_random::SplitMix64;
 pub use validation::NetworkError;
 pub use weights::{Parameter, Role, Statistic};

@@ -1,7 +1,7 @@
 //! Random changes of a training image, on its bytes at the stored size.
 
 use crate::dataset::ImageShape;
-use crate::random::{Purpose, SplitMix64};
+use crate::random::Purpose;
 
 /// Random crop after zero padding, then a random horizontal flip (the order of torchvision's recipes).
 ///
@@ -29,7 +29,7 @@ impl Augment {
     /// If `pixels_hwc` is not of `shape`.
     pub fn apply(&self, epoch: u64, index: usize, shape: ImageShape, pixels_hwc: &mut [u8]) {
         assert_eq!(pixels_hwc.len(), shape.bytes(), "a buffer of one image");
-        let mut random = SplitMix64::keyed(Purpose::Augmentation, &[self.seed, epoch, index as u64]);
+        let mut random = Purpose::Augmentation.stream(&[self.seed, epoch, index as u64]);
         let positions = 2 * self.random_crop_padding_px as u64 + 1;
         // Three draws of one number each, so that the flip does not depend on the padding.
         let flip = random.unit() < self.horizontal_flip_probability;

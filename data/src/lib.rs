@@ -23,7 +23,6 @@ pub use batch::fill_batch;
 pub use dataset::{Dataset, ImageShape, Split};
 pub use error::DataError;
 pub use idx::{FASHION_MNIST, IdxDataset, IdxSource, MNIST};
-pub use random::SplitMix64;
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use synthetic::{SyntheticDataset, SyntheticSettings};

@@ -1,6 +1,6 @@
 //! The order of an epoch: which images form a step's global batch and how it is cut into micro-batches.
 
-use crate::random::{Purpose, SplitMix64};
+use crate::random::Purpose;
 use crate::shard::Shard;
 
 /// Cuts every epoch of a data set into global batches and these into micro-batches, as a pure function.
@@ -30,7 +30,7 @@ pub struct MicroBatch<'a> {
 /// The seed of what is random within a micro-batch as a whole, such as dropout: a function of (seed, epoch, its number in
 /// the epoch) alone.
 pub fn micro_batch_seed(seed: u64, epoch: u64, number: usize) -> u64 {
-    SplitMix64::keyed(Purpose::MicroBatch, &[seed, epoch, number as u64]).next_u64()
+    Purpose::MicroBatch.stream(&[seed, epoch, number as u64]).next_u64()
 }
 
 impl Sampler {
@@ -47,7 +47,7 @@ impl Sampler {
     /// The order of all images in an epoch, a function of (seed, epoch) alone; with `drop_last` its end is unused.
     pub fn permutation(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.len).collect();
-        SplitMix64::keyed(Purpose::Permutation, &[self.seed, epoch]).shuffle(&mut order);
+        Purpose::Permutation.stream(&[self.seed, epoch]).shuffle(&mut order);
         order
     }
 

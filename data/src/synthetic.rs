@@ -1,7 +1,7 @@
 //! Images made up from a seed, of any shape and number, that a network can learn to tell apart.
 
 use crate::dataset::{Dataset, ImageShape, Split};
-use crate::random::{Purpose, SplitMix64};
+use crate::random::Purpose;
 
 /// Cells of a class's pattern along each side of the image.
 const CELLS: usize = 4;
@@ -39,7 +39,7 @@ impl SyntheticDataset {
     pub fn new(settings: SyntheticSettings, split: Split) -> Self {
         assert!(settings.classes > 0 && settings.shape.bytes() > 0, "impossible {settings:?}");
         let mut patterns = vec![0; settings.classes * CELLS * CELLS * settings.shape.channels];
-        SplitMix64::keyed(Purpose::SyntheticPattern, &[settings.seed]).fill(&mut patterns);
+        Purpose::SyntheticPattern.stream(&[settings.seed]).fill(&mut patterns);
         let width = settings.shape.width;
         let cell_of_column = (0..width).map(|x| x * CELLS / width).collect();
         Self { settings, split, patterns, cell_of_column }
@@ -72,7 +72,7 @@ impl Dataset for SyntheticDataset {
         assert_eq!(pixels_hwc.len(), self.settings.shape.bytes(), "a buffer of one image");
         let class = index % self.settings.classes;
         let key = [self.settings.seed, self.split as u64, index as u64];
-        SplitMix64::keyed(Purpose::SyntheticNoise, &key).fill(pixels_hwc);
+        Purpose::SyntheticNoise.stream(&key).fill(pixels_hwc);
         for (y, row_wc) in pixels_hwc.chunks_exact_mut(width * channels).enumerate() {
             let pattern = self.pattern_row(class, y);
             for (pixel, &cell) in row_wc.chunks_exact_mut(channels).zip(&self.cell_of_column) {

@@ -4,6 +4,5 @@
 mod augment;
 mod batch;
 mod idx;
-mod random;
 mod sampler;
 mod synthetic;

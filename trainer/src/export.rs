@@ -9,7 +9,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use regatta_anynet::Network;
 use regatta_model::Naming;
-use regatta_run::{Checkpoint, ExitCode, StorageError, write_atomic};
+use regatta_run::checkpoint::Manifest;
+use regatta_run::{Damaged, ExitCode, StorageError, write_atomic};
 use regatta_settings::{Architecture, Recipe};
 use tch::Tensor;
 
@@ -75,12 +76,13 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     };
     let recipe = Recipe::read(config)?;
     let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
-    let checkpoint = Checkpoint::verify(path)?;
-    let weights = chosen(command.weights, &checkpoint)?;
+    // Its files were verified when it was found.
+    let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
+    let weights = chosen(command.weights, &manifest, path)?;
     let file = path.join(if weights == Weights::Ema { EMA } else { MODEL });
     let (network, naming) = (recipe.network(), command.names.into());
-    let tensors = renamed(&file, &network, naming, checkpoint.step())?;
-    let about = metadata(&recipe, weights, naming, checkpoint.step());
+    let tensors = renamed(&file, &network, naming, manifest.step)?;
+    let about = metadata(&recipe, weights, naming, manifest.step);
     let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
     write_atomic(&command.out, &bytes)?;
     println!(
@@ -94,12 +96,12 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-fn chosen(asked: Option<Weights>, checkpoint: &Checkpoint) -> Result<Weights> {
-    let has_ema = checkpoint.manifest.files.iter().any(|file| file.name == EMA);
+fn chosen(asked: Option<Weights>, manifest: &Manifest, path: &Path) -> Result<Weights> {
+    let has_ema = manifest.files.iter().any(|file| file.name == EMA);
     match asked {
         Some(Weights::Ema) if !has_ema => bail!(Usage(format!(
             "--weights ema: the run keeps no moving average (train.ema_decay = 0), {} has none: use --weights model",
-            checkpoint.path.display()
+            path.display()
         ))),
         Some(weights) => Ok(weights),
         None => Ok(if has_ema { Weights::Ema } else { Weights::Model }),

@@ -95,8 +95,8 @@ impl<'a> Learner<'a> {
         Ok(LaunchedStep { reading, times })
     }
 
-    /// Forward and backward of the micro-batch with this number; its gradient is of the loss summed over the micro-batch and divided by
-    /// the global batch's `images`. Returns the summed loss, on the device.
+    /// Forward and backward of the micro-batch with this number; its gradient is of the loss summed over the micro-batch
+    /// and divided by the global batch's `images`. Returns the summed loss, on the device.
     fn forward_backward(
         &mut self,
         number: usize,

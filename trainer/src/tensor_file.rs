@@ -32,13 +32,20 @@ pub(crate) fn bytes<'a>(
 /// Every tensor of a file, in its own type; tensors of types that weights never are, such as bytes, are passed over.
 pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
-    let damaged = |found: String| StorageError::Content { path: path.to_owned(), found };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(format!("damaged: {error}")))?;
     let tensor = |(name, view): (&str, TensorView)| {
-        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
-        Some((name.to_owned(), Tensor::from_data_size(view.data(), &shape, kind(view.dtype())?)))
+        Some((name.to_owned(), Tensor::from_data_size(view.data(), &shape(&view), kind(view.dtype())?)))
     };
-    Ok(file.iter().filter_map(tensor).collect())
+    Ok(parsed(path, &bytes)?.iter().filter_map(tensor).collect())
+}
+
+/// The tensors in the `bytes` that were read from `path`.
+fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, StorageError> {
+    let damaged = |error| StorageError::Content { path: path.to_owned(), found: format!("damaged: {error}") };
+    SafeTensors::deserialize(bytes).map_err(damaged)
+}
+
+fn shape(view: &TensorView) -> Vec<i64> {
+    view.shape().iter().map(|&side| side as i64).collect()
 }
 
 fn io(operation: &'static str, path: &Path, source: std::io::Error) -> StorageError {
@@ -85,13 +92,13 @@ fn kind(dtype: Dtype) -> Option<Kind> {
 pub(crate) fn read<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a mut Tensor)>) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
     let other = |found: String| StorageError::Content { path: path.to_owned(), found };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| other(format!("damaged: {error}")))?;
+    let file = parsed(path, &bytes)?;
     let mut found: HashMap<_, _> = file.iter().collect();
     for (name, tensor) in tensors {
         let Some(view) = found.remove(name.as_str()) else {
             return Err(other(format!("there is no tensor {name} in it: it is of another network")).into());
         };
-        let shape: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
+        let shape = shape(&view);
         if shape != tensor.size() || view.dtype() != dtype(tensor.kind()) {
             let (have, want) = ((view.dtype(), shape), (dtype(tensor.kind()), tensor.size()));
             return Err(other(format!("{name} is {have:?} there, {want:?} in this network")).into());

@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use expect_test::expect;
-use test_jobs::{TINY, Workdir, newest_step, tensors_f64, tiny_with};
+use test_jobs::{TINY, Workdir, newest_step, python, tensors_f64, tiny_with};
 
-/// A Python with the libraries that load what is exported, or the reason why there is none here: the one that
-/// `REGATTA_PYTHON` names, or that of the checkout.
-fn python() -> Result<PathBuf, String> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    let path = std::env::var_os("REGATTA_PYTHON").map_or(own, PathBuf::from);
+/// A Python with the libraries that load what is exported, or the reason why there is none here.
+fn python_with_libraries() -> Result<PathBuf, String> {
+    let path = python()?;
     let output = Command::new(&path).args(["-c", "import safetensors.torch, timm, torchvision"]).output();
-    let output = output.map_err(|error| format!("{}: {error}", path.display()))?;
+    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
     let said = String::from_utf8_lossy(&output.stderr);
     let missing = || format!("{}: {}", path.display(), said.lines().last().unwrap_or_default());
     output.status.success().then(|| path.clone()).ok_or_else(missing)
@@ -34,7 +32,7 @@ print(logits.sum().item())";
 /// Trains a little, exports, and runs the lines that export printed: the libraries load the file, strictly, and compute.
 #[test]
 fn what_export_prints_loads_the_weights() {
-    let python = match python() {
+    let python = match python_with_libraries() {
         Ok(python) => python,
         Err(reason) => return println!("skipped: {reason}"),
     };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Edf, EdfError};
-use crate::random::{Purpose, SplitMix64};
+use crate::random::Purpose;
 
 /// How a band is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,7 +105,7 @@ impl Edf {
     fn resampled_counts(&self, steps: &[(f64, usize)], bootstrap: Bootstrap) -> Vec<Vec<u32>> {
         let mut counts = vec![Vec::with_capacity(bootstrap.resamples); steps.len()];
         for resample in 0..bootstrap.resamples as u64 {
-            let mut random = SplitMix64::keyed(Purpose::Resample, &[bootstrap.seed, resample]);
+            let mut random = Purpose::Resample.stream(&[bootstrap.seed, resample]);
             let mut times_drawn = vec![0_u32; self.errors.len()];
             for _ in &self.errors {
                 times_drawn[random.below(self.errors.len() as u64) as usize] += 1;

@@ -2,10 +2,11 @@
 
 use std::array;
 
+use regatta_random::SplitMix64;
+
 use super::distribution::{LogUniformMultiples, PowersOfTwo, choice};
 use crate::generator::{Rounding, compatible};
 use crate::network::Stage;
-use crate::random::SplitMix64;
 use crate::validation::NetworkError;
 
 const STAGES: usize = 4;

@@ -2,7 +2,7 @@
 //!
 //! Logarithms and exponentials are libm's: the standard library's differ by platform in the last bit.
 
-use crate::random::SplitMix64;
+use regatta_random::SplitMix64;
 
 /// Multiples of a quantum, as likely as a log-uniform real number is to fall between one and the next.
 ///

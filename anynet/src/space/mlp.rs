@@ -1,10 +1,11 @@
 //! The space of fully connected networks, as AnyNetXA is of convolutions: a depth and a width for each stage.
 
+use regatta_random::SplitMix64;
+
 use super::anynet::WIDTH;
 use super::distribution::LogUniformMultiples;
 use super::sampler::Input;
 use crate::network::{BlockKind, Network, Stage, Stem};
-use crate::random::SplitMix64;
 
 const STAGES: usize = 4;
 /// A layer has no shortcut around it, so that four times the AnyNets' 16 would be too deep to train.

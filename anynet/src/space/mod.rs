@@ -17,12 +17,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use regatta_random::SplitMix64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::generator::Rounding;
 use crate::network::Network;
-use crate::random::SplitMix64;
 use crate::validation::NetworkError;
 
 mod sampler;

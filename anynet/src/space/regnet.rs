@@ -1,9 +1,10 @@
 //! The RegNet spaces: six numbers, of which the rule makes four stages.
 
+use regatta_random::SplitMix64;
+
 use super::anynet::{GROUP_WIDTH, INVERSE_BOTTLENECKS};
 use super::distribution::{LogUniform, LogUniformMultiples, UniformIntegers, choice};
 use crate::generator::Generator;
-use crate::random::SplitMix64;
 
 /// Width of RegNetY's squeeze over the channels that enter a block.
 pub(super) const Y_SE_RATIO: f64 = 0.25;
@@ -50,12 +51,7 @@ pub fn draw_parameters(random: &mut SplitMix64, se_ratio: f64) -> Generator {
 
 /// Stages of the network, if each power of wm up to the last block's makes one.
 fn stages_without_gaps(generator: &Generator) -> Option<i64> {
-    let w0 = generator.w0 as f64;
-    let power = |block: i64| {
-        let linear_width = w0 + generator.wa * block as f64;
-        (libm::log(linear_width / w0) / libm::log(generator.wm)).round_ties_even() as i64
-    };
-    let powers: Vec<i64> = (0..generator.depth).map(power).collect();
+    let powers: Vec<i64> = generator.powers().map(|power| power as i64).collect();
     let has_gap = powers.windows(2).any(|pair| pair[1] - pair[0] > 1);
     powers.last().filter(|_| !has_gap).map(|last| last + 1)
 }

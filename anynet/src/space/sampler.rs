@@ -1,10 +1,12 @@
 //! Draws networks of a space until one lies within the limits.
 
+use regatta_random::SplitMix64;
+
 use super::Space;
 use super::error::SpaceError;
 use super::limits::Limits;
 use crate::network::Network;
-use crate::random::{Purpose, SplitMix64};
+use crate::random::Purpose;
 use crate::validation::{MAX_IMAGE_PX, check_count};
 
 /// Networks that are drawn for one within the limits before the window counts as empty.
@@ -69,7 +71,7 @@ impl Sampler {
     /// # Errors
     /// If none was within the limits.
     pub fn network(&self, index: u64) -> Result<Network, SpaceError> {
-        let mut random = SplitMix64::keyed(Purpose::Network, &[self.seed, index]);
+        let mut random = Purpose::Network.stream(&[self.seed, index]);
         let mut tallies = self.limits.tallies();
         for _ in 0..self.max_tries {
             let network = self.space.draw(self.input, &mut random)?;

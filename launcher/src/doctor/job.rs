@@ -1,8 +1,8 @@
 //! What the job needs, from its recipe, its hosts and the allocation.
 
-use regatta_settings::{Optimizer, Recipe};
+use regatta_anynet::Elements;
+use regatta_settings::Recipe;
 
-use crate::plan::memory::parameter_bytes;
 use crate::run::hosts::Host;
 
 /// A number that Slurm tells inside of an allocation.
@@ -27,13 +27,10 @@ pub(super) fn checkpoints_bytes(recipe: &Recipe) -> u64 {
     let side = i64::from(recipe.data.resolution_px);
     let summary = recipe.network().summary(1, side, side);
     let parameters = summary.map_or(0, |summary| summary.params);
-    let states = match recipe.optim.optimizer {
-        Optimizer::Sgd { .. } => 1,
-        Optimizer::AdamW { .. } => 2,
-    };
-    let copies = 1 + states + u64::from(recipe.train.ema_decay > 0.0);
-    let bytes = parameter_bytes(recipe.train.precision);
-    parameters * bytes * copies * (recipe.checkpoint.keep as u64 + 2)
+    // A checkpoint holds no activations, whatever their type.
+    let Elements { weight_bytes, optimizer_states, .. } = recipe.elements(false);
+    let copies = 1 + optimizer_states + u64::from(recipe.train.ema_decay > 0.0);
+    parameters * weight_bytes * copies * (recipe.checkpoint.keep as u64 + 2)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::ops::Range;
 use regatta_settings::{GradientCompression, Recipe};
 
 use super::blocks::BlockCost;
-use super::memory::parameter_bytes;
 
 /// Bytes of an element where caps are concerned: those of fp32, whatever the precision.
 const CAPPED_ELEMENT_BYTES: u64 = 4;
@@ -24,7 +23,7 @@ pub(crate) struct Bucket {
 pub(crate) fn of(blocks: &[BlockCost], recipe: &Recipe) -> Vec<Bucket> {
     let caps = [recipe.comm.first_bucket_mib, recipe.comm.bucket_cap_mib].map(|mib| (mib * MIB) as u64);
     let element_bytes = match recipe.comm.gradient_compression {
-        GradientCompression::None => parameter_bytes(recipe.train.precision),
+        GradientCompression::None => recipe.weight_bytes(),
         GradientCompression::Bf16 => 2,
     };
     let sizes: Vec<_> = blocks.iter().map(|block| block.elements * CAPPED_ELEMENT_BYTES).collect();

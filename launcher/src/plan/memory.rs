@@ -1,7 +1,7 @@
 //! What one rank needs of memory, from the description alone.
 
 use regatta_anynet::Summary;
-use regatta_settings::{GradientCompression, Precision, Recipe};
+use regatta_settings::{GradientCompression, Recipe};
 use serde::Serialize;
 
 use super::blocks::BlockCost;
@@ -32,7 +32,7 @@ impl Memory {
 /// What a rank of `recipe` needs; `summary` is of its micro-batch.
 pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Memory {
     let elements: u64 = blocks.iter().map(|block| block.elements).sum();
-    let weights = elements * parameter_bytes(recipe.train.precision);
+    let weights = elements * recipe.weight_bytes();
     let rounded = match recipe.comm.gradient_compression {
         GradientCompression::None => 0,
         GradientCompression::Bf16 => 2 * elements,
@@ -48,11 +48,6 @@ pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Me
         statistics: 3 * summary.statistics_elements() * element.weight_bytes,
         activations: of_batch.forward + of_batch.backward,
     }
-}
-
-/// Bytes of an element of parameters, gradients and what belongs to them.
-pub(crate) fn parameter_bytes(precision: Precision) -> u64 {
-    if precision == Precision::Fp64 { 8 } else { 4 }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::all_reduce::AllReduce;
 use super::buckets::Bucket;
 use super::measured::MicroBatchTimes;
-use super::memory::parameter_bytes;
 
 /// What ranks agree on after the gradients: two numbers in double precision.
 const CONTROL_BYTES: f64 = 16.0;
@@ -52,7 +51,7 @@ pub(crate) struct Row {
 
 /// Bytes of the sums after the buckets: BatchNorm's statistics, and what ranks agree on.
 pub(crate) fn trailing_bytes(summary: &Summary, recipe: &Recipe) -> Vec<f64> {
-    let statistics = summary.statistics_elements() * parameter_bytes(recipe.train.precision);
+    let statistics = summary.statistics_elements() * recipe.weight_bytes();
     vec![statistics as f64, CONTROL_BYTES]
 }
 

@@ -63,8 +63,11 @@ impl Manifest {
         crate::atomic::write_atomic(folder.join(NAME), &json)
     }
 
-    /// Reads the manifest in `folder`, or says what is wrong with it.
-    pub(super) fn read(folder: &Path) -> Result<Self, String> {
+    /// Reads the manifest in `folder`, or says what is wrong with it. What it says of files is not verified.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn read(folder: &Path) -> Result<Self, String> {
         let bytes = fs::read(folder.join(NAME)).map_err(|error| unreadable(NAME, &error))?;
         let manifest: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| format!("{NAME} is not valid JSON: {error}"))?;

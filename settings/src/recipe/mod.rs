@@ -71,17 +71,28 @@ impl Recipe {
     /// What a rank's memory is counted in. Where the precision is chosen by the device, `short_activations` says whether it
     /// will be one of 16 bits.
     pub fn elements(&self, short_activations: bool) -> Elements {
-        let (weight_bytes, activation_bytes) = match self.train.precision {
-            Precision::Fp64 => (8, 8),
-            Precision::Fp32 => (4, 4),
-            Precision::Bf16 | Precision::Fp16 => (4, 2),
-            Precision::Auto => (4, if short_activations { 2 } else { 4 }),
+        let activation_bytes = match self.train.precision {
+            Precision::Fp64 => 8,
+            Precision::Fp32 => 4,
+            Precision::Bf16 | Precision::Fp16 => 2,
+            Precision::Auto => {
+                if short_activations {
+                    2
+                } else {
+                    4
+                }
+            }
         };
         let optimizer_states = match self.optim.optimizer {
             Optimizer::Sgd { .. } => 1,
             Optimizer::AdamW { .. } => 2,
         };
-        Elements { weight_bytes, activation_bytes, optimizer_states }
+        Elements { weight_bytes: self.weight_bytes(), activation_bytes, optimizer_states }
+    }
+
+    /// Bytes of an element of parameters, gradients and what belongs to them.
+    pub fn weight_bytes(&self) -> u64 {
+        if self.train.precision == Precision::Fp64 { 8 } else { 4 }
     }
 
     /// Optimizer steps of an epoch over `train_images` images.

@@ -86,11 +86,14 @@ fn timm(network: &Network) -> Option<String> {
 
 /// The published network that this one is, but for its classes and channels, when rounded so.
 fn named(network: &Network, rounding: Rounding) -> Option<&'static zoo::Published> {
+    if !is_regnet(network) {
+        return None;
+    }
     let is_same = |published: &&zoo::Published| {
         let theirs = published.network(rounding, network.classes);
         theirs.is_ok_and(|theirs| theirs.stages == network.stages && theirs.stem_width == network.stem_width)
     };
-    zoo::published().iter().filter(|_| is_regnet(network)).find(is_same)
+    zoo::published().iter().find(is_same)
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tch::Tensor;
+use test_jobs::python;
 
 use crate::tensor_file;
 
@@ -73,14 +74,4 @@ pub(super) fn run_script(name: &str, arguments: &[&OsStr]) -> Result<(), String>
     }
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-/// The one that `REGATTA_PYTHON` names, which then must be there, or that of the checkout, which may be missing.
-fn python() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os("REGATTA_PYTHON") {
-        return Ok(named.into());
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    let missing = format!("no Python at {} (REGATTA_PYTHON names another)", path.display());
-    path.exists().then_some(path).ok_or(missing)
 }

@@ -5,9 +5,11 @@ mod jobs;
 mod mpi;
 
 mod checkpoints;
+mod python;
 mod recipe;
 
 pub use checkpoints::{checkpoint_files, list, metrics, newest_step, repeatable_metrics, tensors_f64};
 pub use jobs::{Ended, Job, Running, Workdir, built};
 pub use mpi::{mpi_settings, mpirun, scrub};
+pub use python::python;
 pub use recipe::{ENDLESS, TINY, tiny_with};

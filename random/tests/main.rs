@@ -1,7 +1,7 @@
 //! Random numbers are those of the reference code, for ever, and unbiased.
 
 use proptest::prelude::*;
-use regatta_data::SplitMix64;
+use regatta_random::SplitMix64;
 
 #[test]
 fn splitmix64_gives_the_numbers_of_the_reference_code() {
