@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -34,16 +35,25 @@ class Skipped(Exception):
 
 
 class Acceptance:
-    def __init__(self, trainer: Path, out: Path):
-        self.trainer, self.out = trainer.resolve(), out
-        self.rows: list[dict] = []
-        if out.exists() and any(out.iterdir()) and not (out / "gpu_acceptance.json").exists():
+    def __init__(self, trainer: Path, out: Path, only: list[str], skip: list[str], facts: dict):
+        self.trainer, self.out, self.only, self.skip, self.facts = trainer.resolve(), out, only, skip, facts
+        self.result = out / "gpu_acceptance.json"
+        if out.exists() and any(out.iterdir()) and not self.result.exists():
             raise SystemExit(f"gpu_acceptance: {out} holds something else: name another folder")
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        (out / "gpu_acceptance.json").write_text("{}\n")
+        out.mkdir(parents=True, exist_ok=True)
+        # Of an earlier call, whose checks this one may not repeat.
+        self.rows: list[dict] = json.loads(self.result.read_text())["checks"] if self.result.exists() else []
+        shutil.rmtree(out / "runs", ignore_errors=True)
+        self.write()
+
+    def write(self) -> None:
+        aside = self.result.with_suffix(".tmp")
+        aside.write_text(json.dumps({**self.facts, "checks": self.rows}, indent=1) + "\n")
+        aside.replace(self.result)
 
     def check(self, name, function, *arguments) -> None:
+        if (self.only and not any(word in name for word in self.only)) or any(word in name for word in self.skip):
+            return
         begin = time.monotonic()
         try:
             result, told = "pass", function(*arguments)
@@ -52,7 +62,8 @@ class Acceptance:
         except (Failed, subprocess.SubprocessError, OSError, KeyError, IndexError, ValueError) as error:
             result, told = "FAIL", f"{type(error).__name__}: {error}"[:600]
         row = {"check": name, "result": result, "told": told, "seconds": round(time.monotonic() - begin, 1)}
-        self.rows.append(row)
+        self.rows = [other for other in self.rows if other["check"] != name] + [row]
+        self.write()
         print(f"{result:<5} {name:<44} {row['seconds']:>6.1f} s  {told}", flush=True)
 
     def run(self, *command, code: int = 0, limit_s: float = LIMIT_S) -> str:
@@ -169,6 +180,10 @@ def bf16_gradients(it: Acceptance) -> str:
     return f"loss {losses[0]:.3f} to {losses[-1]:.3f} in 60 steps"
 
 
+def children(parent: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
 def hang_is_named(it: Acceptance) -> str:
     """Stops one rank for good: the others abort NCCL and are gone in bounded time."""
     if gpus() < 2:
@@ -183,8 +198,9 @@ def hang_is_named(it: Acceptance) -> str:
     metrics = it.out / "runs/hang/metrics.jsonl"
     while job.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 2):
         time.sleep(0.2)
-    rank = subprocess.run(["pgrep", "-f", "--", "--name hang"], capture_output=True, text=True).stdout.split()[-1]
-    subprocess.run(["kill", "-STOP", rank], check=True)
+    # timeout, mpirun below it, the ranks below that.
+    mpirun = children(job.pid)[0]
+    os.kill([rank for rank in children(mpirun) if "--config" in Path(f"/proc/{rank}/cmdline").read_text()][-1], signal.SIGSTOP)
     begin = time.monotonic()
     job.wait()
     told = log.read_text()
@@ -193,7 +209,7 @@ def hang_is_named(it: Acceptance) -> str:
     return f"exit code 4 after {time.monotonic() - begin:.1f} s"
 
 
-def throughput(it: Acceptance, network: str, memory_format: str, batch: int) -> str:
+def throughput(it: Acceptance, network: str, memory_format: str, batch: int, compiles: bool) -> str:
     """Ours, and PyTorch eager and compiled, one after the other."""
     run = it.train(
         f"{network}-{memory_format}", REGNETX, f'model.arch="{network}"', 'train.precision="bf16"', f'train.memory_format="{memory_format}"',
@@ -208,7 +224,7 @@ def throughput(it: Acceptance, network: str, memory_format: str, batch: int) -> 
         f"Regatta {ours['images_per_second']:.0f} images/s ({on_device:.0f} without waiting for data), "
         f"{ours['peak_device_mib']:.0f} MiB; ms a step: {attribution}"
     ]
-    for kind in ([], ["--compile"]):
+    for kind in ([], ["--compile"]) if compiles else ([],):
         label = "compiled" if kind else "eager"
         command = (
             sys.executable, ROOT / "bench/pytorch_regnet.py", "--network", json.dumps(NETWORKS[network]),
@@ -230,14 +246,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trainer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", action="append", default=[], help="checks whose name holds this word; several add up")
+    parser.add_argument("--skip", action="append", default=[], help="not the checks whose name holds this word")
+    parser.add_argument("--no-compile", action="store_true", help="throughput without torch.compile")
     options = parser.parse_args()
     import torch
 
     if not torch.cuda.is_available():
         print("gpu_acceptance: skipped: torch sees no CUDA device on this machine")
         return 0
-    it = Acceptance(options.trainer, options.out.resolve())
     device = torch.cuda.get_device_name(0)
+    facts = {"device": device, "gpus": gpus(), "torch": torch.__version__, "date": datetime.date.today().isoformat()}
+    it = Acceptance(options.trainer, options.out.resolve(), options.only, options.skip, facts)
     print(f"{device}, {gpus()} visible, torch {torch.__version__}, {datetime.date.today().isoformat()}")
     it.check("CUDA is seen after the dlopen", cuda_after_dlopen, it)
     it.check("hooks on device threads", hooks_on_device_threads, it)
@@ -252,9 +272,7 @@ def main() -> int:
     it.check("a hang is named and aborted", hang_is_named, it)
     for network, batch in (("regnetx_400mf", 256), ("regnetx_1_6gf", 128)):
         for memory_format in ("channels_last", "contiguous"):
-            it.check(f"{network} at 224, bf16, {memory_format}", throughput, it, network, memory_format, batch)
-    result = {"device": device, "gpus": gpus(), "torch": torch.__version__, "date": datetime.date.today().isoformat()}
-    (it.out / "gpu_acceptance.json").write_text(json.dumps({**result, "checks": it.rows}, indent=1) + "\n")
+            it.check(f"{network} at 224, bf16, {memory_format}", throughput, it, network, memory_format, batch, not options.no_compile)
     failed = [row["check"] for row in it.rows if row["result"] == "FAIL"]
     print(f"{len(it.rows)} checks, {len(failed)} failed; {it.out / 'gpu_acceptance.json'}")
     return 1 if failed else 0

@@ -2,7 +2,11 @@
 # Proves the GPU path on a machine with NVIDIA GPUs: no compiler, no network. Prints one table, a line a check with pass, fail
 # or skip, and writes it as JSON. Ends with 0 where nothing failed.
 #
-#   scripts/gpu_acceptance.sh [OUT]        OUT: folder for gpu_acceptance.json and the logs (gpu-acceptance)
+#   scripts/gpu_acceptance.sh [OUT] [--only WORD]... [--skip WORD]... [--no-compile]
+#
+# OUT is the folder for gpu_acceptance.json and the logs (gpu-acceptance). --only and --skip choose the checks whose name holds
+# the word; --no-compile leaves torch.compile out of the throughput rows, whose compiling takes longer than all the rest. A
+# second call with the same OUT keeps the rows of checks that it does not repeat, so the whole can be done in several short calls.
 #
 # Needs: target/release/trainer as it was built elsewhere for this processor, a Python 3.10 or later with torch 2.11, the
 # four Fashion-MNIST files, and Open MPI's mpirun. Where there is no Open MPI, bring the 5 MB wheel, unpacked:
@@ -19,7 +23,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=${PYTHON:-python3}
 trainer=${TRAINER:-target/release/trainer}
-out=${1:-gpu-acceptance}
+out=gpu-acceptance
+if [[ $# -gt 0 && $1 != --* ]]; then
+    out=$1
+    shift
+fi
 
 die() { echo "gpu_acceptance: $*" >&2; exit 2; }
 [[ -x $trainer ]] || die "no trainer at $trainer: build it where there is a compiler (make build), or name it in TRAINER"
@@ -38,9 +46,11 @@ if ! type -P mpirun >/dev/null; then
     export OPAL_PREFIX=$prefix PATH=$prefix/bin:$PATH
     LD_LIBRARY_PATH=$prefix/lib:$LD_LIBRARY_PATH
 fi
+# Without ssh Open MPI's own launcher refuses even a single rank on this machine.
+if ! type -P ssh rsh >/dev/null; then export OMPI_MCA_plm=isolated; fi
 export LD_LIBRARY_PATH OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Not in the trainer's own variable: the runs on synthetic images would refuse it.
 export FASHION_MNIST_FOLDER=${REGATTA__DATA__FOLDER:-/usr/share/datasets/fashion-mnist}
 unset REGATTA__DATA__FOLDER
 
-exec "$python" scripts/gpu_acceptance.py --trainer "$trainer" --out "$out"
+exec "$python" scripts/gpu_acceptance.py --trainer "$trainer" --out "$out" "$@"

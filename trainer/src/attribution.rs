@@ -61,10 +61,14 @@ impl StepTimes {
         Ok(())
     }
 
-    /// Seconds by phase, once the device has passed the step.
+    /// Seconds by phase; waits for the device where it has not passed the step's last mark, which comes after the outcome
+    /// that the step is read by.
     pub(crate) fn seconds(&self) -> Result<Seconds> {
         let mut seconds = self.host;
         let Some(mut before) = self.begin.as_ref() else { return Ok(seconds) };
+        if let Some((_, last)) = self.marks.last() {
+            last.synchronize()?;
+        }
         for (phase, end) in &self.marks {
             seconds[*phase as usize] += before.elapsed_ms(end)? / 1e3;
             before = end;
