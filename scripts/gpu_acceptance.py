@@ -16,10 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FASHION = ROOT / "configs/regnetx32_fashion_mnist.toml"
 REGNETX = ROOT / "configs/regnetx.toml"
-# By the name that a recipe has for them: what the PyTorch script is told.
+# What the PyTorch script is told, and what the recipe is.
+IMAGENET = ["--resolution-px", "224"]
 NETWORKS = {
-    "regnetx_400mf": {"depth": 22, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 16},
-    "regnetx_1_6gf": {"depth": 18, "w0": 80, "wa": 34.01, "wm": 2.25, "group_width": 24},
+    "regnetx32": ([[4, 32, 16], [6, 80, 16]], ["--resolution-px", "96", "--channels", "1", "--classes", "10"], FASHION),
+    "regnetx_400mf": ({"depth": 22, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 16}, IMAGENET, REGNETX),
+    "regnetx_1_6gf": ({"depth": 18, "w0": 80, "wa": 34.01, "wm": 2.25, "group_width": 24}, IMAGENET, REGNETX),
 }
 FASHION_FOLDER = f'data.folder="{os.environ.get("FASHION_MNIST_FOLDER", "")}"'
 LIMIT_S = 300
@@ -209,37 +211,116 @@ def hang_is_named(it: Acceptance) -> str:
     return f"exit code 4 after {time.monotonic() - begin:.1f} s"
 
 
-def throughput(it: Acceptance, network: str, memory_format: str, batch: int, compiles: bool) -> str:
-    """Ours, and PyTorch eager and compiled, one after the other."""
-    run = it.train(
-        f"{network}-{memory_format}", REGNETX, f'model.arch="{network}"', 'train.precision="bf16"', f'train.memory_format="{memory_format}"',
-        f"train.global_batch_size={batch}", f"train.micro_batch_size={batch}", f"train.max_steps={STEPS}",
-        f"log.interval_steps={WINDOW}", "eval.interval_epochs=0",
+def tensors(file: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def one_step_as_on_a_cpu(it: Acceptance, config: Path, *keys: str) -> str:
+    """In float64, where the order of operations is all that differs."""
+    sets = (
+        'train.precision="fp64"', "train.deterministic=true", "train.global_batch_size=48", "train.micro_batch_size=16", "train.max_steps=1",
+        "eval.interval_epochs=0", "train.clip_grad_norm=0.5", "train.ema_decay=0.9", "train.label_smoothing=0.1", *keys,
     )  # fmt: skip
-    ours = lines(run, "step")[-1]
-    phases = ("data", "copy", "forward", "backward", "exposed_comm", "optimizer")
-    attribution = ", ".join(f"{phase} {1e3 * ours[f'seconds_{phase}']:.1f}" for phase in phases)
-    on_device = batch / sum(ours[f"seconds_{phase}"] for phase in phases if phase != "data")
-    told = [
-        f"Regatta {ours['images_per_second']:.0f} images/s ({on_device:.0f} without waiting for data), "
-        f"{ours['peak_device_mib']:.0f} MiB; ms a step: {attribution}"
+    runs = [newest_checkpoint(it.train(f"step-{len(it.rows)}-{device}", config, *sets, f'train.device="{device}"')) for device in ("cpu", "cuda")]
+    told = []
+    for file in ("model", "ema", "optimizer"):
+        ours, theirs = (tensors(run / f"{file}.safetensors") for run in reversed(runs))
+        # Over the whole file: the gradient of a bias before BatchNorm is zero but for rounding, and has no digits to compare.
+        norm = {name: float(expected.norm()) for name, expected in theirs.items()}
+        off = {name: float((ours[name] - expected).norm()) for name, expected in theirs.items()}
+        difference = math.hypot(*off.values()) / math.hypot(*norm.values())
+        if not difference < 1e-9:
+            raise Failed(f"{file}: relative difference {difference:.1e}, most in {max(off, key=off.get)}")
+        told.append(f"{file} {difference:.1e}")
+    return f"relative differences: {', '.join(told)}"
+
+
+def recorded_steps_are_eager_ones(it: Acceptance, precision: str, *keys: str) -> str:
+    """Thirty steps, of which all but the first three are replayed, equal to the bit."""
+    sets = (
+        f'train.precision="{precision}"', "train.deterministic=true", "train.micro_batch_size=64", "train.max_steps=30",
+        "eval.interval_epochs=0", *keys,
+    )  # fmt: skip
+    runs = [
+        newest_checkpoint(it.train(f"graph-{graph}-{precision}", FASHION, *sets, f"train.cuda_graph={graph}")) for graph in ("true", "false")
     ]
-    for kind in ([], ["--compile"]) if compiles else ([],):
-        label = "compiled" if kind else "eager"
+    for file in ("model.safetensors", "optimizer.safetensors"):
+        ours, theirs = tensors(runs[0] / file), tensors(runs[1] / file)
+        for name, expected in theirs.items():
+            if not (ours[name] == expected).all():
+                raise Failed(f"{name} differs by {float((ours[name] - expected).abs().max()):.1e}")
+    return "30 steps of two micro-batches, recorded and eager, equal to the bit"
+
+
+def stops_and_goes_on(it: Acceptance) -> str:
+    """USR2 in mid-run, then to the end, equal to a run that never stopped."""
+    sets = ("train.deterministic=true", "train.micro_batch_size=128", "train.max_steps=400", "eval.interval_epochs=0", "log.interval_steps=1")
+    whole = it.train("unstopped", FASHION, *sets)
+    metrics = it.out / "runs/stopped/metrics.jsonl"
+    keys = (f'run.folder="{it.out / "runs"}"', 'train.device="cuda"', FASHION_FOLDER, *sets)
+    parts = [part for key in keys for part in ("--set", key)]
+    command = [it.trainer, "--config", FASHION, "--name", "stopped", *parts]
+    job = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=ROOT)
+    while job.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 50):
+        time.sleep(0.02)
+    job.send_signal(signal.SIGTERM)
+    if job.wait(60) != 75:
+        raise Failed(f"exit code {job.returncode}, not 75")
+    at = newest_checkpoint(metrics.parent).name
+    stopped = it.train("stopped", FASHION, *sets, options=("--resume", "auto"))
+    for file in ("model.safetensors", "optimizer.safetensors"):
+        if (newest_checkpoint(whole) / file).read_bytes() != (newest_checkpoint(stopped) / file).read_bytes():
+            raise Failed(f"{file} differs")
+    return f"stopped at {at} with exit code 75, went on to the same bits at step 400"
+
+
+def memory_stays(it: Acceptance) -> str:
+    sets = ("train.micro_batch_size=64", "train.epochs=5", "eval.interval_epochs=0", "log.interval_steps=1", "checkpoint.interval_steps=500")
+    steps = lines(it.train("memory", FASHION, *sets), "step")
+    early, late = steps[600], steps[-1]
+    if late["peak_device_mib"] > early["peak_device_mib"] + 1 or late["peak_rss_mib"] > early["peak_rss_mib"] + 100:
+        raise Failed(f"device {early['peak_device_mib']} to {late['peak_device_mib']}, host {early['peak_rss_mib']} to {late['peak_rss_mib']}")
+    return f"{len(steps)} steps, each logged: {late['peak_device_mib']:.0f} MiB on the device, {late['peak_rss_mib']:.0f} MiB on the host"
+
+
+def throughput(it: Acceptance, network: str, memory_format: str, batch: int, modes: list) -> str:
+    """Whole steps on images that lie on the device: ours recorded and eager, PyTorch's eager and compiled, one after the other."""
+    described, options, config = NETWORKS[network]
+    sets = [
+        'train.precision="bf16"', f'train.memory_format="{memory_format}"', f"train.global_batch_size={batch}", f"train.micro_batch_size={batch}",
+        'optim.name="sgd"', "optim.momentum=0.9", "optim.nesterov=true",
+    ]  # fmt: skip
+    sets += [FASHION_FOLDER, "model.conv_bias=false"] if config == FASHION else [f'model.arch="{network}"']
+    told, ours = [], {}
+    for graph in ("true", "false"):
+        parts = [part for key in (*sets, f"train.cuda_graph={graph}") for part in ("--set", key)]
+        step = json.loads(it.run(it.trainer, "probe", "--json", "--config", config, "--steps", STEPS, *parts))["step"]
+        ours[graph] = step["images_per_second"]
+        label = "recorded" if graph == "true" else "eager"
+        told.append(f"Regatta {label} {ours[graph]:.0f} images/s, {step['peak_device_mib']:.0f} MiB, first step {step['seconds_to_first_step']:.1f} s")
+    best = 0.0
+    for mode in (None, *modes):
+        label = f"compiled ({mode})" if mode else "eager"
         command = (
-            sys.executable, ROOT / "bench/pytorch_regnet.py", "--network", json.dumps(NETWORKS[network]),
-            "--format", memory_format, "--batch", batch, "--steps", STEPS, *kind,
+            sys.executable, ROOT / "bench/pytorch_regnet.py", "--network", json.dumps(described), *options,
+            "--format", memory_format, "--batch", batch, "--steps", STEPS, *(["--compile", mode] if mode else []),
         )  # fmt: skip
         try:
             theirs = json.loads(it.run(*command).splitlines()[-1])
         except Failed as error:
-            if not kind:
+            if not mode:
                 raise
             # torch.compile wants a C compiler, which this machine need not have.
-            told.append(f"PyTorch compiled not measured ({error})")
+            told.append(f"PyTorch {label} not measured ({error})")
             continue
-        told.append(f"PyTorch {label} {theirs['images_per_second']:.0f} images/s, {theirs['peak_mib']:.0f} MiB")
-    return "; ".join(told)
+        best = max(best, theirs["images_per_second"])
+        told.append(
+            f"PyTorch {label} {theirs['images_per_second']:.0f} images/s, {theirs['peak_mib']:.0f} MiB, "
+            f"first step {theirs['seconds_to_first_step']:.1f} s"
+        )
+    return f"{max(ours.values()) / best:.2f} of PyTorch's best; " + "; ".join(told)
 
 
 def main() -> int:
@@ -270,9 +351,19 @@ def main() -> int:
     it.check("fp16 with a loss scale", loss_scale, it)
     it.check("gradients summed as bfloat16", bf16_gradients, it)
     it.check("a hang is named and aborted", hang_is_named, it)
-    for network, batch in (("regnetx_400mf", 256), ("regnetx_1_6gf", 128)):
-        for memory_format in ("channels_last", "contiguous"):
-            it.check(f"{network} at 224, bf16, {memory_format}", throughput, it, network, memory_format, batch, not options.no_compile)
+    it.check("one step, fp64, CPU against GPU, SGD", one_step_as_on_a_cpu, it, FASHION, "optim.momentum=0.9", "optim.weight_decay=0.01")
+    # AdamW's first update is the gradient's sign but for eps: a large one keeps it from magnifying the last bit of tiny gradients.
+    regnety = ('model.arch="regnety_200mf"', "data.resolution_px=64", 'optim.name="adamw"', "optim.nesterov=false", "optim.momentum=0", "optim.eps=0.001")
+    it.check("one step, fp64, CPU against GPU, RegNetY and AdamW", one_step_as_on_a_cpu, it, REGNETX, *regnety)
+    it.check("recorded steps, fp32, SGD", recorded_steps_are_eager_ones, it, "fp32", "optim.momentum=0.9")
+    it.check("recorded steps, bf16, AdamW", recorded_steps_are_eager_ones, it, "bf16", 'optim.name="adamw"', "train.ema_decay=0.9", "train.clip_grad_norm=1.0")
+    it.check("recorded steps, fp16", recorded_steps_are_eager_ones, it, "fp16")
+    it.check("stop and go on", stops_and_goes_on, it)
+    it.check("memory stays", memory_stays, it)
+    modes = [] if options.no_compile else ["default", "reduce-overhead"]
+    for network, batch in (("regnetx32", 128), ("regnetx_400mf", 256), ("regnetx_400mf", 64), ("regnetx_1_6gf", 128)):
+        for memory_format in ("channels_last",) if batch == 64 else ("channels_last", "contiguous"):
+            it.check(f"{network}, bf16, {memory_format}, {batch} images", throughput, it, network, memory_format, batch, modes)
     failed = [row["check"] for row in it.rows if row["result"] == "FAIL"]
     print(f"{len(it.rows)} checks, {len(failed)} failed; {it.out / 'gpu_acceptance.json'}")
     return 1 if failed else 0

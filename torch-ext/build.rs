@@ -14,7 +14,8 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("src/shim/shim.cpp")
+        .file("src/shim/cuda_graph.cpp")
         .compile("regatta_torch_shim");
-    println!("cargo:rerun-if-changed=src/shim/shim.cpp");
+    println!("cargo:rerun-if-changed=src/shim");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
 }

@@ -146,6 +146,8 @@ fn train(
         precision: raw.precision,
         memory_format: raw.memory_format,
         tf32: raw.tf32,
+        cudnn_benchmark: raw.cudnn_benchmark,
+        cuda_graph: raw.cuda_graph,
         threads_per_rank: raw.threads_per_rank,
         deterministic: raw.deterministic,
         clip_grad_norm: raw.clip_grad_norm,

@@ -53,7 +53,7 @@ fn text_that_is_no_recipe() {
             recipe.toml:8: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
             recipe.toml:10: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
             recipe.toml:11: unknown key optim.momentun; did you mean optim.momentum? [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
-            recipe.toml:7: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            recipe.toml:7: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, cudnn_benchmark, cuda_graph, threads_per_rank, deterministic, clip_grad_norm, ema_decay
             recipe.toml:2: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has depth, width, stride, group_width, bottleneck_ratio, se_ratio
             recipe.toml:1: unknown key epochs; did you mean train.epochs? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]],
     );

@@ -86,6 +86,8 @@ fn the_resolved_recipe_reads() {
         precision = "auto"
         memory_format = "channels_last"
         tf32 = true
+        cudnn_benchmark = true
+        cuda_graph = true
         threads_per_rank = 0
         deterministic = false
         clip_grad_norm = 0.0

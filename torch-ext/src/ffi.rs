@@ -31,12 +31,18 @@ unsafe extern "C" {
     pub(crate) fn regatta_autocast_enter(device_type: c_int, scalar_type: c_int) -> *const c_char;
     pub(crate) fn regatta_autocast_exit(device_type: c_int) -> *const c_char;
     pub(crate) fn regatta_set_deterministic(on: bool) -> *const c_char;
+    pub(crate) fn regatta_benchmark_cudnn(on: bool) -> *const c_char;
+    pub(crate) fn regatta_graph_begin(graph: *mut *mut c_void) -> *const c_char;
+    pub(crate) fn regatta_graph_end(graph: *mut c_void) -> *const c_char;
+    pub(crate) fn regatta_graph_replay(graph: *mut c_void) -> *const c_char;
+    pub(crate) fn regatta_graph_free(graph: *mut c_void);
     pub(crate) fn regatta_allow_tf32(on: bool) -> *const c_char;
     pub(crate) fn regatta_set_device(device: c_int) -> *const c_char;
     pub(crate) fn regatta_peak_device_bytes(device: c_int, bytes: *mut i64) -> *const c_char;
     pub(crate) fn regatta_stream_from_pool(device: c_int, high_priority: bool, id: *mut i64)
     -> *const c_char;
     pub(crate) fn regatta_stream_current(device: c_int, id: *mut i64) -> *const c_char;
+    pub(crate) fn regatta_stream_make_current(device: c_int, id: i64) -> *const c_char;
     pub(crate) fn regatta_stream_native_handle(
         device: c_int,
         id: i64,
@@ -70,7 +76,7 @@ unsafe extern "C" {
         count: usize,
         weight_decay: f64,
         momentum: f64,
-        lr: f64,
+        lr: *const C_tensor,
         nesterov: bool,
     ) -> *const c_char;
     pub(crate) fn regatta_fused_adamw(
@@ -81,7 +87,7 @@ unsafe extern "C" {
         step: *const C_tensor,
         found_inf: *const C_tensor,
         count: usize,
-        lr: f64,
+        lr: *const C_tensor,
         beta1: f64,
         beta2: f64,
         weight_decay: f64,

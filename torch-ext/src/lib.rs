@@ -7,6 +7,7 @@ use tch::Device;
 
 mod autocast;
 mod cuda;
+mod cuda_graph;
 mod ffi;
 mod grad;
 mod host_bytes;
@@ -17,6 +18,7 @@ mod stream;
 
 pub use autocast::{AutocastKind, autocast};
 pub use cuda::{CudaError, open_cuda, pci_bus_id};
+pub use cuda_graph::CudaGraph;
 pub use ffi::TorchError;
 pub use grad::{on_grad_accumulated, set_grad};
 pub use host_bytes::{HostBytes, pin_memory};
@@ -30,6 +32,13 @@ pub fn set_device(device: Device) -> Result<(), TorchError> {
     let Device::Cuda(index) = device else { return Ok(()) };
     // SAFETY: changes thread-local state of CUDA's runtime and borrows nothing.
     ffi::check(unsafe { ffi::regatta_set_device(index as c_int) })
+}
+
+/// Whether cuDNN times its algorithms for each new shape and takes the fastest, instead of guessing: a faster step after a
+/// start that is some seconds longer, with results that may differ in the last bits from one process to the next.
+pub fn benchmark_cudnn(on: bool) -> Result<(), TorchError> {
+    // SAFETY: changes a flag of libtorch's global context and borrows nothing.
+    ffi::check(unsafe { ffi::regatta_benchmark_cudnn(on) })
 }
 
 /// Whether fp32 matrix products and convolutions on a GPU may round their inputs to TF32 (10 bits of precision).

@@ -8,8 +8,6 @@ use crate::ffi::{TorchError, check, regatta_fused_adamw, regatta_fused_sgd};
 /// Constants of a step of stochastic gradient descent, in `torch.optim.SGD`'s meaning (dampening 0).
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd {
-    /// Learning rate.
-    pub lr: f64,
     /// Momentum; 0 leaves the buffers untouched.
     pub momentum: f64,
     /// Nesterov's form of the momentum.
@@ -21,8 +19,6 @@ pub struct Sgd {
 /// Constants of a step of `torch.optim.AdamW` (Loshchilov and Hutter 2019), without amsgrad.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamW {
-    /// Learning rate.
-    pub lr: f64,
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
@@ -38,11 +34,13 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
 }
 
 /// One step on each `(params[i], grads[i], momenta[i])`, in place. A zero momentum buffer before the first step gives
-/// PyTorch's first step. Where `found_inf`, a float32 scalar on the same device, is 1, nothing changes.
+/// PyTorch's first step. `lr` is the learning rate, a scalar on the same device: float32 on a GPU, float64 on a CPU. Where
+/// `found_inf`, a float32 scalar there, is 1, nothing changes.
 pub fn fused_sgd(
     params: &[Tensor],
     grads: &[Tensor],
     momenta: &[Tensor],
+    lr: &Tensor,
     found_inf: &Tensor,
     constants: Sgd,
 ) -> Result<(), TorchError> {
@@ -51,21 +49,23 @@ pub fn fused_sgd(
         "one grad and momentum a parameter"
     );
     let (p, g, m) = (pointers(params), pointers(grads), pointers(momenta));
-    let Sgd { lr, momentum, nesterov, weight_decay } = constants;
-    // SAFETY: three arrays of `p.len()` live tensors and a live scalar, borrowed for the call.
+    let Sgd { momentum, nesterov, weight_decay } = constants;
+    // SAFETY: three arrays of `p.len()` live tensors and two live scalars, borrowed for the call.
     check(unsafe {
         let (p, g, m, count) = (p.as_ptr(), g.as_ptr(), m.as_ptr(), p.len());
-        regatta_fused_sgd(p, g, m, found_inf.as_ptr(), count, weight_decay, momentum, lr, nesterov)
+        regatta_fused_sgd(p, g, m, found_inf.as_ptr(), count, weight_decay, momentum, lr.as_ptr(), nesterov)
     })
 }
 
-/// One step on each parameter, in place. `step` is a float32 scalar: the number of this step, counted from 1. Where
-/// `found_inf`, a float32 scalar, is 1, nothing changes. Both are on the parameters' device.
+/// One step on each parameter, in place. `lr` is as in [`fused_sgd`]; `step` is a float32 scalar: the number of this step,
+/// counted from 1. Where `found_inf`, a float32 scalar, is 1, nothing changes. All are on the parameters' device.
+#[allow(clippy::too_many_arguments, reason = "the lists and scalars of libtorch's own operator")]
 pub fn fused_adamw(
     params: &[Tensor],
     grads: &[Tensor],
     first_moments: &[Tensor],
     second_moments: &[Tensor],
+    lr: &Tensor,
     step: &Tensor,
     found_inf: &Tensor,
     constants: AdamW,
@@ -77,8 +77,8 @@ pub fn fused_adamw(
     );
     let (p, g) = (pointers(params), pointers(grads));
     let (first, second) = (pointers(first_moments), pointers(second_moments));
-    let AdamW { lr, beta1, beta2, weight_decay, eps } = constants;
-    // SAFETY: four arrays of `count` live tensors and two live scalars, borrowed for the call.
+    let AdamW { beta1, beta2, weight_decay, eps } = constants;
+    // SAFETY: four arrays of `count` live tensors and three live scalars, borrowed for the call.
     check(unsafe {
         regatta_fused_adamw(
             p.as_ptr(),
@@ -88,7 +88,7 @@ pub fn fused_adamw(
             step.as_ptr(),
             found_inf.as_ptr(),
             count,
-            lr,
+            lr.as_ptr(),
             beta1,
             beta2,
             weight_decay,

@@ -38,6 +38,12 @@ impl Stream {
         Ok(Self { device, id })
     }
 
+    /// Makes it the stream that this thread's work goes to from now on.
+    pub fn make_current(self) -> Result<(), TorchError> {
+        // SAFETY: changes thread-local state of libtorch and borrows nothing.
+        check(unsafe { ffi::regatta_stream_make_current(self.device, self.id) })
+    }
+
     /// The device's own handle, a `cudaStream_t`.
     pub fn native_handle(self) -> Result<*mut c_void, TorchError> {
         let mut handle = std::ptr::null_mut();
@@ -63,7 +69,7 @@ impl Stream {
 #[derive(Debug)]
 pub struct Event(*mut c_void);
 
-// SAFETY: an event may be used from any thread; it is recorded once, before anybody has it.
+// SAFETY: an event may be used from any thread; it is recorded by who has it exclusively.
 unsafe impl Send for Event {}
 // SAFETY: what takes `&self` only asks the device.
 unsafe impl Sync for Event {}
@@ -74,10 +80,15 @@ impl Event {
         let mut event = std::ptr::null_mut();
         // SAFETY: writes one pointer, which `drop` frees.
         check(unsafe { ffi::regatta_event_new(stream.device, timed, &mut event) })?;
-        let event = Self(event);
-        // SAFETY: the event lives and nobody else has it.
-        check(unsafe { ffi::regatta_event_record(event.0, stream.device, stream.id) })?;
+        let mut event = Self(event);
+        event.record(stream)?;
         Ok(event)
+    }
+
+    /// Moves it to the end of what is queued on `stream`, one of the same device, now.
+    pub fn record(&mut self, stream: Stream) -> Result<(), TorchError> {
+        // SAFETY: the event lives and nobody else has it.
+        check(unsafe { ffi::regatta_event_record(self.0, stream.device, stream.id) })
     }
 
     /// Whether the stream has passed it.

@@ -72,10 +72,11 @@ fn channels_last_keeps_values_and_changes_strides() {
 #[test]
 fn sgd_follows_the_formula() {
     let [p, g, m] = [2.0, 0.5, 0.25].map(|value| Tensor::full([3], value, CPU));
-    let constants = Sgd { lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.01 };
+    let constants = Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.01 };
     let clone = |tensor: &Tensor| [tensor.shallow_clone()];
     let step = |found_inf: f32| {
-        fused_sgd(&clone(&p), &clone(&g), &clone(&m), &Tensor::from(found_inf), constants).unwrap();
+        let (lr, found_inf) = (Tensor::from(0.1), Tensor::from(found_inf));
+        fused_sgd(&clone(&p), &clone(&g), &clone(&m), &lr, &found_inf, constants).unwrap();
     };
     step(1.0);
     assert_eq!((p.double_value(&[1]), m.double_value(&[1])), (2.0, 0.25));
@@ -90,12 +91,12 @@ fn sgd_follows_the_formula() {
 fn adamw_follows_the_formula() {
     let [p, g, first, second] = [2.0, 0.5, 0.0, 0.0].map(|value| Tensor::full([3], value, CPU));
     let step = Tensor::from(1.0f32);
-    let constants = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, weight_decay: 0.01, eps: 1e-8 };
+    let constants = AdamW { beta1: 0.9, beta2: 0.99, weight_decay: 0.01, eps: 1e-8 };
     let clone = |tensor: &Tensor| [tensor.shallow_clone()];
     let update = |found_inf: f32| {
-        let found_inf = Tensor::from(found_inf);
-        fused_adamw(&clone(&p), &clone(&g), &clone(&first), &clone(&second), &step, &found_inf, constants)
-            .unwrap();
+        let (lr, found_inf) = (Tensor::from(0.1), Tensor::from(found_inf));
+        let (first, second) = (clone(&first), clone(&second));
+        fused_adamw(&clone(&p), &clone(&g), &first, &second, &lr, &step, &found_inf, constants).unwrap();
     };
     update(1.0);
     assert_eq!((p.double_value(&[0]), first.double_value(&[0])), (2.0, 0.0));

@@ -1,5 +1,7 @@
 //! Where a step's time goes: clocks on a CPU, events on a GPU, which never wait for the device.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -30,10 +32,25 @@ const NAMES: [&str; 6] = ["data", "copy", "forward", "backward", "exposed comm",
 /// Seconds by phase.
 pub(crate) type Seconds = [f64; 6];
 
+/// Timed events of steps that are over, for the next ones: making one costs the host as much as launching a kernel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SpareMarks(Rc<RefCell<Vec<Event>>>);
+
+impl SpareMarks {
+    /// The end of what is queued on the device's current stream.
+    fn mark(&self, device: Device) -> Result<Event> {
+        let stream = Stream::current(device)?;
+        let Some(mut event) = self.0.borrow_mut().pop() else { return Ok(Event::after(stream, true)?) };
+        event.record(stream)?;
+        Ok(event)
+    }
+}
+
 /// Measures one step.
 #[derive(Debug)]
 pub(crate) struct StepTimes {
     device: Device,
+    spare: SpareMarks,
     last: Instant,
     host: Seconds,
     /// On a GPU: the phases as the device went through them.
@@ -43,9 +60,16 @@ pub(crate) struct StepTimes {
 
 impl StepTimes {
     /// From now on.
-    pub(crate) fn begin(device: Device) -> Result<Self> {
-        let begin = if device == Device::Cpu { None } else { Some(mark(device)?) };
-        Ok(Self { device, last: Instant::now(), host: [0.0; 6], marks: Vec::new(), begin })
+    pub(crate) fn begin(device: Device, spare: &SpareMarks) -> Result<Self> {
+        let begin = if device == Device::Cpu { None } else { Some(spare.mark(device)?) };
+        Ok(Self {
+            device,
+            spare: spare.clone(),
+            last: Instant::now(),
+            host: [0.0; 6],
+            marks: Vec::new(),
+            begin,
+        })
     }
 
     /// What came since the last call was this phase.
@@ -56,7 +80,7 @@ impl StepTimes {
         }
         self.last = now;
         if self.device != Device::Cpu {
-            self.marks.push((phase, mark(self.device)?));
+            self.marks.push((phase, self.spare.mark(self.device)?));
         }
         Ok(())
     }
@@ -77,8 +101,11 @@ impl StepTimes {
     }
 }
 
-fn mark(device: Device) -> Result<Event> {
-    Ok(Event::after(Stream::current(device)?, true)?)
+impl Drop for StepTimes {
+    fn drop(&mut self) {
+        let marks = self.marks.drain(..).map(|(_, event)| event);
+        self.spare.0.borrow_mut().extend(marks.chain(self.begin.take()));
+    }
 }
 
 /// Sums over the steps of a log interval.
@@ -153,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_cpu_is_measured_by_the_clock() {
-        let mut times = StepTimes::begin(Device::Cpu).unwrap();
+        let mut times = StepTimes::begin(Device::Cpu, &SpareMarks::default()).unwrap();
         times.end(Phase::Data).unwrap();
         times.end(Phase::Backward).unwrap();
         let seconds = times.seconds().unwrap();

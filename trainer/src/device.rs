@@ -7,7 +7,8 @@ use regatta_comm::{Communicator, Launch, cpu_share};
 use regatta_run::host_name;
 use regatta_settings::{self as settings, Precision, TrainSettings};
 use regatta_torch_ext::{
-    AutocastKind, CudaError, Stream, allow_tf32, open_cuda, pci_bus_id, set_deterministic, set_device,
+    AutocastKind, CudaError, Stream, allow_tf32, benchmark_cudnn, open_cuda, pci_bus_id, set_deterministic,
+    set_device,
 };
 use tch::{Device, Kind};
 
@@ -25,6 +26,8 @@ pub(crate) fn open(asked: settings::Device, world: &dyn Communicator) -> Result<
     };
     let device = Device::Cuda(gpu_of_rank(world.local_rank(), world.local_size(), devices)?);
     set_device(device)?;
+    // What is recorded as a CUDA graph must not be queued on the default stream.
+    Stream::from_pool(device, false)?.make_current()?;
     Ok(device)
 }
 
@@ -68,6 +71,7 @@ pub(crate) fn prepare(
     let threads = if train.threads_per_rank > 0 { train.threads_per_rank } else { share.cores.len() };
     tch::set_num_threads(threads as i32);
     set_deterministic(train.deterministic)?;
+    benchmark_cudnn(train.cudnn_benchmark && !train.deterministic)?;
     allow_tf32(train.tf32)?;
     Ok(threads)
 }

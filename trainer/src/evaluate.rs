@@ -4,11 +4,11 @@ use anyhow::Result;
 use regatta_comm::Communicator;
 use regatta_data::Shard;
 use regatta_model::{Mode, Model};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::batches::Batches;
 use crate::feed::Feed;
-use crate::replica::{Replica, host_value, summed_loss};
+use crate::replica::{Replica, summed_loss};
 
 /// Result over the whole validation set, equal on all ranks; accuracies are fractions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,25 +34,25 @@ pub(crate) fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let _no_grad = tch::no_grad_guard();
     let shard = Shard { rank: world.rank(), world_size: world.world_size() };
-    let mut loss_sum = 0.0;
-    // Hits at 1 and at 5, and whether this rank was asked to stop.
-    let mut counts = [0i64; 3];
+    // On the device, which nobody waits for between two batches: the loss, and the hits at 1 and at 5.
+    let device = replica.device();
+    let mut loss_sum = Tensor::zeros([1], (Kind::Double, device));
+    let mut hits_sum = Tensor::zeros([2], (Kind::Int64, device));
+    let mut stopped = 0;
     let batches_of_this_rank = shard.evaluation_batches(images, batch_size).map(Iterator::collect);
     let mut feed = Feed::new(batches, 0, batches_of_this_rank);
     while let Some((images_nchw, labels)) = feed.next()? {
         if stop() {
-            counts[2] = 1;
+            stopped = 1;
             break;
         }
         let logits = replica.logits(model, &images_nchw, Mode::Evaluation)?;
-        let loss = summed_loss(&logits, &labels, 0.0);
+        _ = loss_sum.g_add_(&summed_loss(&logits, &labels, 0.0).to_kind(Kind::Double));
+        _ = hits_sum.g_add_(&hits(&logits, &labels));
         feed.prefetch()?;
-        loss_sum += host_value(&loss);
-        let [top1, top5] = hits(&logits, &labels);
-        counts[0] += top1;
-        counts[1] += top5;
     }
-    let mut loss = Tensor::from_slice(&[loss_sum]);
+    let mut loss = loss_sum.to_device(Device::Cpu);
+    let mut counts = [hits_sum.int64_value(&[0]), hits_sum.int64_value(&[1]), stopped];
     world.all_reduce(&mut loss)?;
     world.all_reduce_counts(&mut counts);
     let share = |count: i64| count as f64 / images as f64;
@@ -63,13 +63,13 @@ pub(crate) fn evaluate(
     }))
 }
 
-/// Images whose label is the largest logit, and among the five largest.
-fn hits(logits_nk: &Tensor, labels: &Tensor) -> [i64; 2] {
+/// Images whose label is the largest logit, and among the five largest: two integers on the device.
+fn hits(logits_nk: &Tensor, labels: &Tensor) -> Tensor {
     let classes = logits_nk.size()[1];
     let (_, best) = logits_nk.topk(classes.min(5), 1, true, true);
     let hit = best.eq_tensor(&labels.unsqueeze(1));
-    let count = |columns: i64| hit.narrow(1, 0, columns).sum(Kind::Int64).int64_value(&[]);
-    [count(1), count(classes.min(5))]
+    let count = |columns: i64| hit.narrow(1, 0, columns).sum(Kind::Int64);
+    Tensor::stack(&[count(1), count(classes.min(5))], 0)
 }
 
 #[cfg(test)]
@@ -78,6 +78,7 @@ mod tests {
 
     #[test]
     fn hits_are_counted_at_one_and_at_five() {
+        let hits = |logits: &Tensor, labels: &Tensor| Vec::<i64>::try_from(hits(logits, labels)).unwrap();
         let logits = Tensor::from_slice2(&[[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]; 3]);
         let labels = Tensor::from_slice(&[0i64, 4, 5]);
         assert_eq!(hits(&logits, &labels), [1, 2]);

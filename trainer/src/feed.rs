@@ -8,10 +8,19 @@ use crate::batches::Batches;
 
 /// Hands out micro-batches.
 pub(crate) struct Feed<'a> {
-    batches: Batches<'a>,
+    source: Source<'a>,
     epoch: u64,
-    /// The images of each that was not begun yet.
-    upcoming: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
+}
+
+enum Source<'a> {
+    /// Assembled one ahead.
+    Streamed {
+        batches: Batches<'a>,
+        /// The images of each that was not begun yet.
+        upcoming: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
+    },
+    /// Always the same one, which lies on the device: for measuring a step without a loader.
+    Resident { images_nchw: Tensor, labels: Tensor },
 }
 
 impl<'a> Feed<'a> {
@@ -21,7 +30,12 @@ impl<'a> Feed<'a> {
         epoch: u64,
         upcoming: impl Iterator<Item = Vec<usize>> + 'a,
     ) -> Self {
-        Self { batches, epoch, upcoming: Box::new(upcoming) }
+        Self { source: Source::Streamed { batches, upcoming: Box::new(upcoming) }, epoch }
+    }
+
+    /// Of one micro-batch without end.
+    pub(crate) fn resident(images_nchw: Tensor, labels: Tensor) -> Self {
+        Self { source: Source::Resident { images_nchw, labels }, epoch: 0 }
     }
 
     /// The epoch that the micro-batches are of.
@@ -31,11 +45,12 @@ impl<'a> Feed<'a> {
 
     /// Assembles the next micro-batch, if there is one and it was not, and sends it on its way.
     pub(crate) fn prefetch(&mut self) -> Result<()> {
-        if self.batches.under_way() > 0 {
+        let Source::Streamed { batches, upcoming } = &mut self.source else { return Ok(()) };
+        if batches.under_way() > 0 {
             return Ok(());
         }
-        match self.upcoming.next() {
-            Some(indices) => self.batches.begin(&indices, self.epoch),
+        match upcoming.next() {
+            Some(indices) => batches.begin(&indices, self.epoch),
             None => Ok(()),
         }
     }
@@ -43,9 +58,12 @@ impl<'a> Feed<'a> {
     /// The next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. None after the last.
     pub(crate) fn next(&mut self) -> Result<Option<(Tensor, Tensor)>> {
         self.prefetch()?;
-        if self.batches.under_way() == 0 {
-            return Ok(None);
+        match &mut self.source {
+            Source::Streamed { batches, .. } if batches.under_way() == 0 => Ok(None),
+            Source::Streamed { batches, .. } => batches.take().map(Some),
+            Source::Resident { images_nchw, labels } => {
+                Ok(Some((images_nchw.shallow_clone(), labels.shallow_clone())))
+            }
         }
-        self.batches.take().map(Some)
     }
 }

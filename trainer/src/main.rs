@@ -9,6 +9,7 @@ mod world;
 mod trainer;
 
 mod in_flight;
+mod recording;
 mod step;
 
 mod attribution;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use regatta_comm::FlatBuffer;
 use regatta_settings::{self as settings, OptimSettings};
 use regatta_torch_ext::{AdamW, Sgd, fused_adamw, fused_sgd};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::replica::Replica;
 
@@ -24,6 +24,8 @@ pub(crate) struct Optimizer {
     rule: settings::Optimizer,
     /// State by its name in checkpoints: `momentum`, or `exp_avg` and `exp_avg_sq`.
     pub(crate) state: Vec<(&'static str, FlatBuffer)>,
+    /// The learning rate, on the device: a recorded step reads it there.
+    lr: Tensor,
     /// Updates made, which AdamW's bias correction counts: a float32 scalar on the device, exact up to 2^24.
     updates: Tensor,
     groups: Vec<Group>,
@@ -48,8 +50,10 @@ impl Optimizer {
         };
         let decays = [(true, settings.weight_decay), (false, settings.weight_decay_norm_bias)];
         let groups = decays.map(group).into();
-        let updates = Tensor::zeros([], (Kind::Float, replica.parameters.flat.device()));
-        Self { rule: settings.optimizer.clone(), state, updates, groups }
+        let device = replica.parameters.flat.device();
+        let lr = Tensor::zeros([], (if device == Device::Cpu { Kind::Double } else { Kind::Float }, device));
+        let updates = Tensor::zeros([], (Kind::Float, device));
+        Self { rule: settings.optimizer.clone(), state, lr, updates, groups }
     }
 
     /// Goes on after that many updates.
@@ -57,20 +61,35 @@ impl Optimizer {
         _ = self.updates.fill_(updates as f64);
     }
 
+    /// The learning rate of the next steps.
+    pub(crate) fn set_lr(&mut self, lr: f64) {
+        _ = self.lr.fill_(lr);
+    }
+
     /// Updates every parameter from its gradient; where `found_inf`, a float32 scalar on the device, is 1 nothing changes.
-    pub(crate) fn step(&mut self, lr: f64, found_inf: &Tensor) -> Result<()> {
+    pub(crate) fn step(&mut self, found_inf: &Tensor) -> Result<()> {
+        let lr = &self.lr;
         _ = self.updates.g_add_(&(1 - found_inf));
         for Group { weight_decay, parameters, gradients, state } in &self.groups {
             let weight_decay = *weight_decay;
             match self.rule {
                 settings::Optimizer::Sgd { momentum, nesterov } => {
-                    let constants = Sgd { lr, momentum, nesterov, weight_decay };
-                    fused_sgd(parameters, gradients, &state[0], found_inf, constants)?;
+                    let constants = Sgd { momentum, nesterov, weight_decay };
+                    fused_sgd(parameters, gradients, &state[0], lr, found_inf, constants)?;
                 }
                 settings::Optimizer::AdamW { beta1, beta2, eps } => {
-                    let constants = AdamW { lr, beta1, beta2, weight_decay, eps };
+                    let constants = AdamW { beta1, beta2, weight_decay, eps };
                     let (first, second) = (&state[0], &state[1]);
-                    fused_adamw(parameters, gradients, first, second, &self.updates, found_inf, constants)?;
+                    fused_adamw(
+                        parameters,
+                        gradients,
+                        first,
+                        second,
+                        lr,
+                        &self.updates,
+                        found_inf,
+                        constants,
+                    )?;
                 }
             }
         }

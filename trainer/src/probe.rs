@@ -3,6 +3,7 @@
 
 mod loader;
 mod peers;
+mod step;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
 use self::peers::{Peer, peers};
+use self::step::StepRate;
 use crate::failure::end_with;
 use crate::world::{self, NcclEnd};
 use crate::{device, telemetry};
@@ -39,6 +41,9 @@ pub(crate) struct ProbeCommand {
     /// Measures the loader too, with the data set of this recipe
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Takes that many steps of the recipe on images that lie on the device, and tells their rate
+    #[arg(long, value_name = "N", requires = "config", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
     /// Overrides one key of the recipe, for example data.folder="data" (repeatable)
     #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
     set: Vec<String>,
@@ -78,6 +83,8 @@ struct Findings {
     ranks: Vec<Peer>,
     /// Images that all ranks together assemble in a second; none without a recipe.
     loader_images_per_second: Option<f64>,
+    /// Whole steps of the recipe; none without `--steps`.
+    step: Option<StepRate>,
     /// Seconds that NCCL's communicator took to end.
     nccl_finalize_seconds: Option<f64>,
 }
@@ -106,7 +113,7 @@ pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode>
     let comm = comm(command);
     let (world, watchdog) = world::join(&comm, launch)?;
     let rank = world.rank();
-    let findings = measure(command, &*world, watchdog.as_ref());
+    let findings = measure(command, launch, &*world, watchdog.as_ref());
     let findings = findings.unwrap_or_else(|error| end_with(&error, rank));
     if rank == 0 {
         match command.json {
@@ -125,6 +132,7 @@ fn comm(command: &ProbeCommand) -> RawComm {
 
 fn measure(
     command: &ProbeCommand,
+    launch: &Launch,
     world: &dyn Communicator,
     watchdog: Option<&Watchdog>,
 ) -> Result<Findings> {
@@ -144,6 +152,11 @@ fn measure(
         .collect::<Result<_>>()?;
     let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
     let loader = command.recipe().map(|args| loader::images_per_second(&args, world)).transpose()?;
+    let step = command
+        .recipe()
+        .zip(command.steps)
+        .map(|(args, steps)| step::measure(&args, steps as usize, device, launch, ranks));
+    let step = step.transpose()?;
     let library = |nccl: Nccl| Library { version: nccl.version().to_string(), path: nccl.path().to_owned() };
     let findings = Findings {
         version: env!("CARGO_PKG_VERSION"),
@@ -151,6 +164,7 @@ fn measure(
         nccl: Nccl::open().ok().map(library),
         ranks: peers(world, &format!("{device:?}"), gpu.as_deref()),
         loader_images_per_second: loader,
+        step,
         world_size: world.world_size(),
         backend: ranks.description(),
         device: format!("{device:?}"),
@@ -210,6 +224,11 @@ fn table(findings: &Findings) -> String {
     }
     if let Some(rate) = findings.loader_images_per_second {
         text += &format!("the loader assembles {rate:.0} images/s on all ranks together\n");
+    }
+    if let Some(StepRate { images_per_second, milliseconds, .. }) = &findings.step {
+        text += &format!(
+            "{milliseconds:.2} ms a step, {images_per_second:.0} images/s with no loader in the way\n"
+        );
     }
     text
 }

@@ -10,12 +10,13 @@ use regatta_model::Mode;
 use regatta_settings::{GradientCompression, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
-use crate::attribution::{Phase, StepTimes};
+use crate::attribution::{Phase, SpareMarks, StepTimes};
 use crate::control::{Reading, agree};
 use crate::debug::Inspector;
 use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState, found_inf};
 use crate::optimizer::Optimizer;
+use crate::recording::Recorder;
 use crate::replica::{Replica, summed_loss};
 
 /// A step that the host has launched; on a GPU its outcome comes later.
@@ -36,6 +37,10 @@ pub(crate) struct Learner<'a> {
     /// With fp16.
     pub(crate) loss_scale: Option<LossScale>,
     reducer: Reducer,
+    recorder: Recorder,
+    /// This rank's loss of the step, summed over images; in one place, which recorded steps know.
+    loss_sum: Tensor,
+    spare_marks: SpareMarks,
     train: &'a TrainSettings,
     world: &'a dyn Communicator,
 }
@@ -57,7 +62,18 @@ impl<'a> Learner<'a> {
         let optimizer = Optimizer::new(&recipe.optim, &replica);
         let is_fp16 = recipe.train.precision == Precision::Fp16;
         let loss_scale = is_fp16.then(|| LossScale::new(LossScaleState::default(), replica.device()));
-        Ok(Self { replica, optimizer, ema, loss_scale, reducer, train: &recipe.train, world })
+        Ok(Self {
+            recorder: Recorder::new(recipe, replica.device(), world),
+            loss_sum: Tensor::zeros([], (Kind::Double, replica.device())),
+            spare_marks: SpareMarks::default(),
+            replica,
+            optimizer,
+            ema,
+            loss_scale,
+            reducer,
+            train: &recipe.train,
+            world,
+        })
     }
 
     /// One step over a global batch of `images`, of which this rank takes the next from the source: those with the numbers
@@ -70,23 +86,34 @@ impl<'a> Learner<'a> {
         stop: bool,
         source: &mut StepSource,
     ) -> Result<LaunchedStep> {
-        let device = self.device();
-        let mut times = StepTimes::begin(device)?;
+        let mut times = StepTimes::begin(self.device(), &self.spare_marks)?;
+        let is_usual = images == self.train.global_batch_size && images % self.train.micro_batch_size == 0;
+        let replays = self.recorder.begin_step(is_usual && !source.inspector.enabled);
         self.replica.zero();
-        let mut loss_sum = Tensor::zeros([], (Kind::Double, device));
+        _ = self.loss_sum.zero_();
         for number in micro_batches.clone() {
-            if number + 1 == micro_batches.end {
-                self.reducer.arm();
+            let (images_nchw, labels) = source.take(&mut times)?;
+            source.inspector.check_forward(&self.replica, &images_nchw)?;
+            self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
+            if replays {
+                self.replay_micro_batch(&images_nchw, &labels, images)?;
+            } else {
+                let loss = self.forward(&images_nchw, &labels)?;
+                times.end(Phase::Forward)?;
+                if number + 1 == micro_batches.end {
+                    self.reducer.arm();
+                }
+                self.backward(&loss, labels.numel(), images);
             }
-            let loss = self.forward_backward(number, images, source, &mut times)?;
-            _ = loss_sum.g_add_(&loss.to_kind(Kind::Double));
+            times.end(Phase::Backward)?;
         }
         self.reducer.reduce(self.world)?;
         self.world.all_reduce(&mut self.replica.batch_sum)?;
-        let control = agree(&loss_sum, stop, self.world)?;
+        let control = agree(&self.loss_sum, stop, self.world)?;
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
-        let found_inf = self.update(lr, images)?;
+        self.optimizer.set_lr(lr);
+        let found_inf = if replays { self.replay_update(images)? } else { self.update(images)? };
         times.end(Phase::Optimizer)?;
         let reading = Reading::begin(&control, &(1 - found_inf))?;
         // A GPU has its work: now the host has time for the next step's images.
@@ -95,34 +122,43 @@ impl<'a> Learner<'a> {
         Ok(LaunchedStep { reading, times })
     }
 
-    /// Forward and backward of the micro-batch with this number; its gradient is of the loss summed over the micro-batch
-    /// and divided by the global batch's `images`. Returns the summed loss, on the device.
-    fn forward_backward(
-        &mut self,
-        number: usize,
-        images: usize,
-        source: &mut StepSource,
-        times: &mut StepTimes,
-    ) -> Result<Tensor> {
-        source.feed.prefetch()?;
-        times.end(Phase::Data)?;
-        let (images_nchw, labels) = source.feed.next()?.context("a step takes no more than its epoch has")?;
-        times.end(Phase::Copy)?;
-        source.inspector.check_forward(&self.replica, &images_nchw)?;
-        self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
-        let logits = self.replica.logits(&self.replica.model, &images_nchw, Mode::Training)?;
-        let loss = summed_loss(&logits, &labels, self.train.label_smoothing);
-        times.end(Phase::Forward)?;
-        let mean = &loss / images as f64;
+    /// The loss summed over a micro-batch, on the device.
+    fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let logits = self.replica.logits(&self.replica.model, images_nchw, Mode::Training)?;
+        Ok(summed_loss(&logits, labels, self.train.label_smoothing))
+    }
+
+    /// Adds the gradient of a micro-batch's summed `loss` divided by the global batch's `images`, the loss itself and the
+    /// statistics of its `count` images to the step's sums.
+    fn backward(&mut self, loss: &Tensor, count: usize, images: usize) {
+        let mean = loss / images as f64;
         self.loss_scale.as_ref().map_or_else(|| mean.shallow_clone(), |scale| scale.scaled(&mean)).backward();
-        self.replica.add_batch_statistics(labels.numel());
-        times.end(Phase::Backward)?;
-        Ok(loss.detach())
+        self.replica.add_batch_statistics(count);
+        _ = self.loss_sum.g_add_(&loss.detach().to_kind(Kind::Double));
+    }
+
+    /// Forward and backward as one recorded graph; its time is booked as backward's.
+    fn replay_micro_batch(&mut self, images_nchw: &Tensor, labels: &Tensor, images: usize) -> Result<()> {
+        let mut recorder = std::mem::take(&mut self.recorder);
+        let outcome = recorder.micro_batch(images_nchw, labels, |images_nchw, labels| {
+            let loss = self.forward(images_nchw, labels)?;
+            self.backward(&loss, labels.numel(), images);
+            Ok(())
+        });
+        self.recorder = recorder;
+        outcome
+    }
+
+    fn replay_update(&mut self, images: usize) -> Result<Tensor> {
+        let mut recorder = std::mem::take(&mut self.recorder);
+        let outcome = recorder.update(|| self.update(images));
+        self.recorder = recorder;
+        outcome
     }
 
     /// Clips, updates parameters, moving average and running statistics. Gradients that are not finite change nothing;
     /// every rank sees the same ones, so all skip together. Returns 1 where they were not finite, else 0.
-    fn update(&mut self, lr: f64, images: usize) -> Result<Tensor> {
+    fn update(&mut self, images: usize) -> Result<Tensor> {
         let gradients = &mut self.replica.gradients.flat;
         if let Some(scale) = &self.loss_scale {
             scale.unscale(gradients);
@@ -134,7 +170,7 @@ impl<'a> Learner<'a> {
             // The small term is PyTorch's clip_grad_norm_'s.
             _ = gradients.g_mul_(&(max_norm / (norm + 1e-6)).clamp_max(1.0));
         }
-        self.optimizer.step(lr, &found_inf)?;
+        self.optimizer.step(&found_inf)?;
         self.replica.move_running_statistics(images, &found_inf);
         if let Some(ema) = &mut self.ema {
             let parameters = &self.replica.parameters.flat;
@@ -158,4 +194,15 @@ impl<'a> Learner<'a> {
 pub(crate) struct StepSource<'a> {
     pub(crate) feed: Feed<'a>,
     pub(crate) inspector: Inspector,
+}
+
+impl StepSource<'_> {
+    /// The next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`.
+    fn take(&mut self, times: &mut StepTimes) -> Result<(Tensor, Tensor)> {
+        self.feed.prefetch()?;
+        times.end(Phase::Data)?;
+        let micro_batch = self.feed.next()?.context("a step takes no more than its epoch has")?;
+        times.end(Phase::Copy)?;
+        Ok(micro_batch)
+    }
 }

@@ -184,7 +184,7 @@ fn text_that_is_no_recipe() {
             error: recipe.toml:22: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
             $ epochs = 2 -> epochs = 2
             lr = 0.05
-            error: recipe.toml:15: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            error: recipe.toml:15: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, cudnn_benchmark, cuda_graph, threads_per_rank, deterministic, clip_grad_norm, ema_decay
             $ lr = 0.05 -> lr = "0.05"
             error: recipe.toml:22: optim.lr = "0.05": expected a number
             $ epochs = 2 -> epochs = 2.5

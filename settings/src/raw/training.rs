@@ -35,6 +35,12 @@ pub struct RawTrain {
     /// Whether a GPU may round the inputs of fp32 products and convolutions to TF32 (10 bits of precision), which is
     /// several times as fast. Default: true.
     pub tf32: bool,
+    /// Whether cuDNN times its algorithms for each new shape and takes the fastest: a faster step after a start that is some
+    /// seconds longer. Off in a deterministic run. Default: true.
+    pub cudnn_benchmark: bool,
+    /// Whether a GPU's step is recorded once, as CUDA graphs, and then launched as a whole; with one rank and without dropout,
+    /// elsewhere the key changes nothing. Default: true.
+    pub cuda_graph: bool,
     /// Compute threads of each rank; 0 takes cores / ranks on this host. Default: 0.
     pub threads_per_rank: usize,
     /// Whether only deterministic kernels are used (slower on a GPU). Default: false.
@@ -59,6 +65,8 @@ impl Default for RawTrain {
             precision: Precision::Auto,
             memory_format: MemoryFormat::ChannelsLast,
             tf32: true,
+            cudnn_benchmark: true,
+            cuda_graph: true,
             threads_per_rank: 0,
             deterministic: false,
             clip_grad_norm: 0.0,

@@ -31,6 +31,10 @@ pub struct TrainSettings {
     pub memory_format: MemoryFormat,
     /// Whether a GPU may round the inputs of fp32 products to TF32.
     pub tf32: bool,
+    /// Whether cuDNN times its algorithms.
+    pub cudnn_benchmark: bool,
+    /// Whether a GPU's step is recorded and replayed where that is possible.
+    pub cuda_graph: bool,
     /// Compute threads of each rank; 0 takes cores / ranks on this host.
     pub threads_per_rank: usize,
     /// Whether only deterministic kernels are used.

@@ -1,5 +1,5 @@
 // What tch lacks of libtorch, behind a C interface. Every function returns null on success and otherwise the
-// error's text, which stays valid until the next call on the same thread. Tensors are borrowed `at::Tensor *`.
+// error's text (see guarded.h). Tensors are borrowed `at::Tensor *`.
 
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
@@ -13,27 +13,11 @@
 #include <torch/version.h>
 
 #include <memory>
-#include <string>
 #include <vector>
 
+#include "guarded.h"
+
 namespace {
-
-thread_local std::string last_error;
-
-template <class F>
-const char *guarded(F body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &error) {
-    last_error = error.what_without_backtrace();
-  } catch (const std::exception &error) {
-    last_error = error.what();
-  } catch (...) {
-    last_error = "unknown C++ exception";
-  }
-  return last_error.c_str();
-}
 
 // A Rust closure as a post-accumulate hook. `call` never unwinds: the Rust side aborts on a panic.
 struct ClosureHook : torch::autograd::PostAccumulateGradHook {
@@ -98,17 +82,20 @@ const char *regatta_set_deterministic(bool on) {
   return guarded([&] {
     at::globalContext().setDeterministicAlgorithms(on, /*warn_only=*/false);
     at::globalContext().setDeterministicFillUninitializedMemory(false);
-    at::globalContext().setBenchmarkCuDNN(!on);
   });
 }
 
+const char *regatta_benchmark_cudnn(bool on) {
+  return guarded([&] { at::globalContext().setBenchmarkCuDNN(on); });
+}
+
 const char *regatta_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *momenta,
-                              at::Tensor *found_inf, size_t count, double weight_decay, double momentum, double lr,
-                              bool nesterov) {
+                              at::Tensor *found_inf, size_t count, double weight_decay, double momentum,
+                              at::Tensor *lr, bool nesterov) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> buffers = momentum == 0.0 ? std::vector<at::Tensor>{} : list(momenta, count);
-    at::_fused_sgd_(list(params, count), list(grads, count), buffers, weight_decay, momentum, lr,
+    at::_fused_sgd_(list(params, count), list(grads, count), buffers, weight_decay, momentum, *lr,
                     /*dampening=*/0.0, nesterov, /*maximize=*/false, /*is_first_step=*/false,
                     /*grad_scale=*/{}, *found_inf);
   });
@@ -116,12 +103,12 @@ const char *regatta_fused_sgd(at::Tensor *const *params, at::Tensor *const *grad
 
 const char *regatta_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *first,
                                 at::Tensor *const *second, at::Tensor *step, at::Tensor *found_inf, size_t count,
-                                double lr, double beta1, double beta2, double weight_decay, double eps) {
+                                at::Tensor *lr, double beta1, double beta2, double weight_decay, double eps) {
   return guarded([&] {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> steps(count, *step);
     at::_fused_adamw_(list(params, count), list(grads, count), list(first, count), list(second, count), {},
-                      steps, lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false,
+                      steps, *lr, beta1, beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false,
                       /*grad_scale=*/{}, *found_inf);
   });
 }
@@ -138,6 +125,14 @@ const char *regatta_stream_current(int device, int64_t *id) {
   return guarded([&] {
     c10::impl::VirtualGuardImpl guard(device_of(device).type());
     *id = guard.getStream(device_of(device)).id();
+  });
+}
+
+// Makes it the stream that this thread's work goes to from now on.
+const char *regatta_stream_make_current(int device, int64_t id) {
+  return guarded([&] {
+    c10::impl::VirtualGuardImpl guard(device_of(device).type());
+    guard.exchangeStream(stream_of(device, id));
   });
 }
 

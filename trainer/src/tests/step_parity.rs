@@ -77,7 +77,8 @@ fn optimizer_case(name: &str, sets: &[&str]) -> Case {
             _ = view.normal_(0.1, 1.0);
         }
         inputs.extend(by_parameter(&format!("gradient.{number}"), &replica, &replica.gradients.views));
-        optimizer.step(lr, &Tensor::from(0.0f32)).unwrap();
+        optimizer.set_lr(lr);
+        optimizer.step(&Tensor::from(0.0f32)).unwrap();
     }
     let results = updated(&replica, &optimizer, &recipe.optim);
     let description = json!({ "task": "optimizer", "threads": 2, "optim": optim(&recipe.optim), "lrs": lrs });

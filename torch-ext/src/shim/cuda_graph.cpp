@@ -1,0 +1,69 @@
+// CUDA graphs by libtorch's own class, which gives a graph's tensors a memory pool of their own.
+//
+// at::cuda::CUDAGraph is in libtorch_cuda, which is opened at run time and on machines with a GPU alone, and its header wants
+// the CUDA toolkit's. So its members are looked up by name; they are plain member functions, whose first argument is the
+// object. The object itself is memory that its constructor fills: less than 300 bytes in libtorch 2.11, the one version that
+// tch binds.
+
+#include <dlfcn.h>
+
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "guarded.h"
+
+namespace {
+
+using PoolId = std::pair<unsigned long long, unsigned long long>;
+
+constexpr std::size_t OBJECT_BYTES = 4096;
+// cudaStreamCaptureModeThreadLocal: what other threads ask of CUDA meanwhile does not matter.
+constexpr int CAPTURE_MODE = 1;
+
+template <class F>
+F member(const char *name) {
+  void *address = dlsym(RTLD_DEFAULT, name);
+  if (!address) throw std::runtime_error(std::string("libtorch_cuda has no ") + name);
+  return reinterpret_cast<F>(address);
+}
+
+struct Graph {
+  alignas(64) std::byte object[OBJECT_BYTES];
+
+  Graph() { member<void (*)(void *, bool)>("_ZN2at4cuda9CUDAGraphC1Eb")(object, /*keep_graph=*/false); }
+  ~Graph() { member<void (*)(void *)>("_ZN2at4cuda9CUDAGraphD1Ev")(object); }
+
+  void capture_begin() {
+    const char *name = "_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode";
+    member<void (*)(void *, PoolId, int)>(name)(object, PoolId{0, 0}, CAPTURE_MODE);
+  }
+  void capture_end() { member<void (*)(void *)>("_ZN2at4cuda9CUDAGraph11capture_endEv")(object); }
+  void replay() { member<void (*)(void *)>("_ZN2at4cuda9CUDAGraph6replayEv")(object); }
+};
+
+}  // namespace
+
+extern "C" {
+
+// Begins to record what this thread queues on its current stream, which must not be the default one.
+const char *regatta_graph_begin(Graph **graph) {
+  return guarded([&] {
+    auto recording = std::make_unique<Graph>();
+    recording->capture_begin();
+    *graph = recording.release();
+  });
+}
+
+const char *regatta_graph_end(Graph *graph) {
+  return guarded([&] { graph->capture_end(); });
+}
+
+const char *regatta_graph_replay(Graph *graph) {
+  return guarded([&] { graph->replay(); });
+}
+
+void regatta_graph_free(Graph *graph) { delete graph; }
+
+}  // extern "C"

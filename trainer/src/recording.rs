@@ -1,0 +1,106 @@
+//! A step that a GPU has recorded as CUDA graphs: the host launches two graphs instead of a thousand kernels.
+//!
+//! One graph is a micro-batch forward and backward over fixed places for its images and labels, the other the update. Both
+//! read and write the replica's flat buffers, whose addresses never change, so an eager step may come between two replays:
+//! the epoch's last one, which is shorter.
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_settings::Recipe;
+use regatta_torch_ext::CudaGraph;
+use tch::{Device, Tensor};
+
+/// Steps that run eagerly before one is recorded: libraries load their kernels and cuDNN chooses its algorithms in them.
+const WARM_UP: usize = 3;
+
+/// Decides when steps are recorded, and keeps what was.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    /// Eager steps to come; none where steps are never recorded.
+    warm_up: Option<usize>,
+    micro_batch: Option<RecordedMicroBatch>,
+    update: Option<RecordedUpdate>,
+}
+
+/// Forward and backward over fixed places.
+#[derive(Debug)]
+struct RecordedMicroBatch {
+    graph: CudaGraph,
+    images_nchw: Tensor,
+    labels: Tensor,
+}
+
+/// The update, and where it leaves whether gradients were finite.
+#[derive(Debug)]
+struct RecordedUpdate {
+    graph: CudaGraph,
+    found_inf: Tensor,
+}
+
+impl Recorder {
+    /// Steps are recorded on a GPU where the recipe allows it and nothing in them changes from one to the next: sums over
+    /// ranks, which hooks start during backward, and the seed of dropout stay out of a recording.
+    pub(crate) fn new(recipe: &Recipe, device: Device, world: &dyn Communicator) -> Self {
+        let is_alone = world.world_size() == 1 && world.lane().is_none();
+        let records =
+            recipe.train.cuda_graph && device != Device::Cpu && is_alone && recipe.network().dropout == 0.0;
+        Self { warm_up: records.then_some(WARM_UP), micro_batch: None, update: None }
+    }
+
+    /// Announces a step; whether it is replayed. `is_usual`: it has as many images as most, in whole micro-batches.
+    pub(crate) fn begin_step(&mut self, is_usual: bool) -> bool {
+        match &mut self.warm_up {
+            Some(0) => is_usual,
+            Some(left) => {
+                *left -= usize::from(is_usual);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Replays a micro-batch on these images and labels; the first time, `forward_backward` is recorded.
+    pub(crate) fn micro_batch(
+        &mut self,
+        images_nchw: &Tensor,
+        labels: &Tensor,
+        forward_backward: impl FnOnce(&Tensor, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        if self.micro_batch.is_none() {
+            // Copies keep the memory format.
+            let (images_nchw, labels) = (images_nchw.copy(), labels.copy());
+            let (graph, ()) = CudaGraph::record(|| forward_backward(&images_nchw, &labels))?;
+            self.micro_batch = Some(RecordedMicroBatch { graph, images_nchw, labels });
+        }
+        let recorded = self.micro_batch.as_mut().expect("it was recorded above");
+        recorded.images_nchw.copy_(images_nchw);
+        recorded.labels.copy_(labels);
+        Ok(recorded.graph.replay()?)
+    }
+
+    /// Replays the update; the first time, `update` is recorded. Returns what it returned: 1 on the device where gradients
+    /// were not finite.
+    pub(crate) fn update(&mut self, update: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+        if self.update.is_none() {
+            let (graph, found_inf) = CudaGraph::record(update)?;
+            self.update = Some(RecordedUpdate { graph, found_inf });
+        }
+        let recorded = self.update.as_ref().expect("it was recorded above");
+        recorded.graph.replay()?;
+        Ok(recorded.found_inf.shallow_clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_steps_are_replayed_after_the_warm_up() {
+        let mut recorder = Recorder { warm_up: Some(2), micro_batch: None, update: None };
+        let steps = [true, false, true, true, false, true];
+        assert_eq!(steps.map(|it| recorder.begin_step(it)), [false, false, false, true, false, true]);
+        let mut never = Recorder { warm_up: None, micro_batch: None, update: None };
+        assert_eq!(steps.map(|it| never.begin_step(it)), [false; 6]);
+    }
+}
