@@ -254,6 +254,29 @@ def recorded_steps_are_eager_ones(it: Acceptance, precision: str, *keys: str) ->
     return "30 steps of two micro-batches, recorded and eager, equal to the bit"
 
 
+def sums_are_waited_for(it: Acceptance) -> str:
+    """With a stand-in for NCCL that takes its time on the lane's stream and doubles each sum: weights are those of twice the learning rate."""
+    double = next((path for path in (ROOT / "lib/libnccl_device_double.so", ROOT / "target/libnccl_device_double.so") if path.exists()), None)
+    if not double:
+        raise Skipped("no libnccl_device_double.so: it comes with make gpu-bundle")
+    sets = (
+        'train.precision="fp32"', "train.deterministic=true", "train.cuda_graph=false", "train.micro_batch_size=64", "train.max_steps=20",
+        "eval.interval_epochs=0", "comm.first_bucket_mib=0.05", "comm.bucket_cap_mib=0.1",
+    )  # fmt: skip
+    single = it.train("sums-single", FASHION, *sets, "optim.lr=0.1", 'comm.backend="single"')
+    os.environ["NCCL_LIBRARY"] = str(double)
+    try:
+        doubled = it.train("sums-doubled", FASHION, *sets, "optim.lr=0.05", 'comm.backend="nccl"')
+    finally:
+        del os.environ["NCCL_LIBRARY"]
+    ours, theirs = (tensors(newest_checkpoint(run) / "model.safetensors") for run in (doubled, single))
+    parameters = [name for name in theirs if "running_" not in name]
+    differing = [name for name in parameters if not (ours[name] == theirs[name]).all()]
+    if differing:
+        raise Failed(f"{len(differing)} of {len(parameters)} parameters differ, such as {differing[0]}")
+    return f"{len(parameters)} parameters equal to the bit after 20 steps whose sums came 20 ms late"
+
+
 def stops_and_goes_on(it: Acceptance) -> str:
     """USR2 in mid-run, then to the end, equal to a run that never stopped."""
     sets = ("train.deterministic=true", "train.micro_batch_size=128", "train.max_steps=400", "eval.interval_epochs=0", "log.interval_steps=1")
@@ -358,6 +381,7 @@ def main() -> int:
     it.check("recorded steps, fp32, SGD", recorded_steps_are_eager_ones, it, "fp32", "optim.momentum=0.9")
     it.check("recorded steps, bf16, AdamW", recorded_steps_are_eager_ones, it, "bf16", 'optim.name="adamw"', "train.ema_decay=0.9", "train.clip_grad_norm=1.0")
     it.check("recorded steps, fp16", recorded_steps_are_eager_ones, it, "fp16")
+    it.check("sums are waited for", sums_are_waited_for, it)
     it.check("stop and go on", stops_and_goes_on, it)
     it.check("memory stays", memory_stays, it)
     modes = [] if options.no_compile else ["default", "reduce-overhead"]

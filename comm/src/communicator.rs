@@ -31,6 +31,10 @@ pub trait Communicator {
     /// Sums a dense one-dimensional tensor over all ranks, in place. The result is equal to the bit on all of them. On a
     /// GPU it is there for what the current stream does next; the host does not wait.
     fn all_reduce(&self, flat: &mut Tensor) -> Result<(), CommError>;
+    /// As [`Communicator::all_reduce`] of each of several tensors of one device, started together where the backend can.
+    fn all_reduce_together(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
+        flats.iter_mut().try_for_each(|flat| self.all_reduce(flat))
+    }
     /// Sums whole numbers over all ranks, exactly.
     fn all_reduce_counts(&self, counts: &mut [i64]);
     /// Gives every rank the bytes of rank 0; all ranks pass equally many.

@@ -24,6 +24,7 @@ const ABORT: Duration = Duration::from_secs(2);
 /// the host wait for the device.
 #[derive(Debug)]
 pub struct NcclLane {
+    nccl: Nccl,
     device: Device,
     /// Of high priority, so that a bucket's kernels go in between those of backward. None where the test double reduces
     /// host memory.
@@ -38,8 +39,8 @@ pub struct NcclLane {
 struct State {
     /// None once it is finalised or aborted.
     communicator: Option<nccl::Communicator>,
-    /// Started and not yet seen to be done: number in the ledger, and the point in the stream after it.
-    in_flight: VecDeque<(u64, Option<Event>)>,
+    /// Started and not yet seen to be done: numbers in the ledger, and the point in the stream after them.
+    in_flight: VecDeque<(Vec<u64>, Option<Event>)>,
     /// The watchdog has aborted the communicator and is about to end the process.
     is_aborted: bool,
 }
@@ -70,7 +71,7 @@ impl NcclLane {
             is_aborted: false,
         });
         let launch = timeout.saturating_add(AFTER_THE_WATCHDOG);
-        Ok(Arc::new(Self { device, stream, ledger: Arc::clone(ledger), state, launch }))
+        Ok(Arc::new(Self { nccl: nccl.clone(), device, stream, ledger: Arc::clone(ledger), state, launch }))
     }
 
     /// The device whose memory is reduced.
@@ -91,20 +92,17 @@ impl NcclLane {
         }
     }
 
-    /// Starts the sum of a dense tensor over all ranks, in place, after what this thread's current stream holds.
+    /// Starts the sums of dense tensors over all ranks, each in place, after what this thread's current stream holds. Several
+    /// are launched as one group: outside of one NCCL starts a thread for each.
     ///
     /// # Safety
-    /// Its memory lives, and nothing else touches it until [`NcclLane::finish`].
-    pub(crate) unsafe fn start_sum(&self, flat: &mut Tensor) -> Result<(), CommError> {
-        assert!(flat.is_contiguous(), "NCCL reduces dense memory");
-        let (pointer, count, kind) = (flat.data_ptr(), flat.numel(), flat.kind());
-        let bytes = (count * kind.elt_size_in_bytes()) as u64;
+    /// Their memory lives, and nothing else touches it until [`NcclLane::finish`].
+    pub(crate) unsafe fn start_sums(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
         let mut state = self.lock_alive();
         let State { communicator: Some(communicator), in_flight, .. } = &mut *state else {
             return Err(CommError::LaneClosed);
         };
-        let collective = Collective { operation: Operation::AllReduce, element: element(kind), bytes };
-        let sequence = self.ledger.enter(collective);
+        let sequences: Vec<u64> = flats.iter().map(|flat| self.ledger.enter(sum_of(flat))).collect();
         let stream = match self.stream {
             None => nccl::Stream::DEFAULT,
             Some((stream, handle)) => {
@@ -113,17 +111,24 @@ impl NcclLane {
                 handle
             }
         };
-        // SAFETY: as the caller says; the stream is the device's.
-        unsafe { communicator.all_reduce(pointer, pointer, count, data_type(kind), ReduceOp::SUM, stream)? };
+        let mut start = |flat: &Tensor| {
+            let (pointer, count, kind) = (flat.data_ptr(), flat.numel(), data_type(flat.kind()));
+            // SAFETY: as the caller says; the stream is the device's.
+            unsafe { communicator.all_reduce(pointer, pointer, count, kind, ReduceOp::SUM, stream) }
+        };
+        match flats {
+            [flat] => start(flat)?,
+            flats => self.nccl.group(|| flats.iter().try_for_each(|flat| start(flat)))?,
+        }
         let done = match self.stream {
             None => None,
             Some((stream, _)) => {
-                // Until the launch is through, the stream does not hold the collective that the event is to follow.
+                // Until the launch is through, the stream does not hold the collectives that the event is to follow.
                 communicator.settle(Instant::now() + self.launch)?;
                 Some(Event::after(stream, false)?)
             }
         };
-        in_flight.push_back((sequence, done));
+        in_flight.push_back((sequences, done));
         Ok(())
     }
 
@@ -164,7 +169,7 @@ impl NcclLane {
     fn book_what_is_done(&self, state: &mut State) -> Result<bool, CommError> {
         let State { communicator: Some(communicator), in_flight, .. } = state else { return Ok(false) };
         let busy = communicator.in_progress()?;
-        while let Some((sequence, done)) = in_flight.front() {
+        while let Some((sequences, done)) = in_flight.front() {
             let is_done = match done {
                 Some(done) => done.is_done()?,
                 None => !busy,
@@ -172,7 +177,7 @@ impl NcclLane {
             if !is_done {
                 break;
             }
-            self.ledger.complete(*sequence);
+            sequences.iter().for_each(|&sequence| self.ledger.complete(sequence));
             in_flight.pop_front();
         }
         Ok(!in_flight.is_empty())
@@ -190,8 +195,8 @@ impl NcclLane {
         if let Some(communicator) = communicator {
             communicator.finalize(Instant::now() + timeout)?;
         }
-        for (sequence, _) in self.lock_alive().in_flight.drain(..) {
-            self.ledger.complete(sequence);
+        for (sequences, _) in self.lock_alive().in_flight.drain(..) {
+            sequences.into_iter().for_each(|sequence| self.ledger.complete(sequence));
         }
         Ok(())
     }
@@ -210,6 +215,13 @@ impl NcclLane {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// How the sum of a dense tensor stands in the ledger.
+fn sum_of(flat: &Tensor) -> Collective {
+    assert!(flat.is_contiguous(), "NCCL reduces dense memory");
+    let bytes = (flat.numel() * flat.kind().elt_size_in_bytes()) as u64;
+    Collective { operation: Operation::AllReduce, element: element(flat.kind()), bytes }
 }
 
 fn data_type(kind: Kind) -> DataType {

@@ -47,14 +47,19 @@ impl Communicator for NcclWorld<'_> {
     }
 
     fn all_reduce(&self, flat: &mut Tensor) -> Result<(), CommError> {
-        if flat.device() != self.lane.device() {
-            return self.host.all_reduce(flat);
+        self.all_reduce_together(&mut [flat])
+    }
+    fn all_reduce_together(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
+        if flats.iter().any(|flat| flat.device() != self.lane.device()) {
+            return self.host.all_reduce_together(flats);
         }
-        if flat.numel() == 0 {
+        let mut flats: Vec<_> =
+            flats.iter_mut().filter(|flat| flat.numel() > 0).map(|flat| &mut **flat).collect();
+        if flats.is_empty() {
             return Ok(());
         }
-        // SAFETY: `flat` is borrowed until the lane has finished.
-        unsafe { self.lane.start_sum(flat)? };
+        // SAFETY: they are borrowed until the lane has finished.
+        unsafe { self.lane.start_sums(&mut flats)? };
         self.lane.finish()
     }
     fn all_reduce_counts(&self, counts: &mut [i64]) {

@@ -110,7 +110,7 @@ impl Progress {
         while sums.error.is_none() && sums.started < sums.buckets.len() && is_ready(sums.started) {
             // SAFETY: the buckets live as long as the reducer, and are left alone until the lane has finished: this
             // one's gradients are complete, and `reduce` comes before their next use.
-            sums.error = unsafe { lane.start_sum(sums.buckets[sums.started].pack()) }.err();
+            sums.error = unsafe { lane.start_sums(&mut [sums.buckets[sums.started].pack()]) }.err();
             sums.started += 1;
         }
     }

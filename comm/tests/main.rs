@@ -88,6 +88,15 @@ fn check(world: &dyn Communicator) {
         }
     }
 
+    let ones = |length, kind| Tensor::ones([length], (kind, Device::Cpu));
+    let mut together = [ones(3, Kind::Float), ones(0, Kind::Float), ones(5, Kind::Double)];
+    let [first, empty, last] = &mut together;
+    world.all_reduce_together(&mut [first, empty, last]).unwrap();
+    assert_eq!(
+        together.map(|flat| flat.sum(Kind::Double).double_value(&[])),
+        [3.0, 0.0, 5.0].map(|it| it * size as f64)
+    );
+
     let mut counts = [rank as i64, 1, i64::MAX / 64];
     world.all_reduce_counts(&mut counts);
     let ranks = size as i64;

@@ -34,15 +34,12 @@ struct Opened {
 }
 
 impl Nccl {
-    /// Opens NCCL: the copy that the process has loaded already (libtorch's, for one), else the library that the
-    /// environment variable `NCCL_LIBRARY` names, else `libnccl.so.2` or `libnccl.so` where the dynamic loader looks.
+    /// Opens NCCL: the library that the environment variable `NCCL_LIBRARY` names, else the copy that the process has loaded
+    /// already (libtorch's, for one), else `libnccl.so.2` or `libnccl.so` where the dynamic loader looks.
     ///
     /// # Errors
     /// Says what was looked for and what the loader answered; names a missing function, or a version that is too old.
     pub fn open() -> Result<Self, OpenError> {
-        if let Some((library, name)) = NAMES.into_iter().find_map(|name| Some((loaded(name)?, name))) {
-            return Self::take(library, Path::new(name));
-        }
         if let Some(named) = std::env::var_os(VARIABLE) {
             return Self::open_at(Path::new(&named)).map_err(|error| match error {
                 OpenError::NotFound { tried } => OpenError::NotFound {
@@ -50,6 +47,9 @@ impl Nccl {
                 },
                 other => other,
             });
+        }
+        if let Some((library, name)) = NAMES.into_iter().find_map(|name| Some((loaded(name)?, name))) {
+            return Self::take(library, Path::new(name));
         }
         let mut tried = Vec::new();
         for name in NAMES {

@@ -53,6 +53,23 @@ fn the_double_says_that_it_is_one() {
     assert_eq!((nccl.version().to_string(), nccl.path()), ("2.28.9".to_owned(), &*double.path()));
 }
 
+/// On host memory here; on a device the acceptance run uses it.
+#[test]
+fn the_double_for_devices_doubles_what_it_sums() {
+    let double = Double::for_devices();
+    assert!(!open(&double).unwrap().takes_host_memory());
+    let sums = run(&double, 1, |mut communicator| {
+        let (mut values, mut more) = ([1.0, -2.5], vec![0.25; 1 << 18]);
+        sum(&mut communicator, &mut values).unwrap();
+        sum(&mut communicator, &mut more).unwrap();
+        communicator.settle(soon()).unwrap();
+        let error = sum(&mut communicator, &mut vec![0.0; (1 << 18) + 1]).unwrap_err();
+        communicator.finalize(soon()).unwrap();
+        (values, more == vec![0.5; 1 << 18], error.to_string().contains("ncclAllReduce"))
+    });
+    assert_eq!(sums, [([2.0, -5.0], true, true)]);
+}
+
 #[test]
 fn init_is_in_progress_until_all_have_come() {
     let nccl = open(&Double::faulty("init-delay-ms=300")).unwrap();

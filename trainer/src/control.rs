@@ -16,11 +16,17 @@ pub(crate) struct StepOutcome {
     pub(crate) updated: bool,
 }
 
-/// Sums a step's loss and counts the ranks that were asked to stop, in float64: `[loss_sum, stops]` on the loss's device.
-pub(crate) fn agree(loss_sum: &Tensor, stop: bool, world: &dyn Communicator) -> Result<Tensor> {
+/// Sums a step's loss and counts the ranks that were asked to stop, in float64: `[loss_sum, stops]` on the loss's device. The
+/// sum of `batch_statistics` travels with it.
+pub(crate) fn agree(
+    loss_sum: &Tensor,
+    stop: bool,
+    batch_statistics: &mut Tensor,
+    world: &dyn Communicator,
+) -> Result<Tensor> {
     let stops = Tensor::full([], f64::from(u8::from(stop)), (Kind::Double, loss_sum.device()));
     let mut control = Tensor::stack(&[loss_sum, &stops], 0);
-    world.all_reduce(&mut control)?;
+    world.all_reduce_together(&mut [batch_statistics, &mut control])?;
     Ok(control)
 }
 

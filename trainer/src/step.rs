@@ -108,8 +108,7 @@ impl<'a> Learner<'a> {
             times.end(Phase::Backward)?;
         }
         self.reducer.reduce(self.world)?;
-        self.world.all_reduce(&mut self.replica.batch_sum)?;
-        let control = agree(&self.loss_sum, stop, self.world)?;
+        let control = agree(&self.loss_sum, stop, &mut self.replica.batch_sum, self.world)?;
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
         self.optimizer.set_lr(lr);

@@ -1,4 +1,5 @@
-//! Builds the stand-in for NCCL (`nccl_double.c`) that tests use where there is no GPU. For tests only.
+//! Builds the stand-ins for NCCL that tests use: `nccl_double.c` on machines without a GPU, and `nccl_device_double.c`, which
+//! proves ordering on one. For tests only.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,8 +23,17 @@ impl Double {
     /// # Panics
     /// Where there is no C compiler (`CC` names one) or it fails.
     pub fn with(options: &[&str]) -> Self {
+        Self::compile("nccl_double.c", options)
+    }
+
+    /// The one for device memory.
+    pub fn for_devices() -> Self {
+        Self::compile("nccl_device_double.c", &["-Wall", "-Wextra", "-Werror", "-ldl"])
+    }
+
+    fn compile(file: &str, options: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("nccl_double.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let double = Self { folder };
         let mut command = Command::new(compiler);
