@@ -2,6 +2,7 @@
 
 mod environment;
 mod error;
+mod held_signals;
 
 mod agreement;
 mod communicator;
@@ -9,6 +10,8 @@ mod communicator;
 mod mpi_world;
 mod single;
 mod start;
+
+mod end;
 
 mod gpus;
 mod nccl_lane;
@@ -23,14 +26,16 @@ mod reducer;
 
 pub use agreement::{broadcast_and_prove_equal, broadcast_text, first_failed, prove_same_recipe};
 pub use communicator::Communicator;
+pub use end::{end_job, exit_after};
 pub use environment::{CpuShare, Launch, cpu_share};
 pub use error::CommError;
 pub use flat::FlatBuffer;
 pub use gpus::every_rank_has_its_own;
+pub use held_signals::take_held_signals;
 pub use layout::{BucketCaps, Layout, ParameterSpec, Slice};
 pub use nccl_lane::NcclLane;
 pub use nccl_world::NcclWorld;
 pub use reducer::{Compression, Reducer};
 pub use single::Single;
-pub use start::{Backend, end_job, join_world};
+pub use start::{Backend, join_world};
 pub use watchdog::{OnFailure, Watchdog};

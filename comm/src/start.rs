@@ -1,4 +1,4 @@
-//! Joining the world that a launcher made, and ending it.
+//! Joining the world that a launcher made.
 
 use crate::environment::Launch;
 use crate::{CommError, Communicator, Single};
@@ -58,13 +58,4 @@ fn join_mpi(_launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
         backend: "mpi",
         reason: "this trainer was built without the feature `mpi`".into(),
     })
-}
-
-/// Ends every rank of the job with `code`, from any thread, without unwinding: an unwinding rank would run MPI_Finalize
-/// and wait for peers that wait for it.
-pub fn end_job(code: i32) -> ! {
-    #[cfg(feature = "mpi")]
-    crate::mpi_world::abort(code);
-    // SAFETY: ends the process; nothing of it runs afterwards.
-    unsafe { libc::_exit(code) }
 }

@@ -15,7 +15,7 @@ use regatta_run::{Attempt, ExitCode, RunFolder, StorageError, host_name};
 
 use crate::nccl_lane::NcclLane;
 use crate::recorded::Recorded;
-use crate::{CommError, Communicator, end_job};
+use crate::{CommError, Communicator, end_job, exit_after};
 
 /// Between two looks at the ledger.
 const POLL: Duration = Duration::from_millis(100);
@@ -29,6 +29,8 @@ const ABORT: Duration = Duration::from_secs(3);
 const LAST_RESORT: Duration = Duration::from_secs(60);
 /// What the rank that speaks is given to end the job.
 const SPEAKER_ENDS: Duration = Duration::from_secs(5);
+/// What all that a rank does to end is given: words, files, NCCL's abort.
+const ENDING: Duration = Duration::from_secs(20);
 /// A ledger whose heart did not beat for so long may be removed, if its process is not there.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
@@ -260,6 +262,7 @@ impl Shared {
     /// Ends the job from here: the main thread is inside a collective and will not come back. A rank that does not speak
     /// leaves that to the one that does.
     fn fail(&self, error: &CommError, speaks: bool) -> ! {
+        exit_after(ENDING, ExitCode::Communication.code());
         self.publish();
         (self.on_failure)(error, speaks);
         if !speaks {

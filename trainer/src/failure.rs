@@ -1,15 +1,23 @@
 //! How a rank ends: every error has an exit code, and no rank unwinds into MPI_Finalize.
 
-use std::io::Write;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Result;
-use regatta_comm::{CommError, Communicator, OnFailure, end_job, first_failed};
+use regatta_comm::{CommError, Communicator, OnFailure, end_job, exit_after, first_failed};
 use regatta_data::DataError;
-use regatta_run::{Attempt, Damaged, ExitCode, Failure, RunFolder, StorageError};
+use regatta_run::{Attempt, AttemptRecord, Damaged, ExitCode, Failure, RunFolder, StorageError};
 use regatta_settings::RecipeError;
 use regatta_torch_ext::CudaError;
+
+use crate::terminal;
+
+/// What a rank is given to leave a file and a line, on a file system and a terminal that may both hang.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+/// What rank 0 is given to record a second request to stop.
+const A_MOMENT: Duration = Duration::from_millis(500);
+/// What the terminal is given to take a line.
+const ON_TERMINAL: Duration = Duration::from_secs(2);
 
 /// The command asks for something that cannot be done as it stands.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +88,7 @@ pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
     let patience = if error.is::<OtherRankFailed>() { 10 } else { u64::from(rank > 0) };
     std::thread::sleep(Duration::from_secs(patience));
     let (code, text) = (exit_code(error), told(error));
+    exit_after(LAST_WORDS, code.code());
     if error.is::<OtherRankFailed>() {
         log(&text);
     } else {
@@ -95,6 +104,20 @@ static PLACE: OnceLock<(RunFolder, u64)> = OnceLock::new();
 /// From now on a failure of this rank leaves a file in `folder`, as one of `attempt`.
 pub(crate) fn leave_files_in(folder: &RunFolder, attempt: u64) {
     _ = PLACE.set((folder.clone(), attempt));
+}
+
+/// A second request to stop, which is not waited for. Rank 0 records it; the others give it a moment, since the first rank that
+/// ends takes all along.
+pub(crate) fn record_left_at_once(signal: i32, code: i32, rank: usize) {
+    let text = format!("left at once on a second signal ({signal}), without a checkpoint of the last step");
+    log(&text);
+    match PLACE.get() {
+        Some((folder, attempt)) if rank == 0 => {
+            // Who cannot write leaves all the same.
+            _ = AttemptRecord::end_as_seen(folder, *attempt, &text, code);
+        }
+        _ => std::thread::sleep(A_MOMENT.saturating_mul(u32::from(rank > 0))),
+    }
 }
 
 /// What the watchdog calls before it ends the job.
@@ -118,6 +141,7 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 /// bury the message.
 pub(crate) fn install_panic_hook(rank: usize) {
     std::panic::set_hook(Box::new(move |panic| {
+        exit_after(LAST_WORDS, ExitCode::Internal.code());
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let panic = panic.to_string();
@@ -148,8 +172,7 @@ fn leave(text: &str, rank: usize, code: ExitCode) {
 fn say(text: &str, rank: usize) {
     let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that ranks that speak at once do not mix their lines.
-    let line = format!("error: {speaker}{text}\n");
-    _ = std::io::stderr().write_all(line.as_bytes());
+    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), ON_TERMINAL);
 }
 
 #[cfg(test)]

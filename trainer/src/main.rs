@@ -36,6 +36,7 @@ mod progress;
 mod records;
 mod telemetry;
 mod tensor_file;
+mod terminal;
 
 mod device;
 mod failure;
@@ -49,10 +50,10 @@ mod probe;
 mod tests;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use regatta_comm::Launch;
+use regatta_comm::{Launch, take_held_signals};
 use regatta_settings::RecipeArgs;
 use regatta_torch_ext::keep_freed_memory;
 
@@ -81,12 +82,18 @@ enum Command {
     Probe(probe::ProbeCommand),
 }
 
+/// What the terminal is given to take the last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let process = Instant::now();
     let launch = Launch::from_environment();
     failure::install_panic_hook(launch.rank);
     keep_freed_memory();
     let cli = Cli::parse();
+    if cli.command.is_some() {
+        take_held_signals(); // only training has handlers to install before
+    }
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),
@@ -96,7 +103,10 @@ fn main() -> ExitCode {
         (None, None) => unreachable!("clap asks for --config"),
     };
     match outcome {
-        Ok(code) => ExitCode::from(code.code() as u8),
+        Ok(code) => {
+            terminal::flush(LAST_LINES);
+            ExitCode::from(code.code() as u8)
+        }
         Err(error) => failure::end_with(&error, launch.rank),
     }
 }

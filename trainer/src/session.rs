@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nccl::Nccl;
-use regatta_comm::{Communicator, Launch, Watchdog, prove_same_recipe};
+use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
 use regatta_run::{ExitCode, RunFolder, StorageError};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
@@ -26,6 +26,8 @@ use crate::{device, memory_format, telemetry};
 
 /// Steps of a debug run.
 const DEBUG_STEPS: u64 = 5;
+/// What the end of MPI may take, once the run has ended.
+const FINALIZE: Duration = Duration::from_secs(60);
 
 /// Trains as the recipe says; returns how it ended. Errors end the job before the world is dropped: an unwinding rank
 /// would wait in MPI_Finalize for peers that wait for it.
@@ -35,12 +37,15 @@ pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: In
         make_debug(&mut raw);
     }
     // From the very start: a request that comes while ranks still meet is kept for the first step.
-    let stop = StopFlag::install(raw.run.preemption_signal)?;
+    let stop = StopFlag::install(raw.run.preemption_signal, launch.rank)?;
+    let timeout = Duration::try_from_secs_f64(raw.comm.timeout_s).unwrap_or(FINALIZE);
     let (world, watchdog) = world::join(&raw.comm, launch)?;
     let rank = world.rank();
     let started = Started { args, debug, stop, launch, process };
     let outcome = train_in(&*world, watchdog.as_ref(), raw, started);
     let code = outcome.unwrap_or_else(|error| end_with(&error, rank));
+    // All is written, and MPI_Finalize waits for mpirun, which may be stopped or hang.
+    exit_after(FINALIZE.min(timeout), code.code());
     drop(watchdog);
     drop(world);
     Ok(code)

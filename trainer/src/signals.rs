@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use regatta_run::ExitCode;
+use regatta_comm::{end_job, exit_after, take_held_signals};
 use regatta_settings::PreemptionSignal;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
+
+use crate::failure;
 
 /// Equal signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
 const SAME_REQUEST: Duration = Duration::from_millis(200);
@@ -17,13 +19,17 @@ const SAME_REQUEST: Duration = Duration::from_millis(200);
 /// checkpoint.
 const SAME_CAUSE: Duration = Duration::from_secs(5);
 
+/// What a rank that leaves at once is given for its last words.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
 /// Set once the process was asked to stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Starts the thread `signals`, which lives as long as the process and touches only this flag.
-    pub(crate) fn install(preemption: PreemptionSignal) -> Result<Self> {
+    /// Starts the thread `signals`, which lives as long as the process, touches only this flag, and ends the process on a second
+    /// request. A signal that was held back until now counts.
+    pub(crate) fn install(preemption: PreemptionSignal, rank: usize) -> Result<Self> {
         let flag = Self::default();
         let preemption = match preemption {
             PreemptionSignal::Usr1 => SIGUSR1,
@@ -45,12 +51,13 @@ impl StopFlag {
                     Some((before, at)) => {
                         let one_request = if signal == before { SAME_REQUEST } else { SAME_CAUSE };
                         if at.elapsed() > one_request {
-                            regatta_comm::end_job(ExitCode::Preempted.code());
+                            leave_at_once(signal, rank);
                         }
                     }
                 }
             }
         })?;
+        take_held_signals();
         Ok(flag)
     }
 
@@ -63,4 +70,12 @@ impl StopFlag {
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The exit code is the signal's, as a shell tells it: nothing was saved for this.
+fn leave_at_once(signal: i32, rank: usize) -> ! {
+    let code = 128 + signal;
+    exit_after(AT_ONCE, code);
+    failure::record_left_at_once(signal, code, rank);
+    end_job(code)
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use anyhow::Result;
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regatta_run::{RunFolder, StorageError};
 use regatta_settings::LogFormat;
@@ -14,8 +15,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::terminal;
+
 /// What a rank writes to its file where `RUST_LOG` is not set.
 const FILE_FILTER: &str = "info,trainer=debug,regatta_comm=debug";
+/// How often the bar is drawn at most.
+const DRAWS_PER_SECOND: u8 = 20;
 
 /// Starts logging for this process and returns the progress bar of the run's steps (hidden where there is no terminal).
 pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Result<ProgressBar> {
@@ -66,7 +71,8 @@ fn progress_bar(rank: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{bar:32}] {pos}/{len} steps, {eta} left")
         .expect("the template is valid")
         .progress_chars("=> ");
-    ProgressBar::new(0).with_style(style)
+    let terminal = Term::read_write_pair(io::stdin(), terminal::Stderr);
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::term(terminal, DRAWS_PER_SECOND)).with_style(style)
 }
 
 /// Standard error, with the progress bar taken out of the way of each line.
@@ -84,10 +90,10 @@ struct TerminalLine<'a>(&'a ProgressBar);
 
 impl Write for TerminalLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(line))
+        self.0.suspend(|| terminal::Stderr.write(line))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use regatta_run::Failure;
+use regatta_run::{AttemptRecord, Failure};
 use regatta_run::ledger::Snapshot;
 
-use test_jobs::{ENDLESS, Running, TINY, Workdir};
+use test_jobs::{ENDLESS, Running, TINY, Workdir, newest_step};
 
 /// Within which a job is gone, a time-out of two seconds and the ranks' talking it over included.
 const SECONDS: Duration = Duration::from_secs(30);
@@ -115,4 +115,47 @@ fn a_run_that_ends_leaves_no_ledger_in_memory() {
     let published = Snapshot::read(&workdir.run("recipe").ledger(1)).unwrap();
     assert_eq!(local_ledger(published.process_id, 1), None);
     assert_eq!((published.rank, published.world_size), (1, 2));
+}
+
+/// Nobody reads what ranks print while mpirun is stopped, and a pipe takes 64 KiB; nor does MPI_Finalize return.
+#[test]
+fn a_stopped_mpirun_holds_no_step_and_no_rank() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let mut running = started(&workdir, "comm.timeout_s=4");
+    let ranks = [0, 1].map(|rank| running.rank(rank));
+    running.signal("STOP");
+    let before = fs::metadata(run.log(0)).unwrap().len();
+    let has_grown = || fs::metadata(run.log(0)).unwrap().len() > before + 200_000;
+    running.wait_for_file(&run.log(0), |_| has_grown());
+    running.signal_rank("USR2", 1);
+    running.wait_until_gone(&ranks);
+    let end = AttemptRecord::read(&run.attempt(1)).unwrap().end.unwrap();
+    assert_eq!((&*end.end, end.exit_code), ("stopped on request, checkpoint saved", 75));
+    running.signal("CONT");
+    let ended = running.wait();
+    assert!(ended.left.is_empty(), "{ended}");
+    let step = newest_step(&run);
+    workdir
+        .train(&format!("--resume auto {ENDLESS} train.max_steps={}", step + 1))
+        .ranks(2)
+        .ends_with(0)
+        .says(&format!("resumed from runs/recipe/checkpoints/step-{step:09}"));
+}
+
+/// MPI_Abort waits for mpirun's daemon without end.
+#[test]
+fn a_rank_that_fails_ends_while_mpirun_is_stopped() {
+    let workdir = Workdir::new(TINY);
+    let mut running = started(&workdir, "comm.timeout_s=2");
+    let fails = running.rank(0);
+    running.signal("STOP");
+    running.signal_rank("STOP", 1);
+    running.wait_until_gone(&[fails]);
+    let failures = Failure::of_attempt(&workdir.run("recipe"), 1).unwrap();
+    assert_eq!(failures.iter().map(|it| (it.rank, it.exit_code)).collect::<Vec<_>>(), [(0, 4)]);
+    running.signal("CONT");
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
+    _ = ended.says("rank 1 on ").says(" gives no sign of life");
 }

@@ -207,12 +207,9 @@ impl Running {
 
     /// Sends a signal to one rank of the job, and says which process that is.
     pub fn signal_rank(&self, signal: &str, rank: usize) -> u32 {
-        let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
-        let is_rank = |pid: &u32| environment(*pid).any(|entry| entry == variable);
-        let pids: Vec<_> = self.processes().into_iter().filter(is_rank).collect();
-        assert_eq!(pids.len(), 1, "rank {rank} is one process");
-        kill(signal, &pids);
-        pids[0]
+        let pid = self.rank(rank);
+        kill(signal, &[pid]);
+        pid
     }
 
     /// Waits until what the command wrote to standard error contains `text`.
@@ -229,6 +226,23 @@ impl Running {
     /// Waits until a file is there, whatever is in it.
     pub fn wait_until_there(&mut self, file: &Path) {
         self.wait_until(&file.display().to_string(), || file.exists(), |_| false);
+    }
+
+    /// Waits until these processes of the job have ended, whether or not anybody has asked how.
+    pub fn wait_until_gone(&mut self, pids: &[u32]) {
+        // Of a process that ended there is no environment any more.
+        let mark = self.mark.clone();
+        let are_gone = || !pids.iter().any(|&pid| environment(pid).any(|entry| entry == mark));
+        self.wait_until(&format!("end of the processes {pids:?}"), are_gone, |_| false);
+    }
+
+    /// The process of one rank of the job.
+    pub fn rank(&self, rank: usize) -> u32 {
+        let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
+        let is_rank = |pid: &u32| environment(*pid).any(|entry| entry == variable);
+        let pids: Vec<_> = self.processes().into_iter().filter(is_rank).collect();
+        assert_eq!(pids.len(), 1, "rank {rank} is one process");
+        pids[0]
     }
 
     fn wait_until(&mut self, what: &str, look: impl Fn() -> bool, is_said: impl Fn(&str) -> bool) {
