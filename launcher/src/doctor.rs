@@ -27,7 +27,7 @@ use serde::Serialize;
 use crate::failure::Usage;
 use crate::run::command_line;
 use crate::run::hosts::Host;
-use crate::run::mpi::{Kind, Starter};
+use crate::run::mpi::{Kind, Starter, has_no_remote_shell};
 use crate::run::placement::{Placement, check_ranks};
 use facts::{Facts, HostFacts, Job, Mpirun};
 use findings::Finding;
@@ -187,6 +187,8 @@ impl DoctorCommand {
             interface: self.placement.interface.clone(),
             as_root: rustix::process::geteuid().is_root(),
             forwarded: crate::run::forwarded(),
+            isolated: has_no_remote_shell(),
+            held_signals: Vec::new(),
             extra: self.extra.clone(),
             trainer,
             arguments: Vec::new(),

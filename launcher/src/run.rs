@@ -8,6 +8,7 @@ pub(crate) mod placement;
 
 mod output;
 mod ranks;
+mod scratch;
 mod watch;
 
 mod cause;
@@ -17,19 +18,22 @@ mod progress;
 mod supervisor;
 mod world;
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use regatta_run::{ExitCode, RunFolder};
-use regatta_settings::{RecipeArgs, Resume};
+use regatta_settings::{PreemptionSignal, RecipeArgs, Resume};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
 
 use crate::failure::Usage;
 use command_line::Job;
 use gpus::Wanted;
 use hosts::Host;
-use mpi::Starter;
-use placement::{Placement, check_ranks};
+use mpi::{Starter, has_no_remote_shell};
+use placement::{Placement, check_ranks, rank_count};
 use policy::Limits;
 use supervisor::Supervisor;
 use watch::Patience;
@@ -40,7 +44,7 @@ pub(crate) struct RunCommand {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// Number of ranks [default: one a GPU, or a slot of the hosts, or a task of the allocation; else 1]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = rank_count)]
     ranks: Option<usize>,
     /// GPUs of this host to use: all, none (ranks compute on CPUs), or numbers such as 0,1,3
     #[arg(long, value_name = "all|none|LIST", default_value = "all")]
@@ -69,7 +73,7 @@ pub(crate) struct RunCommand {
     #[arg(long, value_name = "M")]
     min_ranks: Option<usize>,
     /// Seconds without any progress after which the ranks are ended
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, value_parser = seconds_above_zero)]
     stall_timeout: f64,
     /// Seconds that ranks have to save a checkpoint once they are asked to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
@@ -98,10 +102,18 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn seconds_above_zero(text: &str) -> Result<f64, String> {
+    let above_zero = seconds(text).ok().filter(|&seconds| seconds > 0.0);
+    above_zero.ok_or_else(|| "expected a number of seconds above 0".into())
+}
+
 /// Runs the job to its end; returns the exit code to end with.
 pub(crate) fn run(command: &RunCommand) -> Result<u8> {
+    // Before anything is started or asked: a signal counts from the first moment.
+    let signals =
+        Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
     let raw = command.recipe.load()?;
-    let job = command.job()?;
+    let job = command.job(raw.run.preemption_signal)?;
     if command.dry_run {
         println!("{}", job.command_line());
         return Ok(ExitCode::Done.code() as u8);
@@ -121,19 +133,37 @@ pub(crate) fn run(command: &RunCommand) -> Result<u8> {
         },
         min_ranks: command.min_ranks,
     }
-    .run()
+    .run(signals)
 }
 
-fn signal_of(signal: regatta_settings::PreemptionSignal) -> rustix::process::Signal {
+fn signal_of(signal: PreemptionSignal) -> rustix::process::Signal {
     match signal {
-        regatta_settings::PreemptionSignal::Usr1 => rustix::process::Signal::USR1,
-        regatta_settings::PreemptionSignal::Usr2 => rustix::process::Signal::USR2,
+        PreemptionSignal::Usr1 => rustix::process::Signal::USR1,
+        PreemptionSignal::Usr2 => rustix::process::Signal::USR2,
+    }
+}
+
+/// What ranks are started with held back: the signals that ask them to stop, where `env` can do it (coreutils from 8.31 on).
+fn held_signals(signal: PreemptionSignal) -> Vec<&'static str> {
+    let mut tried = Command::new("env");
+    tried
+        .args(["--block-signal=USR2", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let preemption = match signal {
+        PreemptionSignal::Usr1 => "USR1",
+        PreemptionSignal::Usr2 => "USR2",
+    };
+    match tried.status().is_ok_and(|status| status.success()) {
+        true => vec!["INT", "TERM", preemption],
+        false => Vec::new(),
     }
 }
 
 impl RunCommand {
     /// What is asked for, checked against this host.
-    fn job(&self) -> Result<Job> {
+    fn job(&self, signal: PreemptionSignal) -> Result<Job> {
         let in_allocation = std::env::var_os("SLURM_JOB_ID").is_some();
         let hosts = self.placement.hosts()?;
         let starter = match self.via {
@@ -165,6 +195,7 @@ impl RunCommand {
             hosts,
             in_allocation,
             visible_gpus: match &self.gpus {
+                Wanted::List(_) if is_here => Some(gpus.join(",")),
                 Wanted::List(numbers) => Some(joined(numbers)),
                 Wanted::All | Wanted::None => None,
             },
@@ -172,13 +203,15 @@ impl RunCommand {
             oversubscribe: self.oversubscribe,
             as_root: self.check_root()?,
             forwarded: forwarded(),
+            isolated: has_no_remote_shell(),
+            held_signals: held_signals(signal),
             extra: self.extra.clone(),
             trainer: self.placement.trainer()?,
             arguments: self.arguments(&self.recipe.resume),
         })
     }
 
-    fn ranks(&self, hosts: &[Host], gpus: &[usize]) -> Result<usize, Usage> {
+    fn ranks(&self, hosts: &[Host], gpus: &[String]) -> Result<usize, Usage> {
         let slots: usize = hosts.iter().map(|host| host.slots).sum();
         let tasks = || std::env::var("SLURM_NTASKS").ok()?.parse().ok();
         let ranks = match self.ranks {
@@ -195,7 +228,7 @@ impl RunCommand {
         }
     }
 
-    fn check_this_host(&self, ranks: usize, gpus: &[usize]) -> Result<(), Usage> {
+    fn check_this_host(&self, ranks: usize, gpus: &[String]) -> Result<(), Usage> {
         if !gpus.is_empty() && ranks > gpus.len() {
             let (have, plural) = (gpus.len(), if gpus.len() == 1 { "" } else { "s" });
             return Err(Usage(format!(

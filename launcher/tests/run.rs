@@ -88,7 +88,12 @@ fn process_of(running: &Running, program: &str) -> u32 {
 }
 
 fn kill(pid: u32) {
-    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    signal(pid, "KILL");
+}
+
+fn signal(pid: u32, signal: &str) {
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -98,7 +103,9 @@ fn a_killed_mpirun_is_started_again() {
     kill(process_of(&running, "mpirun"));
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
-    _ = ended.says("launcher: the job was killed by signal 9 (step ").says("Restart 1 of 3 from ");
+    _ = ended
+        .says("launcher: mpirun itself was killed by signal 9 (Killed) (step ")
+        .says("Restart 1 of 3 from ");
     assert_weights_are_those_of_an_undisturbed_run(&workdir);
 }
 
@@ -192,7 +199,7 @@ fn a_step_that_does_not_end_is_left() {
         let begin = Instant::now();
         let ended = running.wait();
         assert!(begin.elapsed() < Duration::from_secs(15) && ended.left.is_empty(), "{ended}");
-        assert!(ended.code.is_some_and(|code| code != 0), "{ended}");
+        assert_eq!(ended.code, Some(128 + 2), "{ended}");
         _ = ended.says("launcher: stopped before a checkpoint was saved: ");
     }
 }
@@ -207,7 +214,8 @@ fn what_would_fail_again_is_not_started_again() {
         .says(" ended with exit code 5: the loss is NaN in step 2 of epoch 1");
     let refused = workdir.launcher("run --config recipe.toml -n 2 --oversubscribe").ends_with(2);
     // mpirun names the rank in most cases.
-    _ = refused.says(" ended with exit code 2. Not started again: exit code 2 would come again.");
+    let refused = refused.says(" ended with exit code 2: ").says("runs/recipe");
+    _ = refused.says(". Not started again: exit code 2 would come again.");
     assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
 }
 
@@ -235,4 +243,123 @@ fn a_run_that_another_start_took_over_is_left_to_it() {
     assert_eq!((ended.code, &ended.left[..]), (Some(6), &[][..]), "{ended}");
     _ = ended.says("another start of this run owns runs/recipe now");
     assert!(!workdir.run("recipe").attempt(3).exists());
+}
+
+/// The request waits until there are ranks that can take it: neither mpirun nor a rank that is still being loaded is ended by it.
+#[test]
+fn a_signal_at_any_moment_of_the_start_stops_the_run() {
+    let line = format!("run --config recipe.toml -n 2 --oversubscribe {STEPS} {ENDLESS_RUN}");
+    for (what, number_of_processes) in [("the launcher alone", 1), ("mpirun", 2), ("the ranks", 4)] {
+        let workdir = Workdir::new(TINY);
+        let mut running = workdir.launcher(&line).start();
+        // Its handlers are the first thing that it brings up.
+        running.wait_until_caught("TERM");
+        running.wait_for_processes(number_of_processes);
+        running.signal("TERM");
+        let ended = running.wait();
+        assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{what}: {ended}");
+        if workdir.run("recipe").attempt(1).exists() {
+            let step = newest_step(&workdir.run("recipe"));
+            _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
+        } else {
+            _ = ended.says("launcher: stopped ");
+        }
+    }
+}
+
+/// Whoever tells mpirun itself to end gets its own exit code from it; the launcher knows that the ranks have saved.
+#[test]
+fn a_signal_to_mpirun_itself_stops_with_a_checkpoint_too() {
+    let workdir = Workdir::new(TINY);
+    let running = start(&workdir, ENDLESS_RUN);
+    signal(process_of(&running, "mpirun"), "TERM");
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{ended}");
+    assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
+    newest_step(&workdir.run("recipe"));
+}
+
+/// A file system of one megabyte that is this test's alone.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(folder: &'a Path) -> Option<Self> {
+        fs::create_dir(folder).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder).output().unwrap();
+        if mounted.status.success() {
+            return Some(Self(folder));
+        }
+        println!("skipped: a small disk needs root: {}", String::from_utf8_lossy(&mounted.stderr));
+        None
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        std::process::Command::new("umount").arg("--lazy").arg(self.0).status().unwrap();
+    }
+}
+
+/// The step that was logged last is not what fails; and the end is told by the attempt itself, for which there is room.
+#[test]
+fn a_full_disk_is_named() {
+    let workdir = Workdir::new(TINY);
+    let runs = workdir.path().join("runs");
+    let Some(_disk) = SmallDisk::mount(&runs) else { return };
+    let line = format!("run --config recipe.toml -n 1 --back-off 0.2 {STEPS} {ENDLESS_RUN}");
+    let mut running = workdir.launcher(&line).start();
+    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 10);
+    let filled = fs::write(runs.join("filler"), vec![0; 2 << 20]).unwrap_err();
+    assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(6), &[][..]), "{ended}");
+    let ended = ended.says("No space left on device").says(" (step ");
+    let ended = ended
+        .says(" ended with exit code 6: cannot create runs/recipe/attempts/000002: No space left on device");
+    let ended = ended.says("Not started again: the run folder failed twice in a row before any step.");
+    assert!(!ended.stderr.contains("in step"), "{ended}");
+    let [(end, 6)] = &ends_of_attempts(&workdir.run("recipe"))[..] else { panic!("one attempt") };
+    assert!(end.contains("No space left on device"), "{end}");
+    let told = crate::launcher(&["autopsy", "runs/recipe"]).current_dir(workdir.path()).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("\nits end, exit code 6: ") && told.contains("No space left on device"), "{told}");
+}
+
+/// Another start cannot mend it: neither a folder in whose place a file is, nor one with damaged files.
+#[test]
+fn a_run_folder_that_cannot_be_used_is_not_tried_again() {
+    let line = "run --config recipe.toml -n 1 --back-off 0.1 --resume auto";
+    let unusable = Workdir::new(TINY);
+    fs::write(unusable.path().join("runs"), "").unwrap();
+    let ended = unusable.launcher(line).ends_with(6);
+    let ended = ended.says(" ended with exit code 6: cannot ");
+    _ = ended.says("Not started again: the run folder cannot be used as it is.");
+
+    let damaged = Workdir::new(TINY);
+    damaged.launcher(&format!("{line} --set train.max_steps=4")).ends_with(0);
+    fs::remove_file(damaged.run("recipe").metrics()).unwrap();
+    fs::create_dir(damaged.run("recipe").metrics()).unwrap();
+    let ended = damaged.launcher(line).ends_with(6);
+    _ = ended.says("metrics.jsonl").says("Not started again: the run folder cannot be used as it is.");
+}
+
+/// Ranks that are killed leave what they share in memory, and an mpirun that is killed the files of its job.
+#[test]
+fn what_open_mpi_shares_is_gone_with_the_job() {
+    let workdir = Workdir::new(TINY);
+    let line =
+        format!("run --config recipe.toml -n 2 --oversubscribe --max-restarts 0 {STEPS} {ENDLESS_RUN}");
+    let without = ["env", "-u", "OMPI_MCA_btl_vader_backing_directory"];
+    let mut running = workdir.launcher(&line).under(&without).start();
+    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
+    let own = format!("regatta-mpi-{}-0", running.id());
+    let folders = [Path::new("/dev/shm").join(&own), std::env::temp_dir().join(&own)];
+    for folder in &folders {
+        assert!(fs::read_dir(folder).unwrap().count() > 0, "{}", folder.display());
+    }
+    kill(process_of(&running, "mpirun"));
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(137), &[][..]), "{ended}");
+    assert_eq!(folders.map(|folder| folder.exists()), [false, false]);
 }

@@ -5,6 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -101,7 +102,7 @@ impl AttemptRecord {
         let mut record = Self::read(&path)?;
         if record.end.is_none() {
             record.end = Some(AttemptEnd::now(end, exit_code));
-            write_atomic(path, &to_json(&record))?;
+            write_end(&path, &record)?;
         }
         Ok(())
     }
@@ -176,14 +177,30 @@ impl Attempt {
     /// If the attempt's file cannot be written.
     pub fn finish(mut self, end: &str, exit_code: ExitCode) -> Result<(), StorageError> {
         self.record.end = Some(AttemptEnd::now(end, exit_code.code()));
-        write_atomic(self.folder.attempt(self.number()), &to_json(&self.record))
+        write_end(&self.folder.attempt(self.number()), &self.record)
     }
 }
 
+/// On a full disk a name may still find room where bytes do not: then there was no attempt.
 fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
+        _ = fs::remove_file(path);
+    })
+}
+
+/// In place of the record without an end. On a full disk there is room for it in the block that the record lies in.
+fn write_end(path: &Path, record: &AttemptRecord) -> Result<(), StorageError> {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    match write_atomic(path, &to_json(record)) {
+        Err(StorageError::Io { source, .. }) if full.contains(&source.kind()) => {
+            let file = OpenOptions::new().write(true).open(path).map_err(StorageError::io("write", path))?;
+            file.write_all_at(&to_json(record), 0)
+                .and_then(|()| file.sync_all())
+                .map_err(StorageError::io("write", path))
+        }
+        outcome => outcome,
+    }
 }
 
 fn to_json(record: &AttemptRecord) -> Vec<u8> {

@@ -72,7 +72,8 @@ fn progress_bar(rank: usize) -> ProgressBar {
         .expect("the template is valid")
         .progress_chars("=> ");
     let terminal = Term::read_write_pair(io::stdin(), terminal::Stderr);
-    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::term(terminal, DRAWS_PER_SECOND)).with_style(style)
+    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::term(terminal, DRAWS_PER_SECOND))
+        .with_style(style)
 }
 
 /// Standard error, with the progress bar taken out of the way of each line.

@@ -119,7 +119,9 @@ impl Queue {
 
     fn notice(&mut self) -> Option<Vec<u8>> {
         let dropped = std::mem::take(&mut self.dropped);
-        let text = format!("{dropped} lines are not shown here: the terminal took nothing more; the run's log has them\n");
+        let text = format!(
+            "{dropped} lines are not shown here: the terminal took nothing more; the run's log has them\n"
+        );
         (dropped > 0).then(|| text.into_bytes())
     }
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use regatta_run::{AttemptRecord, Failure};
 use regatta_run::ledger::Snapshot;
+use regatta_run::{AttemptRecord, Failure};
 
 use test_jobs::{ENDLESS, Running, TINY, Workdir, newest_step};
 

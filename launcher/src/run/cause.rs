@@ -8,6 +8,10 @@ use std::process::ExitStatus;
 use regatta_run::{Failure, RunFolder};
 
 use super::notice::{Notice, number};
+use super::output::Said;
+
+/// All ranks, none of which is known to have been the first.
+const JOB: &str = "the job";
 
 /// Why an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub(crate) struct Cause {
     pub(crate) code: i32,
     pub(crate) rank: Option<usize>,
     pub(crate) host: Option<String>,
+    /// Who ended, where no rank is known to have been the first.
+    who: &'static str,
     /// `was killed by signal 9 (Killed)`, `ended with exit code 3`.
     how: String,
     error: Option<String>,
@@ -24,28 +30,29 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// Of an attempt that the starter ended with `status`, having said `starter`. `stalled` says that the launcher ended it,
+    /// Of an attempt that the starter ended with `status`, where `said` was printed. `stalled` says that the launcher ended it,
     /// and why.
     pub(crate) fn find(
         folder: &RunFolder,
         attempt: Option<u64>,
         status: ExitStatus,
-        starter: &[String],
+        said: &Said,
         stalled: Option<String>,
     ) -> Self {
         let failures =
             attempt.and_then(|attempt| Failure::of_attempt(folder, attempt).ok()).unwrap_or_default();
         let mut cause = match stalled {
             Some(why) => Self::of_stall(why),
-            None => Self::of(&failures, &Notice::read(starter), status),
+            None => Self::of(&failures, said, status),
         };
         cause.log = attempt.and(cause.rank).map(|rank| folder.log(rank)).filter(|log| log.exists());
         cause
     }
 
     /// A rank that was killed from outside is the first cause: what the others then say follows from it.
-    fn of(failures: &[Failure], notice: &Notice, status: ExitStatus) -> Self {
+    fn of(failures: &[Failure], said: &Said, status: ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt;
+        let notice = Notice::read(&said.starter);
         let of_starter = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         if let Some(signal) = &notice.signal {
             let own = failures.iter().find(|failure| Some(failure.rank) == notice.rank);
@@ -54,6 +61,7 @@ impl Cause {
                 code: own.map(|failure| failure.exit_code).or(by_signal).unwrap_or(of_starter),
                 rank: notice.rank,
                 host: notice.host.clone(),
+                who: JOB,
                 how: format!("was killed by {signal}"),
                 error: own.map(|failure| failure.error.clone()),
                 log: None,
@@ -64,30 +72,67 @@ impl Cause {
                 code: *exit_code,
                 rank: Some(*rank),
                 host: Some(host.clone()),
+                who: JOB,
                 how: format!("ended with exit code {exit_code}"),
                 error: Some(error.clone()),
                 log: None,
             };
         }
+        if let Some(signal) = status.signal() {
+            // Its ranks had no time to say anything, and did not cause it.
+            let how = format!("itself was killed by {}", signal_name(signal));
+            return Self {
+                code: of_starter,
+                rank: None,
+                host: None,
+                who: said.by,
+                how,
+                error: None,
+                log: None,
+            };
+        }
         let code = notice.code.unwrap_or(of_starter);
-        let how = match status.signal() {
-            Some(signal) => format!("was killed by signal {signal}"),
-            None => format!("ended with exit code {code}"),
-        };
-        Self { code, rank: notice.rank, host: notice.host.clone(), how, error: None, log: None }
+        // A rank that fails before its attempt has begun has no file to leave its error in.
+        let printed = said.error.as_ref().filter(|(rank, _)| notice.rank.is_none_or(|first| first == *rank));
+        Self {
+            code,
+            rank: notice.rank.or(printed.map(|(rank, _)| *rank)),
+            host: notice.host,
+            who: JOB,
+            how: format!("ended with exit code {code}"),
+            error: printed.map(|(_, error)| error.clone()),
+            log: None,
+        }
     }
 
     fn of_stall(why: String) -> Self {
         let code = regatta_run::ExitCode::Communication.code();
-        Self { code, rank: None, host: None, how: "was ended here".into(), error: Some(why), log: None }
+        let how = "was ended here".into();
+        Self { code, rank: None, host: None, who: JOB, how, error: Some(why), log: None }
     }
+}
+
+/// `signal 9 (Killed)`, for signals that end an mpirun; others by number alone.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => " (Hangup)",
+        2 => " (Interrupt)",
+        6 => " (Aborted)",
+        9 => " (Killed)",
+        10 => " (User defined signal 1)",
+        11 => " (Segmentation fault)",
+        12 => " (User defined signal 2)",
+        15 => " (Terminated)",
+        _ => "",
+    };
+    format!("signal {signal}{name}")
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rank {
             Some(rank) => write!(f, "rank {rank}")?,
-            None => write!(f, "the job")?,
+            None => f.write_str(self.who)?,
         }
         if let Some(host) = &self.host {
             write!(f, " on {host}")?;
@@ -109,9 +154,9 @@ mod tests {
     use super::*;
 
     fn told(failures: &[Failure], starter: &str, status: i32) -> String {
-        let lines: Vec<_> = starter.lines().map(str::to_owned).collect();
+        let said = Said { by: "mpirun", starter: starter.lines().map(str::to_owned).collect(), error: None };
         let status = ExitStatus::from_raw(if status < 0 { -status } else { status << 8 });
-        let cause = Cause::of(failures, &Notice::read(&lines), status);
+        let cause = Cause::of(failures, &said, status);
         format!("{cause} [{}]", cause.code)
     }
 
@@ -138,7 +183,7 @@ mod tests {
         assert_eq!(told(&[], killed, 9), "the job on vm was killed by signal 9 (Killed) [137]");
         let srun = "srun: error: node2: task 1: Killed\nsrun: error: node1: task 0: Exited with exit code 1";
         assert_eq!(told(&[], srun, 137), "rank 1 on node2 was killed by signal 9 (Killed) [137]");
-        assert_eq!(told(&[], "", -9), "the job was killed by signal 9 [137]");
+        assert_eq!(told(&[], "", -9), "mpirun itself was killed by signal 9 (Killed) [137]");
     }
 
     #[test]
@@ -150,5 +195,19 @@ mod tests {
         // What others say after one was killed follows from that.
         let killed = "mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed).";
         assert_eq!(told(&[second], killed, 137), "rank 1 on vm was killed by signal 9 (Killed) [137]");
+    }
+
+    #[test]
+    fn what_a_rank_printed_is_its_error_where_it_could_leave_none() {
+        let cause = |starter: &str| {
+            let error = Some((0, "cannot create runs/x/attempts/000002: No space left".to_owned()));
+            let said = Said { by: "mpirun", starter: starter.lines().map(str::to_owned).collect(), error };
+            Cause::of(&[], &said, ExitStatus::from_raw(6 << 8)).to_string()
+        };
+        let told = "rank 0 ended with exit code 6: cannot create runs/x/attempts/000002: No space left";
+        assert_eq!(cause(""), told);
+        assert_eq!(cause("MPI_ABORT was invoked on rank 0 in communicator\nwith errorcode 6."), told);
+        let other = cause("MPI_ABORT was invoked on rank 1 in communicator\nwith errorcode 6.");
+        assert_eq!(other, "rank 1 ended with exit code 6");
     }
 }

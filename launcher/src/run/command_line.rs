@@ -26,6 +26,10 @@ pub(crate) struct Job {
     pub(crate) as_root: bool,
     /// Names of variables that ranks on other hosts are to have too.
     pub(crate) forwarded: Vec<String>,
+    /// There is no way to start anything on other hosts, which mpirun looks for even where all ranks are on this one.
+    pub(crate) isolated: bool,
+    /// Signals that ranks are started with held back, for the time in which they have no handlers yet.
+    pub(crate) held_signals: Vec<&'static str>,
     /// The user's own options.
     pub(crate) extra: Vec<String>,
     pub(crate) trainer: PathBuf,
@@ -50,6 +54,9 @@ impl Job {
             Kind::Srun => self.srun(),
         };
         arguments.extend(self.extra.iter().cloned());
+        if !self.held_signals.is_empty() {
+            arguments.extend(["env".to_owned(), format!("--block-signal={}", self.held_signals.join(","))]);
+        }
         arguments.push(self.trainer.display().to_string());
         arguments.extend(self.arguments.iter().cloned());
         CommandLine {
@@ -57,6 +64,11 @@ impl Job {
             arguments,
             variables: self.variables(),
         }
+    }
+
+    /// Whether all ranks are here, as far as the launcher knows.
+    pub(crate) fn is_on_this_host(&self) -> bool {
+        self.hosts.is_empty() && !self.in_allocation
     }
 
     /// Variables of the starter, which the ranks on this host inherit.
@@ -72,13 +84,18 @@ impl Job {
             // A rank that waits would keep the core from one that works.
             variables.push(("OMPI_MCA_mpi_yield_when_idle", "1".into()));
         }
+        if self.isolated && self.is_on_this_host() && self.starter.kind == Kind::OpenMpi4 {
+            variables.push(("OMPI_MCA_plm", "isolated".into()));
+        }
         variables
     }
 
     /// All that other hosts' ranks are to have: the user's, and what is set here.
     fn forwarded(&self) -> Vec<String> {
         let own = self.variables().into_iter().map(|(name, _)| name.to_owned());
-        self.forwarded.iter().cloned().chain(own).collect()
+        // The scheduler gives each node its own GPUs: those of this one say nothing of the others.
+        let is_of_this_node = |name: &&String| self.in_allocation && *name == "CUDA_VISIBLE_DEVICES";
+        self.forwarded.iter().filter(|name| !is_of_this_node(name)).cloned().chain(own).collect()
     }
 
     fn places(&self, this_host: &str, entry: impl Fn(&Host) -> String) -> Option<String> {
@@ -99,7 +116,7 @@ impl Job {
         options.add(["--bind-to", "none"]);
         options.add_if(self.oversubscribe, ["--oversubscribe"]);
         options.add_if(self.as_root, ["--allow-run-as-root"]);
-        if !self.hosts.is_empty() || self.in_allocation {
+        if !self.is_on_this_host() {
             // A cut link is noticed in 13 seconds; without, never.
             for (name, value) in [("time", "5"), ("intvl", "2"), ("probes", "3")] {
                 options.add(["--mca", &format!("oob_tcp_keepalive_{name}"), value]);
@@ -123,7 +140,7 @@ impl Job {
         options.add(["--bind-to", "none"]);
         options.add_if(self.oversubscribe, ["--map-by", ":OVERSUBSCRIBE"]);
         options.add_if(self.as_root, ["--allow-run-as-root"]);
-        if !self.hosts.is_empty() || self.in_allocation {
+        if !self.is_on_this_host() {
             for name in self.forwarded() {
                 options.add(["-x", &name]);
             }
@@ -226,6 +243,8 @@ mod tests {
             oversubscribe: false,
             as_root: false,
             forwarded: vec!["REGATTA__OPTIM__LR".into()],
+            isolated: false,
+            held_signals: Vec::new(),
             extra: Vec::new(),
             trainer: "/opt/regatta/trainer".into(),
             arguments: vec!["--config".into(), "r.toml".into()],
@@ -280,5 +299,32 @@ mod tests {
                 r#"CUDA_VISIBLE_DEVICES=1,3 OMPI_MCA_mpi_yield_when_idle=1 mpirun --tag-output -n 4 --host localhost:4 --bind-to none --oversubscribe --allow-run-as-root --mca pml 'it'\''s' /opt/regatta/trainer --config r.toml"#
             ]],
         );
+    }
+
+    /// The scheduler gives each node GPUs of its own, which a variable of the first would take from the others.
+    #[test]
+    fn the_gpus_of_one_node_are_not_those_of_all() {
+        let forwarded = vec!["CUDA_VISIBLE_DEVICES".into(), "NCCL_DEBUG".into()];
+        for kind in [Kind::OpenMpi4, Kind::OpenMpi5] {
+            let job = Job { in_allocation: true, forwarded: forwarded.clone(), ..job(kind) };
+            let line = job.command_line().to_string();
+            assert!(line.contains(" -x NCCL_DEBUG ") && !line.contains("CUDA_VISIBLE_DEVICES"), "{line}");
+        }
+        let hosts = vec![Host { name: "a".into(), slots: 4 }];
+        let line = Job { hosts, forwarded, ..job(Kind::OpenMpi4) }.command_line().to_string();
+        assert!(line.contains(" -x CUDA_VISIBLE_DEVICES -x NCCL_DEBUG "), "{line}");
+    }
+
+    #[test]
+    fn without_ssh_and_with_signals_held_back() {
+        let alone = Job { isolated: true, held_signals: vec!["INT", "TERM", "USR2"], ..job(Kind::OpenMpi4) };
+        check(
+            &alone,
+            expect![[
+                r#"OMPI_MCA_plm=isolated mpirun --tag-output -n 4 --host localhost:4 --bind-to none env --block-signal=INT,TERM,USR2 /opt/regatta/trainer --config r.toml"#
+            ]],
+        );
+        let elsewhere = Job { hosts: vec![Host { name: "a".into(), slots: 4 }], ..alone };
+        assert!(!elsewhere.command_line().to_string().contains("isolated"));
     }
 }

@@ -48,23 +48,30 @@ fn count_in(driver: &Path) -> usize {
     fs::read_dir(driver).map_or(0, |entries| entries.flatten().count())
 }
 
-/// The numbers of the GPUs to use, of `present` ones and those that `CUDA_VISIBLE_DEVICES` leaves visible.
-pub(crate) fn choose(wanted: &Wanted, present: usize, visible: Option<&str>) -> Result<Vec<usize>, Usage> {
+/// The GPUs to use as `CUDA_VISIBLE_DEVICES` names them, of `present` ones and those that this variable leaves `visible`: numbers
+/// that are wanted count among the latter, as CUDA counts.
+pub(crate) fn choose(wanted: &Wanted, present: usize, visible: Option<&str>) -> Result<Vec<String>, Usage> {
+    let there: Vec<String> = match visible {
+        // As it was narrowed by a scheduler or by hand; names other than numbers are the driver's to read.
+        Some(visible) => {
+            let names = visible.split(',').map(str::trim).filter(|name| !name.is_empty());
+            names.take(present).map(str::to_owned).collect()
+        }
+        None => (0..present).map(|number| number.to_string()).collect(),
+    };
     match wanted {
         Wanted::None => Ok(Vec::new()),
-        Wanted::All => match visible {
-            // As it was narrowed by a scheduler or by hand; names other than numbers are the driver's to read.
-            Some(visible) => {
-                Ok((0..visible.split(',').filter(|part| !part.is_empty()).count().min(present)).collect())
-            }
-            None => Ok((0..present).collect()),
-        },
-        Wanted::List(numbers) => match numbers.iter().find(|&&number| number >= present) {
-            Some(missing) => Err(Usage(format!(
-                "--gpus: there is no GPU {missing}: the driver lists {present} on this host"
-            ))),
-            None => Ok(numbers.clone()),
-        },
+        Wanted::All => Ok(there),
+        Wanted::List(numbers) => {
+            let named = |&number: &usize| there.get(number).cloned().ok_or(number);
+            numbers.iter().map(named).collect::<Result<_, _>>().map_err(|missing| {
+                let left = match visible {
+                    Some(visible) => format!("CUDA_VISIBLE_DEVICES={visible} leaves {}", there.len()),
+                    None => format!("the driver lists {present}"),
+                };
+                Usage(format!("--gpus: there is no GPU {missing}: {left} on this host"))
+            })
+        }
     }
 }
 
@@ -85,16 +92,22 @@ mod tests {
 
     #[test]
     fn the_driver_and_the_scheduler_limit_it() {
-        let numbers = |wanted: &str, present, visible| {
-            choose(&wanted.parse().unwrap(), present, visible).map_err(|error| error.to_string())
+        let chosen = |wanted: &str, present, visible| {
+            let chosen = choose(&wanted.parse().unwrap(), present, visible);
+            chosen.map(|names| names.join(" ")).unwrap_or_else(|error| error.to_string())
         };
-        assert_eq!(numbers("all", 4, None), Ok(vec![0, 1, 2, 3]));
-        assert_eq!(numbers("all", 4, Some("2,3")), Ok(vec![0, 1]));
-        assert_eq!(numbers("all", 4, Some("")), Ok(vec![]));
-        assert_eq!(numbers("none", 4, None), Ok(vec![]));
-        assert_eq!(numbers("1,3", 4, None), Ok(vec![1, 3]));
-        let missing = "--gpus: there is no GPU 4: the driver lists 4 on this host".to_owned();
-        assert_eq!(numbers("0,4", 4, None), Err(missing));
+        assert_eq!(chosen("all", 4, None), "0 1 2 3");
+        assert_eq!(chosen("all", 4, Some("2,3")), "2 3");
+        assert_eq!(chosen("all", 4, Some("")), "");
+        assert_eq!(chosen("none", 4, None), "");
+        assert_eq!(chosen("1,3", 4, None), "1 3");
+        assert_eq!(chosen("0,1", 4, Some("2,3")), "2 3");
+        assert_eq!(chosen("1", 4, Some("GPU-a, GPU-b")), "GPU-b");
+        assert_eq!(chosen("0,4", 4, None), "--gpus: there is no GPU 4: the driver lists 4 on this host");
+        assert_eq!(
+            chosen("2", 4, Some("2,3")),
+            "--gpus: there is no GPU 2: CUDA_VISIBLE_DEVICES=2,3 leaves 2 on this host"
+        );
     }
 
     #[test]

@@ -55,7 +55,30 @@ impl Starter {
     }
 }
 
+/// Whether neither ssh nor rsh is on the path, nor the user names another way to other hosts. Open MPI's mpirun looks for one of
+/// them even to start ranks on this host alone.
+pub(crate) fn has_no_remote_shell() -> bool {
+    let named = ["OMPI_MCA_plm", "OMPI_MCA_plm_rsh_agent", "OMPI_MCA_orte_rsh_agent"];
+    let is_named = named.iter().any(|name| std::env::var_os(name).is_some());
+    !is_named && !["ssh", "rsh"].iter().any(|program| is_on_path(program))
+}
+
+/// Whether a program is on the path.
+pub(crate) fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 impl Kind {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OpenMpi4 | Self::OpenMpi5 => "mpirun",
+            Self::Mpich => "mpiexec",
+            Self::Srun => "srun",
+        }
+    }
+
     /// By what `mpirun --version` prints.
     fn of_version(text: &str) -> Option<Self> {
         let after = |name: &str| text.split_once(name).map(|(_, rest)| rest.trim_start());

@@ -28,9 +28,21 @@ pub(crate) struct Output {
 #[derive(Debug, Default)]
 struct State {
     starter: VecDeque<String>,
+    error: Option<(usize, String)>,
     pending: Vec<(usize, String)>,
     files: BTreeMap<usize, Option<File>>,
     is_ours: bool,
+}
+
+/// What remains to be told of an attempt by what was printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// The starter's name.
+    pub(crate) by: &'static str,
+    /// Its own last lines.
+    pub(crate) starter: Vec<String>,
+    /// A rank that ended with an error, and the error.
+    pub(crate) error: Option<(usize, String)>,
 }
 
 /// One of the starter's streams.
@@ -64,9 +76,14 @@ impl Output {
         std::thread::Builder::new().name("output".into()).spawn(read).expect("a thread for the ranks' output")
     }
 
-    /// What the starter itself said last.
-    pub(crate) fn of_starter(&self) -> Vec<String> {
-        self.lock().starter.iter().cloned().collect()
+    /// What was said by the starter itself, and by the first rank that told of an error.
+    pub(crate) fn said(&self) -> Said {
+        let state = self.lock();
+        Said {
+            by: self.kind.name(),
+            starter: state.starter.iter().cloned().collect(),
+            error: state.error.clone(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -83,7 +100,13 @@ impl Output {
         }
         let mut state = self.lock();
         match self.kind.rank_of_line(line) {
-            Some((rank, text)) => self.keep(&mut state, rank, text),
+            Some((rank, text)) => {
+                if let (None, Some(error)) = (&state.error, text.strip_prefix("error: ")) {
+                    let error = error.strip_prefix(&format!("rank {rank}: ")).unwrap_or(error);
+                    state.error = Some((rank, error.to_owned()));
+                }
+                self.keep(&mut state, rank, text);
+            }
             None => {
                 state.starter.push_back(line.to_owned());
                 if state.starter.len() > KEPT {
@@ -163,6 +186,10 @@ mod tests {
         output.take("srun: said", Stream::Out);
         assert_eq!(fs::read_to_string(folder.output(1)).unwrap(), "before\nafter\n");
         assert_eq!(fs::read_to_string(folder.output(0)).unwrap(), "of rank 0\n");
-        assert_eq!(output.of_starter(), ["srun: said"]);
+        output.take("1: error: rank 1: first", Stream::Err);
+        output.take("0: error: second", Stream::Err);
+        let said = output.said();
+        assert_eq!((said.by, &said.starter[..]), ("srun", &["srun: said".to_owned()][..]));
+        assert_eq!(said.error, Some((1, "first".to_owned())));
     }
 }

@@ -61,3 +61,8 @@ pub(crate) fn check_ranks(ranks: usize, hosts: &[Host]) -> Result<(), Usage> {
     }
     Ok(())
 }
+
+/// A number of ranks as it is typed; that there is at least one is checked with the hosts.
+pub(crate) fn rank_count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a number of ranks, such as 8".to_owned())
+}

@@ -12,7 +12,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 pub(crate) struct Failed {
     /// Exit code of the first rank that failed.
     pub(crate) code: i32,
-    /// The step that was reached.
+    /// The step that it was in, if it came to one.
     pub(crate) step: Option<u64>,
     /// Step of the newest checkpoint afterwards.
     pub(crate) checkpoint: Option<u64>,
@@ -42,6 +42,15 @@ pub(crate) fn next(history: &[Failed], limits: Limits) -> Next {
     }
     if history.len() > limits.max_restarts {
         return give_up(format!("--max-restarts {} is reached", limits.max_restarts));
+    }
+    let is_storage = |it: &Failed| it.code == ExitCode::Storage.code() && it.step.is_none();
+    match history {
+        // Nothing that worked before: a folder that is damaged, or that may not be written.
+        [only] if is_storage(only) => return give_up("the run folder cannot be used as it is".into()),
+        [.., before, last] if is_storage(before) && is_storage(last) => {
+            return give_up("the run folder failed twice in a row before any step".into());
+        }
+        _ => {}
     }
     // One that did not come to a step may have met a host or a file system that will be back.
     if let ([.., before, _], Some(step)) = (history, last.step)
@@ -88,6 +97,18 @@ mod tests {
         assert_eq!(why(&[at(Some(17)), at(Some(17))]), "it failed in step 17 twice in a row");
         assert_eq!(why(&[at(None), at(None)]), "restart after 10s");
         assert_eq!(why(&[at(Some(17)), at(Some(18))]), "restart after 10s");
+    }
+
+    /// A full disk may be emptied; one on which nothing ever worked is the user's to see to.
+    #[test]
+    fn a_folder_that_cannot_be_used_is_not_tried_again_and_again() {
+        let none = failed(6, None, None);
+        let (at_30, again) = (failed(6, Some(30), Some(20)), failed(6, None, Some(20)));
+        assert_eq!(why(&[none]), "the run folder cannot be used as it is");
+        assert_eq!(why(&[at_30, again]), "restart after 10s");
+        let twice = "the run folder failed twice in a row before any step";
+        assert_eq!(why(&[at_30, again, again]), twice);
+        assert_eq!(why(&[failed(137, None, None), none]), "restart after 10s");
     }
 
     #[test]

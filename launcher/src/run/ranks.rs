@@ -1,7 +1,6 @@
 //! The ranks of one attempt as a process: started, signalled, ended.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,6 +9,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::command_line::CommandLine;
+use super::mpi::is_on_path;
 use super::output::{Output, Stream};
 use crate::process_tree;
 
@@ -71,9 +71,7 @@ impl Drop for Ranks {
 
 /// Under util-linux's setpriv, where it is: then ranks do not outlive a launcher that is killed.
 fn dying_with_this_process(command: Command) -> Command {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&path).any(|folder| Path::join(&folder, "setpriv").is_file());
-    if !is_there {
+    if !is_on_path("setpriv") {
         return command;
     }
     let mut wrapped = Command::new("setpriv");

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use regatta_run::{Attempt, AttemptRecord, ExitCode, RunFolder};
 use rustix::process::Signal;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::cause::Cause;
 use super::command_line::Job;
-use super::output::Output;
+use super::output::{Output, Said};
 use super::policy::{Failed, Limits, Next, next};
 use super::ranks::Ranks;
-use super::watch::{Ended, Patience, watch};
+use super::scratch::Scratch;
+use super::watch::{Asked, Ended, Patience, watch};
 use super::world::shrink;
 
 /// A job and what it is allowed.
@@ -30,31 +30,32 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// Runs attempts until one is done, or no other is of use; returns the exit code to end with.
-    pub(crate) fn run(mut self) -> Result<u8> {
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
+    pub(crate) fn run(mut self, mut signals: Signals) -> Result<u8> {
         let mut history = Vec::new();
+        let mut has_begun = false;
         loop {
-            let before = self.newest_attempt();
-            let (ended, starter) = self.attempt(&mut signals, before)?;
-            let code = ended.status.code();
-            if code == Some(ExitCode::Done.code()) || code == Some(ExitCode::Preempted.code()) {
-                return Ok(code.unwrap_or_default() as u8);
+            if let Some(signal) = signals.pending().next() {
+                return Ok(stopped_between(signal, has_begun));
             }
-            let attempt = self.newest_attempt().filter(|&newest| Some(newest) > before);
-            let cause = Cause::find(&self.folder, attempt, ended.status, &starter, ended.stalled.clone());
+            let before = self.newest_attempt();
+            let (ended, said) = self.attempt(&mut signals, before)?;
+            let newest = self.newest_attempt().filter(|&newest| Some(newest) > before);
+            let attempt = newest.filter(|&newest| AttemptRecord::read(&self.folder.attempt(newest)).is_ok());
+            has_begun |= attempt.is_some();
+            if let Some(code) = self.good_end(&ended, attempt) {
+                return Ok(code);
+            }
+            let cause = Cause::find(&self.folder, attempt, ended.status, &said, ended.stalled.clone());
             if let Some(attempt) = attempt {
                 // A file that cannot be written is not the failure to tell of.
                 _ = AttemptRecord::end_as_seen(&self.folder, attempt, &cause.to_string(), cause.code);
             }
-            // What the folder of a refused start says is of an earlier one.
-            let step = ended.progress.step.filter(|_| attempt.is_some());
+            let step = step_of(&ended, attempt, cause.code);
             let told = told(&cause, step);
-            if ended.asked {
-                eprintln!("launcher: stopped before a checkpoint was saved: {told}");
-                return Ok(byte(cause.code));
+            if let Some(asked) = ended.asked {
+                return Ok(stopped(asked, &cause, &told, attempt));
             }
-            if attempt > before.map_or(Some(1), |before| Some(before + 1)) {
+            if newest > before.map_or(Some(1), |before| Some(before + 1)) {
                 eprintln!(
                     "launcher: {told}; another start of this run owns {} now",
                     self.folder.path().display()
@@ -69,9 +70,8 @@ impl Supervisor {
                 }
                 Next::Restart { after } => {
                     self.say_restart(&told, &history, after);
-                    if was_asked_within(after, &mut signals) {
-                        eprintln!("launcher: stopped between two starts");
-                        return Ok(ExitCode::Preempted.code() as u8);
+                    if let Some(signal) = asked_within(after, &mut signals) {
+                        return Ok(stopped_between(signal, has_begun));
                     }
                     self.prepare_restart()?;
                 }
@@ -79,16 +79,31 @@ impl Supervisor {
         }
     }
 
+    /// The exit code of an attempt that is done or was stopped with a checkpoint. An mpirun that was told by somebody else to end
+    /// does not pass its ranks' code on, but they have recorded it.
+    fn good_end(&self, ended: &Ended, attempt: Option<u64>) -> Option<u8> {
+        let good = [ExitCode::Done, ExitCode::Preempted].map(ExitCode::code);
+        let of_starter = ended.status.code().filter(|code| good.contains(code));
+        let recorded = || {
+            let end = AttemptRecord::read(&self.folder.attempt(attempt?)).ok()?.end?;
+            Some(end.exit_code).filter(|&code| code == ExitCode::Preempted.code())
+        };
+        of_starter.or_else(recorded).map(|code| code as u8)
+    }
+
     fn newest_attempt(&self) -> Option<u64> {
         Attempt::newest(&self.folder).ok().flatten()
     }
 
-    /// One attempt, and what the starter itself said.
-    fn attempt(&self, signals: &mut Signals, before: Option<u64>) -> Result<(Ended, Vec<String>)> {
+    /// One attempt, and what was printed in it.
+    fn attempt(&self, signals: &mut Signals, before: Option<u64>) -> Result<(Ended, Said)> {
         let output = Output::new(self.job.starter.kind, self.folder.clone(), before);
-        let ranks = Ranks::start(&self.job.command_line(), &output)?;
+        let scratch = Scratch::of(&self.job);
+        let mut line = self.job.command_line();
+        line.variables.extend(scratch.variables());
+        let ranks = Ranks::start(&line, &output)?;
         let ended = watch(ranks, signals, self.stop_signal, &self.folder, before, self.patience)?;
-        Ok((ended, output.of_starter()))
+        Ok((ended, output.said()))
     }
 
     fn say_restart(&self, told: &str, history: &[Failed], after: Duration) {
@@ -125,16 +140,44 @@ fn told(cause: &Cause, step: Option<u64>) -> String {
     format!("{cause}{step}{log}")
 }
 
-/// Whether a stop was asked for in this time.
-fn was_asked_within(time: Duration, signals: &mut Signals) -> bool {
+/// The step that the attempt was in. What the folder of a refused start says is of an earlier one, and a folder that cannot be
+/// read or written is not the fault of the step that was logged last.
+fn step_of(ended: &Ended, attempt: Option<u64>, code: i32) -> Option<u64> {
+    let has_moved = code != ExitCode::Storage.code() || ended.moved;
+    ended.progress.step.filter(|_| attempt.is_some() && has_moved)
+}
+
+/// The exit code where a stop was asked for and no checkpoint of the last step is there: that of the failure that came between,
+/// or else, as a shell tells it, of the signal. Where no step was taken nothing is lost.
+fn stopped(asked: Asked, cause: &Cause, told: &str, attempt: Option<u64>) -> u8 {
+    match (asked.is_forced, attempt) {
+        (true, None) => {
+            eprintln!("launcher: stopped before the first step");
+            ExitCode::Preempted.code() as u8
+        }
+        (is_forced, _) => {
+            eprintln!("launcher: stopped before a checkpoint was saved: {told}");
+            byte(if is_forced { 128 + asked.signal } else { cause.code })
+        }
+    }
+}
+
+/// The exit code where a stop was asked for while nothing ran. After a failure the steps since the last checkpoint are lost.
+fn stopped_between(signal: i32, has_begun: bool) -> u8 {
+    eprintln!("launcher: stopped between two starts");
+    byte(if has_begun { 128 + signal } else { ExitCode::Preempted.code() })
+}
+
+/// The signal by which a stop was asked for in this time.
+fn asked_within(time: Duration, signals: &mut Signals) -> Option<i32> {
     let until = Instant::now() + time;
     loop {
-        if signals.pending().next().is_some() {
-            return true;
+        if let Some(signal) = signals.pending().next() {
+            return Some(signal);
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return false;
+            return None;
         }
         std::thread::sleep(left.min(Duration::from_millis(50)));
     }

@@ -36,12 +36,23 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// Somebody asked for it.
-    pub(crate) asked: bool,
+    /// Somebody asked for it, and how that came out.
+    pub(crate) asked: Option<Asked>,
     /// The launcher did it, for this reason.
     pub(crate) stalled: Option<String>,
     /// How far it was.
     pub(crate) progress: Progress,
+    /// Something moved in its time.
+    pub(crate) moved: bool,
+}
+
+/// A request to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// By this signal to the launcher, the last one that counted.
+    pub(crate) signal: i32,
+    /// The ranks did not end by themselves: the grace was over, or it was asked for twice.
+    pub(crate) is_forced: bool,
 }
 
 /// Watches the ranks until they have ended. `before` is the newest attempt before theirs.
@@ -55,26 +66,29 @@ pub(crate) fn watch(
 ) -> Result<Ended> {
     let started = SystemTime::now();
     let mut stopping = Stopping::new(stop_signal, patience.grace);
-    let mut standing = Standing::new(Progress::of(folder, started), patience.stall);
+    let at_first = Progress::of(folder, started);
+    let mut standing = Standing::new(at_first.clone(), patience.stall);
     let mut failing = Failing::default();
     let status = loop {
         if let Some(status) = ranks.try_wait()? {
             break status;
         }
-        for _ in signals.pending() {
-            stopping.ask(&ranks);
+        for signal in signals.pending() {
+            stopping.ask(signal, &ranks);
         }
-        stopping.enforce(&ranks);
+        stopping.enforce(&ranks, || newest_since(folder, before).is_some());
         standing.look(&ranks, || Progress::of(folder, started), || who_waits(folder));
         failing.look(&ranks, || a_rank_failed(folder, before));
         std::thread::sleep(POLL);
     };
     ranks.read_to_the_end();
+    let progress = Progress::of(folder, started);
     Ok(Ended {
         status,
-        asked: stopping.asked.is_some(),
+        asked: stopping.outcome(),
         stalled: standing.ended_because,
-        progress: Progress::of(folder, started),
+        moved: progress != at_first,
+        progress,
     })
 }
 
@@ -82,37 +96,55 @@ pub(crate) fn watch(
 struct Stopping {
     signal: Signal,
     grace: Duration,
-    asked: Option<Instant>,
+    asked: Option<(i32, Instant)>,
+    is_passed_on: bool,
     terminated: Option<Instant>,
+    /// By a second request, with this signal.
+    left: Option<i32>,
 }
 
 impl Stopping {
     fn new(signal: Signal, grace: Duration) -> Self {
-        Self { signal, grace, asked: None, terminated: None }
+        Self { signal, grace, asked: None, is_passed_on: false, terminated: None, left: None }
     }
 
-    fn ask(&mut self, ranks: &Ranks) {
+    fn ask(&mut self, signal: i32, ranks: &Ranks) {
         match self.asked {
             None => {
                 eprintln!("launcher: stopping, with a checkpoint; once more to leave at once");
-                ranks.signal(self.signal);
-                self.asked = Some(Instant::now());
+                self.asked = Some((signal, Instant::now()));
             }
-            Some(asked) if asked.elapsed() > SAME_REQUEST => ranks.kill(),
+            Some((_, asked)) if asked.elapsed() > SAME_REQUEST => {
+                self.left = Some(signal);
+                ranks.kill();
+            }
             Some(_) => {}
         }
     }
 
-    fn enforce(&mut self, ranks: &Ranks) {
-        match (self.asked, self.terminated) {
-            (Some(asked), None) if asked.elapsed() > self.grace => {
+    /// `have_begun` tells whether the ranks have met: sooner, the starter itself or a rank may have no handler yet, which a signal
+    /// ends, or there may be no rank yet to pass it on to.
+    fn enforce(&mut self, ranks: &Ranks, have_begun: impl Fn() -> bool) {
+        let Some((_, asked)) = self.asked else { return };
+        if !self.is_passed_on && have_begun() {
+            ranks.signal(self.signal);
+            self.is_passed_on = true;
+        }
+        match self.terminated {
+            None if asked.elapsed() > self.grace => {
                 eprintln!("launcher: no end after {} s of grace", self.grace.as_secs_f64());
                 ranks.signal(Signal::TERM);
                 self.terminated = Some(Instant::now());
             }
-            (_, Some(terminated)) if terminated.elapsed() > TEARDOWN => ranks.kill(),
+            Some(terminated) if terminated.elapsed() > TEARDOWN => ranks.kill(),
             _ => {}
         }
+    }
+
+    fn outcome(&self) -> Option<Asked> {
+        let (first, _) = self.asked?;
+        let is_forced = self.left.is_some() || self.terminated.is_some();
+        Some(Asked { signal: self.left.unwrap_or(first), is_forced })
     }
 }
 
@@ -169,9 +201,13 @@ impl Failing {
     }
 }
 
+fn newest_since(folder: &RunFolder, before: Option<u64>) -> Option<u64> {
+    Attempt::newest(folder).ok().flatten().filter(|&newest| Some(newest) > before)
+}
+
 fn a_rank_failed(folder: &RunFolder, before: Option<u64>) -> bool {
-    let newest = Attempt::newest(folder).ok().flatten().filter(|&newest| Some(newest) > before);
-    newest.is_some_and(|attempt| Failure::of_attempt(folder, attempt).is_ok_and(|it| !it.is_empty()))
+    newest_since(folder, before)
+        .is_some_and(|attempt| Failure::of_attempt(folder, attempt).is_ok_and(|it| !it.is_empty()))
 }
 
 /// What the ledgers prove.

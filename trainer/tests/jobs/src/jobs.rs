@@ -228,6 +228,42 @@ impl Running {
         self.wait_until(&file.display().to_string(), || file.exists(), |_| false);
     }
 
+    /// The process that was started.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until that process has a handler for a signal, by its name.
+    pub fn wait_until_caught(&mut self, signal: &str) {
+        self.wait_for_signal_set("SigCgt:", signal);
+    }
+
+    /// Waits until that process holds a signal back, by its name.
+    pub fn wait_until_held(&mut self, signal: &str) {
+        self.wait_for_signal_set("SigBlk:", signal);
+    }
+
+    fn wait_for_signal_set(&mut self, set: &str, signal: &str) {
+        let numbers = [("INT", 2), ("USR1", 10), ("USR2", 12), ("TERM", 15)];
+        let number =
+            numbers.iter().find(|(name, _)| *name == signal).expect("a signal that asks for a stop").1;
+        let status = format!("/proc/{}/status", self.child.id());
+        let has_it = || {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let mask = status.lines().find_map(|line| line.strip_prefix(set));
+            mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+        };
+        self.wait_until(&format!("{signal} in {set}"), has_it, |_| false);
+    }
+
+    /// Waits until the job has so many processes.
+    pub fn wait_for_processes(&mut self, number: usize) {
+        let (mark, seen) = (self.mark.clone(), Rc::clone(&self.seen));
+        let are_there = || marked(&mark, &seen).len() >= number;
+        self.wait_until(&format!("{number} processes"), are_there, |_| false);
+    }
+
     /// Waits until these processes of the job have ended, whether or not anybody has asked how.
     pub fn wait_until_gone(&mut self, pids: &[u32]) {
         // Of a process that ended there is no environment any more.
@@ -267,11 +303,7 @@ impl Running {
 
     /// Every live process of this job.
     pub fn processes(&self) -> Vec<u32> {
-        let pids = std::fs::read_dir("/proc").unwrap().flatten();
-        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let pids: Vec<u32> = pids.filter(|&pid| environment(pid).any(|entry| entry == self.mark)).collect();
-        self.seen.borrow_mut().extend(&pids);
-        pids
+        marked(&self.mark, &self.seen)
     }
 }
 
@@ -311,6 +343,15 @@ impl fmt::Display for Ended {
         let Self { code, stdout, stderr, .. } = self;
         write!(formatter, "exit code {code:?}\n--- stdout\n{stdout}--- stderr\n{stderr}")
     }
+}
+
+/// The live processes that bear a mark.
+fn marked(mark: &str, seen: &RefCell<BTreeSet<u32>>) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids: Vec<u32> = pids.filter(|&pid| environment(pid).any(|entry| entry == mark)).collect();
+    seen.borrow_mut().extend(&pids);
+    pids
 }
 
 /// The environment that a process was started with; empty for one that is gone.
