@@ -2,6 +2,7 @@
 //! that reads rank environment variables.
 
 use std::mem::size_of;
+use std::path::Path;
 
 /// How this process was started, as far as its environment tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,16 +65,50 @@ pub struct CpuShare {
 }
 
 impl CpuShare {
-    /// The share of `local_rank` when `local_size` ranks divide `allocation` evenly; ranks beyond the number of cores
-    /// share them in turn.
-    fn of(allocation: &[usize], local_rank: usize, local_size: usize) -> Self {
-        let cores = allocation.len();
-        if cores < local_size {
-            return Self { cores: vec![allocation[local_rank % cores]] };
-        }
-        let (start, end) = (cores * local_rank / local_size, cores * (local_rank + 1) / local_size);
-        Self { cores: allocation[start..end].to_vec() }
+    /// The share of `local_rank` when `local_size` ranks divide the physical cores evenly, each with all its hardware threads; more
+    /// ranks than these divide the threads, and ranks beyond the number of threads share them in turn.
+    fn of(physical: &[Vec<usize>], local_rank: usize, local_size: usize) -> Self {
+        let divide = |count: usize| count * local_rank / local_size..count * (local_rank + 1) / local_size;
+        let threads = physical.concat();
+        let mut cores = if physical.len() >= local_size {
+            physical[divide(physical.len())].concat()
+        } else if threads.len() >= local_size {
+            threads[divide(threads.len())].to_vec()
+        } else {
+            vec![threads[local_rank % threads.len()]]
+        };
+        cores.sort_unstable();
+        Self { cores }
     }
+}
+
+/// Where the kernel tells of cores.
+const CORES: &str = "/sys/devices/system/cpu";
+
+/// The hardware threads `cores` by the physical core that they belong to, in order of their first ones.
+fn by_physical_core(cores: &[usize], told_in: &Path) -> Vec<Vec<usize>> {
+    let siblings = |core: usize| {
+        let list = told_in.join(format!("cpu{core}/topology/thread_siblings_list"));
+        std::fs::read_to_string(list).map_or_else(|_| vec![core], |list| core_numbers(&list))
+    };
+    let mut physical: Vec<Vec<usize>> = Vec::new();
+    for &core in cores {
+        let siblings = siblings(core);
+        match physical.iter_mut().find(|group| siblings.contains(&group[0])) {
+            Some(group) => group.push(core),
+            None => physical.push(vec![core]),
+        }
+    }
+    physical
+}
+
+/// The numbers in a list of the kernel's, such as `0-2,8`.
+pub fn core_numbers(list: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
 }
 
 /// Finds the share of the host's cores that is this rank's, the one with number `local_rank` of `local_size` that divide them;
@@ -88,7 +123,7 @@ pub fn cpu_share(launch: &Launch, local_rank: usize, local_size: usize, near: &[
     // mpirun itself keeps the mask of the whole allocation.
     let pid = if launch.by_open_mpi { std::os::unix::process::parent_id() as i32 } else { 0 };
     let (allocation, is_near) = nearest(affinity(pid), near);
-    let share = CpuShare::of(&allocation, local_rank, local_size);
+    let share = CpuShare::of(&by_physical_core(&allocation, Path::new(CORES)), local_rank, local_size);
     if own.len() < share.cores.len() || is_near {
         set_affinity(&share.cores);
     }
@@ -159,12 +194,40 @@ mod tests {
 
     #[test]
     fn cores_are_divided_whole_and_in_order() {
-        let share = |cores: &[usize], rank, size| CpuShare::of(cores, rank, size).cores;
+        let share = |cores: &[usize], rank, size| {
+            let physical: Vec<_> = cores.iter().map(|&core| vec![core]).collect();
+            CpuShare::of(&physical, rank, size).cores
+        };
         assert_eq!(share(&[0, 1], 0, 1), [0, 1]);
         assert_eq!(share(&[0, 1], 1, 2), [1]);
         assert_eq!(share(&[2, 3, 6, 7, 9], 0, 2), [2, 3]);
         assert_eq!(share(&[2, 3, 6, 7, 9], 1, 2), [6, 7, 9]);
         assert_eq!(share(&[4, 5], 2, 3), [4]);
+    }
+
+    /// Four cores of two threads each, numbered as most machines do.
+    #[test]
+    fn no_two_ranks_share_a_physical_core_while_there_are_enough() {
+        let told = tempfile::tempdir().unwrap();
+        for core in 0..8 {
+            let topology = told.path().join(format!("cpu{core}/topology"));
+            std::fs::create_dir_all(&topology).unwrap();
+            let siblings = format!("{},{}\n", core % 4, core % 4 + 4);
+            std::fs::write(topology.join("thread_siblings_list"), siblings).unwrap();
+        }
+        let physical = |cores: &[usize]| by_physical_core(cores, told.path());
+        let all = physical(&[0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(all, [[0, 4], [1, 5], [2, 6], [3, 7]]);
+        let shares = |physical: &[Vec<usize>], size| -> Vec<_> {
+            (0..size).map(|rank| CpuShare::of(physical, rank, size).cores).collect()
+        };
+        assert_eq!(shares(&all, 2), [[0, 1, 4, 5], [2, 3, 6, 7]]);
+        assert_eq!(shares(&all, 4), [[0, 4], [1, 5], [2, 6], [3, 7]]);
+        assert_eq!(shares(&all, 8), [[0], [4], [1], [5], [2], [6], [3], [7]]);
+        // Of those near one GPU.
+        assert_eq!(shares(&physical(&[2, 3, 6, 7]), 2), [[2, 6], [3, 7]]);
+        // Nothing is told of a core that is not there.
+        assert_eq!(physical(&[8, 9]), [[8], [9]]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod gpus;
 mod nccl_lane;
 mod nccl_world;
 
+mod held_up;
 mod recorded;
 mod watchdog;
 
@@ -27,7 +28,7 @@ mod reducer;
 pub use agreement::{broadcast_and_prove_equal, broadcast_text, first_failed, prove_same_recipe};
 pub use communicator::Communicator;
 pub use end::{end_job, exit_after};
-pub use environment::{CpuShare, Launch, cpu_share};
+pub use environment::{CpuShare, Launch, core_numbers, cpu_share};
 pub use error::CommError;
 pub use flat::FlatBuffer;
 pub use gpus::every_rank_has_its_own;

@@ -9,10 +9,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use regatta_run::ledger::{
-    Entry, LOCAL_MEMORY, Ledger, Snapshot, judge, mismatch, name_in_memory, publish_left,
+    Entry, LOCAL_MEMORY, Ledger, Snapshot, Verdict, judge, mismatch, name_in_memory, publish_left,
 };
 use regatta_run::{Attempt, ExitCode, RunFolder, StorageError, host_name};
 
+use crate::held_up::held_up_in;
 use crate::nccl_lane::NcclLane;
 use crate::recorded::Recorded;
 use crate::{CommError, Communicator, end_job, exit_after};
@@ -229,6 +230,17 @@ impl Shared {
         format!("rank {rank} on {} gives no sign of life{last}", self.peers[rank].host)
     }
 
+    /// The verdict, and what holds up the first of those that are behind, where that can be seen from this host.
+    fn told_with_cause(&self, verdict: &Verdict) -> String {
+        let behind = match verdict {
+            Verdict::Behind { ranks, .. } => ranks.first().map(|(rank, ..)| &self.peers[*rank]),
+            Verdict::Mismatch { .. } | Verdict::Stuck { .. } => None,
+        };
+        let here = behind.filter(|peer| peer.host == self.peers[self.rank].host);
+        let cause = here.and_then(|peer| held_up_in(peer.process.0));
+        cause.map_or_else(|| verdict.to_string(), |cause| format!("{verdict}; {cause}"))
+    }
+
     fn snapshots(&self) -> Vec<Snapshot> {
         (0..self.peers.len()).filter_map(|rank| self.snapshot_of(rank)).collect()
     }
@@ -247,7 +259,8 @@ impl Shared {
         let snapshots = self.snapshots();
         let silent = silent(&before, &snapshots, self.peers.len());
         let told = if silent.is_empty() {
-            judge(&snapshots).map_or_else(|| "all ledgers agree".into(), |verdict| verdict.to_string())
+            judge(&snapshots)
+                .map_or_else(|| "all ledgers agree".into(), |verdict| self.told_with_cause(&verdict))
         } else {
             // A rank that is stopped or gone is the cause, whoever is ahead of it in the ledgers.
             let told: Vec<_> = silent.iter().map(|&rank| self.told_of_silent(rank, &snapshots)).collect();

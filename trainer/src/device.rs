@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use regatta_comm::{Communicator, Launch, cpu_share};
+use regatta_comm::{Communicator, Launch, core_numbers, cpu_share};
 use regatta_run::host_name;
 use regatta_settings::{self as settings, Precision, TrainSettings};
 use regatta_torch_ext::{
@@ -83,15 +83,6 @@ const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 fn cores_near(devices: &Path, pci_bus_id: &str) -> String {
     let list = std::fs::read_to_string(devices.join(pci_bus_id.to_lowercase()).join("local_cpulist"));
     list.map_or_else(|_| String::new(), |list| list.trim().to_owned())
-}
-
-/// `0-2,8` as numbers; what is no such list is empty.
-fn core_numbers(list: &str) -> Vec<usize> {
-    let range = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse().ok()?..=last.parse::<usize>().ok()?)
-    };
-    list.split(',').filter_map(range).flatten().collect()
 }
 
 /// This rank's number among those of its host that are near the same cores (or of all there, where it is near none), and how

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use regatta_run::ledger::Snapshot;
@@ -158,4 +159,20 @@ fn a_rank_that_fails_ends_while_mpirun_is_stopped() {
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
     _ = ended.says("rank 1 on ").says(" gives no sign of life");
+}
+
+/// Its log is a pipe that nobody reads: it takes 64 KiB.
+#[test]
+fn a_rank_that_cannot_write_is_named_with_what_it_cannot() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    run.create().unwrap();
+    assert!(Command::new("mkfifo").arg(run.log(0)).status().unwrap().success());
+    let _nobody = fs::File::options().read(true).write(true).open(run.log(0)).unwrap();
+    let ended = workdir.train(&format!("--resume auto {ENDLESS} comm.timeout_s=2")).ranks(2).start().wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
+    let ended =
+        ended.says("error: rank 1: a collective is not through after 2 s (comm.timeout_s): rank 0 on ");
+    let ended = ended.says(" is behind: ").says("; it does not get on with writing to ");
+    _ = ended.says("/runs/recipe/log/rank-0000.log");
 }
