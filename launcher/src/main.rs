@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 /// Starts, watches and explains training jobs
 #[derive(Debug, Parser)]
-#[command(name = "launcher", version)]
+#[command(name = "launcher", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -51,3 +51,27 @@ fn neither_libtorch_nor_mpi_is_linked() {
         "{loaded}"
     );
 }
+
+/// Also where no terminal says how wide it is.
+#[test]
+fn help_fits_a_page() {
+    let trainer = test_jobs::built("trainer");
+    let programs = [env!("CARGO_BIN_EXE_launcher"), trainer.to_str().unwrap()];
+    for (program, commands) in programs.iter().zip([
+        &["", "run", "slurm", "doctor", "plan", "autopsy"][..],
+        &["", "recipe", "summary", "export", "probe"],
+    ]) {
+        for command in commands {
+            for help in ["-h", "--help"] {
+                let arguments = [*command, help].into_iter().filter(|it| !it.is_empty());
+                let output = std::process::Command::new(program).args(arguments).output().unwrap();
+                let text = String::from_utf8(output.stdout).unwrap();
+                assert!(text.contains("Usage: "), "{program} {command} {help}: {text}");
+                // A usage line is never wrapped; what is told of options is.
+                let told = text.lines().filter(|line| !line.starts_with("Usage: "));
+                let widest = told.max_by_key(|line| line.chars().count()).unwrap();
+                assert!(widest.chars().count() <= 100, "{program} {command} {help}: {widest}");
+            }
+        }
+    }
+}

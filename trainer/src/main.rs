@@ -59,7 +59,8 @@ use regatta_torch_ext::keep_freed_memory;
 
 /// Trains convolutional networks of the AnyNet / RegNet family, one process per GPU or group of cores.
 #[derive(Debug, Parser)]
-#[command(name = "trainer", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(name = "trainer", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
