@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regatta_run::StorageError;
+use regatta_run::{OutputError, StorageError};
 use regatta_settings::RecipeError;
 
 /// The command asks for something that cannot be done as it stands.
@@ -26,9 +26,11 @@ fn told(error: &anyhow::Error) -> String {
 fn exit_code(error: &anyhow::Error) -> regatta_run::ExitCode {
     use regatta_run::ExitCode;
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
-        if cause.is::<Usage>() || cause.is::<RecipeError>() {
+        let is_there =
+            matches!(cause.downcast_ref(), Some(OutputError::Exists(_) | OutputError::NotAFile { .. }));
+        if cause.is::<Usage>() || cause.is::<RecipeError>() || is_there {
             Some(ExitCode::Usage)
-        } else if cause.is::<StorageError>() || cause.is::<std::io::Error>() {
+        } else if cause.is::<StorageError>() || cause.is::<OutputError>() || cause.is::<std::io::Error>() {
             Some(ExitCode::Storage)
         } else {
             None

@@ -1,10 +1,8 @@
-//! Images a second and efficiency by ranks, drawn.
+//! Images a second and efficiency by ranks, drawn: speed on two logarithmic axes, on which scaling without loss is a straight line.
 
-use std::path::Path;
-
+use anyhow::{Result, anyhow};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use regatta_run::{StorageError, write_atomic};
 
 use super::scaling::Row;
 
@@ -24,19 +22,18 @@ const GRID: RGBColor = RGBColor(222, 222, 222);
 struct Panel {
     title: &'static str,
     planned: Vec<Point>,
+    /// Values are logarithms to base 10.
+    is_logarithmic: bool,
     /// What scaling without any loss would give.
     linear: Vec<Point>,
     decimals: usize,
 }
 
-/// Draws `rows` into the file `path`, which is replaced whole.
-pub(crate) fn draw(path: &Path, rows: &[Row]) -> Result<(), StorageError> {
+/// The drawing of `rows`, as SVG.
+pub(crate) fn drawn(rows: &[Row]) -> Result<String> {
     let mut svg = String::new();
-    draw_panels(&mut svg, rows).map_err(|error| StorageError::Content {
-        path: path.to_owned(),
-        found: format!("the plan cannot be drawn: {error}"),
-    })?;
-    write_atomic(path, svg.as_bytes())
+    draw_panels(&mut svg, rows).map_err(|error| anyhow!("the plan cannot be drawn: {error}"))?;
+    Ok(svg)
 }
 
 fn draw_panels<'a>(svg: &'a mut String, rows: &[Row]) -> Result<(), DrawError<'a>> {
@@ -48,13 +45,15 @@ fn draw_panels<'a>(svg: &'a mut String, rows: &[Row]) -> Result<(), DrawError<'a
     let alone = rows[0].images_per_second;
     let speed = Panel {
         title: "Images a second (grey: linear)",
-        planned: points(&|row| row.images_per_second),
-        linear: points(&|row| alone * row.gpus as f64),
+        planned: points(&|row| row.images_per_second.log10()),
+        is_logarithmic: true,
+        linear: points(&|row| (alone * row.gpus as f64).log10()),
         decimals: 0,
     };
     let efficiency = Panel {
         title: "Efficiency",
         planned: points(&|row| row.efficiency),
+        is_logarithmic: false,
         linear: points(&|_| 1.0),
         decimals: 2,
     };
@@ -64,14 +63,20 @@ fn draw_panels<'a>(svg: &'a mut String, rows: &[Row]) -> Result<(), DrawError<'a
 }
 
 fn draw_panel<'a>(area: &Area<'a>, panel: &Panel) -> Result<(), DrawError<'a>> {
-    let highest = panel.linear.iter().map(|point| point.1).fold(0.0, f64::max);
+    let values = || panel.linear.iter().chain(&panel.planned).map(|point| point.1);
+    let highest = values().fold(f64::MIN, f64::max);
+    let (bottom, top) = match panel.is_logarithmic {
+        // Whole decades, which are what is labelled.
+        true => (values().fold(f64::MAX, f64::min).floor(), highest.ceil()),
+        false => (0.0, 1.05 * highest),
+    };
     let last = panel.planned.iter().map(|point| point.0).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption(panel.title, font(21))
         .margin(12)
         .x_label_area_size(48)
         .y_label_area_size(72)
-        .build_cartesian_2d(-0.2..last + 0.2, 0.0..1.05 * highest)?;
+        .build_cartesian_2d(-0.2..last + 0.2, bottom..top)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -82,11 +87,14 @@ fn draw_panel<'a>(area: &Area<'a>, panel: &Panel) -> Result<(), DrawError<'a>> {
         .axis_desc_style(font(16))
         .x_desc("ranks")
         .x_labels(last as usize + 2)
-        .y_labels(8)
+        .y_labels(if panel.is_logarithmic { (top - bottom) as usize + 1 } else { 8 })
         .x_label_formatter(&|power| {
             if power.fract() == 0.0 { format!("{}", power.exp2()) } else { String::new() }
         })
-        .y_label_formatter(&|value| format!("{value:.decimals$}", decimals = panel.decimals))
+        .y_label_formatter(&|&value| {
+            let value = if panel.is_logarithmic { 10_f64.powf(value) } else { value };
+            format!("{value:.decimals$}", decimals = panel.decimals)
+        })
         .draw()?;
     draw_line(&mut chart, &panel.linear, GREY)?;
     draw_line(&mut chart, &panel.planned, BLUE)

@@ -17,7 +17,7 @@ mod testing;
 mod verdict;
 
 use anyhow::Result;
-use regatta_run::ExitCode;
+use regatta_run::{ExitCode, write_output};
 use regatta_settings::{Recipe, TrainSettings};
 use serde::Serialize;
 
@@ -56,12 +56,12 @@ struct Plan {
 /// Prints what is to be expected of the job, and draws it.
 pub(crate) fn plan(command: &PlanCommand) -> Result<ExitCode> {
     let plan = made(command)?;
+    if let Some(path) = &command.svg {
+        write_output(path, command.force, chart::drawn(&plan.rows)?)?;
+    }
     match command.json {
         true => println!("{}", serde_json::to_string_pretty(&plan)?),
         false => print!("{}", table::told(&plan)),
-    }
-    if let Some(path) = &command.svg {
-        chart::draw(path, &plan.rows)?;
     }
     Ok(ExitCode::Done)
 }

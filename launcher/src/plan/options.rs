@@ -50,6 +50,10 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
+    /// Replaces the file of --svg if it is there
+    #[arg(long, requires = "svg")]
+    pub(crate) force: bool,
+
     /// Prints JSON
     #[arg(long)]
     pub(crate) json: bool,
