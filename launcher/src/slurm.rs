@@ -1,5 +1,6 @@
 //! `launcher slurm`: a run as a batch job that comes back by itself, checked before it is handed to Slurm.
 
+mod input;
 mod limits;
 mod script;
 mod time;
@@ -27,16 +28,16 @@ pub(crate) struct SlurmCommand {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// Number of nodes
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     nodes: NonZeroU32,
     /// GPUs of each node that the job takes
-    #[arg(long, value_name = "N", required_unless_present = "ranks_per_node")]
+    #[arg(long, value_name = "N", required_unless_present = "ranks_per_node", value_parser = count)]
     gpus_per_node: Option<NonZeroU32>,
     /// Ranks on each node [default: one a GPU]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     ranks_per_node: Option<NonZeroU32>,
     /// Cores of each rank [default: what the cluster gives]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     cpus_per_rank: Option<NonZeroU32>,
     /// Time limit of each start
     #[arg(long, value_name = "[D-]HH:MM:SS")]
@@ -53,7 +54,7 @@ pub(crate) struct SlurmCommand {
     /// Prints the script, and submits nothing
     #[arg(long)]
     dry_run: bool,
-    /// Options for sbatch, such as --partition and --account
+    /// Options for sbatch, as --name=value, such as --partition=gpu
     #[arg(last = true, value_name = "SBATCH OPTIONS")]
     extra: Vec<String>,
 }
@@ -67,9 +68,14 @@ enum Via {
     Mpirun,
 }
 
+fn count(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "expected a number, at least 1".to_owned())
+}
+
 /// Prints the script, or submits it and prints the job's number.
 pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
     let batch = command.batch()?;
+    input::check_options(&command.extra)?;
     if let Some(partitions) = limits::partitions() {
         limits::check(&partitions, &command.request())?;
         check_starter(command.via)?;
@@ -84,6 +90,8 @@ pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
 impl SlurmCommand {
     /// What is asked for, with a recipe that so many ranks can train.
     fn batch(&self) -> Result<Batch> {
+        let trainer = trainer_binary::find(self.trainer.as_deref())?;
+        input::check_script(&self.recipe, &trainer)?;
         let raw = self.recipe.load()?;
         let signal = raw.run.preemption_signal;
         let [nodes, ranks_per_node] = [self.nodes, self.ranks_per_node()].map(NonZeroU32::get);
@@ -104,7 +112,7 @@ impl SlurmCommand {
             checkpoint_seconds: self.checkpoint_seconds,
             signal,
             via: self.via,
-            trainer: trainer_binary::find(self.trainer.as_deref())?,
+            trainer,
             recipe: self.recipe.clone(),
         })
     }
@@ -128,7 +136,7 @@ fn partition(options: &[String]) -> Option<String> {
     let mut options = options.iter();
     let mut named = None;
     while let Some(option) = options.next() {
-        if ["-p", "--partition"].contains(&&**option) {
+        if option == "-p" {
             named = options.next().cloned();
         } else if let Some(name) = option.strip_prefix("--partition=").or_else(|| option.strip_prefix("-p")) {
             named = Some(name.to_owned());
@@ -187,7 +195,6 @@ mod tests {
         check("--account=x --propagate", None);
         check("-p gpu --account=x", Some("gpu"));
         check("-pgpu", Some("gpu"));
-        check("--partition gpu", Some("gpu"));
         check("--partition=gpu,big -p debug", Some("debug"));
     }
 }

@@ -41,6 +41,12 @@ impl Batch {
         }
         script.push('\n');
         script.push_str(self.environment());
+        _ = writeln!(
+            script,
+            "held=(env --block-signal=INT,TERM,{}) # while the trainer is being loaded, where env can",
+            self.signal()
+        );
+        script.push_str("\"${held[@]}\" true 2>/dev/null || held=()\n");
         script.push_str(self.resume());
         _ = writeln!(script, "command=({} {})\n", self.starter(), self.trainer_command());
         script.push_str(&TAIL.replace("USR2", self.signal()));
@@ -102,7 +108,8 @@ impl Batch {
             Resume::Never => first("never"),
             Resume::Path(checkpoint) => first(&path(checkpoint)),
         };
-        let mut command = format!("{} --config {} --resume {resume}", path(&self.trainer), path(config));
+        let (trainer, config) = (path(&self.trainer), path(config));
+        let mut command = format!("\"${{held[@]}}\" {trainer} --config {config} --resume {resume}");
         for key in set {
             _ = write!(command, " --set {}", quoted(key));
         }
@@ -176,7 +183,9 @@ mod tests {
             #SBATCH --open-mode=append
             #SBATCH --output=%x-%j.log
 
-            command=(srun --mpi=pmix --cpus-per-task=6 /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            held=(env --block-signal=INT,TERM,USR2) # while the trainer is being loaded, where env can
+            "${held[@]}" true 2>/dev/null || held=()
+            command=(srun --mpi=pmix --cpus-per-task=6 "${held[@]}" /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
 
         "##]],
         );
@@ -207,7 +216,9 @@ mod tests {
             #SBATCH --output=%x-%j.log
 
             export OMPI_MCA_oob_tcp_keepalive_time=5 OMPI_MCA_oob_tcp_keepalive_intvl=2 OMPI_MCA_oob_tcp_keepalive_probes=3
-            command=(mpirun --bind-to none /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            held=(env --block-signal=INT,TERM,USR1) # while the trainer is being loaded, where env can
+            "${held[@]}" true 2>/dev/null || held=()
+            command=(mpirun --bind-to none "${held[@]}" /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
 
         "##]],
         );
@@ -228,7 +239,7 @@ mod tests {
         };
         let line = |resume: &str| {
             format!(
-                "</opt/regatta/trainer><--config><recipes/regnet x.toml><--resume><{resume}><--name><trial7>"
+                "<env><--block-signal=INT,TERM,USR2></opt/regatta/trainer><--config><recipes/regnet x.toml><--resume><{resume}><--name><trial7>"
             )
         };
         for resume in ["auto", "never", "runs/it's mine"] {

@@ -1,8 +1,10 @@
-asked=
-trap 'asked=yes; kill -USR2 "$job"' USR2 # every rank finishes its step, one checkpoint is saved, all exit 75
+asked= job=
+trap 'asked=yes; [[ -z $job ]] || kill -USR2 "$job"' USR2 # every rank finishes its step, one checkpoint is saved, all exit 75
 trap : TERM                              # Slurm tells the ranks too: let them end first
+if [[ -n $asked ]]; then command=(bash -c "exit 75"); fi # nothing is begun that would be stopped at once
 "${command[@]}" &
 job=$!
+if [[ -n $asked ]]; then sleep 1 && kill -USR2 "$job" 2>/dev/null; fi # asked in this very moment: bash's child would miss it
 while kill -0 "$job" 2>/dev/null; do wait "$job"; done # a signal ends `wait`, not the job
 wait "$job"
 code=$?

@@ -99,6 +99,28 @@ fn without_slurm_it_can_print_the_script_alone() {
     assert!(text(&refused.stderr).starts_with("error: no sbatch on the path: "), "{}", text(&refused.stderr));
 }
 
+/// Neither a name nor an option begins a line of the script, or names another one.
+#[test]
+fn no_other_command_gets_into_the_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnetx32_fashion_mnist.toml");
+    let renamed = folder.path().join("r\n#SBATCH --reservation=x.toml");
+    std::fs::copy(&recipe, &renamed).unwrap();
+    let refused = |config: &Path, more: &[&str], expected: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
+        command.args(["slurm", "--nodes", "1", "--gpus-per-node", "1", "--time", "01:00:00", "--dry-run"]);
+        command.arg("--config").arg(config).args(more);
+        let output = command.env("PATH", "/nowhere").env("TRAINER", "/bin/sh").output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{more:?}");
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    };
+    refused(&recipe, &["--name", "x\ntouch pwn\n#"], "");
+    refused(&recipe, &["--set", "data.folder=\"a\nb\""], "control characters");
+    refused(&recipe, &["--resume", "runs/\ntouch pwn"], "control characters");
+    refused(&renamed, &[], "control characters");
+    refused(&recipe, &["--", "--hold", "evil.sh"], "-- evil.sh: sbatch would take it for the script to run");
+}
+
 #[test]
 fn wrong_options_are_refused() {
     let check = |options: &str, expected: &str| {

@@ -1,0 +1,122 @@
+//! What may reach a batch script and sbatch's command line: text that stays on its line, and options that name no other script.
+
+use std::path::Path;
+
+use regatta_settings::{RecipeArgs, Resume};
+
+use crate::failure::Usage;
+
+/// Short options of sbatch that take a value, which may stand in the next word.
+const WITH_VALUE: &str = "AabBcCdDeFGiJLmMnNopqStwx";
+
+/// Refuses control characters in what the script names: a new line in a comment or an `#SBATCH` option begins a command.
+pub(super) fn check_script(recipe: &RecipeArgs, trainer: &Path) -> Result<(), Usage> {
+    let RecipeArgs { config, set, resume, .. } = recipe;
+    let shown = |path: &Path| path.display().to_string();
+    check("the run's name", &recipe.run_name())?;
+    check("--config", &shown(config))?;
+    check("the trainer's path", &shown(trainer))?;
+    if let Resume::Path(path) = resume {
+        check("--resume", &shown(path))?;
+    }
+    set.iter().try_for_each(|set| check("--set", set))
+}
+
+fn check(what: &str, text: &str) -> Result<(), Usage> {
+    match text.chars().any(char::is_control) {
+        true => Err(Usage(format!(
+            "{what} {text:?}: a batch script takes no control characters, such as a new line: leave them out"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Refuses words after `--` that sbatch would take for a script to run in place of the one that is handed to it.
+pub(super) fn check_options(options: &[String]) -> Result<(), Usage> {
+    let mut takes_value = false;
+    for option in options {
+        let is_value = std::mem::replace(&mut takes_value, is_short_with_value(option));
+        if is_value {
+            takes_value = false;
+            continue;
+        }
+        let name = option.split('=').next().unwrap_or_default();
+        if !option.starts_with('-') || ["-", "--"].contains(&&**option) {
+            return Err(Usage(format!(
+                "-- {option}: sbatch would take it for the script to run: write options as --name=value"
+            )));
+        }
+        // Names may be cut short, as far as they are still told apart from --wait and --wckey.
+        if name.len() >= "--wr".len() && "--wrap".starts_with(name) {
+            return Err(Usage(format!("-- {option}: the script to run is the one that is made here")));
+        }
+    }
+    Ok(())
+}
+
+fn is_short_with_value(option: &str) -> bool {
+    option.strip_prefix('-').is_some_and(|name| name.len() == 1 && WITH_VALUE.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_option_is_another_script() {
+        let told = |options: &str| {
+            let options: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
+            check_options(&options).map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
+        };
+        for fine in
+            ["", "--partition=gpu", "-p gpu -A me", "-pgpu --hold", "-H --comment=evil.sh", "-t 5 --wait"]
+        {
+            assert_eq!(told(fine), "fine", "{fine}");
+        }
+        let script = |word: &str| {
+            format!("-- {word}: sbatch would take it for the script to run: write options as --name=value")
+        };
+        assert_eq!(told("evil.sh"), script("evil.sh"));
+        assert_eq!(told("--hold evil.sh"), script("evil.sh"));
+        assert_eq!(told("-H evil.sh"), script("evil.sh"));
+        assert_eq!(told("-p gpu evil.sh"), script("evil.sh"));
+        assert_eq!(told("-pgpu evil.sh"), script("evil.sh"));
+        assert_eq!(told("--partition gpu"), script("gpu"));
+        assert_eq!(told("-- evil.sh"), script("--"));
+        for wrap in ["--wrap=evil", "--wrap", "--wr=evil"] {
+            assert_eq!(told(wrap), format!("-- {wrap}: the script to run is the one that is made here"));
+        }
+    }
+
+    #[test]
+    fn what_reaches_a_script_stays_on_its_line() {
+        let args = |config: &str, set: &str, resume: &str, name: Option<&str>| RecipeArgs {
+            config: config.into(),
+            set: vec![set.into()],
+            resume: resume.parse().unwrap(),
+            name: name.map(str::to_owned),
+        };
+        let told = |args: RecipeArgs, trainer: &str| {
+            check_script(&args, Path::new(trainer))
+                .map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
+        };
+        assert_eq!(told(args("r x.toml", "a.b=\"it's\"", "auto", Some("x#1")), "/bin/t"), "fine");
+        let refusal = |what: &str| {
+            format!("{what}: a batch script takes no control characters, such as a new line: leave them out")
+        };
+        let name = args("r.toml", "a.b=1", "auto", Some("x\ntouch pwn\n#"));
+        assert_eq!(told(name, "t"), refusal("the run's name \"x\\ntouch pwn\\n#\""));
+        let config = args("r/x\n#SBATCH --uid=0.toml", "a.b=1", "auto", None);
+        assert_eq!(told(config, "t"), refusal("the run's name \"x\\n#SBATCH --uid=0\""));
+        let config = args("r\n/x.toml", "a.b=1", "auto", None);
+        assert_eq!(told(config, "t"), refusal("--config \"r\\n/x.toml\""));
+        let set = args("r.toml", "a.b=\"\r\"", "auto", None);
+        assert_eq!(told(set, "t"), refusal("--set \"a.b=\\\"\\r\\\"\""));
+        let resume = args("r.toml", "a.b=1", "runs/\n", None);
+        assert_eq!(told(resume, "t"), refusal("--resume \"runs/\\n\""));
+        assert_eq!(
+            told(args("r.toml", "a.b=1", "auto", None), "t\n"),
+            refusal("the trainer's path \"t\\n\"")
+        );
+    }
+}
