@@ -28,7 +28,7 @@ use crate::failure::Usage;
 use crate::run::command_line;
 use crate::run::hosts::Host;
 use crate::run::mpi::{Kind, Starter, has_no_remote_shell};
-use crate::run::placement::{Placement, check_ranks};
+use crate::run::placement::{Placement, check_ranks, rank_count};
 use facts::{Facts, HostFacts, Job, Mpirun};
 use findings::Finding;
 
@@ -42,7 +42,7 @@ pub(crate) struct DoctorCommand {
     #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
     set: Vec<String>,
     /// Number of ranks [default: all slots of the hosts, or tasks of the allocation, or one a GPU; else 1]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = rank_count)]
     ranks: Option<usize>,
     #[command(flatten)]
     placement: Placement,

@@ -1,6 +1,8 @@
 //! A process with everything that it started, ended at once.
 
-use rustix::process::{Pid, Signal, kill_process};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
 /// Kills a process and its descendants, those in process groups of their own too. What is gone already is passed over.
 pub(crate) fn kill(process: Pid) {
@@ -8,6 +10,27 @@ pub(crate) fn kill(process: Pid) {
     _ = kill_process(process, Signal::KILL);
     for process in descendants {
         _ = kill_process(process, Signal::KILL);
+    }
+}
+
+/// From now on this process inherits what its descendants leave behind: the ranks of an mpirun that was killed.
+pub(crate) fn adopt() {
+    // Without, ranks end by themselves, a second or two later.
+    _ = set_child_subreaper(Some(getpid()));
+}
+
+/// Kills everything that this process started or inherited, and waits for its end, for some seconds at most: a process that waits
+/// for a dead disk takes its own time.
+pub(crate) fn kill_adopted() {
+    for _ in 0..500 {
+        for process in descendants(getpid()) {
+            _ = kill_process(process, Signal::KILL);
+        }
+        match waitpid(None, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) => return, // there is nobody to wait for
+        }
     }
 }
 

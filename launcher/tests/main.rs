@@ -9,6 +9,7 @@ mod plan;
 mod refusals;
 mod run;
 mod slurm;
+mod torture;
 mod two_hosts;
 
 use std::process::Command;

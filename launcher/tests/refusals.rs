@@ -43,4 +43,20 @@ fn wrong_recipes_and_options() {
     check("run --config recipe.toml --set optim.lr=fast", "error: --set optim.lr=fast: optim.lr = ");
     check("run --config recipe.toml --gpus some", "error: invalid value 'some' for '--gpus <all|none|LIST>'");
     check("run --config recipe.toml --grace -1", "error: ");
+    check(
+        "run --config recipe.toml -n abc",
+        "error: invalid value 'abc' for '--ranks <N>': expected a number of ranks, such as 8\n",
+    );
+    check(
+        "doctor -n 1.5",
+        "error: invalid value '1.5' for '--ranks <N>': expected a number of ranks, such as 8\n",
+    );
+    check(
+        "run --config recipe.toml --stall-timeout 0",
+        "error: invalid value '0' for '--stall-timeout <SECONDS>': expected a number of seconds above 0\n",
+    );
+    check(
+        "slurm --config recipe.toml --time 01:00:00 --nodes 0 --gpus-per-node 1",
+        "error: invalid value '0' for '--nodes <N>': expected a number, at least 1\n",
+    );
 }

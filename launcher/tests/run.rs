@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regatta_run::{AttemptRecord, RunFolder};
-use test_jobs::{ENDLESS, Running, TINY, Workdir, newest_step};
+use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, documented, newest_step};
 
 /// Steps of the runs that are disturbed: some seconds of them.
 const STEPS: &str = "--set train.max_steps=400 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
@@ -14,7 +14,8 @@ const STEPS: &str = "--set train.max_steps=400 --set checkpoint.interval_steps=5
 
 /// A disturbed job on two ranks.
 fn start(workdir: &Workdir, options: &str) -> Running {
-    let common = "run --config recipe.toml -n 2 --back-off 0.2 --oversubscribe";
+    let back_off = if options.contains("--back-off") { "" } else { "--back-off 0.2" };
+    let common = format!("run --config recipe.toml -n 2 --oversubscribe {back_off}");
     let mut running = workdir.launcher(&format!("{common} {STEPS} {options}")).start();
     running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 60);
     running
@@ -165,12 +166,19 @@ fn a_run_that_stands_still_is_ended_and_goes_on() {
 
 #[test]
 fn any_signal_stops_with_a_checkpoint() {
-    for signal in ["INT", "TERM", "USR1", "USR2", "HUP"] {
+    for (signal, row) in [
+        ("INT", "`INT` once (Ctrl-C)"),
+        ("TERM", "`TERM` once"),
+        ("USR1", "`USR2` once"),
+        ("USR2", "`USR2` once"),
+        ("HUP", "`USR2` once"),
+    ] {
         let workdir = Workdir::new(TINY);
         let running = start(&workdir, ENDLESS_RUN);
         running.signal(signal);
         let ended = running.wait();
-        assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{signal}: {ended}");
+        let expected = documented(row, Under::Launcher);
+        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{signal}: {ended}");
         let step = newest_step(&workdir.run("recipe"));
         _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
         assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
@@ -183,25 +191,52 @@ const ENDLESS_RUN: &str = "--set train.max_steps=1000000";
 #[test]
 fn a_step_that_does_not_end_is_left() {
     let slow = format!("{} --set train.global_batch_size=200000", ENDLESS.replace("data.", "--set data."));
-    for (options, twice) in [("--grace 1", false), ("", true)] {
+    for (options, signal, row) in [
+        ("--grace 1", "TERM", "no end within `--grace`"),
+        ("", "INT", "`INT` twice"),
+        ("", "TERM", "`TERM` twice"),
+        ("", "USR2", "`USR2` twice"),
+    ] {
         let workdir = Workdir::new(TINY);
         let job =
             workdir.launcher(&format!("run --config recipe.toml -n 2 --oversubscribe {slow} {options}"));
         let mut running = job.start();
-        running.wait_for_message("run folder runs/recipe");
-        running.signal("INT");
+        running.wait_until_there(&workdir.run("recipe").attempt(1));
+        running.signal(signal);
         running.wait_for_message("stopping after this step");
-        if twice {
+        if row.ends_with("twice") {
             // Sooner it would count as the same request.
             std::thread::sleep(Duration::from_millis(300));
-            running.signal("INT");
+            running.signal(signal);
         }
-        let begin = Instant::now();
         let ended = running.wait();
-        assert!(begin.elapsed() < Duration::from_secs(15) && ended.left.is_empty(), "{ended}");
-        assert_eq!(ended.code, Some(128 + 2), "{ended}");
+        let expected = documented(row, Under::Launcher);
+        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{row}: {ended}");
         _ = ended.says("launcher: stopped before a checkpoint was saved: ");
     }
+}
+
+/// What was done since the last checkpoint is lost, so that 75 would not be true; where nothing was done it is.
+#[test]
+fn a_stop_between_two_starts_says_what_is_lost() {
+    let workdir = Workdir::new(TINY);
+    let mut running = start(&workdir, &format!("{ENDLESS_RUN} --back-off 600"));
+    running.signal_rank("KILL", 1);
+    running.wait_for_message("Restart 1 of 3 from ");
+    running.signal("TERM");
+    let ended = running.wait();
+    assert_eq!(ended.code, documented("between two starts, after a failure", Under::Launcher), "{ended}");
+
+    let script = workdir.path().join("fails");
+    fs::write(&script, "#!/bin/sh\nexit 9\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let line = "run --config recipe.toml -n 1 --name other --trainer fails --back-off 600";
+    let mut running = workdir.launcher(line).start();
+    running.wait_for_message("Restart 1 of 3 from the beginning");
+    running.signal("TERM");
+    let ended = running.wait();
+    assert_eq!(ended.code, documented("between two starts, nothing begun", Under::Launcher), "{ended}");
+    _ = ended.says("launcher: stopped between two starts");
 }
 
 #[test]
@@ -257,7 +292,8 @@ fn a_signal_at_any_moment_of_the_start_stops_the_run() {
         running.wait_for_processes(number_of_processes);
         running.signal("TERM");
         let ended = running.wait();
-        assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{what}: {ended}");
+        let expected = documented("at any moment of the start", Under::Launcher);
+        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{what}: {ended}");
         if workdir.run("recipe").attempt(1).exists() {
             let step = newest_step(&workdir.run("recipe"));
             _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
@@ -274,7 +310,8 @@ fn a_signal_to_mpirun_itself_stops_with_a_checkpoint_too() {
     let running = start(&workdir, ENDLESS_RUN);
     signal(process_of(&running, "mpirun"), "TERM");
     let ended = running.wait();
-    assert_eq!((ended.code, &ended.left[..]), (Some(75), &[][..]), "{ended}");
+    let expected = documented("`TERM` to mpirun itself", Under::Launcher);
+    assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{ended}");
     assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
     newest_step(&workdir.run("recipe"));
 }

@@ -18,7 +18,8 @@ pub enum ExitCode {
     Storage = 6,
     /// A fault of the program (a panic): report it. The number is `EX_SOFTWARE` of `sysexits.h`.
     Internal = 70,
-    /// Stopped on request with a checkpoint saved: run again to go on. The number is `EX_TEMPFAIL`.
+    /// Stopped on request, with a checkpoint of the last step or before any was taken: run again to go on. The number is
+    /// `EX_TEMPFAIL`.
     Preempted = 75,
 }
 

@@ -21,3 +21,5 @@ mod failures;
 mod run_folder;
 
 mod weights;
+
+mod torture;

@@ -22,6 +22,7 @@ pub(crate) struct Ranks {
 impl Ranks {
     /// Starts them.
     pub(crate) fn start(line: &CommandLine, output: &Arc<Output>) -> Result<Self> {
+        process_tree::adopt();
         let mut command = dying_with_this_process(line.command());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", line.program))?;
@@ -48,11 +49,12 @@ impl Ranks {
         self.child.try_wait().context("cannot wait for the ranks")
     }
 
-    /// Reads the rest of what was printed, once it has ended.
+    /// Reads the rest of what was printed, once it has ended, and ends ranks that outlived it.
     pub(crate) fn read_to_the_end(mut self) {
         for reader in self.readers.drain(..) {
             _ = reader.join();
         }
+        process_tree::kill_adopted();
     }
 
     fn pid(&self) -> Pid {

@@ -118,6 +118,12 @@ impl Job<'_> {
         self
     }
 
+    /// On that many ranks of mpirun, each started by this command line, to which the trainer's is appended.
+    pub fn ranks_under(mut self, ranks: usize, wrapper: &[&str]) -> Self {
+        self.ranks = Some(ranks);
+        self.under(wrapper)
+    }
+
     /// One process, started by this command line, to which the trainer's is appended.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
@@ -176,7 +182,7 @@ impl Job<'_> {
         };
         let mut command = Command::new(mpirun());
         if self.rank_variables.is_empty() {
-            command.args(["-n", &ranks.to_string(), trainer]).args(&self.arguments);
+            command.args(["-n", &ranks.to_string()]).args(&self.wrapper).arg(trainer).args(&self.arguments);
             return command;
         }
         for rank in 0..ranks {

@@ -5,11 +5,15 @@ mod jobs;
 mod mpi;
 
 mod checkpoints;
+mod documented;
 mod python;
 mod recipe;
+mod torture;
 
 pub use checkpoints::{checkpoint_files, list, metrics, newest_step, repeatable_metrics, tensors_f64};
+pub use documented::{Under, documented};
 pub use jobs::{Ended, Job, Running, Workdir, built};
 pub use mpi::{mpi_settings, mpirun, scrub};
 pub use python::python;
 pub use recipe::{ENDLESS, TINY, tiny_with};
+pub use torture::{any_below, torture_is_asked_for};
