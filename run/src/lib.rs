@@ -11,6 +11,7 @@ pub mod curves;
 mod failure;
 pub mod ledger;
 mod metrics;
+mod output;
 
 mod atomic;
 mod error;
@@ -27,3 +28,4 @@ pub use failure::Failure;
 pub use folder::RunFolder;
 pub use host::host_name;
 pub use metrics::{EpochRow, MetricsWriter, read_epochs};
+pub use output::{OutputError, check_output, write_output};

@@ -8,6 +8,7 @@ mod failure;
 mod folder;
 mod ledger;
 mod metrics;
+mod output;
 mod verdict;
 
 use regatta_run::RunFolder;
