@@ -106,6 +106,7 @@ impl SlurmCommand {
             via: self.via,
             trainer: trainer_binary::find(self.trainer.as_deref())?,
             recipe: self.recipe.clone(),
+            name: self.recipe.run_name()?,
         })
     }
 

@@ -53,7 +53,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use regatta_comm::Launch;
-use regatta_settings::RecipeArgs;
+use regatta_settings::{RecipeArgs, parse_command_line};
 use regatta_torch_ext::keep_freed_memory;
 
 /// Trains convolutional networks of the AnyNet / RegNet family, one process per GPU or group of cores.
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     let launch = Launch::from_environment();
     failure::install_panic_hook(launch.rank);
     keep_freed_memory();
-    let cli = Cli::parse();
+    let cli = parse_command_line::<Cli>();
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),

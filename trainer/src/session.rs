@@ -63,7 +63,7 @@ fn train_in(
     started: Started,
 ) -> Result<ExitCode> {
     let Started { args, debug, stop, launch, process } = started;
-    let folder = run_folder(&raw, args, debug);
+    let folder = together(run_folder(&raw, args, debug), world)?;
     let start = Start::agree(&args.resume, &folder, debug, world)?;
     let Resolved { recipe, device, nccl, format } = resolve(raw, &start, launch, world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
@@ -145,9 +145,9 @@ fn make_debug(raw: &mut RawRecipe) {
 }
 
 /// The run's folder. That of a debug run has a name of its own.
-fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> RunFolder {
+fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> Result<RunFolder> {
     let suffix = if debug { "-debug" } else { "" };
-    RunFolder::new(&raw.run.folder, args.run_name() + suffix)
+    Ok(RunFolder::new(&raw.run.folder, args.run_name()? + suffix))
 }
 
 /// A debug run is begun anew each time.
