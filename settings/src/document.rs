@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::error::RecipeError;
-use crate::nearest::nearest;
+use crate::nearest::{nearest, nearest_by_edits};
 use crate::place::Place;
 use crate::raw::RawRecipe;
 use crate::schema::{self, KeyDoc};
@@ -92,7 +92,9 @@ fn nearest_and_all(key: &str) -> String {
     let meant = nearest(name, names.iter().copied())
         .map(in_section)
         .or_else(|| Some(keys_called(name)?.key.clone()))
-        .or_else(|| Some(keys_called(nearest(name, schema::schema().iter().map(name_of))?)?.key.clone()));
+        .or_else(|| {
+            Some(keys_called(nearest_by_edits(name, schema::schema().iter().map(name_of))?)?.key.clone())
+        });
     match meant {
         Some(meant) => format!("did you mean {meant}? {all}"),
         None => all,

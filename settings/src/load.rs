@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use config::{Config, FileFormat};
+use toml::de::DeValue;
 
 use crate::document::{check, shown, unknown_key};
 use crate::error::RecipeError;
@@ -102,7 +103,7 @@ fn one_value_document(key: &str, value: &str, place: &Place) -> Result<String, R
     if schema::key_at(key).is_none() || schema::is_table(key) || key.contains('[') {
         return Err(unknown_key(place.clone(), key));
     }
-    let value = match value.parse::<toml::Value>() {
+    let value = match DeValue::parse(value) {
         Ok(_) => value.to_owned(),
         Err(_) => toml::Value::String(value.to_owned()).to_string(),
     };

@@ -7,19 +7,22 @@ const MAX_EDITS: usize = 2;
 /// Shorter ones say too little: half of the words there are contain them, or are an edit away.
 const TELLING_LENGTH: usize = 5;
 
-/// The first of `known` that is nearest to `name`, if one is near: by edits, or because one holds the other.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.filter_map(|known| Some((distance(name, known)?, known)));
-    distances.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+/// The first of `known`, lower-case words, that is nearest to `name`, if one is near: by edits, or because one holds the other.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let begins_alike = |known: &&str| known.starts_with(&name) || name.starts_with(*known);
+    let holds_it = |known: &&str| name.len() >= TELLING_LENGTH && known.contains(&name);
+    let is_held = |known: &&str| begins_alike(known) || holds_it(known);
+    nearest_by_edits(&name, known.clone()).or_else(|| known.filter(|_| !name.is_empty()).find(is_held))
 }
 
-fn distance(name: &str, known: &str) -> Option<usize> {
-    let is_telling = name.len() >= TELLING_LENGTH;
-    let begins_alike = name.chars().next() == known.chars().next();
-    let edits = damerau_levenshtein(name, known);
-    if edits <= MAX_EDITS && 3 * edits <= name.len() && (is_telling || begins_alike) {
-        return Some(edits);
-    }
-    let is_start = begins_alike && (name.starts_with(known) || known.starts_with(name));
-    (is_start || is_telling && known.contains(name)).then_some(MAX_EDITS + 1)
+/// The first of `known`, lower-case words, that is the fewest edits from `name`, if those are few.
+pub(crate) fn nearest_by_edits<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let edits = known.map(|known| (damerau_levenshtein(&name, known), known));
+    let is_near = |(edits, known): &(usize, &str)| {
+        let is_telling = name.len() >= TELLING_LENGTH || name.chars().next() == known.chars().next();
+        *edits <= MAX_EDITS && 3 * edits <= name.len() && is_telling
+    };
+    edits.filter(is_near).min_by_key(|(edits, _)| *edits).map(|(_, known)| known)
 }
