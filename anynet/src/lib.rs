@@ -52,5 +52,5 @@ pub use generator::{Generator, Rounding};
 pub use memory::{Elements, Memory};
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use regatta_random::SplitMix64;
-pub use validation::NetworkError;
+pub use validation::{MAX_BATCH, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, MAX_STRIDE, NetworkError};
 pub use weights::{Parameter, Role, Statistic};

@@ -4,16 +4,19 @@ use crate::block::squeeze_width;
 use crate::network::{BlockKind, Network, Stage, Stem};
 
 /// Most channels of an image or a feature map (published RegNets stay below 8,000).
-pub(crate) const MAX_CHANNELS: i64 = 65_536;
+pub const MAX_CHANNELS: i64 = 65_536;
 /// Most blocks of a stage or of a generated body.
-pub(crate) const MAX_DEPTH: i64 = 1_000;
+pub const MAX_DEPTH: i64 = 1_000;
 /// Most channels inside a block for each that leaves it.
 pub(crate) const MAX_RATIO: f64 = 64.0;
 /// Words for a ratio of squeeze-and-excitation.
 pub(crate) const SE_RATIO: &str = "0, or above 0 and at most 64";
-const MAX_STRIDE: i64 = 64;
-const MAX_CLASSES: i64 = 10_000_000;
-const MAX_BATCH: i64 = 1_000_000;
+/// Largest stride of a stage.
+pub const MAX_STRIDE: i64 = 64;
+/// Most classes.
+pub const MAX_CLASSES: i64 = 10_000_000;
+/// Most images of a batch.
+pub const MAX_BATCH: i64 = 1_000_000;
 /// Most pixels of an image's height or width.
 pub(crate) const MAX_IMAGE_PX: i64 = 65_536;
 /// Most values of an image that a flattening stem makes inputs of.

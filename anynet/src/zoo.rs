@@ -1,5 +1,7 @@
 //! The published networks by name, and the names that others give them.
 
+use strsim::damerau_levenshtein;
+
 use crate::generator::{Generator, Rounding};
 use crate::network::Network;
 use crate::validation::NetworkError;
@@ -63,6 +65,8 @@ static PUBLISHED: [Published; 25] = [
 
 /// The sizes that torchvision has.
 const IN_TORCHVISION: [&str; 8] = ["400MF", "800MF", "1.6GF", "3.2GF", "8.0GF", "16GF", "32GF", "128GF"];
+/// Letters between a mistyped name and the one that was meant.
+const MAX_EDITS: usize = 2;
 /// Those of timm's that are torchvision's networks.
 const TIMM_OF_TORCHVISION: [&str; 3] = ["regnetx_004_tv", "regnety_008_tv", "regnety_080_tv"];
 
@@ -179,17 +183,21 @@ impl Published {
     }
 }
 
-/// `did you mean regnetx_400mf? `, where `name` is but spelled in another way.
+/// `did you mean regnetx_400mf? `, where `name` is but spelled in another way, or mistyped.
 fn meant(name: &str) -> String {
     let letters = |name: &str| {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
         letters.collect::<String>().to_lowercase()
     };
-    let is_near = |it: &&Published| {
+    let edits = |it: &Published| {
         let spellings = [it.name(), it.title()];
-        spellings.iter().any(|spelling| letters(spelling) == letters(name))
+        let edits = spellings.iter().map(|spelling| damerau_levenshtein(&letters(spelling), &letters(name)));
+        edits.min().unwrap_or(usize::MAX)
     };
-    PUBLISHED.iter().find(is_near).map_or_else(String::new, |it| format!("did you mean {}? ", it.name()))
+    // 3.2GF and 32GF have the same letters: then what is between them tells.
+    let nearest = PUBLISHED.iter().min_by_key(|it| (edits(it), damerau_levenshtein(&it.name(), name)));
+    let nearest = nearest.filter(|it| edits(it) <= MAX_EDITS);
+    nearest.map_or_else(String::new, |it| format!("did you mean {}? ", it.name()))
 }
 
 fn names() -> String {

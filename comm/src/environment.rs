@@ -13,6 +13,8 @@ pub struct Launch {
     pub rank: usize,
     /// Started by Open MPI's mpirun, which binds ranks to cores.
     pub by_open_mpi: bool,
+    /// Ranks that torchrun, or who else sets `RANK` and `WORLD_SIZE`, says it started: no MPI knows of them.
+    pub torchrun_ranks: Option<usize>,
     /// Tasks of the Slurm job step (1 outside of Slurm).
     pub slurm_tasks: usize,
     /// A process-management interface is there for MPI to find its peers: PMIx or the older PMI.
@@ -43,12 +45,18 @@ impl Launch {
                 .max_by_key(|&(_, size): &(_, usize)| size),
             rank: RANK.into_iter().find_map(number).unwrap_or(0),
             by_open_mpi: get("OMPI_COMM_WORLD_SIZE").is_some(),
+            torchrun_ranks: get("RANK").and_then(|_| number("WORLD_SIZE")),
             slurm_tasks: number("SLURM_STEP_NUM_TASKS").unwrap_or(1),
             has_pmix: get("PMIX_RANK").is_some(),
             slurm_job: get("SLURM_JOB_ID"),
             slurm_job_end: get("SLURM_JOB_END_TIME").and_then(|end| end.parse().ok()),
             has_pmi: ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].iter().any(|n| get(n).is_some()),
         }
+    }
+
+    /// How many ranks were started as a world, but not through MPI, by which they would find each other.
+    pub fn ranks_without_mpi(&self) -> Option<usize> {
+        self.torchrun_ranks.filter(|&ranks| ranks > 1 && !self.is_parallel() && !self.has_pmi)
     }
 
     /// Whether a launcher started more than this one process.
@@ -190,6 +198,18 @@ mod tests {
         ]);
         assert_eq!((inside.world_size, inside.rank), (Some(("OMPI_COMM_WORLD_SIZE", 16)), 9));
         assert_eq!(launch(&[("OMPI_COMM_WORLD_SIZE", "many")]).world_size, None);
+    }
+
+    #[test]
+    fn ranks_of_torchrun_are_no_world() {
+        let torchrun = [("RANK", "1"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")];
+        let ranks = |more: &[(&str, &str)]| launch(&[&torchrun, more].concat()).ranks_without_mpi();
+        assert_eq!(ranks(&[]), Some(4));
+        assert_eq!(ranks(&[("SLURM_STEP_NUM_TASKS", "1")]), Some(4), "torchrun under srun, once a node");
+        assert_eq!(ranks(&[("OMPI_COMM_WORLD_SIZE", "1")]), None, "mpirun knows better");
+        assert_eq!(ranks(&[("PMI_SIZE", "4"), ("PMI_RANK", "1")]), None);
+        assert_eq!(launch(&[("RANK", "0"), ("WORLD_SIZE", "1")]).ranks_without_mpi(), None);
+        assert_eq!(launch(&[("WORLD_SIZE", "4")]).ranks_without_mpi(), None);
     }
 
     #[test]

@@ -12,6 +12,15 @@ pub enum CommError {
         /// Tasks of this job step.
         tasks: usize,
     },
+    /// torchrun started ranks, each of which would be a world of one.
+    #[error(
+        "RANK and WORLD_SIZE say that {ranks} ranks were started, as torchrun does, but ranks meet through MPI: start them with \
+         `mpirun -n {ranks} trainer ...` or `launcher run -n {ranks} ...`; unset both for a run of one process"
+    )]
+    WithoutMpi {
+        /// Ranks that were started.
+        ranks: usize,
+    },
     /// The backend asked for is not in this build, or not possible here.
     #[error("comm.backend = \"{backend}\": {reason}")]
     Backend {

@@ -18,6 +18,10 @@ pub enum Backend {
 
 /// Joins the world. Called once, from the main thread, which alone may use the communicator.
 pub fn join_world(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
+    match (backend, launch.ranks_without_mpi()) {
+        (Backend::Single, _) | (_, None) => {}
+        (_, Some(ranks)) => return Err(CommError::WithoutMpi { ranks }),
+    }
     match backend {
         Backend::Auto | Backend::Nccl if launch.is_parallel() => join_mpi(launch),
         Backend::Auto | Backend::Nccl => Ok(Box::new(Single)),

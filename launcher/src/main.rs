@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use regatta_settings::parse_command_line;
 
 /// Starts, watches and explains training jobs
 #[derive(Debug, Parser)]
@@ -45,7 +46,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(parse_command_line::<Cli>().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => failure::report(&error),
     }

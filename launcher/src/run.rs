@@ -121,7 +121,7 @@ pub(crate) fn run(command: &RunCommand) -> Result<u8> {
     Supervisor {
         job,
         resumed: command.arguments(&Resume::Auto),
-        folder: RunFolder::new(&raw.run.folder, command.recipe.run_name()),
+        folder: RunFolder::new(&raw.run.folder, command.recipe.run_name()?),
         stop_signal: signal_of(raw.run.preemption_signal),
         patience: Patience {
             grace: Duration::from_secs_f64(command.grace),

@@ -114,6 +114,7 @@ impl SlurmCommand {
             via: self.via,
             trainer,
             recipe: self.recipe.clone(),
+            name: self.recipe.run_name()?,
         })
     }
 

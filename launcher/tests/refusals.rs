@@ -40,6 +40,18 @@ fn wrong_recipes_and_options() {
         "run --config nothing.toml",
         "error: cannot read the recipe nothing.toml: No such file or directory (os error 2)\n",
     );
+    check(
+        "run --config /dev/zero",
+        "error: cannot read the recipe /dev/zero: it is a pipe, a socket or a device; ",
+    );
+    check(
+        "slurm --config /dev/full --nodes 1 --time 1:00:00",
+        "error: cannot read the recipe /dev/full: it is a pipe",
+    );
+    check(
+        "run --config recipe.toml optim.lr=0.1",
+        "error: unexpected argument 'optim.lr=0.1' found\n\n  tip: a key of the recipe is set with '--set optim.lr=0.1'\n",
+    );
     check("run --config recipe.toml --set optim.lr=fast", "error: --set optim.lr=fast: optim.lr = ");
     check("run --config recipe.toml --gpus some", "error: invalid value 'some' for '--gpus <all|none|LIST>'");
     check("run --config recipe.toml --grace -1", "error: ");

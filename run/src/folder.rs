@@ -20,6 +20,7 @@ use crate::error::StorageError;
 ///   ranks/rank-0000.error       why the rank failed, where it did
 ///   checkpoints/step-000000469/ model, optimizer, state and manifest
 ///   checkpoints/best            link to the best of them
+///   made-by-debug               in a debug run's folder alone: the next debug run may clear it
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder {
@@ -64,6 +65,11 @@ impl RunFolder {
     /// The file of one attempt, counted from 1.
     pub fn attempt(&self, number: u64) -> PathBuf {
         self.attempts().join(format!("{number:06}"))
+    }
+
+    /// What marks the folder as a debug run's.
+    pub fn debug_mark(&self) -> PathBuf {
+        self.path.join("made-by-debug")
     }
 
     /// The resolved recipe.

@@ -6,6 +6,7 @@ use crate::error::RecipeError;
 use crate::place::Places;
 use crate::raw::{RawAnyNet, RawModel, RawRegNet, RawStage};
 use crate::recipe::{AnyNet, Architecture, DataSource, ModelSettings, PublishedNetwork};
+use crate::required::Required;
 
 /// Output channels of the stem in the paper, and in the book.
 const STEM_WIDTH: u32 = 32;
@@ -16,13 +17,14 @@ const WAYS: &str = r#"a published network such as arch = "regnetx_400mf", or [mo
 pub(crate) fn model(
     raw: RawModel,
     source: &DataSource,
-    places: &Places,
+    required: &Required,
 ) -> Result<ModelSettings, RecipeError> {
+    let places = required.places;
     let (channels, classes) = match source {
         DataSource::FashionMnist { .. } | DataSource::Mnist { .. } => (1, 10),
         DataSource::Synthetic { channels, classes, .. } => (*channels, *classes),
     };
-    let (architecture, named_rounding) = architecture(&raw, places)?;
+    let (architecture, named_rounding) = architecture(&raw, required)?;
     let is_mlp = matches!(&architecture, Architecture::AnyNet(AnyNet { block: BlockKind::Mlp, .. }));
     let stem = raw.stem.unwrap_or(if is_mlp { Stem::Flatten } else { Stem::Simple });
     Ok(ModelSettings {
@@ -40,7 +42,11 @@ pub(crate) fn model(
 }
 
 /// The body, and the rounding that the name of a published one goes with.
-fn architecture(raw: &RawModel, places: &Places) -> Result<(Architecture, Option<Rounding>), RecipeError> {
+fn architecture(
+    raw: &RawModel,
+    required: &Required,
+) -> Result<(Architecture, Option<Rounding>), RecipeError> {
+    let places = required.places;
     let has_regnet = raw.regnet != RawRegNet::default();
     let has_anynet = raw.anynet != RawAnyNet::default();
     match (&raw.arch, has_regnet, has_anynet) {
@@ -50,9 +56,12 @@ fn architecture(raw: &RawModel, places: &Places) -> Result<(Architecture, Option
             let (published, rounding) = zoo::find(name).map_err(problem)?;
             Ok((Architecture::Published(PublishedNetwork(published)), rounding))
         }
-        (None, true, false) => Ok((Architecture::RegNet(generator(&raw.regnet, places)?), None)),
-        (None, false, true) => Ok((Architecture::AnyNet(anynet(&raw.anynet, places)?), None)),
-        (None, false, false) => places.required(None, "model.arch", WAYS),
+        (None, true, false) => Ok((Architecture::RegNet(generator(&raw.regnet, required)), None)),
+        (None, false, true) => Ok((Architecture::AnyNet(anynet(&raw.anynet, required)), None)),
+        (None, false, false) => {
+            required.note_unset("model.arch", WAYS);
+            Ok((Architecture::AnyNet(AnyNet { block: BlockKind::default(), stages: Vec::new() }), None))
+        }
         (arch, ..) => {
             let ways = [("arch", arch.is_some()), ("regnet", has_regnet), ("anynet", has_anynet)];
             let set: Vec<_> = ways.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
@@ -105,51 +114,51 @@ fn stem_width(stem: Stem, width: Option<u32>, places: &Places) -> Result<Option<
     }
 }
 
-fn generator(raw: &RawRegNet, places: &Places) -> Result<Generator, RecipeError> {
+fn generator(raw: &RawRegNet, required: &Required) -> Generator {
     let count = |value: Option<u32>, key: &str, accepted: &str| {
-        places.required(value, &format!("model.regnet.{key}"), accepted).map(i64::from)
+        i64::from(required.value(value, &format!("model.regnet.{key}"), accepted))
     };
     let number = |value: Option<f64>, key: &str, accepted: &str| {
-        places.required(value, &format!("model.regnet.{key}"), accepted)
+        required.value(value, &format!("model.regnet.{key}"), accepted)
     };
-    Ok(Generator {
-        depth: count(raw.depth, "depth", "a number of blocks, at least 1")?,
-        w0: count(raw.w0, "w0", "a multiple of 8 channels, such as 24")?,
-        wa: number(raw.wa, "wa", "a number, at least 0, such as 24.48")?,
-        wm: number(raw.wm, "wm", "a number above 1, such as 2.54")?,
-        group_width: count(raw.group_width, "group_width", "a number of channels, at least 1")?,
+    Generator {
+        depth: count(raw.depth, "depth", "a number of blocks, at least 1"),
+        w0: count(raw.w0, "w0", "a multiple of 8 channels, such as 24"),
+        wa: number(raw.wa, "wa", "a number, at least 0, such as 24.48"),
+        wm: number(raw.wm, "wm", "a number above 1, such as 2.54"),
+        group_width: count(raw.group_width, "group_width", "a number of channels, at least 1"),
         bottleneck_ratio: raw.bottleneck_ratio.unwrap_or(1.0),
         se_ratio: raw.se_ratio.unwrap_or(0.0),
-    })
+    }
 }
 
-fn anynet(raw: &RawAnyNet, places: &Places) -> Result<AnyNet, RecipeError> {
+fn anynet(raw: &RawAnyNet, required: &Required) -> AnyNet {
     let block = raw.block.unwrap_or_default();
-    let stages = places.required(
-        raw.stages.as_ref(),
+    let stages = required.value(
+        raw.stages.as_deref(),
         "model.anynet.stages",
         "a list of tables such as [{ depth = 4, width = 32, group_width = 16 }]",
-    )?;
-    let stages = stages.iter().enumerate().map(|(index, raw)| stage(index, raw, block, places));
-    Ok(AnyNet { block, stages: stages.collect::<Result<_, _>>()? })
+    );
+    let stages = stages.iter().enumerate().map(|(index, raw)| stage(index, raw, block, required));
+    AnyNet { block, stages: stages.collect() }
 }
 
-fn stage(index: usize, raw: &RawStage, block: BlockKind, places: &Places) -> Result<Stage, RecipeError> {
+fn stage(index: usize, raw: &RawStage, block: BlockKind, required: &Required) -> Stage {
     let count = |value: Option<u32>, key: &str, accepted: &str| {
-        places.required(value, &format!("model.anynet.stages[{index}].{key}"), accepted).map(i64::from)
+        i64::from(required.value(value, &format!("model.anynet.stages[{index}].{key}"), accepted))
     };
-    let width = count(raw.width, "width", "a number of channels, at least 1")?;
-    Ok(Stage {
-        depth: count(raw.depth, "depth", "a number of blocks, at least 1")?,
+    let width = count(raw.width, "width", "a number of channels, at least 1");
+    Stage {
+        depth: count(raw.depth, "depth", "a number of blocks, at least 1"),
         width,
         stride: raw.stride.map_or(if block == BlockKind::Mlp { 1 } else { 2 }, i64::from),
         group_width: match (block, raw.group_width) {
             (BlockKind::Resnext, group_width) => {
-                count(group_width, "group_width", "a divisor of the bottleneck width")?
+                count(group_width, "group_width", "a divisor of the bottleneck width")
             }
             (_, group_width) => group_width.map_or(width, i64::from),
         },
         bottleneck_ratio: raw.bottleneck_ratio,
         se_ratio: raw.se_ratio,
-    })
+    }
 }

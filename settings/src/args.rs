@@ -1,12 +1,16 @@
 //! The command-line options that choose a recipe and its run, the same wherever they stand.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use clap::error::{ContextKind, ContextValue};
 
 use crate::error::RecipeError;
 use crate::load::load;
 use crate::raw::RawRecipe;
+use crate::schema;
 
 /// `--config --set --resume --name`.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -34,16 +38,19 @@ impl RecipeArgs {
     /// # Errors
     /// As [`load`].
     pub fn load(&self) -> Result<RawRecipe, RecipeError> {
-        // Variables that are not Unicode cannot be a recipe's: their names or values would not be TOML.
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        load(&self.config, env, &self.set)
+        load(&self.config, std::env::vars_os(), &self.set)
     }
 
     /// The run folder's name: `--name`, or else the recipe's file name without its ending.
-    pub fn run_name(&self) -> String {
-        let stem = || self.config.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        self.name.clone().unwrap_or_else(stem)
+    ///
+    /// # Errors
+    /// A file name that is no folder's, such as that of `..toml`.
+    pub fn run_name(&self) -> Result<String, RecipeError> {
+        let name = match &self.name {
+            Some(name) => name,
+            None => self.config.file_stem().and_then(OsStr::to_str).unwrap_or_default(),
+        };
+        run_name(name).map_err(|expected| RecipeError::RunName { config: self.config.clone(), expected })
     }
 }
 
@@ -70,9 +77,37 @@ impl FromStr for Resume {
     }
 }
 
+/// This process's command line; a wrong one ends the process with exit code 2.
+pub fn parse_command_line<C: clap::Parser>() -> C {
+    C::try_parse().unwrap_or_else(|error| hint_at_set(error).exit())
+}
+
+/// Says `--set` where a key of the recipe stands alone, as other trainers take it: `optim.lr=0.1`, `--optim.lr 0.1`.
+pub fn hint_at_set(mut error: clap::Error) -> clap::Error {
+    let stray = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| {
+        let Some(ContextValue::String(argument)) = error.get(kind) else { return None };
+        let plain = argument.trim_start_matches(['-', '+']);
+        let (key, value) = plain.split_once('=').unwrap_or((plain, "VALUE"));
+        let is_pair = plain.contains('=') && !argument.starts_with('-');
+        (schema::key_at(key).is_some() || is_pair).then(|| format!("--set {key}={value}"))
+    });
+    if let Some(option) = stray {
+        let tip = format!("a key of the recipe is set with '{option}'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+/// Longest name of a run in bytes: file systems take 255, and some of that is for what is added.
+const MAX_NAME_BYTES: usize = 200;
+
 fn run_name(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
-        return Err("a run's name is one folder name, not empty, without a slash or a leading dot".to_owned());
+    let is_folder = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
+    if !is_folder || name.contains(char::is_control) || name.len() > MAX_NAME_BYTES {
+        return Err(format!(
+            "a run's name is one folder name: not empty, without slashes, control characters or a leading dot, of at most \
+             {MAX_NAME_BYTES} bytes"
+        ));
     }
     Ok(name.to_owned())
 }

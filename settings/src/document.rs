@@ -1,4 +1,4 @@
-//! One layer of a recipe checked alone, as TOML with spans: unknown keys, wrong types, numbers that are none.
+//! One layer of a recipe checked alone, as TOML with spans: unknown keys, wrong types, numbers that are none or out of bounds.
 
 use std::ops::Range;
 
@@ -6,12 +6,11 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::error::RecipeError;
+use crate::nearest::{nearest, nearest_by_edits};
 use crate::place::Place;
 use crate::raw::RawRecipe;
-use crate::schema;
+use crate::schema::{self, KeyDoc};
 
-/// Edits between a mistyped name and the one that was meant.
-const MAX_EDITS: usize = 2;
 /// Characters of a value that a message shows.
 const SHOWN_CHARS: usize = 60;
 
@@ -20,7 +19,7 @@ const SHOWN_CHARS: usize = 60;
 /// Returns the key and place of every value.
 ///
 /// # Errors
-/// Text that is not TOML, unknown keys, wrong types, `nan` and `inf`.
+/// Text that is not TOML, unknown keys, wrong types, `nan` and `inf`, integers out of their key's bounds.
 pub(crate) fn check(
     text: &str,
     place_of: impl Fn(usize) -> Place,
@@ -50,11 +49,15 @@ pub(crate) fn check(
     if let Some(leaf) = walk.leaves.iter().find(|leaf| !leaf.is_finite) {
         return Err(wrong(leaf, type_name(leaf).replace("number", "finite number")));
     }
+    if let Some(leaf) = walk.leaves.iter().find(|leaf| !leaf.is_in_bounds) {
+        return Err(wrong(leaf, type_name(leaf).to_owned()));
+    }
     if let Err(error) = toml::from_str::<RawRecipe>(text) {
         let leaf = error.span().and_then(|span| walk.leaves.iter().find(|leaf| leaf.covers(&span)));
-        return Err(
-            leaf.map_or_else(|| syntax(error.clone()), |leaf| wrong(leaf, type_name(leaf).to_owned()))
-        );
+        return Err(leaf.map_or_else(
+            || syntax(error.clone()),
+            |leaf| wrong(leaf, type_name(leaf).to_owned() + &meant_word(&leaf.key, &text[leaf.span.clone()])),
+        ));
     }
     Ok(walk.leaves.into_iter().map(|leaf| (leaf.key, place_at(leaf.span.start))).collect())
 }
@@ -82,28 +85,35 @@ fn nearest_and_all(key: &str) -> String {
     let all = if section.is_empty() { "the sections are".to_owned() } else { format!("[{section}] has") };
     let all = format!("{all} {}", names.join(", "));
 
-    let is_near = |known: &&&str| {
-        let edits = edit_distance(known, name);
-        edits <= MAX_EDITS && 2 * edits < name.len() || name.starts_with(**known) || known.starts_with(name)
-    };
-    let elsewhere = schema::schema().iter().find(|known| known.key.rsplit('.').next() == Some(name));
-    let near = || {
-        names
-            .iter()
-            .find(is_near)
-            .map(|near| if section.is_empty() { near.to_string() } else { format!("{section}.{near}") })
-    };
-    match elsewhere.map(|known| known.key.clone()).or_else(near) {
+    let in_section =
+        |near: &str| if section.is_empty() { near.to_owned() } else { format!("{section}.{near}") };
+    let name_of = |known: &'static KeyDoc| known.key.rsplit('.').next().unwrap_or_default();
+    let keys_called = |name: &str| schema::schema().iter().find(|known| name_of(known) == name);
+    let meant = nearest(name, names.iter().copied())
+        .map(in_section)
+        .or_else(|| Some(keys_called(name)?.key.clone()))
+        .or_else(|| {
+            Some(keys_called(nearest_by_edits(name, schema::schema().iter().map(name_of))?)?.key.clone())
+        });
+    match meant {
         Some(meant) => format!("did you mean {meant}? {all}"),
         None => all,
     }
 }
 
-/// A value that is not looked into: anything but a section or an entry of a list of tables.
+/// `; did you mean "sgd"?` where a value is nearly one of the words that its key takes.
+fn meant_word(key: &str, found: &str) -> String {
+    let choices = schema::key_at(key).map_or(&[][..], |key| &key.choices[..]);
+    let near = nearest(found.trim_matches(['"', '\'']), choices.iter().map(|word| word.trim_matches('"')));
+    near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
+}
+
+/// A value that is not looked into, anything but a section; also an entry of a list of tables, and that list.
 struct Leaf {
     key: String,
     span: Range<usize>,
     is_finite: bool,
+    is_in_bounds: bool,
 }
 
 impl Leaf {
@@ -140,15 +150,22 @@ impl Walk {
             DeValue::Array(entries) if schema::is_table(&format!("{key}[0]")) => {
                 self.list(key, value.span(), entries)
             }
-            other => self.leaves.push(Leaf { key, span: value.span(), is_finite: is_finite(other) }),
+            other => {
+                let (is_finite, is_in_bounds) = (is_finite(other), is_in_bounds(&key, other));
+                self.leaves.push(Leaf { key, span: value.span(), is_finite, is_in_bounds });
+            }
         }
     }
 
     fn list(&mut self, key: String, span: Range<usize>, entries: &DeArray<'_>) {
         for (index, entry) in entries.iter().enumerate() {
-            self.value(format!("{key}[{index}]"), entry);
+            let key = format!("{key}[{index}]");
+            self.value(key.clone(), entry);
+            if entry.get_ref().is_table() {
+                self.leaves.push(Leaf { key, span: entry.span(), is_finite: true, is_in_bounds: true });
+            }
         }
-        self.leaves.push(Leaf { key, span, is_finite: true });
+        self.leaves.push(Leaf { key, span, is_finite: true, is_in_bounds: true });
     }
 }
 
@@ -160,26 +177,18 @@ fn is_finite(value: &DeValue<'_>) -> bool {
     }
 }
 
+/// Whether an integer is one that its key takes; other values are.
+fn is_in_bounds(key: &str, value: &DeValue<'_>) -> bool {
+    let bounds = schema::key_at(key).and_then(|key| key.bounds);
+    let (DeValue::Integer(integer), Some((least, most))) = (value, bounds) else { return true };
+    i64::from_str_radix(integer.as_str(), integer.radix()).is_ok_and(|value| (least..=most).contains(&value))
+}
+
 /// The value as a message shows it: on one line, not too long.
-fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
     let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= SHOWN_CHARS {
         return line;
     }
     line.chars().take(SHOWN_CHARS).chain("...".chars()).collect()
-}
-
-/// Levenshtein's distance.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.chars().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.chars().count()]
 }

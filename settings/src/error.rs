@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::place::Place;
+use crate::required::{UnsetKey, missing};
 
 /// A recipe that cannot be used. The trainer ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,31 @@ pub enum RecipeError {
         source: std::io::Error,
     },
 
+    /// The file is nothing that a recipe is read from.
+    #[error("cannot read the recipe {}: it is {found}; a recipe is a text file", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there instead.
+        found: String,
+    },
+
+    /// The recipe's file name does not name its run.
+    #[error("{}: the run takes its name from the recipe's, and {expected}; give it another with --name", config.display())]
+    RunName {
+        /// The recipe file.
+        config: PathBuf,
+        /// What a name is.
+        expected: String,
+    },
+
+    /// A variable of a recipe that holds no text.
+    #[error("environment variable {variable}: not valid UTF-8")]
+    Environment {
+        /// Its name, as far as it is text.
+        variable: String,
+    },
+
     /// The text is not TOML.
     #[error("{place}: not valid TOML: {problem}, in `{found}`")]
     Syntax {
@@ -27,7 +53,7 @@ pub enum RecipeError {
         found: String,
     },
 
-    /// A `--set` option without an equals sign.
+    /// A `--set` option without a key or an equals sign.
     #[error("--set {option}: expected section.key=value, for example --set optim.lr=0.1")]
     Option {
         /// The option's value.
@@ -58,15 +84,11 @@ pub enum RecipeError {
         accepted: String,
     },
 
-    /// A required key that nobody set.
-    #[error("{place}: {key} is not set: expected {accepted}")]
+    /// Required keys that nobody set.
+    #[error("{}", missing(.keys))]
     Missing {
-        /// The recipe file, or the line of the table that lacks the key.
-        place: Place,
-        /// The key's full path.
-        key: String,
-        /// The values accepted.
-        accepted: String,
+        /// All of them, at least one.
+        keys: Vec<UnsetKey>,
     },
 
     /// Values that do not fit each other, the data set or the number of ranks.

@@ -12,13 +12,15 @@ mod differences;
 mod document;
 mod error;
 mod load;
+mod nearest;
 mod place;
 mod raw;
 mod recipe;
+mod required;
 mod resolve;
 mod schema;
 
-pub use args::{RecipeArgs, Resume};
+pub use args::{RecipeArgs, Resume, hint_at_set, parse_command_line};
 pub use choice::{
     Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, OptimizerName, Precision,
     PreemptionSignal, ScheduleName, SourceName,
@@ -37,4 +39,5 @@ pub use recipe::{
     LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, Recipe, RunSettings, Schedule,
     ScheduleSettings, TrainSettings,
 };
+pub use required::UnsetKey;
 pub use schema::{KeyDoc, schema, schema_text};

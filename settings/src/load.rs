@@ -1,10 +1,14 @@
 //! Reads a recipe and puts its layers on top of each other: defaults < file < environment < `--set`.
 
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
-use config::{Config, File, FileFormat};
+use config::{Config, FileFormat};
+use toml::de::DeValue;
 
-use crate::document::{check, unknown_key};
+use crate::document::{check, shown, unknown_key};
 use crate::error::RecipeError;
 use crate::place::{Place, Places};
 use crate::raw::RawRecipe;
@@ -12,54 +16,84 @@ use crate::schema;
 
 /// What the names of environment variables of a recipe start with.
 const PREFIX: &str = "REGATTA__";
+/// More than any recipe holds, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the recipe at `path`, overlaid with the variables `REGATTA__SECTION__KEY` of `env` and the options `sets`,
 /// each `section.key=value`. Values of both are TOML; text that is not, such as a bare word, is a string.
 ///
 /// # Errors
-/// A file that cannot be read or is not TOML, unknown keys, wrong types, `nan` and `inf`. Each layer is checked
+/// Anything but a regular file, one that cannot be read, is too large or is not TOML, unknown keys, wrong types, `nan` and `inf`. Each layer is checked
 /// alone, so the error names the line, variable or option.
 pub fn load(
     path: &Path,
-    env: impl Iterator<Item = (String, String)>,
+    env: impl Iterator<Item = (OsString, OsString)>,
     sets: &[String],
 ) -> Result<RawRecipe, RecipeError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+    let text = read(path)?;
     let mut places = Places::of_file(path.to_owned());
     places.overlay(check(&text, |line| Place::File { path: path.to_owned(), line })?);
 
-    let mut layers = Config::builder().add_source(File::from_str(&text, FileFormat::Toml));
+    let mut layers = Config::builder().add_source(config::File::from_str(&text, FileFormat::Toml));
     for (key, value, place) in overrides(env, sets)? {
         let layer = one_value_document(&key, &value, &place)?;
         places.overlay(check(&layer, |_| place.clone())?);
-        layers = layers.add_source(File::from_str(&layer, FileFormat::Toml));
+        layers = layers.add_source(config::File::from_str(&layer, FileFormat::Toml));
     }
     // The lowest layer, the defaults, is what serde fills in for the keys that no layer sets.
     let raw: RawRecipe = layers.build()?.try_deserialize()?;
     Ok(RawRecipe { places, ..raw })
 }
 
+/// The text of the recipe file. What has no end, such as a device, or waits for a writer, such as a pipe, is not opened.
+fn read(path: &Path) -> Result<String, RecipeError> {
+    let failed = |source| RecipeError::Read { path: path.to_owned(), source };
+    let no_file = |found: String| RecipeError::NoFile { path: path.to_owned(), found };
+    let kind = fs::metadata(path).map_err(failed)?.file_type();
+    if !kind.is_file() {
+        return Err(no_file(
+            if kind.is_dir() { "a folder" } else { "a pipe, a socket or a device" }.to_owned(),
+        ));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(no_file(format!("larger than {} KiB", MAX_BYTES / 1024)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let (bytes, end) = (error.as_bytes(), error.utf8_error().valid_up_to());
+        let line = 1 + bytes[..end].iter().filter(|&&byte| byte == b'\n').count();
+        let found = bytes.split(|&byte| byte == b'\n').nth(line - 1).unwrap_or_default();
+        RecipeError::Syntax {
+            place: Place::File { path: path.to_owned(), line },
+            problem: format!("the byte 0x{:02x} is not UTF-8", bytes[end]),
+            found: shown(&String::from_utf8_lossy(found)),
+        }
+    })
+}
+
 /// Key, value and place of every override, lowest layer first.
 fn overrides(
-    env: impl Iterator<Item = (String, String)>,
+    env: impl Iterator<Item = (OsString, OsString)>,
     sets: &[String],
 ) -> Result<Vec<(String, String, Place)>, RecipeError> {
-    let mut overrides: Vec<(String, String, Place)> = env
-        .filter_map(|(variable, value)| {
-            let key = variable.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
-            Some((key, value, Place::Environment { variable }))
-        })
-        .collect();
+    let mut overrides = Vec::new();
+    for (variable, value) in env.filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        let (Some(name), Some(value)) = (variable.to_str(), value.to_str()) else {
+            return Err(RecipeError::Environment { variable: variable.to_string_lossy().into_owned() });
+        };
+        let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+        overrides.push((key, value.to_owned(), Place::Environment { variable: name.to_owned() }));
+    }
     overrides.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     for option in sets {
-        let (key, value) =
-            option.split_once('=').ok_or_else(|| RecipeError::Option { option: option.clone() })?;
-        overrides.push((
-            key.trim().to_owned(),
-            value.trim().to_owned(),
-            Place::Set { option: option.clone() },
-        ));
+        let pair =
+            option.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+        let (key, value) = pair
+            .filter(|(key, _)| !key.is_empty())
+            .ok_or_else(|| RecipeError::Option { option: option.clone() })?;
+        overrides.push((key, value, Place::Set { option: option.clone() }));
     }
     Ok(overrides)
 }
@@ -69,7 +103,7 @@ fn one_value_document(key: &str, value: &str, place: &Place) -> Result<String, R
     if schema::key_at(key).is_none() || schema::is_table(key) || key.contains('[') {
         return Err(unknown_key(place.clone(), key));
     }
-    let value = match value.parse::<toml::Value>() {
+    let value = match DeValue::parse(value) {
         Ok(_) => value.to_owned(),
         Err(_) => toml::Value::String(value.to_owned()).to_string(),
     };

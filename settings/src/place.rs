@@ -110,15 +110,6 @@ impl Places {
         Err(RecipeError::Value { place: self.of(&key), key, found, accepted })
     }
 
-    /// The value of a key that has no default.
-    pub(crate) fn required<T>(&self, value: Option<T>, key: &str, accepted: &str) -> Result<T, RecipeError> {
-        value.ok_or_else(|| RecipeError::Missing {
-            place: self.of(key),
-            key: key.to_owned(),
-            accepted: accepted.to_owned(),
-        })
-    }
-
     /// Refuses the combination that `problem` describes, at the place of `key`.
     pub(crate) fn conflict(&self, key: &str, problem: String) -> RecipeError {
         RecipeError::Conflict { place: self.of(key), problem }

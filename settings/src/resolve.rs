@@ -12,6 +12,7 @@ use crate::recipe::{
     CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings, LogSettings, OptimSettings,
     Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
 };
+use crate::required::Required;
 
 /// Where Debian's package `dataset-fashion-mnist` puts its files.
 const FASHION_MNIST_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
@@ -21,14 +22,18 @@ impl RawRecipe {
     /// a run that is resumed: its micro-batch size holds where this recipe leaves it unset.
     ///
     /// # Errors
-    /// A required key that is unset, a key that does not belong to the chosen kind, a value out of its range, an
+    /// Required keys that are unset, a key that does not belong to the chosen kind, a value out of its range, an
     /// impossible combination, more ranks than micro-batches.
     pub fn resolve(self, world_size: usize, kept: Option<&Recipe>) -> Result<Recipe, RecipeError> {
         assert!(world_size >= 1, "a world has at least one rank");
         let places = self.places;
-        let source = source(&self.data, &places)?;
-        let model = model(self.model, &source, &places)?;
-        let train = train(self.train, world_size, kept, &places)?;
+        let required = Required::of(&places);
+        let source = source(&self.data, &required)?;
+        let model = model(self.model, &source, &required)?;
+        let train = train(self.train, world_size, kept, &required);
+        let optim = optim(self.optim, &required)?;
+        let schedule = schedule(self.schedule, &required)?;
+        required.refuse_unset()?;
         let eval_batch_size = match self.eval.batch_size {
             0 => train.micro_batch_size,
             images => images,
@@ -37,8 +42,8 @@ impl RawRecipe {
             data: data(self.data, source, model.in_channels),
             model,
             train,
-            optim: optim(self.optim, &places)?,
-            schedule: schedule(self.schedule, &places)?,
+            optim,
+            schedule,
             eval: EvalSettings { interval_epochs: self.eval.interval_epochs, batch_size: eval_batch_size },
             checkpoint: CheckpointSettings {
                 interval_epochs: self.checkpoint.interval_epochs,
@@ -72,8 +77,12 @@ fn refuse_set(places: &Places, keys: &[(&str, bool)], owner: &str, choice: &str)
     }
 }
 
-fn source(raw: &RawData, places: &Places) -> Result<DataSource, RecipeError> {
-    let name = places.required(raw.dataset, "data.dataset", r#""fashion_mnist", "mnist" or "synthetic""#)?;
+fn source(raw: &RawData, required: &Required) -> Result<DataSource, RecipeError> {
+    let places = required.places;
+    let Some(name) = raw.dataset else {
+        required.note_unset("data.dataset", r#""fashion_mnist", "mnist" or "synthetic""#);
+        return Ok(DataSource::FashionMnist { folder: PathBuf::new() });
+    };
     let synthetic_keys = [
         ("data.synthetic_train_images", raw.synthetic_train_images.is_some()),
         ("data.synthetic_val_images", raw.synthetic_val_images.is_some()),
@@ -88,15 +97,15 @@ fn source(raw: &RawData, places: &Places) -> Result<DataSource, RecipeError> {
             folder: raw.folder.clone().unwrap_or_else(|| PathBuf::from(FASHION_MNIST_FOLDER)),
         }),
         SourceName::Mnist => Ok(DataSource::Mnist {
-            folder: places.required(raw.folder.clone(), "data.folder", "the folder of the four idx files")?,
+            folder: required.value(raw.folder.clone(), "data.folder", "the folder of the four idx files"),
         }),
         SourceName::Synthetic => {
             let keys = [("data.folder", raw.folder.is_some())];
             refuse_set(places, &keys, "data.dataset", r#""fashion_mnist" or "mnist""#)?;
-            let count = |value, key: &str| places.required(value, key, "a number of images, at least 1");
+            let count = |value, key: &str| required.value(value, key, "a number of images, at least 1");
             Ok(DataSource::Synthetic {
-                train_images: count(raw.synthetic_train_images, "data.synthetic_train_images")?,
-                val_images: count(raw.synthetic_val_images, "data.synthetic_val_images")?,
+                train_images: count(raw.synthetic_train_images, "data.synthetic_train_images"),
+                val_images: count(raw.synthetic_val_images, "data.synthetic_val_images"),
                 channels: raw.synthetic_channels.unwrap_or(3),
                 classes: raw.synthetic_classes.unwrap_or(1000),
             })
@@ -121,21 +130,14 @@ fn data(raw: RawData, source: DataSource, in_channels: u32) -> DataSettings {
     }
 }
 
-fn train(
-    raw: RawTrain,
-    world_size: usize,
-    kept: Option<&Recipe>,
-    places: &Places,
-) -> Result<TrainSettings, RecipeError> {
-    let global_batch_size = places.required(
-        raw.global_batch_size,
-        "train.global_batch_size",
-        "a number of images, at least 1",
-    )?;
+fn train(raw: RawTrain, world_size: usize, kept: Option<&Recipe>, required: &Required) -> TrainSettings {
+    let epochs = required.value(raw.epochs, "train.epochs", "a number of epochs, at least 1");
+    let global_batch_size =
+        required.value(raw.global_batch_size, "train.global_batch_size", "a number of images, at least 1");
     let kept = kept.map(|kept| &kept.train).filter(|kept| kept.global_batch_size == global_batch_size);
     let unset_size = || kept.map_or(global_batch_size.div_ceil(world_size), |kept| kept.micro_batch_size);
-    Ok(TrainSettings {
-        epochs: places.required(raw.epochs, "train.epochs", "a number of epochs, at least 1")?,
+    TrainSettings {
+        epochs,
         global_batch_size,
         micro_batch_size: raw.micro_batch_size.unwrap_or_else(unset_size),
         drop_last: raw.drop_last,
@@ -152,12 +154,17 @@ fn train(
         deterministic: raw.deterministic,
         clip_grad_norm: raw.clip_grad_norm,
         ema_decay: raw.ema_decay,
-    })
+    }
 }
 
-fn optim(raw: RawOptim, places: &Places) -> Result<OptimSettings, RecipeError> {
-    let optimizer = match places.required(raw.name, "optim.name", r#""sgd" or "adamw""#)? {
-        OptimizerName::Sgd => {
+fn optim(raw: RawOptim, required: &Required) -> Result<OptimSettings, RecipeError> {
+    let places = required.places;
+    let optimizer = match raw.name {
+        None => {
+            required.note_unset("optim.name", r#""sgd" or "adamw""#);
+            Optimizer::Sgd { momentum: 0.0, nesterov: false }
+        }
+        Some(OptimizerName::Sgd) => {
             let keys = [
                 ("optim.beta1", raw.beta1.is_some()),
                 ("optim.beta2", raw.beta2.is_some()),
@@ -166,7 +173,7 @@ fn optim(raw: RawOptim, places: &Places) -> Result<OptimSettings, RecipeError> {
             refuse_set(places, &keys, "optim.name", r#""adamw""#)?;
             Optimizer::Sgd { momentum: raw.momentum, nesterov: raw.nesterov }
         }
-        OptimizerName::AdamW => {
+        Some(OptimizerName::AdamW) => {
             let keys = [("optim.momentum", raw.momentum != 0.0), ("optim.nesterov", raw.nesterov)];
             refuse_set(places, &keys, "optim.name", r#""sgd""#)?;
             Optimizer::AdamW {
@@ -178,13 +185,14 @@ fn optim(raw: RawOptim, places: &Places) -> Result<OptimSettings, RecipeError> {
     };
     Ok(OptimSettings {
         optimizer,
-        lr: places.required(raw.lr, "optim.lr", "a number above 0")?,
+        lr: required.value(raw.lr, "optim.lr", "a number above 0"),
         weight_decay: raw.weight_decay,
         weight_decay_norm_bias: raw.weight_decay_norm_bias,
     })
 }
 
-fn schedule(raw: RawSchedule, places: &Places) -> Result<ScheduleSettings, RecipeError> {
+fn schedule(raw: RawSchedule, required: &Required) -> Result<ScheduleSettings, RecipeError> {
+    let places = required.places;
     let step_keys = [
         ("schedule.milestones_epochs", raw.milestones_epochs.is_some()),
         ("schedule.gamma", raw.gamma.is_some()),
@@ -199,11 +207,11 @@ fn schedule(raw: RawSchedule, places: &Places) -> Result<ScheduleSettings, Recip
     let schedule = match raw.name {
         ScheduleName::Constant => Schedule::Constant {},
         ScheduleName::Step => Schedule::Step {
-            milestones_epochs: places.required(
+            milestones_epochs: required.value(
                 raw.milestones_epochs,
                 "schedule.milestones_epochs",
                 "a list of epochs such as [30, 60, 90]",
-            )?,
+            ),
             gamma: raw.gamma.unwrap_or(0.1),
         },
         ScheduleName::Cosine => Schedule::Cosine { final_lr_fraction: raw.final_lr_fraction.unwrap_or(0.0) },

@@ -19,6 +19,10 @@ pub struct KeyDoc {
     pub default: String,
     /// What the key means, with its unit.
     pub doc: String,
+    /// Smallest and largest value of an integer.
+    pub bounds: Option<(i64, i64)>,
+    /// The words to choose from, where it takes one of some, in quotes.
+    pub choices: Vec<String>,
 }
 
 static KEYS: LazyLock<Vec<KeyDoc>> = LazyLock::new(|| {
@@ -108,6 +112,8 @@ fn key_doc(key: &str, property: &Value) -> KeyDoc {
     KeyDoc {
         key: key.to_owned(),
         type_name: type_name(property),
+        bounds: bounds(property),
+        choices: choices(property),
         default: default.to_owned(),
         doc: doc.to_owned(),
     }
@@ -120,14 +126,20 @@ fn type_name(property: &Value) -> String {
     }
     match json_type(property) {
         "boolean" => "true or false".to_owned(),
-        "integer" if property["format"] == "uint32" => format!("an integer from 0 to {}", u32::MAX),
-        "integer" => "an integer, at least 0".to_owned(),
+        "integer" => match bounds(property) {
+            Some((least, most)) => format!("an integer from {least} to {most}"),
+            None => "an integer, at least 0".to_owned(),
+        },
         "number" => "a number".to_owned(),
         "string" => "a string".to_owned(),
         "array" if property["items"]["properties"].is_object() => "a list of tables".to_owned(),
         "array" => "a list of numbers".to_owned(),
         other => unreachable!("no key has the type {other:?}"),
     }
+}
+
+fn bounds(property: &Value) -> Option<(i64, i64)> {
+    property["minimum"].as_i64().zip(property["maximum"].as_i64())
 }
 
 /// The type's name; of an optional key, that of its value.

@@ -18,9 +18,9 @@ fn networks_that_cannot_be_built() {
         ],
         expect![[r#"
             recipe.toml:2: model.anynet.stages[1].group_width is 24, which does not divide the 64 channels of the 3x3 convolution (width 64 x bottleneck_ratio 1.0); the nearest smaller divisor is 16
-            recipe.toml:2: model.anynet.stages[1].depth is 0, must be from 1 to 1000
-            recipe.toml:2: model.anynet.stages[1].stride is 0, must be from 1 to 64
-            recipe.toml:2: model.stem_width is 0, must be from 1 to 65536
+            recipe.toml:2: model.anynet.stages[1].depth = 0: expected an integer from 1 to 1000
+            recipe.toml:2: model.anynet.stages[1].stride = 0: expected an integer from 1 to 64
+            recipe.toml:2: model.stem_width = 0: expected an integer from 1 to 65536
             recipe.toml:2: model.regnet and model.anynet are set, and each of them is a whole network: leave one"#]],
     );
     let sets: &[&[&str]] = &[
@@ -48,7 +48,7 @@ fn networks_that_cannot_be_built() {
             --set model.regnet.w0=25: model.regnet.w0 is 25, must be a multiple of 8 such as 24
             --set model.regnet.wm=1.0: model.regnet.wm is 1.0, must be a finite number above 1
             recipe.toml:2: model.regnet and model.anynet are set, and each of them is a whole network: leave one
-            --set model.classes=0: model.classes is 0, must be from 1 to 10000000
+            --set model.classes=0: model.classes = 0: expected an integer from 2 to 10000000
             --set model.arch=regnetx_400mf: model.arch and model.regnet are set, and each of them is a whole network: leave one
             --set model.dropout=1: model.dropout is 1.0, must be at least 0 and below 1
             --set model.stem=flatten: model.stem is flatten, must be another stem: only mlp blocks take an image without height and width
@@ -73,6 +73,19 @@ fn names_that_no_network_has() {
     let said = message(&error);
     let expected = "recipe.toml:2: model.arch: no published network is called \"RegNetX-400MF\"; did you mean regnetx_400mf?";
     assert!(said.starts_with(expected), "{said}");
+    for (name, meant) in [
+        ("regnetx_40mf", Some("regnetx_400mf")),
+        ("regnety_1.6f", Some("regnety_1_6gf")),
+        ("rengetx_32gf", Some("regnetx_32gf")),
+        ("regnet-y-8GF", Some("regnety_8gf")),
+        ("resnet50", None),
+    ] {
+        let said = load_text(&named(name), &[], &[]).unwrap().resolve(1, None).unwrap_err().to_string();
+        match meant {
+            Some(meant) => assert!(said.contains(&format!("did you mean {meant}?")), "{said}"),
+            None => assert!(!said.contains("did you mean"), "{said}"),
+        }
+    }
 }
 
 #[test]
@@ -146,7 +159,7 @@ fn data_that_cannot_be() {
             &["data.synthetic_classes=3"],
         ],
         expect![[r#"
-            --set data.resolution_px=0: data.resolution_px = 0: expected an integer from 1 to 65536
+            --set data.resolution_px=0: data.resolution_px = 0: expected an integer from 1 to 4096
             --set data.horizontal_flip_probability=1.5: data.horizontal_flip_probability = 1.5: expected a number from 0 to 1
             --set data.mean=[0.5,0.5,0.5]: data.mean = [0.5, 0.5, 0.5]: expected a list of numbers, one for each channel (model.in_channels = 1)
             --set data.std=[]: data.std = []: expected a list of numbers, one for each channel (model.in_channels = 1)
@@ -159,6 +172,10 @@ fn data_that_cannot_be() {
             &["data.folder=here"],
             &["data.synthetic_train_images=0"],
             &["data.synthetic_channels=0"],
+            &["data.synthetic_classes=1"],
+            &["data.synthetic_train_images=1000000000000"],
+            &["data.synthetic_train_images=9000000000000000000"],
+            &["data.resolution_px=65536"],
             &["model.classes=10"],
             &["train.drop_last=true", "train.global_batch_size=1001"],
             &["data.resolution_px=32", "train.global_batch_size=999"],
@@ -166,8 +183,12 @@ fn data_that_cannot_be() {
         ],
         expect![[r#"
             --set data.folder=here: data.folder is set, but data.dataset is not "fashion_mnist" or "mnist": leave it out, or set data.dataset to "fashion_mnist" or "mnist"
-            --set data.synthetic_train_images=0: data.synthetic_train_images = 0: expected an integer, at least 1
-            --set data.synthetic_channels=0: data.synthetic_channels = 0: expected an integer, at least 1
+            --set data.synthetic_train_images=0: data.synthetic_train_images = 0: expected an integer from 1 to 100000000
+            --set data.synthetic_channels=0: data.synthetic_channels = 0: expected an integer from 1 to 256
+            --set data.synthetic_classes=1: data.synthetic_classes = 1: expected an integer from 2 to 100000
+            --set data.synthetic_train_images=1000000000000: data.synthetic_train_images = 1000000000000: expected an integer from 1 to 100000000
+            --set data.synthetic_train_images=9000000000000000000: data.synthetic_train_images = 9000000000000000000: expected an integer from 1 to 100000000
+            --set data.resolution_px=65536: data.resolution_px = 65536: expected an integer from 1 to 4096
             --set model.classes=10: model.classes = 10, but the data set has 1000: leave it out or set 1000
             --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 1000 training images and train.global_batch_size is 1001; set train.drop_last to false or a batch of at most 1000
             --set train.global_batch_size=999: 1000 training images in batches of train.global_batch_size = 999 and micro-batches of 999 leave one image in an epoch's last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
@@ -196,10 +217,10 @@ fn training_that_cannot_be() {
             &["optim.beta1=0.9"],
         ],
         expect![[r#"
-            --set train.epochs=0: train.epochs = 0: expected an integer, at least 1
-            --set train.max_steps=0: train.max_steps = 0: expected an integer, at least 1
-            --set train.global_batch_size=0: train.global_batch_size = 0: expected an integer, at least 1
-            --set train.micro_batch_size=0: train.micro_batch_size = 0: expected an integer from 1 to 128, the global_batch_size
+            --set train.epochs=0: train.epochs = 0: expected an integer from 1 to 1000000
+            --set train.max_steps=0: train.max_steps = 0: expected an integer from 1 to 1000000000
+            --set train.global_batch_size=0: train.global_batch_size = 0: expected an integer from 1 to 1000000
+            --set train.micro_batch_size=0: train.micro_batch_size = 0: expected an integer from 1 to 1000000
             --set train.micro_batch_size=256: train.micro_batch_size = 256: expected an integer from 1 to 128, the global_batch_size
             --set train.label_smoothing=1.0: train.label_smoothing = 1.0: expected a number, at least 0 and below 1
             --set train.ema_decay=1: train.ema_decay = 1.0: expected a number, at least 0 and below 1
@@ -274,9 +295,9 @@ fn jobs_that_cannot_be() {
         ],
         expect![[r#"
             --set train.threads_per_rank=4097: train.threads_per_rank = 4097: expected an integer from 0 to 4096
-            --set checkpoint.interval_epochs=0: checkpoint.interval_epochs = 0: expected an integer, at least 1
-            --set checkpoint.keep=0: checkpoint.keep = 0: expected an integer, at least 1
-            --set log.interval_steps=0: log.interval_steps = 0: expected an integer, at least 1
+            --set checkpoint.interval_epochs=0: checkpoint.interval_epochs = 0: expected an integer from 1 to 1000000
+            --set checkpoint.keep=0: checkpoint.keep = 0: expected an integer from 1 to 1000000
+            --set log.interval_steps=0: log.interval_steps = 0: expected an integer from 1 to 1000000000
             --set comm.first_bucket_mib=0: comm.first_bucket_mib = 0.0: expected a number above 0
             --set comm.bucket_cap_mib=-25: comm.bucket_cap_mib = -25.0: expected a number above 0
             --set run.folder=: run.folder = "": expected the path of a folder, such as "runs""#]],

@@ -1,5 +1,7 @@
 //! Defaults < file < environment < `--set`, and how their values are spelled.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -62,14 +64,33 @@ struct Cli {
 #[test]
 fn the_command_line_is_read() {
     let plain = Cli::parse_from(["trainer", "--config", "configs/book.toml"]).recipe;
-    assert_eq!((plain.run_name(), plain.resume), ("book".to_owned(), Resume::Never));
+    assert_eq!((plain.run_name().unwrap(), plain.resume), ("book".to_owned(), Resume::Never));
     let full = "trainer --config a.toml --set optim.lr=-1 --set train.seed=2 --resume runs/a --name trial7";
     let full = Cli::parse_from(full.split(' ')).recipe;
     assert_eq!(full.set, ["optim.lr=-1", "train.seed=2"]);
     assert_eq!(full.resume, Resume::Path(PathBuf::from("runs/a")));
-    assert_eq!(full.run_name(), "trial7");
-    for name in ["", "..", "a/b", ".hidden"] {
+    assert_eq!(full.run_name().unwrap(), "trial7");
+    for name in ["", "..", "a/b", ".hidden", "a\nb", "a\u{1b}b", &"x".repeat(201)] {
         let cli = Cli::try_parse_from(["trainer", "--config", "a.toml", "--name", name]);
         assert!(cli.is_err(), "{name:?} is no run's name");
     }
+}
+
+/// What the name of a run may not be, a recipe's file cannot make it.
+#[test]
+fn a_runs_name_from_its_recipe_is_checked_as_well() {
+    let name = |config: &OsStr| {
+        let args = [OsStr::new("trainer"), OsStr::new("--config"), config];
+        Cli::parse_from(args).recipe.run_name()
+    };
+    assert_eq!(name(OsStr::new("folder.d/my recipe.v2.toml")).unwrap(), "my recipe.v2");
+    let long = "x".repeat(300);
+    let wrong = ["...toml", "..toml", "folder/...toml", ".hidden.toml", "a\nb.toml", "a\\b.toml", &long, "/"];
+    for config in wrong.map(OsStr::new).into_iter().chain([OsStr::from_bytes(b"\xff.toml")]) {
+        let refused = name(config).unwrap_err().to_string();
+        assert!(refused.contains("the run takes its name from the recipe's"), "{config:?}: {refused}");
+        assert!(refused.ends_with("give it another with --name"), "{config:?}: {refused}");
+    }
+    let args = ["trainer", "--config", "...toml", "--name", "x"];
+    assert_eq!(Cli::parse_from(args).recipe.run_name().unwrap(), "x");
 }

@@ -1,5 +1,9 @@
 //! Wrong recipes, and what is said of each: text, keys, types, overrides.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use expect_test::{Expect, expect};
 use regatta_settings::load;
 
@@ -84,10 +88,10 @@ fn values_of_the_wrong_type() {
             recipe.toml:10: optim.lr = nan: expected a finite number
             recipe.toml:10: optim.lr = 1e999: expected a finite number
             recipe.toml:11: optim.nesterov = 1: expected true or false
-            recipe.toml:6: train.epochs = 10.5: expected an integer, at least 0
-            recipe.toml:6: train.epochs = -1: expected an integer, at least 0
-            recipe.toml:9: optim.name = "sdg": expected "sgd" or "adamw"
-            recipe.toml:2: model.anynet.stages[0].depth = "one": expected an integer from 0 to 4294967295
+            recipe.toml:6: train.epochs = 10.5: expected an integer from 1 to 1000000
+            recipe.toml:6: train.epochs = -1: expected an integer from 1 to 1000000
+            recipe.toml:9: optim.name = "sdg": expected "sgd" or "adamw"; did you mean "sgd"?
+            recipe.toml:2: model.anynet.stages[0].depth = "one": expected an integer from 1 to 1000
             recipe.toml:2: model.anynet.stages[0].depth is not set: expected a number of blocks, at least 1
             recipe.toml:4: data.mean = [0.5, "0.5"]: expected a list of numbers
             recipe.toml:4: data.std = [inf]: expected a list of finite numbers
@@ -137,12 +141,44 @@ fn required_keys_that_are_unset() {
     );
 }
 
+/// All at once, each with the line of the table that lacks it, where there is one.
+#[test]
+fn several_required_keys_that_are_unset() {
+    check_files(
+        "",
+        &[(
+            "",
+            "[model.anynet]\nstages = [\n  { depth = 1, width = 8, group_width = 8 },\n  { width = 8 },\n]\n",
+        )],
+        expect![[r#"
+            7 required keys are not set:
+              recipe.toml: data.dataset is not set: expected "fashion_mnist", "mnist" or "synthetic"
+              recipe.toml:4: model.anynet.stages[1].depth is not set: expected a number of blocks, at least 1
+              recipe.toml:4: model.anynet.stages[1].group_width is not set: expected a divisor of the bottleneck width
+              recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
+              recipe.toml: train.global_batch_size is not set: expected a number of images, at least 1
+              recipe.toml: optim.name is not set: expected "sgd" or "adamw"
+              recipe.toml: optim.lr is not set: expected a number above 0"#]],
+    );
+    let stages = "[[model.anynet.stages]]\ndepth = 1\nwidth = 8\ngroup_width = 8\n[[model.anynet.stages]]\nwidth = 8\ndepth = 2";
+    let line = SMALL.lines().nth(1).unwrap();
+    check_files(
+        &SMALL.replacen("[model.anynet]\n", "", 1),
+        &[(line, stages)],
+        expect![
+            "recipe.toml:5: model.anynet.stages[1].group_width is not set: expected a divisor of the bottleneck width"
+        ],
+    );
+}
+
 #[test]
 fn overrides_that_are_wrong() {
     check_each(
         SMALL,
         &[
             &["optim.lr"],
+            &["=0.1"],
+            &[" = 0.1"],
             &["lr=0.1"],
             &["optim.lr.x=1"],
             &["optim=3"],
@@ -153,6 +189,8 @@ fn overrides_that_are_wrong() {
         ],
         expect![[r#"
             --set optim.lr: expected section.key=value, for example --set optim.lr=0.1
+            --set =0.1: expected section.key=value, for example --set optim.lr=0.1
+            --set  = 0.1: expected section.key=value, for example --set optim.lr=0.1
             --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
             --set optim.lr.x=1: unknown key optim.lr.x; optim.lr is a number, set as a whole
             --set optim=3: unknown key optim; it is a section, [optim], with the keys name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
@@ -172,9 +210,65 @@ fn overrides_that_are_wrong() {
         environment variable REGATTA__LR: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]].assert_eq(&messages.join("\n"));
 }
 
+/// A variable that only a recipe can have is not passed over because it is no text.
+#[test]
+fn variables_that_are_not_utf8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    std::fs::write(&path, SMALL).unwrap();
+    let load_with = |name: &[u8], value: &[u8]| {
+        let [name, value] = [name, value].map(|bytes| OsStr::from_bytes(bytes).to_owned());
+        load(&path, [(name, value)].into_iter(), &[])
+    };
+    let refused = |name: &[u8], value: &[u8]| load_with(name, value).unwrap_err().to_string();
+    expect!["environment variable REGATTA__RUN__FOLDER: not valid UTF-8"]
+        .assert_eq(&refused(b"REGATTA__RUN__FOLDER", b"runs-\xe9"));
+    expect!["environment variable REGATTA__OPTIM__L�: not valid UTF-8"]
+        .assert_eq(&refused(b"REGATTA__OPTIM__L\xff", b"1"));
+    assert!(load_with(b"OTHER", b"\xff").is_ok(), "what others set does not matter");
+}
+
+#[test]
+fn text_that_is_not_utf8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    let text = [SMALL.as_bytes(), b"momentum = 0.9 # caf\xe9\n"].concat();
+    std::fs::write(&path, text).unwrap();
+    let error = load(&path, std::iter::empty(), &[]).unwrap_err();
+    expect!["recipe.toml:11: not valid TOML: the byte 0xe9 is not UTF-8, in `momentum = 0.9 # caf�`"]
+        .assert_eq(&message(&error));
+}
+
+/// Devices have no end, and pipes wait for somebody to write: neither is read.
+#[test]
+fn what_is_no_recipe_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [fifo, large, link] = ["fifo", "large.toml", "link.toml"].map(|name| folder.path().join(name));
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::fs::write(&large, "#".repeat((1 << 20) + 1)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+    let refused = |path: &Path| {
+        let said = load(path, std::iter::empty(), &[]).unwrap_err().to_string();
+        said.replace(&folder.path().display().to_string(), "DIR")
+    };
+    let paths = [Path::new("/dev/zero"), Path::new("/dev/full"), &link, &fifo, &large, folder.path()];
+    let said: Vec<String> = paths.into_iter().map(refused).collect();
+    expect![[r#"
+        cannot read the recipe /dev/zero: it is a pipe, a socket or a device; a recipe is a text file
+        cannot read the recipe /dev/full: it is a pipe, a socket or a device; a recipe is a text file
+        cannot read the recipe DIR/link.toml: it is a pipe, a socket or a device; a recipe is a text file
+        cannot read the recipe DIR/fifo: it is a pipe, a socket or a device; a recipe is a text file
+        cannot read the recipe DIR/large.toml: it is larger than 1024 KiB; a recipe is a text file
+        cannot read the recipe DIR: it is a folder; a recipe is a text file"#]]
+    .assert_eq(&said.join("\n"));
+    // As large as may be.
+    std::fs::write(&large, format!("{SMALL}{}", "#".repeat((1 << 20) - SMALL.len()))).unwrap();
+    load(&large, std::iter::empty(), &[]).unwrap();
+}
+
 #[test]
 fn a_file_that_is_not_there() {
-    let missing = std::path::Path::new("nowhere/recipe.toml");
+    let missing = Path::new("nowhere/recipe.toml");
     let error = load(missing, std::iter::empty(), &[]).unwrap_err();
     expect!["cannot read the recipe nowhere/recipe.toml: No such file or directory (os error 2)"]
         .assert_eq(&error.to_string());

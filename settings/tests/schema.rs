@@ -10,6 +10,22 @@ fn every_key_has_a_text_and_a_default() {
     }
 }
 
+/// What is counted has an end: a number beyond it is a slip of the hand, and would be an allocation that fails.
+#[test]
+fn every_integer_has_bounds_that_hold_its_default() {
+    let mut integers = 0;
+    for key in schema().iter().filter(|key| key.type_name.starts_with("an integer")) {
+        let (least, most) = key.bounds.unwrap_or_else(|| panic!("{} has no bounds", key.key));
+        assert_eq!(key.type_name, format!("an integer from {least} to {most}"), "{}", key.key);
+        assert!(least >= 0 && (key.key == "train.seed" || most <= 1_000_000_000), "{}: to {most}", key.key);
+        if let Ok(default) = key.default.parse() {
+            assert!((least..=most).contains(&default), "{}: {default}", key.key);
+        }
+        integers += 1;
+    }
+    assert!(integers > 20, "{integers} integers");
+}
+
 #[test]
 fn stated_defaults_are_those_of_the_code() {
     let mut defaults = toml::Table::try_from(RawRecipe::default()).unwrap();
@@ -57,7 +73,7 @@ fn the_text_reads() {
             A published network by name, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names ("regnet_x_400mf", "regnetx_004") choose the rounding that theirs has.
         model.stem: "simple", "resnet", "cifar" or "flatten"; default "simple", of mlp blocks "flatten"
             What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling, "cifar" a 3x3 one of stride 1, "flatten" the image as a vector.
-        model.anynet.stages[].stride: an integer from 0 to 4294967295; default 2, of mlp blocks 1
+        model.anynet.stages[].stride: an integer from 1 to 64; default 2, of mlp blocks 1
             Stride of the first block.
         data.mean: a list of numbers; default that of the data set (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel)
             Mean of the training images by channel, on the scale 0 to 1; subtracted.

@@ -41,7 +41,7 @@ pub(crate) fn load_text(text: &str, env: &[(&str, &str)], sets: &[&str]) -> Resu
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recipe.toml");
     std::fs::write(&path, text).unwrap();
-    let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let env = env.iter().map(|(name, value)| (name.into(), value.into()));
     let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
     load(&path, env, &sets)
 }
@@ -56,7 +56,7 @@ pub(crate) fn message(error: &RecipeError) -> String {
     let text = error.to_string();
     let Some(end) = text.find("recipe.toml") else { return text };
     let start = text[..end].rfind(' ').map_or(0, |space| space + 1);
-    format!("{}{}", &text[..start], &text[end..])
+    text.replace(&text[start..end], "")
 }
 
 /// Every recipe of `configs/` and its folders, by path.

@@ -1,11 +1,74 @@
-//! What `--debug` looks at: the first layer or gradient that is not finite.
+//! `--debug`: a folder that is begun anew each time, and a look at the first layer or gradient that is not finite.
+
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use anyhow::{Result, bail};
+use regatta_comm::Launch;
 use regatta_model::Mode;
+use regatta_run::{RunFolder, StorageError, write_atomic};
 use tch::Tensor;
 
-use crate::failure::Diverged;
+use crate::failure::{Diverged, Usage};
 use crate::replica::Replica;
+
+/// What the mark in a debug run's folder says to whoever looks into it.
+const MARK: &str = "trainer --debug made this folder, and clears it when it starts again\n";
+
+/// Refuses a launcher's ranks, since a debug run is one process.
+pub(crate) fn refuse_ranks(launch: &Launch) -> Result<()> {
+    match launch.world_size {
+        Some((variable, size)) if size > 1 => bail!(Usage(format!(
+            "--debug is one process, but {variable} says that {size} ranks were started: start the trainer by itself, or leave \
+             out --debug"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a folder that a debug run would clear and that none has made. One that is empty has nothing to lose.
+pub(crate) fn refuse_other_run(folder: &RunFolder) -> Result<()> {
+    let is_empty = || fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_none());
+    if folder.exists()? && !folder.debug_mark().exists() && !is_empty() {
+        bail!(Usage(format!(
+            "--debug begins the folder {shown} anew, but that was not made by a debug run: give another --name, or remove \
+             {shown} yourself",
+            shown = folder.path().display()
+        )));
+    }
+    Ok(())
+}
+
+/// Clears the folder of an earlier debug run and marks it as this one's. The mark stays all the time, so that a folder that was
+/// only half cleared is known again.
+pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
+    let (path, mark) = (folder.path(), folder.debug_mark());
+    let failed = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| StorageError::Io { operation, path, source }
+    };
+    fs::create_dir_all(path).map_err(failed("create the folder", path))?;
+    write_atomic(&mark, MARK.as_bytes())?;
+    let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    for entry in entries.map_err(failed("list", path))?.iter().filter(|entry| entry.path() != mark) {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(failed("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// A debug run that is continued without `--debug` is a run like others, which no debug run clears.
+pub(crate) fn take_over(folder: &RunFolder) -> Result<()> {
+    match fs::remove_file(folder.debug_mark()) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::Io { operation: "remove", path: folder.debug_mark(), source }.into())
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Checks every layer's output and every gradient, or nothing at all.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use regatta_anynet::Network;
 use regatta_model::Naming;
 use regatta_run::checkpoint::Manifest;
-use regatta_run::{Damaged, ExitCode, StorageError, write_atomic};
+use regatta_run::{Damaged, ExitCode, StorageError, check_output, write_output};
 use regatta_settings::{Architecture, Recipe};
 use tch::Tensor;
 
@@ -22,12 +22,15 @@ use crate::tensor_file;
 /// `trainer export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportCommand {
-    /// A run folder, whose newest checkpoint is taken, or one of its checkpoints
-    #[arg(long, value_name = "FOLDER")]
+    /// A run folder, whose newest checkpoint is taken, one of its checkpoints, or a file of weights in that
+    #[arg(long, value_name = "PATH")]
     checkpoint: PathBuf,
     /// The safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Replaces the file if it is there
+    #[arg(long)]
+    force: bool,
     /// The weights themselves or their moving average; unset, the average where the run keeps one, since that is what it
     /// evaluates
     #[arg(long, value_enum)]
@@ -64,7 +67,9 @@ impl From<Names> for Naming {
 
 /// Writes the file and prints the Python that loads it.
 pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
-    let start = Start::at("--checkpoint", &command.checkpoint)?;
+    check_output(&command.out, command.force)?;
+    let (checkpoint, weights_file) = checkpoint_of(&command.checkpoint);
+    let start = Start::at("--checkpoint", checkpoint)?;
     for damaged in &start.damaged {
         eprintln!("warning: passed over: {damaged}");
     }
@@ -78,13 +83,13 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
     // Its files were verified when it was found.
     let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
-    let weights = chosen(command.weights, &manifest, path)?;
+    let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
     let file = path.join(if weights == Weights::Ema { EMA } else { MODEL });
     let (network, naming) = (recipe.network(), command.names.into());
     let tensors = renamed(&file, &network, naming, manifest.step)?;
     let about = metadata(&recipe, weights, naming, manifest.step);
     let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
-    write_atomic(&command.out, &bytes)?;
+    write_output(&command.out, command.force, &bytes)?;
     println!(
         "{}: {} tensors of {}, with {} names\n\n{}",
         command.out.display(),
@@ -94,6 +99,19 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
         python::lines(&network, naming, &command.out)
     );
     Ok(ExitCode::Done)
+}
+
+/// The checkpoint in which a file of weights lies, and which weights these are; any other path as it is.
+fn checkpoint_of(path: &Path) -> (&Path, Option<Weights>) {
+    let weights = match path.file_name().and_then(|name| name.to_str()) {
+        Some(MODEL) => Weights::Model,
+        Some(EMA) => Weights::Ema,
+        _ => return (path, None),
+    };
+    match path.parent() {
+        Some(folder) if path.is_file() && folder.join("manifest.json").exists() => (folder, Some(weights)),
+        _ => (path, None),
+    }
 }
 
 fn chosen(asked: Option<Weights>, manifest: &Manifest, path: &Path) -> Result<Weights> {

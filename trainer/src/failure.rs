@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use regatta_comm::{CommError, Communicator, OnFailure, end_job, exit_after, first_failed};
 use regatta_data::DataError;
-use regatta_run::{Attempt, AttemptRecord, Damaged, ExitCode, Failure, RunFolder, StorageError};
+use regatta_run::{Attempt, AttemptRecord, Damaged, ExitCode, Failure, OutputError, RunFolder, StorageError};
 use regatta_settings::RecipeError;
 use regatta_torch_ext::CudaError;
 
@@ -50,11 +50,17 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                 .or(is(ExitCode::Diverged, cause.is::<Diverged>()))
                 .or(is(ExitCode::Storage, cause.is::<StorageError>() || cause.is::<Damaged>()))
                 .or(is(ExitCode::Storage, cause.is::<Superseded>()))
+                .or(cause.downcast_ref().map(|error| match error {
+                    OutputError::Exists(_) | OutputError::NotAFile { .. } => ExitCode::Usage,
+                    OutputError::Storage(_) => ExitCode::Storage,
+                }))
                 .or(is(ExitCode::Communication, cause.is::<OtherRankFailed>()))
                 .or(match cause.downcast_ref::<CommError>() {
-                    Some(CommError::SlurmWithoutPmix { .. } | CommError::Backend { .. }) => {
-                        Some(ExitCode::Usage)
-                    }
+                    Some(
+                        CommError::SlurmWithoutPmix { .. }
+                        | CommError::WithoutMpi { .. }
+                        | CommError::Backend { .. },
+                    ) => Some(ExitCode::Usage),
                     Some(CommError::NoGradient(_) | CommError::Torch(_)) => Some(ExitCode::Internal),
                     Some(_) => Some(ExitCode::Communication),
                     None => None,

@@ -54,7 +54,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use regatta_comm::{Launch, take_held_signals};
-use regatta_settings::RecipeArgs;
+use regatta_settings::{RecipeArgs, parse_command_line};
 use regatta_torch_ext::keep_freed_memory;
 
 /// Trains convolutional networks of the AnyNet / RegNet family, one process per GPU or group of cores.
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     let launch = Launch::from_environment();
     failure::install_panic_hook(launch.rank);
     keep_freed_memory();
-    let cli = Cli::parse();
+    let cli = parse_command_line::<Cli>();
     if cli.command.is_some() {
         take_held_signals(); // only training has handlers to install before
     }

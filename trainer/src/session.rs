@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
-use regatta_run::{ExitCode, RunFolder, StorageError};
+use regatta_run::{ExitCode, RunFolder};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;
@@ -22,7 +22,7 @@ use crate::step::Learner;
 use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
 use crate::world::{self, NcclEnd};
-use crate::{device, memory_format, telemetry};
+use crate::{debug, device, memory_format, telemetry};
 
 /// Steps of a debug run.
 const DEBUG_STEPS: u64 = 5;
@@ -34,6 +34,7 @@ const FINALIZE: Duration = Duration::from_secs(60);
 pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: Instant) -> Result<ExitCode> {
     let mut raw = args.load()?;
     if debug {
+        debug::refuse_ranks(launch)?;
         make_debug(&mut raw);
     }
     // From the very start: a request that comes while ranks still meet is kept for the first step.
@@ -68,14 +69,19 @@ fn train_in(
     started: Started,
 ) -> Result<ExitCode> {
     let Started { args, debug, stop, launch, process } = started;
-    let folder = run_folder(&raw, args, debug);
+    let folder = together(run_folder(&raw, args, debug), world)?;
+    if debug {
+        debug::refuse_other_run(&folder)?;
+    }
     let start = Start::agree(&args.resume, &folder, debug, world)?;
     let Resolved { recipe, device, nccl, format } = resolve(raw, &start, launch, world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
     let weights = together(pretrained_weights(&recipe, &start, world), world)?;
     if world.rank() == 0 {
         if debug {
-            clear(&folder)?;
+            debug::begin_anew(&folder)?;
+        } else {
+            debug::take_over(&folder)?;
         }
         folder.create()?;
     }
@@ -150,21 +156,9 @@ fn make_debug(raw: &mut RawRecipe) {
 }
 
 /// The run's folder. That of a debug run has a name of its own.
-fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> RunFolder {
+fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> Result<RunFolder> {
     let suffix = if debug { "-debug" } else { "" };
-    RunFolder::new(&raw.run.folder, args.run_name() + suffix)
-}
-
-/// A debug run is begun anew each time.
-fn clear(folder: &RunFolder) -> Result<()> {
-    if folder.exists()? {
-        std::fs::remove_dir_all(folder.path()).map_err(|source| StorageError::Io {
-            operation: "clear the debug run",
-            path: folder.path().to_owned(),
-            source,
-        })?;
-    }
-    Ok(())
+    Ok(RunFolder::new(&raw.run.folder, args.run_name()? + suffix))
 }
 
 /// What a recipe comes to on these ranks.

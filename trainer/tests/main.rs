@@ -13,6 +13,7 @@ mod hangs;
 mod over_nccl;
 
 mod refusals;
+mod wrong_inputs;
 
 mod startup;
 

@@ -47,6 +47,11 @@ fn wrong_options() {
             "--debug",
             "--config",
             "--config recipe.toml --frobnicate",
+            "--config recipe.toml optim.lr=0.1",
+            "--config recipe.toml +optim.lr=0.1",
+            "--config recipe.toml optim.lr 0.1",
+            "--config recipe.toml --optim.lr 0.1",
+            "summary --config recipe.toml optim.lr=0.1",
             "--config recipe.toml --config recipe.toml",
             "--config recipe.toml --name a/b",
             "--config recipe.toml --name .hidden",
@@ -86,6 +91,49 @@ fn wrong_options() {
             Usage: trainer --config <FILE>
 
             For more information, try '--help'.
+            $ trainer --config recipe.toml optim.lr=0.1
+            error: the subcommand 'optim.lr=0.1' cannot be used with '--config <FILE>'
+
+              tip: a key of the recipe is set with '--set optim.lr=0.1'
+
+            Usage: trainer [OPTIONS] --config <FILE>
+                   trainer <COMMAND>
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml +optim.lr=0.1
+            error: the subcommand '+optim.lr=0.1' cannot be used with '--config <FILE>'
+
+              tip: a key of the recipe is set with '--set optim.lr=0.1'
+
+            Usage: trainer [OPTIONS] --config <FILE>
+                   trainer <COMMAND>
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml optim.lr 0.1
+            error: the subcommand 'optim.lr' cannot be used with '--config <FILE>'
+
+              tip: a key of the recipe is set with '--set optim.lr=VALUE'
+
+            Usage: trainer [OPTIONS] --config <FILE>
+                   trainer <COMMAND>
+
+            For more information, try '--help'.
+            $ trainer --config recipe.toml --optim.lr 0.1
+            error: unexpected argument '--optim.lr' found
+
+              tip: a key of the recipe is set with '--set optim.lr=VALUE'
+
+            Usage: trainer --config <FILE>
+
+            For more information, try '--help'.
+            $ trainer summary --config recipe.toml optim.lr=0.1
+            error: unexpected argument 'optim.lr=0.1' found
+
+              tip: a key of the recipe is set with '--set optim.lr=0.1'
+
+            Usage: trainer summary [OPTIONS] --config <FILE>
+
+            For more information, try '--help'.
             $ trainer --config recipe.toml --config recipe.toml
             error: the argument '--config <FILE>' cannot be used multiple times
 
@@ -94,11 +142,11 @@ fn wrong_options() {
 
             For more information, try '--help'.
             $ trainer --config recipe.toml --name a/b
-            error: invalid value 'a/b' for '--name <NAME>': a run's name is one folder name, not empty, without a slash or a leading dot
+            error: invalid value 'a/b' for '--name <NAME>': a run's name is one folder name: not empty, without slashes, control characters or a leading dot, of at most 200 bytes
 
             For more information, try '--help'.
             $ trainer --config recipe.toml --name .hidden
-            error: invalid value '.hidden' for '--name <NAME>': a run's name is one folder name, not empty, without a slash or a leading dot
+            error: invalid value '.hidden' for '--name <NAME>': a run's name is one folder name: not empty, without slashes, control characters or a leading dot, of at most 200 bytes
 
             For more information, try '--help'.
             $ trainer --config recipe.toml --set
@@ -188,9 +236,9 @@ fn text_that_is_no_recipe() {
             $ lr = 0.05 -> lr = "0.05"
             error: recipe.toml:22: optim.lr = "0.05": expected a number
             $ epochs = 2 -> epochs = 2.5
-            error: recipe.toml:14: train.epochs = 2.5: expected an integer, at least 0
+            error: recipe.toml:14: train.epochs = 2.5: expected an integer from 1 to 1000000
             $ "sgd" -> "sdg"
-            error: recipe.toml:21: optim.name = "sdg": expected "sgd" or "adamw"
+            error: recipe.toml:21: optim.name = "sdg": expected "sgd" or "adamw"; did you mean "sgd"?
             $ lr = 0.05 ->
             error: recipe.toml: optim.lr is not set: expected a number above 0
             $ depth = 1 -> deepth = 1
@@ -273,15 +321,15 @@ fn values_that_cannot_be() {
             $ model.classes=7
             error: --set model.classes=7: model.classes = 7, but the data set has 10: leave it out or set 10
             $ model.stem_width=0
-            error: --set model.stem_width=0: model.stem_width is 0, must be from 1 to 65536
+            error: --set model.stem_width=0: model.stem_width = 0: expected an integer from 1 to 65536
             $ data.resolution_px=0
-            error: --set data.resolution_px=0: data.resolution_px = 0: expected an integer from 1 to 65536
+            error: --set data.resolution_px=0: data.resolution_px = 0: expected an integer from 1 to 4096
             $ data.std=[0.0]
             error: --set data.std=[0.0]: data.std = [0.0]: expected numbers above 0, since images are divided by them
             $ data.folder=here
             error: --set data.folder=here: data.folder is set, but data.dataset is not "fashion_mnist" or "mnist": leave it out, or set data.dataset to "fashion_mnist" or "mnist"
             $ train.epochs=0
-            error: --set train.epochs=0: train.epochs = 0: expected an integer, at least 1
+            error: --set train.epochs=0: train.epochs = 0: expected an integer from 1 to 1000000
             $ train.micro_batch_size=11
             error: --set train.micro_batch_size=11: train.micro_batch_size = 11: expected an integer from 1 to 10, the global_batch_size
             $ train.label_smoothing=1
@@ -291,9 +339,9 @@ fn values_that_cannot_be() {
             $ schedule.name=step
             error: recipe.toml: schedule.milestones_epochs is not set: expected a list of epochs such as [30, 60, 90]
             $ checkpoint.keep=0
-            error: --set checkpoint.keep=0: checkpoint.keep = 0: expected an integer, at least 1
+            error: --set checkpoint.keep=0: checkpoint.keep = 0: expected an integer from 1 to 1000000
             $ log.interval_steps=0
-            error: --set log.interval_steps=0: log.interval_steps = 0: expected an integer, at least 1
+            error: --set log.interval_steps=0: log.interval_steps = 0: expected an integer from 1 to 1000000000
             $ run.folder=
             error: --set run.folder=: run.folder = "": expected the path of a folder, such as "runs"
         "#]],

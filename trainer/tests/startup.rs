@@ -45,6 +45,24 @@ fn worlds_that_do_not_come_about() {
     }
 }
 
+/// What torchrun sets makes no world of processes that meet through MPI.
+#[test]
+fn ranks_of_torchrun_are_told_how_to_start() {
+    let workdir = Workdir::new(TINY);
+    let under_torchrun =
+        |options: &str| workdir.train(options).variable("RANK", "0").variable("WORLD_SIZE", "4");
+    for backend in ["auto", "mpi"] {
+        let ended = under_torchrun(&format!("comm.backend={backend}")).ends_with(2);
+        let ended =
+            ended.says("error: RANK and WORLD_SIZE say that 4 ranks were started, as torchrun does, ");
+        let ended = ended.says("`mpirun -n 4 trainer ...`");
+        assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
+    }
+    under_torchrun("--debug").ends_with(0);
+    under_torchrun("--name single comm.backend=single train.max_steps=1").ends_with(0);
+    under_torchrun("--name mpirun train.max_steps=1").ranks(2).ends_with(0).says("2 ranks over");
+}
+
 #[test]
 fn single_is_refused_on_several_ranks() {
     let workdir = Workdir::new(TINY);
@@ -110,6 +128,25 @@ fn files_in_the_way_are_storage_errors() {
     assert_eq!(list(&runs.join("recipe")), ["checkpoints"]);
 }
 
+/// `..toml` would be a run in `runs/` itself, `...toml` one beside it.
+#[test]
+fn a_recipe_cannot_name_another_folder() {
+    let workdir = Workdir::new(TINY);
+    for config in ["..toml", "...toml", ".hidden.toml"] {
+        fs::write(workdir.path().join(config), TINY).unwrap();
+        for debug in [&[][..], &["--debug"]] {
+            let ended = workdir.trainer(&[&["--config", config], debug].concat()).ends_with(2);
+            let said = format!(
+                "error: {config}: the run takes its name from the recipe's, and a run's name is one folder name"
+            );
+            let ended = ended.says(&said).says("; give it another with --name");
+            assert!(!workdir.path().join("runs").exists(), "{ended}");
+        }
+    }
+    workdir.trainer(&["--config", "...toml", "--name", "x", "--set", "train.max_steps=1"]).ends_with(0);
+    assert_eq!(list(&workdir.path().join("runs")), ["x"]);
+}
+
 #[test]
 fn recipe_files_that_cannot_be_read() {
     let workdir = Workdir::new(TINY);
@@ -144,6 +181,46 @@ fn debug_is_one_process_and_a_few_steps() {
         assert_eq!(steps.map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert_eq!(newest_step(&run), 5);
     }
+}
+
+/// What else has the name of a debug run's folder is left as it is; so is the last debug run where the recipe is wrong.
+#[test]
+fn debug_clears_what_a_debug_run_made_and_nothing_else() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name x-debug train.max_steps=1").ends_with(0);
+    let run = workdir.run("x-debug");
+    let before = checkpoint_files(&run);
+    let refused = "error: --debug begins the folder runs/x-debug anew, but that was not made by a debug run: give another \
+                   --name, or remove runs/x-debug yourself\n";
+    for resume in ["", "--resume auto"] {
+        let ended = workdir.train(&format!("--name x --debug {resume}")).ends_with(2);
+        assert_eq!(ended.stderr, refused);
+        assert_eq!(checkpoint_files(&run), before);
+    }
+    fs::remove_dir_all(run.path()).unwrap();
+    fs::write(run.path(), "notes").unwrap();
+    assert_eq!(workdir.train("--name x --debug").ends_with(2).stderr, refused);
+    assert_eq!(fs::read_to_string(run.path()).unwrap(), "notes");
+
+    fs::remove_file(run.path()).unwrap();
+    workdir.train("--name x --debug").ends_with(0);
+    let debugged = checkpoint_files(&run);
+    workdir.train("--name x --debug model.classes=7").ends_with(2);
+    assert_eq!(checkpoint_files(&run), debugged);
+    workdir.train("--name x-debug --resume auto train.max_steps=6 train.deterministic=true").ends_with(0);
+    assert_eq!(workdir.train("--name x --debug").ends_with(2).stderr, refused, "it is a run of its own now");
+    assert_eq!(newest_step(&run), 6);
+}
+
+#[test]
+fn debug_is_not_for_ranks() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("--debug").ranks(2).ends_with(2);
+    let ended = ended.says(
+        "error: --debug is one process, but OMPI_COMM_WORLD_SIZE says that 2 ranks were started: start the trainer by itself",
+    );
+    assert!(!ended.stderr.contains("comm.backend"), "{ended}");
+    assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
 }
 
 #[test]

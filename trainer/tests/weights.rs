@@ -1,11 +1,12 @@
 //! Weights from a run to PyTorch's libraries, and from a file into a run.
 
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use expect_test::expect;
-use test_jobs::{TINY, Workdir, newest_step, python, tensors_f64, tiny_with};
+use test_jobs::{TINY, Workdir, list, newest_step, python, tensors_f64, tiny_with};
 
 /// A Python with the libraries that load what is exported, or the reason why there is none here.
 fn python_with_libraries() -> Result<PathBuf, String> {
@@ -90,6 +91,67 @@ fn header_and_tensors(file: &Path) -> (serde_json::Value, Vec<u8>) {
     (serde_json::from_slice(header).unwrap(), tensors.to_vec())
 }
 
+/// What is there stays unless it is a file and `--force` says so; a link stays in any case.
+#[test]
+fn an_export_replaces_nothing_unasked() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name x train.max_steps=1").ends_with(0);
+    let path = |name: &str| workdir.path().join(name);
+    fs::write(path("file"), "notes").unwrap();
+    std::os::unix::fs::symlink("file", path("link")).unwrap();
+    std::os::unix::fs::symlink("absent", path("dangling")).unwrap();
+    let export = |out: &str, options: &[&str]| {
+        workdir.trainer(&[&["export", "--checkpoint", "runs/x", "--out", out], options].concat())
+    };
+    let mut said = String::new();
+    for (out, options) in [
+        ("file", &[][..]),
+        ("link", &[]),
+        ("dangling", &[]),
+        ("dangling", &["--force"]),
+        ("/dev/full", &[]),
+        ("/dev/full", &["--force"]),
+        ("runs", &["--force"]),
+        ("no/folder/o", &[]),
+    ] {
+        let ended = export(out, options).start().wait();
+        said += &format!("{out} {}: {} {}", options.join(" "), ended.code.unwrap(), ended.stderr);
+    }
+    expect![[r#"
+        file : 2 error: file exists already: give another name, or --force to replace it
+        link : 2 error: link exists already: give another name, or --force to replace it
+        dangling : 2 error: dangling is a link that leads nowhere, which is not replaced: give the name of a file
+        dangling --force: 2 error: dangling is a link that leads nowhere, which is not replaced: give the name of a file
+        /dev/full : 2 error: /dev/full is a device, which is not replaced: give the name of a file
+        /dev/full --force: 2 error: /dev/full is a device, which is not replaced: give the name of a file
+        runs --force: 2 error: runs is a folder, which is not replaced: give the name of a file
+        no/folder/o : 6 error: cannot write no/folder/o: No such file or directory (os error 2)
+    "#]].assert_eq(&said);
+    assert_eq!(fs::read_to_string(path("file")).unwrap(), "notes");
+    assert!(fs::metadata("/dev/full").unwrap().file_type().is_char_device());
+
+    export("new", &[]).ends_with(0);
+    export("link", &["--force"]).ends_with(0);
+    assert_eq!(fs::read_link(path("link")).unwrap(), Path::new("file"));
+    assert!(header_and_tensors(&path("file")).1 == header_and_tensors(&path("new")).1);
+    assert_eq!(list(workdir.path()), ["dangling", "file", "link", "new", "recipe.toml", "runs"]);
+}
+
+/// A checkpoint may be named by its file, which then says as well which weights are meant.
+#[test]
+fn a_checkpoint_may_be_named_by_its_file() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name x train.max_steps=1 train.ema_decay=0.5").ends_with(0);
+    for weights in ["model", "ema"] {
+        let file = format!("runs/x/checkpoints/step-000000001/{weights}.safetensors");
+        workdir.trainer(&["export", "--checkpoint", &file, "--out", weights]).ends_with(0);
+        let (header, _) = header_and_tensors(&workdir.path().join(weights));
+        assert_eq!(header["__metadata__"]["weights"], weights);
+    }
+    let other = "runs/x/checkpoints/step-000000001/manifest.json";
+    workdir.trainer(&["export", "--checkpoint", other, "--out", "o"]).ends_with(2).says("that is a file");
+}
+
 #[test]
 fn what_cannot_be_exported_is_refused() {
     let workdir = Workdir::new(TINY);
@@ -115,7 +177,7 @@ fn what_cannot_be_exported_is_refused() {
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
         error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
         error: cannot write no/folder/o: No such file or directory (os error 2)
-        error: runs/x/config.toml:19: model.anynet.stages[0].group_width is 0, must be from 1 to 65536
+        error: runs/x/config.toml:19: model.anynet.stages[0].group_width = 0: expected an integer from 1 to 65536
         error: --checkpoint runs/x: there is no config.toml of its run, which names the network
         error: the checkpoint runs/x/checkpoints/step-000000001 is damaged: model.safetensors has 4 bytes where the manifest says 22680
     "#]].assert_eq(&said);

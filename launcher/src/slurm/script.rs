@@ -28,6 +28,8 @@ pub(super) struct Batch {
     pub(super) via: Via,
     pub(super) trainer: PathBuf,
     pub(super) recipe: RecipeArgs,
+    /// The run's.
+    pub(super) name: String,
 }
 
 impl Batch {
@@ -55,7 +57,7 @@ impl Batch {
 
     fn options(&self) -> Vec<String> {
         let mut options = vec![
-            format!("job-name={}", quoted(&self.recipe.run_name())),
+            format!("job-name={}", quoted(&self.name)),
             format!("nodes={}", self.nodes),
             format!("ntasks-per-node={}", self.ranks_per_node),
         ];
@@ -152,6 +154,7 @@ mod tests {
                 resume: Resume::Auto,
                 name: Some("trial7".into()),
             },
+            name: "trial7".into(),
         }
     }
 

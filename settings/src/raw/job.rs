@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use regatta_anynet::MAX_BATCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,10 @@ use crate::choice::{Backend, GradientCompression, LogFormat, PreemptionSignal};
 #[serde(default, deny_unknown_fields)]
 pub struct RawEval {
     /// Epochs from one evaluation to the next; the last epoch is evaluated too. 0 never evaluates. Default: 1.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub interval_epochs: u64,
     /// Images per forward pass; 0 takes the micro-batch size. Default: 0.
+    #[schemars(range(min = 0, max = MAX_BATCH))]
     pub batch_size: usize,
 }
 
@@ -27,11 +30,14 @@ impl Default for RawEval {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawCheckpoint {
-    /// Epochs from one checkpoint to the next, at least 1; the end of the run always leaves one. Default: 1.
+    /// Epochs from one checkpoint to the next; the end of the run always leaves one. Default: 1.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub interval_epochs: u64,
     /// Optimizer steps from one checkpoint to the next, besides those at epochs; 0 is off. Default: 0.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub interval_steps: u64,
-    /// Newest checkpoints that stay on disk, at least 1; the best one stays besides. Default: 2.
+    /// Newest checkpoints that stay on disk; the best one stays besides. Default: 2.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub keep: usize,
 }
 
@@ -76,7 +82,8 @@ impl Default for RawComm {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawLog {
-    /// Optimizer steps from one log line (and metrics line) to the next, at least 1. Default: 20.
+    /// Optimizer steps from one log line (and metrics line) to the next. Default: 20.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub interval_steps: u64,
     /// How log lines are written: "text" for people, "json" one object a line. Default: "text".
     pub format: LogFormat,

@@ -1,7 +1,8 @@
 //! What a recipe file may say, key by key; unset stays visible where unset means something.
 //!
 //! The last sentence of every key's comment is `Default: VALUE.` or `Required.`; [`crate::schema`] reads it, and a
-//! test holds it equal to the `Default` implementations.
+//! test holds it equal to the `Default` implementations. Every integer has its bounds there, to which [`crate::document`]
+//! holds what was typed.
 
 mod job;
 mod model;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use regatta_anynet::{BlockKind, Rounding, Stem};
+use regatta_anynet::{BlockKind, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, MAX_STRIDE, Rounding, Stem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,13 +19,16 @@ pub struct RawModel {
     /// and model.regnet only). Default: "pycls".
     pub rounding: Option<Rounding>,
     /// Number of classes. Default: that of the data set.
+    #[schemars(range(min = 2, max = MAX_CLASSES))]
     pub classes: Option<u32>,
     /// Channels of an input image. Default: that of the data set.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub in_channels: Option<u32>,
     /// What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling,
     /// "cifar" a 3x3 one of stride 1, "flatten" the image as a vector. Default: "simple", of mlp blocks "flatten".
     pub stem: Option<Stem>,
     /// Output channels of the stem's convolution. Default: 32.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub stem_width: Option<u32>,
     /// Whether convolutions have biases (the book's do, the paper's do not). Default: false.
     pub conv_bias: bool,
@@ -67,14 +70,17 @@ impl Default for RawModel {
 #[serde(default, deny_unknown_fields)]
 pub struct RawRegNet {
     /// Number of blocks of the whole body. Required.
+    #[schemars(range(min = 1, max = MAX_DEPTH))]
     pub depth: Option<u32>,
     /// Width of the first block, in channels, a multiple of 8. Required.
+    #[schemars(range(min = 8, max = MAX_CHANNELS))]
     pub w0: Option<u32>,
     /// Slope of the widths, in channels per block, at least 0. Required.
     pub wa: Option<f64>,
     /// Ratio of the widths of neighbouring stages, above 1. Required.
     pub wm: Option<f64>,
     /// Channels per group of the 3x3 convolutions. Required.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub group_width: Option<u32>,
     /// Bottleneck width over block width. Default: 1.0.
     pub bottleneck_ratio: Option<f64>,
@@ -99,12 +105,16 @@ pub struct RawAnyNet {
 #[serde(default, deny_unknown_fields)]
 pub struct RawStage {
     /// Number of blocks. Required.
+    #[schemars(range(min = 1, max = MAX_DEPTH))]
     pub depth: Option<u32>,
     /// Output channels of each block. Required.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub width: Option<u32>,
     /// Stride of the first block. Default: 2, of mlp blocks 1.
+    #[schemars(range(min = 1, max = MAX_STRIDE))]
     pub stride: Option<u32>,
     /// Channels per group of the 3x3 convolutions (resnext only, and required there). Default: unset.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub group_width: Option<u32>,
     /// Bottleneck width over block width (resnext only). Default: 1.0.
     pub bottleneck_ratio: f64,
@@ -137,6 +147,7 @@ pub struct RawData {
     /// "/usr/share/datasets/fashion-mnist", where Debian's package puts them.
     pub folder: Option<PathBuf>,
     /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
+    #[schemars(range(min = 1, max = 4096))]
     pub resolution_px: u32,
     /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set
     /// (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel).
@@ -148,14 +159,19 @@ pub struct RawData {
     pub horizontal_flip_probability: f64,
     /// Zero padding on each side before a random crop back to the stored size, in pixels of the stored image;
     /// 0 is off. Default: 0.
+    #[schemars(range(min = 0, max = 4096))]
     pub random_crop_padding_px: u32,
     /// Number of training images (synthetic only, and required there). Default: unset.
+    #[schemars(range(min = 1, max = 100_000_000))]
     pub synthetic_train_images: Option<usize>,
     /// Number of validation images (synthetic only, and required there). Default: unset.
+    #[schemars(range(min = 1, max = 100_000_000))]
     pub synthetic_val_images: Option<usize>,
     /// Channels of an image (synthetic only). Default: 3.
+    #[schemars(range(min = 1, max = 256))]
     pub synthetic_channels: Option<u32>,
     /// Number of classes (synthetic only). Default: 1000.
+    #[schemars(range(min = 2, max = 100_000))]
     pub synthetic_classes: Option<u32>,
 }
 

@@ -1,5 +1,6 @@
 //! The keys of `[train]`, `[optim]` and `[schedule]`.
 
+use regatta_anynet::MAX_BATCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,17 +11,22 @@ use crate::choice::{Device, MemoryFormat, OptimizerName, Precision, ScheduleName
 #[serde(default, deny_unknown_fields)]
 pub struct RawTrain {
     /// Passes over the training images. Required.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: Option<u64>,
     /// Images per optimizer step, over all ranks. Required.
+    #[schemars(range(min = 1, max = MAX_BATCH))]
     pub global_batch_size: Option<usize>,
     /// Images per forward and backward pass; BatchNorm's statistics are taken over these. Default:
     /// ceil(global_batch_size / world size) at the run's first start, kept on resume.
+    #[schemars(range(min = 1, max = MAX_BATCH))]
     pub micro_batch_size: Option<usize>,
     /// Whether the last, smaller batch of an epoch is left out. Default: false.
     pub drop_last: bool,
     /// Optimizer steps after which the run ends early. Default: unset, all epochs.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub max_steps: Option<u64>,
     /// Seed of initial weights, order and augmentation. Default: 0.
+    #[schemars(range(min = 0, max = i64::MAX))]
     pub seed: u64,
     /// Share of the target spread evenly over all classes, 0 to below 1. Default: 0.0.
     pub label_smoothing: f64,
@@ -42,6 +48,7 @@ pub struct RawTrain {
     /// elsewhere the key changes nothing. Default: true.
     pub cuda_graph: bool,
     /// Compute threads of each rank; 0 takes cores / ranks on this host. Default: 0.
+    #[schemars(range(min = 0, max = 4096))]
     pub threads_per_rank: usize,
     /// Whether only deterministic kernels are used (slower on a GPU). Default: false.
     pub deterministic: bool,

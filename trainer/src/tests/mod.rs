@@ -10,6 +10,7 @@ mod overlap;
 mod parity;
 mod skipped;
 mod step_parity;
+mod wrong_inputs;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,0 +1,67 @@
+//! Required keys: those that nobody set are collected, so that one refusal names them all.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use crate::error::RecipeError;
+use crate::place::{Place, Places};
+
+/// A required key that nobody set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsetKey {
+    /// The recipe file, or the line of the table that lacks the key.
+    pub place: Place,
+    /// The key's full path.
+    pub key: String,
+    /// The values accepted.
+    pub accepted: String,
+}
+
+impl fmt::Display for UnsetKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, key, accepted } = self;
+        write!(formatter, "{place}: {key} is not set: expected {accepted}")
+    }
+}
+
+/// Takes the values of required keys and notes which are unset.
+pub(crate) struct Required<'a> {
+    pub(crate) places: &'a Places,
+    unset: RefCell<Vec<UnsetKey>>,
+}
+
+impl<'a> Required<'a> {
+    /// Of the recipe whose values were typed at `places`.
+    pub(crate) fn of(places: &'a Places) -> Self {
+        Self { places, unset: RefCell::default() }
+    }
+
+    /// The value of a key that has no default. Where it is unset, something stands in for it until [`Required::refuse_unset`].
+    pub(crate) fn value<T: Default>(&self, value: Option<T>, key: &str, accepted: &str) -> T {
+        value.unwrap_or_else(|| {
+            self.note_unset(key, accepted);
+            T::default()
+        })
+    }
+
+    /// Notes a required key that is unset.
+    pub(crate) fn note_unset(&self, key: &str, accepted: &str) {
+        let (place, key, accepted) = (self.places.of(key), key.to_owned(), accepted.to_owned());
+        self.unset.borrow_mut().push(UnsetKey { place, key, accepted });
+    }
+
+    /// Refuses the recipe if a key was unset.
+    pub(crate) fn refuse_unset(self) -> Result<(), RecipeError> {
+        let keys = self.unset.into_inner();
+        if keys.is_empty() { Ok(()) } else { Err(RecipeError::Missing { keys }) }
+    }
+}
+
+/// One sentence for one key; for several a line each under a heading.
+pub(crate) fn missing(keys: &[UnsetKey]) -> String {
+    let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    match &lines[..] {
+        [line] => line.clone(),
+        lines => format!("{} required keys are not set:\n  {}", lines.len(), lines.join("\n  ")),
+    }
+}
