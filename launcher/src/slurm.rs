@@ -92,6 +92,7 @@ impl SlurmCommand {
     fn batch(&self) -> Result<Batch> {
         let trainer = trainer_binary::find(self.trainer.as_deref())?;
         input::check_script(&self.recipe, &trainer)?;
+        let name = self.recipe.run_name()?;
         let raw = self.recipe.load()?;
         let signal = raw.run.preemption_signal;
         let [nodes, ranks_per_node] = [self.nodes, self.ranks_per_node()].map(NonZeroU32::get);
@@ -114,7 +115,7 @@ impl SlurmCommand {
             via: self.via,
             trainer,
             recipe: self.recipe.clone(),
-            name: self.recipe.run_name()?,
+            name,
         })
     }
 

@@ -10,10 +10,10 @@ use crate::failure::Usage;
 const WITH_VALUE: &str = "AabBcCdDeFGiJLmMnNopqStwx";
 
 /// Refuses control characters in what the script names: a new line in a comment or an `#SBATCH` option begins a command.
+/// The run's name has none: it is the name of a folder, and was checked as such.
 pub(super) fn check_script(recipe: &RecipeArgs, trainer: &Path) -> Result<(), Usage> {
-    let RecipeArgs { config, set, resume, .. } = recipe;
+    let RecipeArgs { config, set, resume, name: _ } = recipe;
     let shown = |path: &Path| path.display().to_string();
-    check("the run's name", &recipe.run_name())?;
     check("--config", &shown(config))?;
     check("the trainer's path", &shown(trainer))?;
     if let Resume::Path(path) = resume {
@@ -90,33 +90,28 @@ mod tests {
 
     #[test]
     fn what_reaches_a_script_stays_on_its_line() {
-        let args = |config: &str, set: &str, resume: &str, name: Option<&str>| RecipeArgs {
+        let args = |config: &str, set: &str, resume: &str| RecipeArgs {
             config: config.into(),
             set: vec![set.into()],
             resume: resume.parse().unwrap(),
-            name: name.map(str::to_owned),
+            name: None,
         };
         let told = |args: RecipeArgs, trainer: &str| {
             check_script(&args, Path::new(trainer))
                 .map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
         };
-        assert_eq!(told(args("r x.toml", "a.b=\"it's\"", "auto", Some("x#1")), "/bin/t"), "fine");
+        assert_eq!(told(args("r x.toml", "a.b=\"it's\"", "auto"), "/bin/t"), "fine");
         let refusal = |what: &str| {
             format!("{what}: a batch script takes no control characters, such as a new line: leave them out")
         };
-        let name = args("r.toml", "a.b=1", "auto", Some("x\ntouch pwn\n#"));
-        assert_eq!(told(name, "t"), refusal("the run's name \"x\\ntouch pwn\\n#\""));
-        let config = args("r/x\n#SBATCH --uid=0.toml", "a.b=1", "auto", None);
-        assert_eq!(told(config, "t"), refusal("the run's name \"x\\n#SBATCH --uid=0\""));
-        let config = args("r\n/x.toml", "a.b=1", "auto", None);
+        let config = args("r/x\n#SBATCH --uid=0.toml", "a.b=1", "auto");
+        assert_eq!(told(config, "t"), refusal("--config \"r/x\\n#SBATCH --uid=0.toml\""));
+        let config = args("r\n/x.toml", "a.b=1", "auto");
         assert_eq!(told(config, "t"), refusal("--config \"r\\n/x.toml\""));
-        let set = args("r.toml", "a.b=\"\r\"", "auto", None);
+        let set = args("r.toml", "a.b=\"\r\"", "auto");
         assert_eq!(told(set, "t"), refusal("--set \"a.b=\\\"\\r\\\"\""));
-        let resume = args("r.toml", "a.b=1", "runs/\n", None);
+        let resume = args("r.toml", "a.b=1", "runs/\n");
         assert_eq!(told(resume, "t"), refusal("--resume \"runs/\\n\""));
-        assert_eq!(
-            told(args("r.toml", "a.b=1", "auto", None), "t\n"),
-            refusal("the trainer's path \"t\\n\"")
-        );
+        assert_eq!(told(args("r.toml", "a.b=1", "auto"), "t\n"), refusal("the trainer's path \"t\\n\""));
     }
 }
