@@ -3,7 +3,9 @@
 
 mod worlds;
 
+mod damage;
 mod resume;
+mod torture_storage;
 
 mod precision;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use regatta_run::RunFolder;
 use test_jobs::{
     ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_step, repeatable_metrics, tiny_with,
 };
@@ -25,10 +26,14 @@ fn check_stops(ranks: usize, options: &str) {
     check_equal(&workdir, "whole", "parts");
 }
 
-fn check_equal(workdir: &Workdir, whole: &str, parts: &str) {
+pub(crate) fn check_equal(workdir: &Workdir, whole: &str, parts: &str) {
     let (whole, parts) = (workdir.run(whole), workdir.run(parts));
     let (expected, found) = (checkpoint_files(&whole), checkpoint_files(&parts));
-    assert_eq!(list(&whole.checkpoints()), list(&parts.checkpoints()));
+    let names = |run: &RunFolder| {
+        let is_counted = |name: &String| !name.starts_with("damaged-");
+        list(&run.checkpoints()).into_iter().filter(is_counted).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&whole), names(&parts));
     assert!(expected.keys().eq(found.keys()), "{:?}\n{:?}", expected.keys(), found.keys());
     for (name, bytes) in &expected {
         assert!(*bytes == found[name], "{name} differs{}", state_texts(name, bytes, &found[name]));
@@ -137,12 +142,230 @@ fn damaged_checkpoints_are_named_and_passed_over() {
     by_path("runs/recipe/checkpoints/step-000000009")
         .ends_with(2)
         .says("give a run folder or one of its checkpoints");
-    // Without the run around it, a checkpoint tells nothing of its network.
+    // A checkpoint has its recipe, also without the run around it.
     fs::rename(run.checkpoint(7), workdir.path().join("alone")).unwrap();
     workdir
-        .train("--name other --resume alone model.stem_width=8")
-        .ends_with(6)
-        .says("cannot resume from alone: alone/model.safetensors: stem.conv.weight is ");
+        .train(&format!("--name other --resume alone {EVERY_STEP} model.stem_width=8"))
+        .ends_with(2)
+        .says("or undo:\n  model.stem_width: 16 -> 8\n");
+    workdir
+        .train(&format!("--name other --resume alone {EVERY_STEP}"))
+        .ends_with(0)
+        .says("resumed from alone");
+}
+
+/// They are set aside, and checkpoints that are made now stay.
+#[test]
+fn damaged_checkpoints_do_not_count_among_those_that_are_kept() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir
+        .train("checkpoint.interval_steps=1 checkpoint.keep=100 train.epochs=5 train.max_steps=11")
+        .ends_with(0);
+    fs::remove_file(run.best()).unwrap();
+    for step in 1..=11 {
+        let model = run.checkpoint(step).join("model.safetensors");
+        match step {
+            10.. => fs::write(model, "damaged").unwrap(),
+            7 => {}
+            _ => fs::remove_dir_all(run.checkpoint(step)).unwrap(),
+        }
+    }
+    let options =
+        "--resume auto checkpoint.interval_steps=1 checkpoint.keep=2 train.epochs=5 eval.interval_epochs=0";
+    workdir
+        .train(&format!("{options} train.max_steps=8"))
+        .ends_with(0)
+        .says("runs/recipe/checkpoints/step-000000011 is damaged: model.safetensors has 7 bytes")
+        .says("; it is kept as runs/recipe/checkpoints/damaged-step-000000011");
+    let aside = ["damaged-step-000000010", "damaged-step-000000011"];
+    assert_eq!(list(&run.checkpoints()), [&aside[..], &["step-000000007", "step-000000008"]].concat());
+    workdir.train(&format!("{options} train.max_steps=11")).ends_with(0);
+    assert_eq!(list(&run.checkpoints()), [&aside[..], &["step-000000010", "step-000000011"]].concat());
+}
+
+/// Only a run that never saved a step begins anew.
+#[test]
+fn a_run_without_a_whole_checkpoint_is_not_overwritten() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let mut running = workdir.train(ENDLESS).start();
+    running.wait_for_file(&run.metrics(), |text| text.lines().count() >= 3);
+    drop(running);
+    let options = format!("--resume auto {ENDLESS} train.max_steps=4 checkpoint.interval_steps=2");
+    workdir.train(&options).ends_with(0);
+    assert_eq!(newest_step(&run), 4);
+
+    let attempts = || list(&run.attempts()).len();
+    let (before, lines) = (attempts(), metrics(&run));
+    for step in [2, 4] {
+        fs::write(run.checkpoint(step).join("state.json"), "{").unwrap();
+    }
+    for ranks in [1, 2] {
+        workdir.train(&options).ranks(ranks).ends_with(6).says(
+            "error: runs/recipe/checkpoints: no checkpoint is whole:\
+             \n  runs/recipe/checkpoints/step-000000004: state.json has 1 bytes where the manifest says ",
+        ).says("\nto start anew would overwrite the run: put back a copy of a checkpoint, or start another run with --name\n");
+    }
+    fs::remove_dir_all(run.checkpoints()).unwrap();
+    workdir.train(&options).ends_with(6).says(
+        "error: runs/recipe/checkpoints: no checkpoint is there, though that of step 4 was saved; to start anew would \
+         overwrite the run: put back a copy of a checkpoint, or start another run with --name\n",
+    );
+    assert_eq!((attempts(), metrics(&run)), (before, lines));
+}
+
+/// The recipe of the checkpoint counts, whatever became of the file in the run folder.
+#[test]
+fn a_deleted_config_hides_no_difference() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir.train("train.max_steps=2").ends_with(0);
+    fs::remove_file(run.config()).unwrap();
+    let differs = "or undo:\n  optim.lr: 0.05 -> 0.5\n";
+    workdir.train("--resume auto optim.lr=0.5").ends_with(2).says(differs);
+    fs::write(run.config(), "[optim]\n").unwrap();
+    workdir.train("--resume auto optim.lr=0.5").ends_with(2).says(differs);
+    workdir.train("--resume auto").ends_with(0);
+    workdir.train("--name whole").ends_with(0);
+    check_equal(&workdir, "whole", "recipe");
+    assert_eq!(
+        fs::read_to_string(run.config()).unwrap(),
+        fs::read_to_string(workdir.run("whole").config()).unwrap()
+    );
+}
+
+/// What the checkpoint says of the metrics is compared with what is there.
+#[test]
+fn missing_lines_of_the_metrics_are_counted() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir.train("train.max_steps=5").ends_with(0);
+    let whole = fs::read_to_string(run.metrics()).unwrap();
+    let lines = whole.lines().count();
+    let resume = || workdir.train("--resume auto train.max_steps=5").ends_with(0);
+    let warning = |missing: usize| {
+        format!(
+            "runs/recipe/metrics.jsonl: {missing} of its {lines} lines are missing since the checkpoint of step 5 was saved"
+        )
+    };
+    fs::write(run.metrics(), whole.split_inclusive('\n').take(2).collect::<String>()).unwrap();
+    resume().says(&warning(lines - 2));
+    // From here on the run has the lines that are left.
+    assert!(!resume().stderr.contains("missing"));
+    fs::remove_file(run.metrics()).unwrap();
+    let lines = 2;
+    resume().says(&format!("{lines} of its {lines} lines are missing"));
+    // A run of another name never had them.
+    let other = workdir.train("--name other --resume runs/recipe").ends_with(0);
+    assert!(!other.stderr.contains("missing"), "{other}");
+}
+
+/// A longer run is, to the bit, the one that was meant to be long from the start.
+#[test]
+fn a_finished_run_may_be_extended() {
+    for ranks in [1, 2] {
+        let workdir = Workdir::new(TINY);
+        let options =
+            "checkpoint.keep=100 checkpoint.interval_steps=1 schedule.name=cosine schedule.epochs=5";
+        workdir.train(&format!("--name parts {options}")).ranks(ranks).ends_with(0);
+        workdir
+            .train(&format!("--name parts --resume auto {options} train.epochs=4 log.straggler_intervals=0"))
+            .ranks(ranks)
+            .ends_with(0)
+            .says("the recipe is changed: train.epochs: 2 -> 4\n")
+            .says("the recipe is changed: log.straggler_intervals: 5 -> 0\n")
+            .says("the learning rate goes on at 0.03273 in epoch 3 of 4\n");
+        workdir.train(&format!("--name whole {options} train.epochs=4")).ranks(ranks).ends_with(0);
+        check_equal(&workdir, "whole", "parts");
+    }
+}
+
+/// The curve stays that of the first start, unless it is chosen anew; what computes something else is refused as ever.
+#[test]
+fn an_extension_keeps_the_schedule() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let done = "done: best top-1 ";
+    workdir.train("schedule.name=cosine").ends_with(0);
+    let ended = workdir.train("--resume auto schedule.name=cosine").ends_with(0);
+    let first = "nothing is left to do: train.epochs = 2 was reached before; a larger one goes on\n";
+    assert!(ended.stdout.starts_with(&format!("{first}{done}")), "{ended}");
+    let longer = "--resume auto schedule.name=cosine train.epochs=3";
+    workdir.train(&format!("{longer} optim.lr=0.5")).ends_with(2).says("or undo:\n  optim.lr: 0.05 -> 0.5\n");
+    let ended = workdir.train(longer).ends_with(0).says(
+        "the learning rate stays at 0.00000 after epoch 2 (schedule.epochs), up to epoch 3; --set schedule.epochs=3 spans them all",
+    );
+    assert!(ended.stdout.starts_with(done), "{ended}");
+    assert!(metrics(&run).iter().rev().find(|line| line["kind"] == "step").unwrap()["lr"] == 0.0);
+    let stretched = "--resume auto schedule.name=cosine train.epochs=4 schedule.epochs=4";
+    let ended =
+        workdir.train(stretched).ends_with(0).says("the recipe is changed: schedule.epochs: 2 -> 4\n");
+    assert!(!ended.stderr.contains("stays at"), "{ended}");
+    let ended =
+        workdir.train("--resume auto schedule.name=cosine train.max_steps=6 train.epochs=4").ends_with(0);
+    assert!(
+        ended.stdout.starts_with("nothing is left to do: train.max_steps = 6 was reached before"),
+        "{ended}"
+    );
+}
+
+/// Checkpoints by the clock come on all ranks after the same step, and change nothing.
+#[test]
+fn checkpoints_by_the_clock() {
+    for ranks in [1, 2] {
+        let workdir = Workdir::new(TINY);
+        let options = "train.ema_decay=0.9 checkpoint.keep=100";
+        // At every step some time has passed.
+        let options = format!("{options} checkpoint.interval_minutes=1e-9");
+        workdir.train(&format!("--name parts {options} train.max_steps=4")).ranks(ranks).ends_with(0);
+        workdir.train(&format!("--name parts --resume auto {options}")).ranks(ranks).ends_with(0);
+        assert_eq!(list(&workdir.run("parts").checkpoints()).len(), 7);
+        let options = "train.ema_decay=0.9 checkpoint.keep=100 checkpoint.interval_steps=1";
+        workdir.train(&format!("--name whole {options}")).ranks(ranks).ends_with(0);
+        check_equal(&workdir, "whole", "parts");
+    }
+}
+
+#[test]
+fn checkpoints_of_every_so_many_epochs_stay() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    let options = "train.epochs=7 checkpoint.keep=1 checkpoint.keep_every_epochs=2 checkpoint.interval_epochs=3 \
+                   eval.interval_epochs=0";
+    workdir.train(&format!("{options} train.max_steps=14")).ends_with(0);
+    let steps = |steps: &[u64]| steps.iter().map(|step| format!("step-{step:09}")).collect::<Vec<_>>();
+    assert_eq!(list(&run.checkpoints()), steps(&[6, 12, 14]));
+    workdir.train(&format!("--resume auto {options}")).ends_with(0);
+    assert_eq!(list(&run.checkpoints()), steps(&[6, 12, 18, 21]));
+}
+
+/// An epoch of another length would put every later step elsewhere.
+#[test]
+fn other_data_in_the_place_of_the_runs_is_refused() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir.train("train.max_steps=4").ends_with(0);
+    let recipe = run.checkpoint(4).join("recipe.toml");
+    // As if data.folder, which may change, had other files.
+    let text = fs::read_to_string(&recipe)
+        .unwrap()
+        .replace("synthetic_train_images = 26", "synthetic_train_images = 36");
+    reseal(&run, &recipe, &text);
+    workdir
+        .train("--resume auto data.synthetic_train_images=36")
+        .ends_with(2)
+        .says("36 training images, which make epochs of 4 steps, but the checkpoint is of step 4 in epoch 2 of a run");
+}
+
+/// Writes the checkpoint of step 4 anew with another text of its recipe.
+fn reseal(run: &RunFolder, recipe: &std::path::Path, text: &str) {
+    fs::write(recipe, text).unwrap();
+    let writer = regatta_run::CheckpointWriter::begin(run, 4).unwrap();
+    for file in list(&run.checkpoint(4)).iter().filter(|file| *file != "manifest.json") {
+        fs::copy(run.checkpoint(4).join(file), writer.dir().join(file)).unwrap();
+    }
+    writer.commit(None).unwrap();
 }
 
 /// From a run's folder and from one of its checkpoints, into a run of another name.
@@ -206,8 +429,7 @@ fn another_world_size_keeps_the_micro_batches() {
     workdir.train("--name alone train.max_steps=1").ends_with(0).says("micro-batches of 10");
 }
 
-/// `--resume auto` is safe to type every time: without a run it starts one, without a checkpoint it starts anew, and a
-/// run that is done stays as it is.
+/// `--resume auto` is safe to type every time: without a run it starts one, and a run that is done stays as it is.
 #[test]
 fn auto_fits_every_state_of_a_run() {
     let workdir = Workdir::new(TINY);
@@ -217,8 +439,5 @@ fn auto_fits_every_state_of_a_run() {
     workdir.train("--resume auto").ends_with(0);
     assert!(checkpoint_files(&run) == files && metrics(&run) == lines);
 
-    fs::remove_dir_all(run.checkpoints()).unwrap();
-    workdir.train("--resume auto").ends_with(0);
-    assert!(checkpoint_files(&run) == files);
-    assert_eq!(list(&run.attempts()), ["000001", "000002", "000003"]);
+    assert_eq!(list(&run.attempts()), ["000001", "000002"]);
 }
