@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn rank_0_asks_and_all_follow() {
-        assert!(SaveClock::new(1e-9, 0).asks());
-        assert!(!SaveClock::new(1e-9, 1).asks() && !SaveClock::new(0.0, 0).asks());
+        assert!(SaveClock::new(1e-12, 0).asks());
+        assert!(!SaveClock::new(1e-12, 1).asks() && !SaveClock::new(0.0, 0).asks());
         assert!(!SaveClock::new(1000.0, 0).asks());
         let mut clock = SaveClock::new(1000.0, 1);
         clock.note(true);

@@ -3,8 +3,12 @@
 
 mod worlds;
 
-mod damage;
 mod resume;
+
+mod checkpoints;
+mod extension;
+
+mod damage;
 mod torture_storage;
 
 mod precision;
