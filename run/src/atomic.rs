@@ -57,6 +57,35 @@ fn create_beside(path: &Path) -> Result<(PathBuf, File), StorageError> {
     unreachable!("four thousand million leftovers of one file")
 }
 
+/// Removes what processes that were killed while they replaced a file left beside it in `folder`. Only the owner of the
+/// folder may do so; a folder that is not there has nothing to remove.
+pub(crate) fn remove_leftovers(folder: &Path) -> Result<(), StorageError> {
+    let list = |error| StorageError::io("list", folder)(error);
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        outcome => outcome.map_err(list)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(list)?;
+        if entry.file_name().to_str().is_some_and(is_leftover) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome.map_err(StorageError::io("remove", &entry.path()))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file's name is one that [`create_beside`] gives.
+fn is_leftover(name: &str) -> bool {
+    let numbers =
+        name.strip_prefix('.').and_then(|rest| rest.rsplit_once(".tmp-")).map(|(_, numbers)| numbers);
+    numbers.and_then(|numbers| numbers.split_once('-')).is_some_and(|(process, attempt)| {
+        [process, attempt].iter().all(|number| number.parse::<u32>().is_ok())
+    })
+}
+
 /// Makes the folder's entries (creations, renames, removals) durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StorageError> {
     File::open(folder)

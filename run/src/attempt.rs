@@ -69,6 +69,9 @@ pub struct AttemptRecord {
     /// Its start.
     #[serde(flatten)]
     pub start: AttemptStart,
+    /// The step of the last checkpoint that it saved; none if it saved none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_step: Option<u64>,
     /// Its end; none while it runs, or if it was killed.
     pub end: Option<AttemptEnd>,
 }
@@ -130,7 +133,7 @@ impl Attempt {
         folder.create()?;
         let mut number = Self::newest(folder)?.unwrap_or(0) + 1;
         loop {
-            let record = AttemptRecord { number, start: start.clone(), end: None };
+            let record = AttemptRecord { number, start: start.clone(), saved_step: None, end: None };
             let path = folder.attempt(number);
             match create_new(&path, &to_json(&record)) {
                 Ok(()) => {
@@ -149,13 +152,22 @@ impl Attempt {
     /// # Errors
     /// If the folder of attempts cannot be read.
     pub fn newest(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
-        let attempts = folder.attempts();
-        let mut newest = None;
-        for entry in fs::read_dir(&attempts).map_err(StorageError::io("list", &attempts))? {
-            let name = entry.map_err(StorageError::io("list", &attempts))?.file_name();
-            newest = newest.max(name.to_str().and_then(|name| name.parse().ok()));
+        Ok(numbers(folder)?.into_iter().max())
+    }
+
+    /// The step of the last checkpoint that any attempt at a run says it saved. Attempts whose files cannot be read are
+    /// passed over: a crash right at its start may leave such a one.
+    ///
+    /// # Errors
+    /// If the folder of attempts is there and cannot be read.
+    pub fn last_saved_step(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
+        if !folder.attempts().exists() {
+            return Ok(None);
         }
-        Ok(newest)
+        let mut numbers = numbers(folder)?;
+        numbers.sort_unstable();
+        let saved = |&number: &u64| AttemptRecord::read(&folder.attempt(number)).ok()?.saved_step;
+        Ok(numbers.iter().rev().find_map(saved))
     }
 
     /// Its number, counted from 1.
@@ -171,6 +183,15 @@ impl Attempt {
         Ok(Self::newest(&self.folder)? == Some(self.number()))
     }
 
+    /// Records that the checkpoint of `step` is there.
+    ///
+    /// # Errors
+    /// If the attempt's file cannot be written.
+    pub fn note_saved(&mut self, step: u64) -> Result<(), StorageError> {
+        self.record.saved_step = Some(step);
+        write_atomic(self.folder.attempt(self.number()), &to_json(&self.record))
+    }
+
     /// Records the end, in words and as the exit code.
     ///
     /// # Errors
@@ -179,6 +200,17 @@ impl Attempt {
         self.record.end = Some(AttemptEnd::now(end, exit_code.code()));
         write_end(&self.folder.attempt(self.number()), &self.record)
     }
+}
+
+/// The numbers of all attempts at a run, in no order.
+fn numbers(folder: &RunFolder) -> Result<Vec<u64>, StorageError> {
+    let attempts = folder.attempts();
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(&attempts).map_err(StorageError::io("list", &attempts))? {
+        let name = entry.map_err(StorageError::io("list", &attempts))?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    Ok(numbers)
 }
 
 /// On a full disk a name may still find room where bytes do not: then there was no attempt.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use manifest::{FORMAT_VERSION, Manifest, ManifestFile};
-pub use retention::{best, prune, remove_after, set_best};
+pub use manifest::{FORMAT_VERSION, Manifest, ManifestFile, REQUIRED_FILES};
+pub use retention::{best, prune, remove_after, set_aside_damaged, set_best};
 pub use writer::CheckpointWriter;
 
 use crate::error::StorageError;
@@ -37,12 +37,17 @@ pub struct Damaged {
 }
 
 impl Checkpoint {
-    /// Reads the manifest in `path` and every file that it names, comparing lengths and hashes.
+    /// Reads the manifest in `path` and every file that it names, comparing lengths and hashes, and the step with that in
+    /// the folder's name.
     ///
     /// # Errors
     /// The first thing found wrong.
     pub fn verify(path: &Path) -> Result<Self, Damaged> {
         let verified = Manifest::read(path).and_then(|manifest| {
+            let named = path.file_name().and_then(|name| checkpoint_step(name.to_str()?));
+            if let Some(named) = named.filter(|&named| named != manifest.step) {
+                return Err(format!("it is of step {}, its folder's name says {named}", manifest.step));
+            }
             manifest.check_files(path)?;
             Ok(manifest)
         });

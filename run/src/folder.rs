@@ -1,15 +1,17 @@
 //! Where everything of a run lies on disk.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::atomic;
 use crate::error::StorageError;
 
 /// The folder of one run. Making a value touches nothing on disk.
 ///
 /// ```text
 /// runs/NAME/
-///   attempts/000001             who started when, where, with what end
+///   attempts/000001             who started when, where, with what end, and the last step that was saved
 ///   config.toml                 the resolved recipe, plus versions, hosts, world size
 ///   metrics.jsonl               one object per log interval and per epoch
 ///   tensorboard/                event files
@@ -18,8 +20,9 @@ use crate::error::StorageError;
 ///   log/rank-0000.out           what the rank printed, where the launcher started it
 ///   ranks/rank-0000.ledger      published copy of the rank's collective ledger
 ///   ranks/rank-0000.error       why the rank failed, where it did
-///   checkpoints/step-000000469/ model, optimizer, state and manifest
+///   checkpoints/step-000000469/ model, optimizer, state, recipe and manifest
 ///   checkpoints/best            link to the best of them
+///   checkpoints/damaged-step-…  one that was found damaged
 ///   made-by-debug               in a debug run's folder alone: the next debug run may clear it
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +44,20 @@ impl RunFolder {
     /// Whether the folder is there, that is, whether the run was ever started.
     ///
     /// # Errors
-    /// If the file system cannot tell.
+    /// If the file system cannot tell, or something is there that is no folder.
     pub fn exists(&self) -> Result<bool, StorageError> {
-        self.path.try_exists().map_err(StorageError::io("look for", &self.path))
+        match fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_dir() => Ok(true),
+            Ok(_) => {
+                let found =
+                    "that is a file, where a run folder is to be: move it away, or start the run with \
+                             another --name or run.folder"
+                        .to_owned();
+                Err(StorageError::Content { path: self.path.clone(), found })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StorageError::io("look for", &self.path)(error)),
+        }
     }
 
     /// Creates the folder and those in it that every run has. What is there already stays.
@@ -55,6 +69,17 @@ impl RunFolder {
             fs::create_dir_all(&path).map_err(StorageError::io("create the folder", &path))?;
         }
         Ok(())
+    }
+
+    /// Removes the hidden files that killed processes left while they replaced one of the run's. For the owner of the folder,
+    /// before anybody else of its attempt writes there.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed or a file cannot be removed.
+    pub fn remove_leftovers(&self) -> Result<(), StorageError> {
+        [self.path.clone(), self.attempts(), self.ranks()]
+            .iter()
+            .try_for_each(|it| atomic::remove_leftovers(it))
     }
 
     /// The folder with a file for every start of the run.

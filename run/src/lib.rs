@@ -27,5 +27,5 @@ pub use exit_code::ExitCode;
 pub use failure::Failure;
 pub use folder::RunFolder;
 pub use host::host_name;
-pub use metrics::{EpochRow, MetricsWriter, read_epochs};
+pub use metrics::{EpochRow, MetricsLoss, MetricsMark, MetricsWriter, read_epochs};
 pub use output::{OutputError, check_output, write_output};

@@ -15,34 +15,75 @@ use crate::error::StorageError;
 pub struct MetricsWriter {
     path: PathBuf,
     file: File,
+    lines: u64,
+    hasher: blake3::Hasher,
+}
+
+/// A file of metrics at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsMark {
+    /// Its lines.
+    pub lines: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// BLAKE3 of its content, in hexadecimal.
+    pub blake3: String,
+}
+
+impl MetricsMark {
+    /// The first bytes of `content` where they are what was marked.
+    fn prefix<'a>(&self, content: &'a [u8]) -> Option<&'a [u8]> {
+        let prefix = content.get(..usize::try_from(self.bytes).ok()?)?;
+        (blake3::hash(prefix).to_hex().as_str() == self.blake3).then_some(prefix)
+    }
+}
+
+/// How a file of metrics that is gone on with differs from what a checkpoint says that it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetricsLoss {
+    /// There are fewer lines.
+    #[error("{missing} of its {lines} lines are missing")]
+    Lines {
+        /// How many fewer.
+        missing: u64,
+        /// How many there were.
+        lines: u64,
+    },
+    /// There are as many lines, but not the same.
+    #[error("its {0} lines are not those that were written")]
+    Content(u64),
 }
 
 impl MetricsWriter {
-    /// Starts a new file.
-    ///
-    /// # Errors
-    /// If it cannot be created, above all if it is there already.
-    pub fn create(path: &Path) -> Result<Self, StorageError> {
-        let file = OpenOptions::new().append(true).create_new(true).open(path);
-        Ok(Self { path: path.to_owned(), file: file.map_err(StorageError::io("create", path))? })
-    }
-
-    /// Goes on with the file of an earlier attempt, first removing its lines of steps after `keep_through_step`
-    /// and a last line that a crash has torn. A file that is not there is created.
+    /// Goes on with the file of an earlier attempt, first removing what came after the checkpoint that the run is
+    /// continued from: what follows the `mark` of that checkpoint. Without a mark, or where the file is not what was
+    /// marked, its lines of steps after `keep_through_step` go, and a last line that a crash has torn. A file that is not
+    /// there is created. Also returns what the file lacks of what was marked.
     ///
     /// # Errors
     /// If the file cannot be read or written, or holds a line that is no JSON object (and not the torn last one).
-    pub fn resume(path: &Path, keep_through_step: u64) -> Result<Self, StorageError> {
-        let mut kept = Vec::new();
-        for line in read_lines(path, true)? {
-            if line.object["step"].as_u64().is_none_or(|step| step <= keep_through_step) {
-                kept.extend_from_slice(&line.bytes);
-                kept.push(b'\n');
+    pub fn resume(
+        path: &Path,
+        keep_through_step: u64,
+        mark: Option<&MetricsMark>,
+    ) -> Result<(Self, Option<MetricsLoss>), StorageError> {
+        let content = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            outcome => outcome.map_err(StorageError::io("read", path))?,
+        };
+        let (kept, loss) = match mark.and_then(|mark| mark.prefix(&content)) {
+            Some(prefix) => (prefix.to_vec(), None),
+            None => {
+                let kept = lines_through(path, &content, keep_through_step)?;
+                let loss = mark.map(|mark| loss(mark.lines, count_lines(&kept)));
+                (kept, loss)
             }
-        }
+        };
         write_atomic(path, &kept)?;
         let file = OpenOptions::new().append(true).open(path).map_err(StorageError::io("open", path))?;
-        Ok(Self { path: path.to_owned(), file })
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&kept);
+        Ok((Self { path: path.to_owned(), file, lines: count_lines(&kept), hasher }, loss))
     }
 
     /// Appends one record. Numbers that are not finite become `null`.
@@ -56,7 +97,43 @@ impl MetricsWriter {
         let mut line = serde_json::to_string(record).expect("a record that has a JSON form");
         assert!(is_flat(&line), "a record of metrics is a flat object, not {line}");
         line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(StorageError::io("append to", &self.path))
+        self.file.write_all(line.as_bytes()).map_err(StorageError::io("append to", &self.path))?;
+        self.hasher.update(line.as_bytes());
+        self.lines += 1;
+        Ok(())
+    }
+
+    /// Makes all lines durable, and says what the file is now.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn sync(&self) -> Result<MetricsMark, StorageError> {
+        self.file.sync_all().map_err(StorageError::io("make durable", &self.path))?;
+        let blake3 = self.hasher.finalize().to_hex().to_string();
+        Ok(MetricsMark { lines: self.lines, bytes: self.hasher.count(), blake3 })
+    }
+}
+
+/// The lines of `content` up to those of a step.
+fn lines_through(path: &Path, content: &[u8], step: u64) -> Result<Vec<u8>, StorageError> {
+    let mut kept = Vec::new();
+    for line in read_lines(path, content)? {
+        if line.object["step"].as_u64().is_none_or(|of| of <= step) {
+            kept.extend_from_slice(&line.bytes);
+            kept.push(b'\n');
+        }
+    }
+    Ok(kept)
+}
+
+fn count_lines(content: &[u8]) -> u64 {
+    content.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+fn loss(lines: u64, found: u64) -> MetricsLoss {
+    match lines.saturating_sub(found) {
+        0 => MetricsLoss::Content(lines),
+        missing => MetricsLoss::Lines { missing, lines },
     }
 }
 
@@ -93,7 +170,8 @@ pub struct EpochRow {
 /// # Errors
 /// If the file cannot be read or a line is not what [`MetricsWriter`] writes.
 pub fn read_epochs(path: &Path) -> Result<Vec<EpochRow>, StorageError> {
-    let lines = read_lines(path, false)?.into_iter().filter(|line| line.object["kind"] == "epoch");
+    let content = fs::read(path).map_err(StorageError::io("read", path))?;
+    let lines = read_lines(path, &content)?.into_iter().filter(|line| line.object["kind"] == "epoch");
     let row = |line: Line| {
         serde_json::from_value(line.object).map_err(|error| StorageError::Content {
             path: path.to_owned(),
@@ -111,12 +189,8 @@ struct Line {
     object: Value,
 }
 
-/// The lines of the file but a torn last one: a write that was cut short leaves it without its end.
-fn read_lines(path: &Path, may_be_missing: bool) -> Result<Vec<Line>, StorageError> {
-    let content = match fs::read(path) {
-        Err(error) if may_be_missing && error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        outcome => outcome.map_err(StorageError::io("read", path))?,
-    };
+/// The lines of the file's content but a torn last one: a write that was cut short leaves it without its end.
+fn read_lines(path: &Path, content: &[u8]) -> Result<Vec<Line>, StorageError> {
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(content.split_inclusive(|&byte| byte == b'\n')) {
         let (bytes, complete) = line.strip_suffix(b"\n").map_or((line, false), |bytes| (bytes, true));
@@ -140,7 +214,8 @@ mod tests {
     fn a_full_disk_is_named() {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().append(true).open(&path).unwrap();
-        let error = MetricsWriter { path, file }.write(&serde_json::json!({"step": 1})).unwrap_err();
+        let mut writer = MetricsWriter { path, file, lines: 0, hasher: blake3::Hasher::new() };
+        let error = writer.write(&serde_json::json!({"step": 1})).unwrap_err();
         assert_eq!(error.to_string(), "cannot append to /dev/full: No space left on device (os error 28)");
     }
 }

@@ -94,3 +94,21 @@ fn a_start_here_names_this_process() {
     assert!(!start.host.is_empty() && !start.user.is_empty());
     assert!(start.started_at.as_str() > "2026" && start.started_at.len() == 20, "{}", start.started_at);
 }
+
+/// What says that there were checkpoints, when they are gone.
+#[test]
+fn the_last_saved_step_is_remembered() {
+    let (_root, folder) = crate::run_folder();
+    assert_eq!(Attempt::last_saved_step(&folder).unwrap(), None);
+    let mut first = Attempt::start(&folder, &start()).unwrap();
+    assert_eq!(Attempt::last_saved_step(&folder).unwrap(), None);
+    for step in [3, 6] {
+        first.note_saved(step).unwrap();
+        assert_eq!(Attempt::last_saved_step(&folder).unwrap(), Some(step));
+    }
+    drop(Attempt::start(&folder, &start()).unwrap());
+    fs::write(folder.attempt(3), "").unwrap();
+    assert_eq!(Attempt::last_saved_step(&folder).unwrap(), Some(6));
+    AttemptRecord::end_as_seen(&folder, 1, "killed", 137).unwrap();
+    assert_eq!(AttemptRecord::read(&folder.attempt(1)).unwrap().saved_step, Some(6));
+}

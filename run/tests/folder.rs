@@ -60,6 +60,39 @@ fn a_folder_that_cannot_be_created_is_named_with_the_cause() {
 }
 
 #[test]
+fn a_file_in_its_place_is_no_run_folder() {
+    let (root, folder) = crate::run_folder();
+    fs::write(root.path().join("x"), "").unwrap();
+    let error = folder.exists().unwrap_err().to_string();
+    let expected = "that is a file, where a run folder is to be: move it away, or start the run with another --name \
+                    or run.folder";
+    assert_eq!(error, format!("{}: {expected}", folder.path().display()));
+    let error = RunFolder::new(folder.path(), "y").exists().unwrap_err().to_string();
+    assert!(error.ends_with("x/y: Not a directory (os error 20)"), "{error}");
+}
+
+/// Of any process and file, but nothing else that is hidden.
+#[test]
+fn what_killed_processes_left_is_removed() {
+    let (_root, folder) = crate::run_folder();
+    folder.create().unwrap();
+    let left = [
+        folder.path().join(".curves.svg.tmp-123-0"),
+        folder.path().join(".config.toml.tmp-4711-2"),
+        folder.attempts().join(".000001.tmp-5-0"),
+        folder.ranks().join(".rank-0000.ledger.tmp-6-0"),
+    ];
+    let stays =
+        [".curves.svg.tmp-x-0", ".tmp", "curves.svg.tmp-1-1", ".notes"].map(|it| folder.path().join(it));
+    left.iter().chain(&stays).for_each(|path| fs::write(path, "").unwrap());
+    folder.remove_leftovers().unwrap();
+    assert!(left.iter().all(|path| !path.exists()));
+    assert!(stays.iter().all(|path| path.exists()));
+    fs::remove_dir(folder.ranks()).unwrap();
+    folder.remove_leftovers().unwrap();
+}
+
+#[test]
 fn exit_codes_are_those_of_the_documentation() {
     let codes = [
         (ExitCode::Done, 0),

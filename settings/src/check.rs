@@ -15,6 +15,8 @@ type Checked = Result<(), RecipeError>;
 
 /// A year.
 const MAX_TIMEOUT_S: f64 = 31_536_000.0;
+/// A year.
+const MAX_INTERVAL_MINUTES: f64 = 525_600.0;
 /// Words for `0.0..1.0`.
 const BELOW_ONE: &str = "a number, at least 0 and below 1";
 /// Words for `0.0..=1.0`.
@@ -138,9 +140,11 @@ fn check_optim(recipe: &Recipe, places: &Places) -> Checked {
 }
 
 fn check_schedule(recipe: &Recipe, places: &Places) -> Checked {
-    let (schedule, epochs) = (&recipe.schedule, recipe.train.epochs as f64);
+    let schedule = &recipe.schedule;
+    let epochs = schedule.epochs as f64;
+    let span = if schedule.epochs == recipe.train.epochs { "train.epochs" } else { "schedule.epochs" };
     let warmup = schedule.warmup_epochs;
-    let accepted = format!("a number, at least 0 and below train.epochs = {epochs}");
+    let accepted = format!("a number, at least 0 and below {span} = {epochs}");
     places.require((0.0..epochs).contains(&warmup), "schedule.warmup_epochs", warmup, &accepted)?;
     let start = schedule.warmup_start_fraction;
     places.require(FRACTION.contains(&start), "schedule.warmup_start_fraction", start, UP_TO_ONE)?;
@@ -150,7 +154,7 @@ fn check_schedule(recipe: &Recipe, places: &Places) -> Checked {
             let is_ascending = milestones.is_sorted_by(|a, b| a < b);
             let is_within = milestones.iter().all(|&epoch| 0.0 < epoch && epoch < epochs);
             let is_right = !milestones.is_empty() && is_ascending && is_within;
-            let accepted = format!("ascending numbers above 0 and below train.epochs = {epochs}");
+            let accepted = format!("ascending numbers above 0 and below {span} = {epochs}");
             places.require(is_right, "schedule.milestones_epochs", milestones, &accepted)?;
             let is_right = 0.0 < *gamma && *gamma <= 1.0;
             places.require(is_right, "schedule.gamma", gamma, "a number above 0 and at most 1")
@@ -162,6 +166,12 @@ fn check_schedule(recipe: &Recipe, places: &Places) -> Checked {
 }
 
 fn check_job(recipe: &Recipe, places: &Places) -> Checked {
+    let minutes = recipe.checkpoint.interval_minutes;
+    let is_right = (0.0..=MAX_INTERVAL_MINUTES).contains(&minutes);
+    let accepted = format!("a number from 0 to {MAX_INTERVAL_MINUTES}");
+    places.require(is_right, "checkpoint.interval_minutes", minutes, &accepted)?;
+    let factor = recipe.log.straggler_factor;
+    places.require(factor >= 1.0, "log.straggler_factor", factor, "a number, at least 1")?;
     let (first, cap) = (recipe.comm.first_bucket_mib, recipe.comm.bucket_cap_mib);
     places.require(first > 0.0, "comm.first_bucket_mib", first, ABOVE_ZERO)?;
     places.require(cap > 0.0, "comm.bucket_cap_mib", cap, ABOVE_ZERO)?;

@@ -7,10 +7,13 @@ use toml::Value;
 use crate::recipe::Recipe;
 
 /// Keys, and sections ending in a dot, that may change when a run is resumed: they decide how long, how fast and
-/// how visibly it trains, not what it computes.
+/// how visibly it trains and where its files are, not what its steps compute; `schedule.epochs` goes with `train.epochs`.
 pub const MAY_DIFFER_ON_RESUME: &[&str] = &[
+    "train.epochs",
     "train.max_steps",
     "train.threads_per_rank",
+    "schedule.epochs",
+    "data.folder",
     "eval.",
     "checkpoint.",
     "comm.backend",
@@ -25,11 +28,20 @@ impl Recipe {
     /// One line `key: here -> in other` for each key that differs, but for [`MAY_DIFFER_ON_RESUME`]; empty where a
     /// run of `self` may be continued with `other`.
     pub fn differences(&self, other: &Recipe) -> Vec<String> {
+        self.changed(other, |key| !may_differ(key))
+    }
+
+    /// One line `key: here -> in other` for each key that differs and is among [`MAY_DIFFER_ON_RESUME`].
+    pub fn changes(&self, other: &Recipe) -> Vec<String> {
+        self.changed(other, may_differ)
+    }
+
+    fn changed(&self, other: &Recipe, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
         let (here, there) = (self.flattened(), other.flattened());
         let keys: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
         let shown = |value: Option<&String>| value.map_or("unset".to_owned(), String::clone);
         keys.into_iter()
-            .filter(|key| here.get(*key) != there.get(*key) && !may_differ(key))
+            .filter(|key| here.get(*key) != there.get(*key) && is_meant(key))
             .map(|key| format!("{key}: {} -> {}", shown(here.get(key)), shown(there.get(key))))
             .collect()
     }

@@ -19,7 +19,7 @@ const FASHION_MNIST_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 
 impl RawRecipe {
     /// The recipe's meaning in a world of `world_size` ranks (at least 1). `kept` is the earlier resolved recipe of
-    /// a run that is resumed: its micro-batch size holds where this recipe leaves it unset.
+    /// a run that is resumed: its micro-batch size and its schedule's epochs hold where this recipe leaves them unset.
     ///
     /// # Errors
     /// Required keys that are unset, a key that does not belong to the chosen kind, a value out of its range, an
@@ -32,7 +32,9 @@ impl RawRecipe {
         let model = model(self.model, &source, &required)?;
         let train = train(self.train, world_size, kept, &required);
         let optim = optim(self.optim, &required)?;
-        let schedule = schedule(self.schedule, &required)?;
+        let kept_epochs = kept.map(|kept| kept.schedule.epochs);
+        let schedule_epochs = self.schedule.epochs.or(kept_epochs).unwrap_or(train.epochs);
+        let schedule = schedule(self.schedule, schedule_epochs, &required)?;
         required.refuse_unset()?;
         let eval_batch_size = match self.eval.batch_size {
             0 => train.micro_batch_size,
@@ -48,7 +50,9 @@ impl RawRecipe {
             checkpoint: CheckpointSettings {
                 interval_epochs: self.checkpoint.interval_epochs,
                 interval_steps: self.checkpoint.interval_steps,
+                interval_minutes: self.checkpoint.interval_minutes,
                 keep: self.checkpoint.keep,
+                keep_every_epochs: self.checkpoint.keep_every_epochs,
             },
             comm: CommSettings {
                 backend: self.comm.backend,
@@ -57,7 +61,12 @@ impl RawRecipe {
                 bucket_cap_mib: self.comm.bucket_cap_mib,
                 gradient_compression: self.comm.gradient_compression,
             },
-            log: LogSettings { interval_steps: self.log.interval_steps, format: self.log.format },
+            log: LogSettings {
+                interval_steps: self.log.interval_steps,
+                format: self.log.format,
+                straggler_factor: self.log.straggler_factor,
+                straggler_intervals: self.log.straggler_intervals,
+            },
             run: RunSettings { folder: self.run.folder, preemption_signal: self.run.preemption_signal },
             places,
         };
@@ -191,7 +200,7 @@ fn optim(raw: RawOptim, required: &Required) -> Result<OptimSettings, RecipeErro
     })
 }
 
-fn schedule(raw: RawSchedule, required: &Required) -> Result<ScheduleSettings, RecipeError> {
+fn schedule(raw: RawSchedule, epochs: u64, required: &Required) -> Result<ScheduleSettings, RecipeError> {
     let places = required.places;
     let step_keys = [
         ("schedule.milestones_epochs", raw.milestones_epochs.is_some()),
@@ -218,6 +227,7 @@ fn schedule(raw: RawSchedule, required: &Required) -> Result<ScheduleSettings, R
     };
     Ok(ScheduleSettings {
         schedule,
+        epochs,
         warmup_epochs: raw.warmup_epochs,
         warmup_start_fraction: raw.warmup_start_fraction,
     })

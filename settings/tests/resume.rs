@@ -1,6 +1,6 @@
 //! What may and may not differ when a run is resumed.
 
-use crate::support::{REGNET, SMALL, resolved};
+use crate::support::{REGNET, SMALL, load_text, resolved};
 
 #[test]
 fn differences_are_named_key_by_key() {
@@ -36,6 +36,34 @@ fn how_long_fast_and_visibly_may_differ() {
         "run.folder=elsewhere",
     ];
     let other = resolved(REGNET, &sets);
-    assert_ne!(kept, other);
     assert_eq!(kept.differences(&other), Vec::<String>::new());
+    expect_test::expect![[r#"
+        checkpoint.keep: 2 -> 9
+        comm.backend: "auto" -> "mpi"
+        eval.batch_size: 64 -> 7
+        log.format: "text" -> "json"
+        run.folder: "runs" -> "elsewhere"
+        train.max_steps: unset -> 3
+        train.threads_per_rank: 0 -> 2"#]]
+    .assert_eq(&kept.changes(&other).join("\n"));
+}
+
+/// A longer run keeps the course of its learning rate, unless that is chosen too.
+#[test]
+fn an_extended_run_keeps_its_schedule() {
+    let cosine = ["schedule.name=cosine", "schedule.warmup_epochs=2"];
+    let kept = resolved(SMALL, &cosine);
+    assert_eq!(kept.schedule.epochs, 10);
+    let extended = |more: &[&str]| {
+        let raw = load_text(SMALL, &[], &[&cosine, more].concat()).unwrap();
+        raw.resolve(1, Some(&kept)).unwrap()
+    };
+    let longer = extended(&["train.epochs=20"]);
+    assert_eq!(longer.schedule.epochs, 10);
+    assert_eq!(kept.differences(&longer), Vec::<String>::new());
+    assert_eq!(kept.changes(&longer), ["train.epochs: 10 -> 20"]);
+    // Shorter than the warm-up, which is part of the course.
+    assert_eq!(extended(&["train.epochs=1"]).schedule.epochs, 10);
+    let stretched = extended(&["train.epochs=20", "schedule.epochs=20"]);
+    assert_eq!(kept.changes(&stretched), ["schedule.epochs: 10 -> 20", "train.epochs: 10 -> 20"]);
 }

@@ -104,6 +104,7 @@ fn the_resolved_recipe_reads() {
         [schedule]
         name = "cosine"
         final_lr_fraction = 0.0
+        epochs = 10
         warmup_epochs = 0.0
         warmup_start_fraction = 0.0
 
@@ -114,7 +115,9 @@ fn the_resolved_recipe_reads() {
         [checkpoint]
         interval_epochs = 1
         interval_steps = 0
+        interval_minutes = 0.0
         keep = 2
+        keep_every_epochs = 0
 
         [comm]
         backend = "auto"
@@ -126,6 +129,8 @@ fn the_resolved_recipe_reads() {
         [log]
         interval_steps = 20
         format = "text"
+        straggler_factor = 1.5
+        straggler_intervals = 5
 
         [run]
         folder = "runs"

@@ -126,6 +126,15 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
+/// The rank whose own work took longest, waiting for others left aside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Slowest {
+    /// Which.
+    pub(crate) rank: usize,
+    /// How many times as long as the middle one of the other ranks', at least 1; 1 where there is no other.
+    pub(crate) times: f64,
+}
+
 impl IntervalTimes {
     /// Adds a step.
     pub(crate) fn add(&mut self, seconds: &Seconds) {
@@ -135,8 +144,8 @@ impl IntervalTimes {
         self.steps += 1;
     }
 
-    /// Every phase over the ranks, and the rank whose own work took longest, waiting for others left aside. A collective.
-    pub(crate) fn over_ranks(&self, world: &dyn Communicator) -> ([Spread; 6], usize) {
+    /// Every phase over the ranks, and the slowest of these. A collective.
+    pub(crate) fn over_ranks(&self, world: &dyn Communicator) -> ([Spread; 6], Slowest) {
         let means = self.sums.map(|sum| sum / self.steps.max(1) as f64);
         let bytes: Vec<u8> = means.iter().flat_map(|mean| mean.to_le_bytes()).collect();
         let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
@@ -148,18 +157,32 @@ impl IntervalTimes {
             Spread { min: values[0], median: values[values.len() / 2], max: values[values.len() - 1] }
         };
         let own = |rank: &Vec<f64>| rank.iter().sum::<f64>() - rank[Phase::ExposedComm as usize];
-        let slowest = (0..ranks.len()).max_by(|&a, &b| own(&ranks[a]).total_cmp(&own(&ranks[b])));
-        (std::array::from_fn(spread), slowest.unwrap_or(0))
+        (std::array::from_fn(spread), Slowest::of(&ranks.iter().map(own).collect::<Vec<_>>()))
+    }
+}
+
+impl Slowest {
+    /// Of the seconds that each rank's own work took.
+    fn of(own: &[f64]) -> Self {
+        let rank = (0..own.len()).max_by(|&a, &b| own[a].total_cmp(&own[b])).unwrap_or(0);
+        let mut others: Vec<f64> = (0..own.len()).filter(|&other| other != rank).map(|it| own[it]).collect();
+        others.sort_by(f64::total_cmp);
+        let middle = others.get(others.len().saturating_sub(1) / 2).filter(|&&middle| middle > 0.0);
+        Self { rank, times: middle.map_or(1.0, |middle| own[rank] / middle) }
     }
 }
 
 /// A line of the log: milliseconds a step by phase, lowest, middle and highest over the ranks.
-pub(crate) fn told(phases: &[Spread; 6], slowest_rank: usize) -> String {
+pub(crate) fn told(phases: &[Spread; 6], slowest: Slowest) -> String {
     let phase = |(name, Spread { min, median, max }): (&&str, &Spread)| {
         format!("{name} {:.2}/{:.2}/{:.2}", min * 1e3, median * 1e3, max * 1e3)
     };
     let phases: Vec<_> = NAMES.iter().zip(phases).map(phase).collect();
-    format!("ms a step, min/median/max over ranks: {}; slowest rank {slowest_rank}", phases.join(", "))
+    let Slowest { rank, times } = slowest;
+    format!(
+        "ms a step, min/median/max over ranks: {}; slowest rank {rank}, {times:.2} times the others",
+        phases.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -175,7 +198,17 @@ mod tests {
         interval.add(&[3.0, 0.0, 2.0, 6.0, 1.0, 1.0]);
         let (spreads, slowest) = interval.over_ranks(&Single);
         assert_eq!(spreads.map(|spread| spread.median), [2.0, 0.0, 2.0, 5.0, 0.5, 1.0]);
-        assert_eq!((spreads[3].min, spreads[3].max, slowest), (5.0, 5.0, 0));
+        assert_eq!((spreads[3].min, spreads[3].max), (5.0, 5.0));
+        assert_eq!(slowest, Slowest { rank: 0, times: 1.0 });
+    }
+
+    #[test]
+    fn the_slowest_is_compared_with_the_middle_of_the_others() {
+        let of = |own: &[f64]| (Slowest::of(own).rank, Slowest::of(own).times);
+        assert_eq!(of(&[1.0]), (0, 1.0));
+        assert_eq!(of(&[1.0, 3.0]), (1, 3.0));
+        assert_eq!(of(&[6.0, 1.0, 2.0, 5.0]), (0, 3.0));
+        assert_eq!(of(&[0.0, 3.0]), (1, 1.0));
     }
 
     #[test]

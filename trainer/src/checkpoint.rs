@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, broadcast_and_prove_equal, broadcast_text};
-use regatta_run::{CheckpointWriter, RunFolder, StorageError};
+use regatta_run::checkpoint::Manifest;
+use regatta_run::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
 
 use crate::loss_scale::LossScale;
@@ -17,9 +18,17 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const EMA: &str = "ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
+/// The resolved recipe that the run was trained with.
+pub(crate) const RECIPE: &str = "recipe.toml";
 
-/// Writes the checkpoint of `progress.step`: whole or not at all.
-pub(crate) fn save(folder: &RunFolder, learner: &Learner, progress: &Progress) -> Result<()> {
+/// Writes the checkpoint of `progress.step`, which goes with `metrics`: whole or not at all.
+pub(crate) fn save(
+    folder: &RunFolder,
+    learner: &Learner,
+    progress: &Progress,
+    recipe: &str,
+    metrics: MetricsMark,
+) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
     let replica = &learner.replica;
     let statistics = replica.statistics.iter().map(|s| s.name.clone()).zip(&replica.running.views);
@@ -33,13 +42,13 @@ pub(crate) fn save(folder: &RunFolder, learner: &Learner, progress: &Progress) -
         parameter_names(replica).map(move |name| format!("{kind}.{name}")).zip(&buffer.views)
     });
     tensor_file::write(&writer.dir().join(OPTIMIZER), state)?;
-    write_state(&writer.dir().join(STATE), progress)?;
-    writer.commit()?;
+    write_text(&writer.dir().join(STATE), &serde_json::to_string_pretty(progress)?)?;
+    write_text(&writer.dir().join(RECIPE), recipe)?;
+    writer.commit(Some(metrics))?;
     Ok(())
 }
 
-fn write_state(path: &Path, progress: &Progress) -> Result<()> {
-    let text = serde_json::to_string_pretty(progress)?;
+fn write_text(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(|source| StorageError::Io {
         operation: "write",
         path: path.to_owned(),
@@ -99,5 +108,13 @@ fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
     tensor_file::read(&path.join(OPTIMIZER), state)?;
     let state = path.join(STATE);
     let text = std::fs::read_to_string(&state).with_context(|| format!("cannot read {}", state.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a run's state", state.display()))
+    let progress: Progress =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a run's state", state.display()))?;
+    let damaged = |reason| Damaged { path: path.to_owned(), reason };
+    let step = Manifest::read(path).map_err(damaged)?.step;
+    if progress.step != step {
+        let reason = format!("{STATE} is of step {}, the manifest of step {step}", progress.step);
+        return Err(damaged(reason).into());
+    }
+    Ok(progress)
 }

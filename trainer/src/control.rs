@@ -5,27 +5,43 @@ use regatta_comm::Communicator;
 use regatta_torch_ext::{Event, Stream, copy_non_blocking, pin_memory};
 use tch::{Device, Kind, Tensor};
 
+/// What a rank asks of all, for after the step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// To stop with a checkpoint.
+    pub(crate) stop: bool,
+    /// To save a checkpoint: it is time.
+    pub(crate) save: bool,
+}
+
+impl Asked {
+    /// What either asks for.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { stop: self.stop || other.stop, save: self.save || other.save }
+    }
+}
+
 /// What all ranks know after a step, from the same reduced numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StepOutcome {
     /// Loss summed over the images of the global batch.
     pub(crate) loss_sum: f64,
-    /// Some rank was asked to stop.
-    pub(crate) stop: bool,
+    /// What some rank asked for.
+    pub(crate) asked: Asked,
     /// The gradients were finite and the parameters moved.
     pub(crate) updated: bool,
 }
 
-/// Sums a step's loss and counts the ranks that were asked to stop, in float64: `[loss_sum, stops]` on the loss's device. The
-/// sum of `batch_statistics` travels with it.
+/// Sums a step's loss and counts the ranks that ask for something, in float64: `[loss_sum, stops, saves]` on the loss's
+/// device. The sum of `batch_statistics` travels with it.
 pub(crate) fn agree(
     loss_sum: &Tensor,
-    stop: bool,
+    asked: Asked,
     batch_statistics: &mut Tensor,
     world: &dyn Communicator,
 ) -> Result<Tensor> {
-    let stops = Tensor::full([], f64::from(u8::from(stop)), (Kind::Double, loss_sum.device()));
-    let mut control = Tensor::stack(&[loss_sum, &stops], 0);
+    let count = |asks: bool| Tensor::full([], f64::from(u8::from(asks)), (Kind::Double, loss_sum.device()));
+    let mut control = Tensor::stack(&[loss_sum, &count(asked.stop), &count(asked.save)], 0);
     world.all_reduce_together(&mut [batch_statistics, &mut control])?;
     Ok(control)
 }
@@ -33,7 +49,7 @@ pub(crate) fn agree(
 /// The outcome of a step that a GPU may still be busy with.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// `[loss_sum, stops, updated]` on the host.
+    /// `[loss_sum, stops, saves, updated]` on the host.
     values: Tensor,
     /// When they are there; none on a CPU, where they are at once.
     arrived: Option<Event>,
@@ -48,7 +64,7 @@ impl Reading {
         if device == Device::Cpu {
             return Ok(Self { values, arrived: None });
         }
-        let mut host = pin_memory(&Tensor::zeros([3], (Kind::Double, Device::Cpu)))?;
+        let mut host = pin_memory(&Tensor::zeros([4], (Kind::Double, Device::Cpu)))?;
         let stream = Stream::current(device)?;
         copy_non_blocking(&mut host, &values, stream)?;
         let arrived = Event::after(stream, false)?;
@@ -61,6 +77,7 @@ impl Reading {
             arrived.synchronize()?;
         }
         let value = |index: i64| self.values.double_value(&[index]);
-        Ok(StepOutcome { loss_sum: value(0), stop: value(1) > 0.0, updated: value(2) > 0.0 })
+        let asked = Asked { stop: value(1) > 0.0, save: value(2) > 0.0 };
+        Ok(StepOutcome { loss_sum: value(0), asked, updated: value(3) > 0.0 })
     }
 }

@@ -73,13 +73,7 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     for damaged in &start.damaged {
         eprintln!("warning: passed over: {damaged}");
     }
-    let Some(config) = start.config() else {
-        let shown = command.checkpoint.display();
-        bail!(Usage(format!(
-            "--checkpoint {shown}: there is no config.toml of its run, which names the network"
-        )));
-    };
-    let recipe = Recipe::read(config)?;
+    let recipe = Recipe::read(start.config().expect("a checkpoint has its recipe"))?;
     let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
     // Its files were verified when it was found.
     let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
@@ -137,9 +131,8 @@ pub(crate) fn renamed(
     let mut tensors = BTreeMap::new();
     for (name, _) in network.tensors() {
         let Some(tensor) = all.remove(&name) else {
-            let found = format!(
-                "there is no tensor {name} in it: it is of another network than its run's config.toml"
-            );
+            let found =
+                format!("there is no tensor {name} in it: it is of another network than its recipe.toml");
             bail!(StorageError::Content { path: file.to_owned(), found });
         };
         tensors.insert(naming.name(&name), tensor);

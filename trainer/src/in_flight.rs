@@ -7,6 +7,7 @@ use anyhow::Result;
 use regatta_comm::Communicator;
 
 use crate::attribution::IntervalTimes;
+use crate::control::Asked;
 use crate::failure::{Diverged, together};
 use crate::progress::Progress;
 use crate::step::LaunchedStep;
@@ -33,14 +34,15 @@ impl InFlight {
         self.steps.push_back(Step { launched, number, images, lr });
     }
 
-    /// Reads the outcomes of all steps but the last `ahead` into `progress`. Whether one of them says to stop.
+    /// Reads the outcomes of all steps but the last `ahead` into `progress`. What they say that some rank asked
+    /// for.
     pub(crate) fn book(
         &mut self,
         ahead: usize,
         progress: &mut Progress,
         world: &dyn Communicator,
-    ) -> Result<bool> {
-        let mut stop = false;
+    ) -> Result<Asked> {
+        let mut asked = Asked::default();
         while self.steps.len() > ahead {
             let Some(Step { launched, number, images, lr }) = self.steps.pop_front() else { break };
             let outcome = launched.reading.outcome()?;
@@ -55,9 +57,9 @@ impl InFlight {
             }
             progress.book(outcome.loss_sum, images, outcome.updated);
             self.times.add(&launched.times.seconds()?);
-            stop |= outcome.stop;
+            asked = asked.or(outcome.asked);
         }
-        Ok(stop)
+        Ok(asked)
     }
 
     /// Where the time went since this was last asked.

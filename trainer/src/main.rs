@@ -20,7 +20,9 @@ mod feed;
 mod loss_scale;
 mod optimizer;
 mod replica;
+mod save_clock;
 mod schedule;
+mod stragglers;
 mod upload;
 
 mod debug;

@@ -1,7 +1,9 @@
 //! Where a run stands: everything of it that is not a tensor, and is in a checkpoint.
 
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Usage;
 use crate::loss_scale::LossScaleState;
 
 /// Position, sums that a log interval or an epoch has gathered so far, and the best result.
@@ -84,6 +86,20 @@ impl Progress {
         self.epoch_sum = LossSum::default();
     }
 
+    /// Refuses to go on where an epoch over `images` training images has not the `steps` that it had when this was saved:
+    /// they are other images.
+    pub(crate) fn check_epoch(&self, steps: u64, images: usize) -> Result<()> {
+        if self.step == self.epoch * steps + self.step_in_epoch && self.step_in_epoch <= steps {
+            return Ok(());
+        }
+        bail!(Usage(format!(
+            "the data set has {images} training images, which make epochs of {steps} steps, but the checkpoint is of step \
+             {} in epoch {} of a run whose epochs have another length: give the data that it was trained on",
+            self.step,
+            self.epoch + 1
+        )))
+    }
+
     /// Notes a validation result; whether it is the best so far (the first of equals stays).
     pub(crate) fn note(&mut self, top1: f64) -> bool {
         let better = self.best.is_none_or(|best| top1 > best.top1);
@@ -111,6 +127,14 @@ mod tests {
         progress.next_epoch();
         assert_eq!((progress.epoch, progress.step_in_epoch, progress.step), (1, 0, 2));
         assert_eq!(progress.epoch_sum, LossSum::default());
+    }
+
+    #[test]
+    fn epochs_of_another_length_are_refused() {
+        let progress = Progress { epoch: 2, step_in_epoch: 1, step: 7, ..Progress::default() };
+        assert!(progress.check_epoch(3, 26).is_ok() && Progress::default().check_epoch(3, 26).is_ok());
+        let error = progress.check_epoch(4, 40).unwrap_err().to_string();
+        assert!(error.contains("40 training images, which make epochs of 4 steps"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, bail};
 use regatta_comm::Communicator;
-use regatta_run::checkpoint::{prune, remove_after, set_best};
+use regatta_run::checkpoint::{Manifest, prune, remove_after, set_aside_damaged, set_best};
 use regatta_run::curves;
 use regatta_run::{
     Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, read_epochs, write_atomic,
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::checkpoint;
 use crate::failure::{Superseded, exit_code, told};
 use crate::progress::Progress;
+use crate::start::Start;
 use crate::step::Learner;
 
 /// A line of metrics.jsonl every `log.interval_steps`.
@@ -85,19 +86,30 @@ pub(crate) struct Records {
     folder: RunFolder,
     attempt: Attempt,
     metrics: MetricsWriter,
+    /// The resolved recipe.
+    recipe: String,
     keep: usize,
+    /// Checkpoints of every so many steps stay; 0 is none.
+    keep_every_steps: u64,
 }
 
 impl Records {
-    /// Takes the next attempt and writes the resolved recipe. Metrics and checkpoints after `resumed_step` are cut off.
+    /// Takes the next attempt, tidies the folder up and writes the resolved recipe. Metrics and checkpoints after
+    /// `resumed_step` are cut off.
     pub(crate) fn open(
         folder: RunFolder,
         recipe: &Recipe,
+        steps_per_epoch: u64,
+        start: &Start,
         resumed_step: u64,
         world: &dyn Communicator,
     ) -> Result<Self> {
         let attempt =
             Attempt::start(&folder, &AttemptStart::here(world.world_size(), std::env::args().collect()))?;
+        folder.remove_leftovers()?;
+        for (damaged, aside) in set_aside_damaged(&folder)? {
+            tracing::warn!("{damaged}; it is kept as {}", aside.display());
+        }
         write_atomic(folder.config(), config_file(recipe, world).as_bytes())?;
         for gone in remove_after(&folder, resumed_step)? {
             tracing::warn!(
@@ -105,8 +117,23 @@ impl Records {
                 gone.display()
             );
         }
-        let metrics = MetricsWriter::resume(&folder.metrics(), resumed_step)?;
-        Ok(Self { folder, attempt, metrics, keep: recipe.checkpoint.keep })
+        let own_checkpoint = start.checkpoint.as_deref().filter(|_| start.is_of(&folder));
+        let mark = own_checkpoint.and_then(|path| Manifest::read(path).ok()?.metrics);
+        let (metrics, loss) = MetricsWriter::resume(&folder.metrics(), resumed_step, mark.as_ref())?;
+        if let Some(loss) = loss {
+            tracing::warn!(
+                "{}: {loss} since the checkpoint of step {resumed_step} was saved; the run goes on without them",
+                folder.metrics().display()
+            );
+        }
+        Ok(Self {
+            folder,
+            attempt,
+            metrics,
+            recipe: recipe.to_toml(),
+            keep: recipe.checkpoint.keep,
+            keep_every_steps: recipe.checkpoint.keep_every_epochs * steps_per_epoch,
+        })
     }
 
     /// The number of this attempt.
@@ -144,14 +171,18 @@ impl Records {
         Ok(curves::draw(&self.folder.curves(), &rows)?)
     }
 
-    /// Saves a checkpoint, points `best` at it where it is the best, and removes the oldest beyond `checkpoint.keep`.
+    /// Makes the metrics durable, saves a checkpoint, points `best` at it where it is the best, and removes the oldest
+    /// beyond `checkpoint.keep`.
     pub(crate) fn checkpoint(&mut self, learner: &Learner, progress: &Progress, is_best: bool) -> Result<()> {
         self.fence()?;
-        checkpoint::save(&self.folder, learner, progress)?;
+        let metrics = self.metrics.sync()?;
+        checkpoint::save(&self.folder, learner, progress, &self.recipe, metrics)?;
+        self.attempt.note_saved(progress.step)?;
         if is_best {
             set_best(&self.folder, progress.step)?;
         }
-        prune(&self.folder, self.keep, true)?;
+        let every = self.keep_every_steps;
+        prune(&self.folder, self.keep, |step| step.is_multiple_of(every))?;
         tracing::info!("checkpoint {}", self.folder.checkpoint(progress.step).display());
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The learning rate of every step, as a pure function.
 
-use regatta_settings::{Schedule, ScheduleSettings};
+use regatta_settings::{Recipe, Schedule, ScheduleSettings};
 
 /// A schedule with epochs turned into steps.
 #[derive(Debug, Clone)]
@@ -10,17 +10,20 @@ pub(crate) struct LearningRate<'a> {
     pub(crate) base: f64,
     /// Optimizer steps of an epoch.
     pub(crate) steps_per_epoch: u64,
-    /// Epochs of the whole run, also where `max_steps` ends it early.
-    pub(crate) epochs: u64,
 }
 
-impl LearningRate<'_> {
+impl<'a> LearningRate<'a> {
+    /// The recipe's, with so many optimizer steps in an epoch.
+    pub(crate) fn of(recipe: &'a Recipe, steps_per_epoch: u64) -> Self {
+        Self { settings: &recipe.schedule, base: recipe.optim.lr, steps_per_epoch }
+    }
     /// The rate of `step`, counted from 0 over the whole run. The warm-up rises linearly from its start fraction and
-    /// reaches the schedule's own course after `warmup_epochs`; a cosine spans the steps that follow.
+    /// reaches the schedule's own course after `warmup_epochs`; a cosine spans the steps that follow, up to those of
+    /// `schedule.epochs`, and then stays at its end.
     pub(crate) fn at(&self, step: u64) -> f64 {
         let (step, per_epoch) = (step as f64, self.steps_per_epoch as f64);
         let warmup = self.settings.warmup_epochs * per_epoch;
-        let total = self.epochs as f64 * per_epoch;
+        let total = self.settings.epochs as f64 * per_epoch;
         if step < warmup {
             let start = self.settings.warmup_start_fraction;
             return self.base * (start + (1.0 - start) * (step + 1.0) / warmup.max(1.0)).min(1.0);
@@ -46,8 +49,8 @@ mod tests {
     use super::*;
 
     fn rates(schedule: Schedule, warmup_epochs: f64, steps: &[u64]) -> Vec<f64> {
-        let settings = ScheduleSettings { schedule, warmup_epochs, warmup_start_fraction: 0.0 };
-        let rate = LearningRate { settings: &settings, base: 2.0, steps_per_epoch: 10, epochs: 4 };
+        let settings = ScheduleSettings { schedule, epochs: 4, warmup_epochs, warmup_start_fraction: 0.0 };
+        let rate = LearningRate { settings: &settings, base: 2.0, steps_per_epoch: 10 };
         steps.iter().map(|&step| (rate.at(step) * 1e6).round_ties_even() / 1e6).collect()
     }
 
@@ -59,7 +62,7 @@ mod tests {
         let cosine = || Schedule::Cosine { final_lr_fraction: 0.0 };
         assert_eq!(rates(cosine(), 0.0, &[0, 20, 40]), [2.0, 1.0, 0.0]);
         let floor = Schedule::Cosine { final_lr_fraction: 0.5 };
-        assert_eq!(rates(floor, 0.0, &[0, 20, 40]), [2.0, 1.5, 1.0]);
+        assert_eq!(rates(floor, 0.0, &[0, 20, 40, 99]), [2.0, 1.5, 1.0, 1.0]);
         assert_eq!(rates(cosine(), 1.0, &[0, 4, 9, 10, 25]), [0.2, 1.0, 2.0, 2.0, 1.0]);
     }
 
@@ -67,10 +70,11 @@ mod tests {
     fn a_warm_up_may_start_above_zero_and_be_shorter_than_a_step() {
         let settings = ScheduleSettings {
             schedule: Schedule::Constant {},
+            epochs: 1,
             warmup_epochs: 0.2,
             warmup_start_fraction: 0.5,
         };
-        let rate = LearningRate { settings: &settings, base: 1.0, steps_per_epoch: 10, epochs: 1 };
+        let rate = LearningRate { settings: &settings, base: 1.0, steps_per_epoch: 10 };
         assert_eq!([0, 1, 2].map(|step| rate.at(step)), [0.75, 1.0, 1.0]);
         let rate = LearningRate { steps_per_epoch: 2, ..rate };
         assert_eq!(rate.at(0), 1.0);

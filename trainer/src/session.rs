@@ -16,9 +16,11 @@ use crate::in_flight::InFlight;
 use crate::pretrained::Weights;
 use crate::records::Records;
 use crate::replica::Replica;
+use crate::save_clock::SaveClock;
 use crate::signals::StopFlag;
 use crate::start::{Start, refuse_other_recipe};
 use crate::step::Learner;
+use crate::stragglers::Stragglers;
 use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
 use crate::world::{self, NcclEnd};
@@ -98,9 +100,12 @@ fn train_in(
     }
     let mut learner = Learner::new(&recipe, replica, world)?;
     let progress = restore_and_share(start.checkpoint.as_deref(), &mut learner, world)?;
-    introduce(&recipe, world, device, &folder, &start, &learner, format);
+    introduce(&recipe, world, device, &folder, &learner, format);
+    let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
+    progress.check_epoch(steps_per_epoch, datasets.train.len())?;
+    start.introduce(&recipe, &progress, steps_per_epoch);
     let records = match world.rank() {
-        0 => Some(Records::open(folder.clone(), &recipe, progress.step, world)?),
+        0 => Some(Records::open(folder.clone(), &recipe, steps_per_epoch, &start, progress.step, world)?),
         _ => None,
     };
     let mut attempt = records.as_ref().map_or(0, Records::attempt).to_le_bytes();
@@ -131,6 +136,8 @@ fn train_in(
         debug,
         clock,
         in_flight: InFlight::default(),
+        save_clock: SaveClock::new(recipe.checkpoint.interval_minutes, world.rank()),
+        stragglers: Stragglers::new(&recipe.log),
     }
     .run()?;
     nccl_end.map_or(Ok(()), NcclEnd::finalize)?;
@@ -205,7 +212,6 @@ fn introduce(
     world: &dyn Communicator,
     device: tch::Device,
     folder: &RunFolder,
-    start: &Start,
     learner: &Learner,
     format: Option<memory_format::Choice>,
 ) {
@@ -232,11 +238,5 @@ fn introduce(
             "train.memory_format = \"auto\" takes {format:?}: {last:.1} ms a micro-batch in channels_last, {contiguous:.1} ms \
              contiguous"
         );
-    }
-    for damaged in &start.damaged {
-        tracing::warn!("checkpoint passed over: {damaged}");
-    }
-    if let Some(checkpoint) = &start.checkpoint {
-        tracing::info!("resumed from {}", checkpoint.display());
     }
 }

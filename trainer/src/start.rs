@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use regatta_comm::{Communicator, broadcast_text};
 use regatta_run::checkpoint::newest_valid;
-use regatta_run::{Checkpoint, Damaged, RunFolder, StorageError};
-use regatta_settings::{Recipe, Resume};
+use regatta_run::{Attempt, Checkpoint, Damaged, RunFolder, StorageError};
+use regatta_settings::{Recipe, Resume, Schedule};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::RECIPE;
 use crate::failure::Usage;
+use crate::progress::Progress;
+use crate::schedule::LearningRate;
 
 /// How the run starts.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ impl Start {
             ))),
             Resume::Never => Ok(Self::default()),
             Resume::Auto if !exists => Ok(Self::default()),
-            Resume::Auto => Self::newest(folder),
+            Resume::Auto => Self::newest_or_anew(folder),
             Resume::Path(path) => {
                 let start = Self::at("--resume", path)?;
                 if exists && !start.is_of(folder) {
@@ -60,22 +63,45 @@ impl Start {
     }
 
     /// Whether the checkpoint is one of the run in `folder`.
-    fn is_of(&self, folder: &RunFolder) -> bool {
+    pub(crate) fn is_of(&self, folder: &RunFolder) -> bool {
         let full = |path: &Path| path.canonicalize().ok();
         let (checkpoint, run) = (self.checkpoint.as_deref().and_then(full), full(folder.path()));
         checkpoint.zip(run).is_some_and(|(checkpoint, run)| checkpoint.starts_with(run))
     }
 
-    /// The newest valid checkpoint of a run. A run that has none yet starts anew with the recipe that it has.
+    /// The newest valid checkpoint of a run. A run that never saved one starts anew with the recipe that it has; one whose
+    /// checkpoints are all damaged or gone is refused, since it would be overwritten.
+    fn newest_or_anew(folder: &RunFolder) -> Result<Self> {
+        let start = Self::newest(folder)?;
+        if start.checkpoint.is_some() {
+            return Ok(start);
+        }
+        let found = match Attempt::last_saved_step(folder)? {
+            _ if !start.damaged.is_empty() => start.all_damaged(),
+            Some(step) => format!("no checkpoint is there, though that of step {step} was saved; "),
+            None => return Ok(start),
+        };
+        let remedy = "to start anew would overwrite the run: put back a copy of a checkpoint, or start another run with --name";
+        bail!(StorageError::Content { path: folder.checkpoints(), found: found + remedy })
+    }
+
+    /// The newest valid checkpoint of a run, where there is one.
     fn newest(folder: &RunFolder) -> Result<Self> {
         let (checkpoint, damaged) = newest_valid(folder)?;
-        let kept = kept_in(folder);
         let line = |Damaged { path, reason }: Damaged| format!("{}: {reason}", path.display());
+        let kept = match &checkpoint {
+            Some(checkpoint) => Some(kept_with(&checkpoint.path)?),
+            None => kept_in(folder),
+        };
         Ok(Self {
             kept,
             checkpoint: checkpoint.map(|checkpoint| checkpoint.path),
             damaged: damaged.into_iter().map(line).collect(),
         })
+    }
+
+    fn all_damaged(&self) -> String {
+        format!("no checkpoint is whole:\n  {}\n", self.damaged.join("\n  "))
     }
 
     /// A checkpoint's folder or a run's, which `option` names.
@@ -91,13 +117,16 @@ impl Start {
         }
         if path.join("manifest.json").exists() {
             let checkpoint = Checkpoint::verify(path)?;
-            let run = path.canonicalize().ok().and_then(|full| Some(full.parent()?.parent()?.to_owned()));
-            let kept = run.and_then(|run| kept_in(&RunFolder::new(run, "")));
+            let kept = Some(kept_with(path)?);
             return Ok(Self { kept, checkpoint: Some(checkpoint.path), damaged: Vec::new() });
         }
         let start = Self::newest(&RunFolder::new(path, ""))?;
+        if start.checkpoint.is_none() && !start.damaged.is_empty() {
+            let found = start.all_damaged() + "give another run folder or checkpoint";
+            bail!(StorageError::Content { path: path.join("checkpoints"), found });
+        }
         if start.checkpoint.is_none() {
-            bail!(nothing("it holds no whole checkpoint"));
+            bail!(nothing("it holds no checkpoint"));
         }
         Ok(start)
     }
@@ -117,8 +146,45 @@ impl Start {
         };
         self.kept.as_ref().map(parse).transpose()
     }
+
+    /// Says in the log from where, and with what that is new, the run goes on.
+    pub(crate) fn introduce(&self, recipe: &Recipe, progress: &Progress, steps_per_epoch: u64) {
+        for damaged in &self.damaged {
+            tracing::warn!("checkpoint passed over: {damaged}");
+        }
+        let kept = self.kept_recipe().ok().flatten();
+        for change in kept.iter().flat_map(|kept| kept.changes(recipe)) {
+            tracing::info!("the recipe is changed: {change}");
+        }
+        let rate = LearningRate::of(recipe, steps_per_epoch);
+        let (epochs, spanned) = (recipe.train.epochs, recipe.schedule.epochs);
+        if let Some(checkpoint) = &self.checkpoint {
+            tracing::info!("resumed from {}", checkpoint.display());
+            if progress.epoch < epochs {
+                let (epoch, lr) = (progress.epoch + 1, rate.at(progress.step));
+                tracing::info!("the learning rate goes on at {lr:.5} in epoch {epoch} of {epochs}");
+            }
+        }
+        if spanned < epochs && matches!(recipe.schedule.schedule, Schedule::Cosine { .. }) {
+            tracing::warn!(
+                "the learning rate stays at {:.5} after epoch {spanned} (schedule.epochs), up to epoch {epochs}; --set \
+                 schedule.epochs={epochs} spans them all",
+                rate.at(spanned * steps_per_epoch)
+            );
+        }
+    }
 }
 
+/// The recipe that a whole checkpoint holds.
+fn kept_with(checkpoint: &Path) -> Result<(PathBuf, String)> {
+    let path = checkpoint.join(RECIPE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => bail!(StorageError::Io { operation: "read", path, source }),
+    }
+}
+
+/// The recipe of a run that has no checkpoint.
 fn kept_in(folder: &RunFolder) -> Option<(PathBuf, String)> {
     let path = folder.config();
     let text = std::fs::read_to_string(&path).ok()?;

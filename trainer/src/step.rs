@@ -11,7 +11,7 @@ use regatta_settings::{GradientCompression, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, SpareMarks, StepTimes};
-use crate::control::{Reading, agree};
+use crate::control::{Asked, Reading, agree};
 use crate::debug::Inspector;
 use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState, found_inf};
@@ -83,7 +83,7 @@ impl<'a> Learner<'a> {
         micro_batches: Range<usize>,
         images: usize,
         lr: f64,
-        stop: bool,
+        asked: Asked,
         source: &mut StepSource,
     ) -> Result<LaunchedStep> {
         let mut times = StepTimes::begin(self.device(), &self.spare_marks)?;
@@ -108,7 +108,7 @@ impl<'a> Learner<'a> {
             times.end(Phase::Backward)?;
         }
         self.reducer.reduce(self.world)?;
-        let control = agree(&self.loss_sum, stop, &mut self.replica.batch_sum, self.world)?;
+        let control = agree(&self.loss_sum, asked, &mut self.replica.batch_sum, self.world)?;
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
         self.optimizer.set_lr(lr);

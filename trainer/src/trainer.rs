@@ -10,9 +10,10 @@ use regatta_run::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
 
-use crate::attribution::{Phase, told};
+use crate::attribution::{Phase, Slowest, told};
 use crate::batches::Batches;
 use crate::clock::Clock;
+use crate::control::Asked;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
@@ -22,9 +23,11 @@ use crate::loss_scale::LossScale;
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{LossSum, Progress};
 use crate::records::{EpochRecord, Records, StepRecord};
+use crate::save_clock::SaveClock;
 use crate::schedule::LearningRate;
 use crate::signals::StopFlag;
 use crate::step::{LaunchedStep, Learner, StepSource};
+use crate::stragglers::Stragglers;
 use crate::time_limit::StopTime;
 
 /// Everything of a run on one rank.
@@ -43,6 +46,8 @@ pub(crate) struct Trainer<'a> {
     pub(crate) debug: bool,
     pub(crate) clock: Clock,
     pub(crate) in_flight: InFlight,
+    pub(crate) save_clock: SaveClock,
+    pub(crate) stragglers: Stragglers,
 }
 
 /// Why an epoch's steps ended.
@@ -60,6 +65,7 @@ impl Trainer<'_> {
     /// Trains until the recipe's end or a request to stop, and records how it ended. Rank 0 finishes its files before
     /// anybody leaves: the first rank to exit may take the others along.
     pub(crate) fn run(mut self) -> Result<ExitCode> {
+        let begun = (self.progress.epoch, self.progress.step);
         let ended = self.train();
         self.bar.finish_and_clear();
         if let Some(records) = self.records.take() {
@@ -69,6 +75,9 @@ impl Trainer<'_> {
             }
         }
         let code = ended?;
+        if code == ExitCode::Done {
+            self.say_what_was_reached(begun);
+        }
         self.world.barrier();
         Ok(code)
     }
@@ -89,7 +98,6 @@ impl Trainer<'_> {
                 }
             }
         }
-        self.say_what_was_reached();
         Ok(ExitCode::Done)
     }
 
@@ -107,12 +115,7 @@ impl Trainer<'_> {
         let (epoch, steps) = (self.progress.epoch, sampler.steps_per_epoch() as u64);
         let permutation = sampler.permutation(epoch);
         let shard = Shard { rank: self.world.rank(), world_size: self.world.world_size() };
-        let schedule = LearningRate {
-            settings: &self.recipe.schedule,
-            base: self.recipe.optim.lr,
-            steps_per_epoch: steps,
-            epochs: self.recipe.train.epochs,
-        };
+        let schedule = LearningRate::of(self.recipe, steps);
         let batches = Batches::new(self.recipe, &*self.datasets.train, true, self.device)?;
         let remaining = self.progress.step_in_epoch as usize..steps as usize;
         let upcoming = remaining.flat_map(|step| sampler.micro_batches(&permutation, step, shard));
@@ -131,13 +134,16 @@ impl Trainer<'_> {
             let numbers = first.map_or(0..0, |first| first.number..first.number + count);
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
-            let launched = self.learner.step(numbers, images, lr, self.stop.is_set(), &mut source)?;
+            let asked = Asked { stop: self.stop.is_set(), save: self.save_clock.asks() };
+            let launched = self.learner.step(numbers, images, lr, asked, &mut source)?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
             self.stop_time.note_step(begin.elapsed());
             if is_stopped {
                 return Ok(Steps::Stopped);
             }
-            if self.progress.step_in_epoch < steps && self.checkpoint_step_is_due() {
+            if self.progress.step_in_epoch < steps
+                && (self.checkpoint_step_is_due() || self.save_clock.is_due())
+            {
                 self.save(false)?;
             }
         }
@@ -180,16 +186,17 @@ impl Trainer<'_> {
             || self.max_steps_reached()
             || self.clock.is_before_first_step();
         let ahead = if is_looked_at { 0 } else { self.steps_ahead() };
-        let stop = self.in_flight.book(ahead, &mut self.progress, self.world)?;
-        if stop {
-            self.in_flight.book(0, &mut self.progress, self.world)?;
+        let mut asked = self.in_flight.book(ahead, &mut self.progress, self.world)?;
+        if asked.stop || asked.save {
+            asked = asked.or(self.in_flight.book(0, &mut self.progress, self.world)?);
         }
+        self.save_clock.note(asked.save);
         let first = self.clock.seconds_to_first_step();
         self.bar.set_position(step_in_epoch);
         if logs {
             self.log_step(lr, first)?;
         }
-        Ok(stop)
+        Ok(asked.stop)
     }
 
     /// Steps that the host may launch before it reads the outcome of the first: a GPU is never waited for between two.
@@ -198,7 +205,7 @@ impl Trainer<'_> {
     }
 
     fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
-        let (phases, slowest_rank) = self.in_flight.take_times().over_ranks(self.world);
+        let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world);
         let record = StepRecord {
             kind: "step",
             epoch: self.progress.epoch + 1,
@@ -215,7 +222,7 @@ impl Trainer<'_> {
             seconds_backward: phases[Phase::Backward as usize].median,
             seconds_exposed_comm: phases[Phase::ExposedComm as usize].median,
             seconds_optimizer: phases[Phase::Optimizer as usize].median,
-            slowest_rank,
+            slowest_rank: slowest.rank,
             peak_rss_mib: peak_rss_mib(self.world),
             peak_device_mib: peak_device_mib(self.device)?,
         };
@@ -230,7 +237,16 @@ impl Trainer<'_> {
             record.lr,
             record.images_per_second
         );
-        tracing::debug!("{}", told(&phases, slowest_rank));
+        tracing::debug!("{}", told(&phases, slowest));
+        if self.stragglers.note(slowest) {
+            let Slowest { rank, times } = slowest;
+            tracing::warn!(
+                "rank {rank} holds the others up: for {} log intervals its own work in a step has taken at least {} times \
+                 as long as theirs (last {times:.2}); see the phases in its log",
+                self.recipe.log.straggler_intervals,
+                self.recipe.log.straggler_factor
+            );
+        }
         self.records.as_mut().map_or(Ok(()), |records| records.step(&record))
     }
 
@@ -251,7 +267,9 @@ impl Trainer<'_> {
         }
         let save = is_best
             || due(self.recipe.checkpoint.interval_epochs)
+            || number.is_multiple_of(self.recipe.checkpoint.keep_every_epochs)
             || self.checkpoint_step_is_due()
+            || self.save_clock.is_due()
             || self.max_steps_reached();
         self.progress.next_epoch();
         if save {
@@ -348,6 +366,7 @@ impl Trainer<'_> {
 
     /// Every step that was launched has been booked.
     fn save(&mut self, is_best: bool) -> Result<()> {
+        self.save_clock.saved();
         self.progress.loss_scale = self.learner.loss_scale.as_ref().map(LossScale::state);
         match &mut self.records {
             Some(records) => {
@@ -367,9 +386,17 @@ impl Trainer<'_> {
         Ok(ExitCode::Preempted)
     }
 
-    fn say_what_was_reached(&self) {
+    /// On standard output, where the run began at `begun`, an epoch and a step.
+    fn say_what_was_reached(&self, begun: (u64, u64)) {
         if self.world.rank() > 0 {
             return;
+        }
+        if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
+            let (key, value) = match self.recipe.train.max_steps {
+                Some(max) if self.max_steps_reached() => ("train.max_steps", max),
+                _ => ("train.epochs", self.recipe.train.epochs),
+            };
+            println!("nothing is left to do: {key} = {value} was reached before; a larger one goes on");
         }
         let Progress { epoch, step, best, .. } = self.progress;
         let best = best.map(|best| format!("best top-1 {:.4} in epoch {}, ", best.top1, best.epoch));

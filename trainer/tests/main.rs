@@ -5,6 +5,12 @@ mod worlds;
 
 mod resume;
 
+mod checkpoints;
+mod extension;
+
+mod damage;
+mod torture_storage;
+
 mod precision;
 
 mod signals;

@@ -43,9 +43,67 @@ fn a_run_leaves_records_curves_and_checkpoints() {
     kept.dedup();
     assert_eq!(list(&run.checkpoints()), kept);
     let files = list(&run.checkpoint(12));
-    let expected =
-        ["ema.safetensors", "manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"];
+    let expected = [
+        "ema.safetensors",
+        "manifest.json",
+        "model.safetensors",
+        "optimizer.safetensors",
+        "recipe.toml",
+        "state.json",
+    ];
     assert_eq!(files, expected);
+}
+
+/// What a killed process left goes at the next start.
+#[test]
+fn leftovers_of_killed_runs_go() {
+    let workdir = Workdir::new(TINY);
+    let run = workdir.run("recipe");
+    workdir.train("train.max_steps=1").ends_with(0);
+    let before = list(run.path());
+    for folder in [run.path().to_owned(), run.attempts(), run.ranks()] {
+        fs::write(folder.join(".curves.svg.tmp-4711-0"), "half of a").unwrap();
+    }
+    fs::create_dir(run.checkpoints().join(".step-000000002.writing")).unwrap();
+    workdir.train("--resume auto train.max_steps=2").ends_with(0);
+    assert_eq!(list(run.path()), before);
+    for folder in [run.attempts(), run.ranks(), run.checkpoints()] {
+        assert!(list(&folder).iter().all(|name| !name.starts_with('.')), "{:?}", list(&folder));
+    }
+}
+
+#[test]
+fn a_file_in_the_place_of_the_run_folder_is_named() {
+    let workdir = Workdir::new(TINY);
+    fs::create_dir(workdir.path().join("runs")).unwrap();
+    fs::write(workdir.run("recipe").path(), "notes").unwrap();
+    for options in ["", "--resume auto"] {
+        workdir
+            .train(options)
+            .ranks(2)
+            .ends_with(6)
+            .says("error: runs/recipe: that is a file, where a run folder is to be: move it away, or start the run with ");
+    }
+    workdir
+        .train("run.folder=runs/recipe")
+        .ends_with(6)
+        .says("error: cannot look for runs/recipe/recipe: Not a directory");
+    assert_eq!(fs::read_to_string(workdir.run("recipe").path()).unwrap(), "notes");
+}
+
+/// Of three micro-batches one rank computes two, in every step.
+#[test]
+fn a_straggler_is_named_once() {
+    let workdir = Workdir::new(TINY);
+    let options = "train.epochs=20 data.resolution_px=64 eval.interval_epochs=0 log.straggler_intervals=2";
+    let named = |more: &str| {
+        let ended = workdir.train(&format!("{options} {more}")).ranks(2).ends_with(0);
+        (0..2)
+            .map(|rank| ended.stderr.matches(&format!("rank {rank} holds the others up")).count())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(named("--name one log.straggler_factor=1.1")[0], 1);
+    assert_eq!(named("--name two log.straggler_factor=1e9"), [0, 0]);
 }
 
 #[test]

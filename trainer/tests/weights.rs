@@ -164,12 +164,10 @@ fn what_cannot_be_exported_is_refused() {
     let mut said = refused("export --checkpoint runs/y --out o", 2);
     said += &refused("export --checkpoint runs/x --out o --weights ema", 2);
     said += &refused("export --checkpoint runs/x --out no/folder/o", 6);
-    let config = workdir.run("x").config();
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replacen("group_width = 8", "group_width = 0", 1)).unwrap();
-    said += &refused("export --checkpoint runs/x --out o", 2);
-    fs::remove_file(config).unwrap();
-    said += &refused("export --checkpoint runs/x --out o", 2);
+    let recipe = workdir.run("x").checkpoint(1).join("recipe.toml");
+    fs::rename(&recipe, workdir.path().join("recipe")).unwrap();
+    said += &refused("export --checkpoint runs/x --out o", 6);
+    fs::rename(workdir.path().join("recipe"), &recipe).unwrap();
     fs::write(workdir.run("x").checkpoint(1).join("model.safetensors"), b"torn").unwrap();
     said += &refused("export --checkpoint runs/x/checkpoints/step-000000001 --out o", 6);
     assert!(!workdir.path().join("o").exists());
@@ -177,8 +175,9 @@ fn what_cannot_be_exported_is_refused() {
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
         error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
         error: cannot write no/folder/o: No such file or directory (os error 2)
-        error: runs/x/config.toml:19: model.anynet.stages[0].group_width = 0: expected an integer from 1 to 65536
-        error: --checkpoint runs/x: there is no config.toml of its run, which names the network
+        error: runs/x/checkpoints: no checkpoint is whole:
+          runs/x/checkpoints/step-000000001: recipe.toml is missing
+        give another run folder or checkpoint
         error: the checkpoint runs/x/checkpoints/step-000000001 is damaged: model.safetensors has 4 bytes where the manifest says 22680
     "#]].assert_eq(&said);
 }

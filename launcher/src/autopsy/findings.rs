@@ -266,7 +266,7 @@ mod tests {
         let words = snapshots.into_iter().map(|snapshot| Words { snapshot, is_exact: false }).collect();
         Left {
             has_gone: false,
-            record: AttemptRecord { number: 3, start, end },
+            record: AttemptRecord { number: 3, start, saved_step: None, end },
             failures,
             words,
             silent_for: Duration::from_secs(3600),

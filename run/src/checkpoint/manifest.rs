@@ -7,12 +7,21 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StorageError;
+use crate::metrics::MetricsMark;
 
 /// The version of the checkpoint's format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The files that every checkpoint has: weights and BatchNorm's statistics, the optimizer's state, where the run stands,
+/// and the resolved recipe that it was trained with.
+pub const REQUIRED_FILES: [&str; 4] =
+    ["model.safetensors", "optimizer.safetensors", "recipe.toml", "state.json"];
 
 /// The manifest's name in the checkpoint's folder.
 const NAME: &str = "manifest.json";
+
+/// What stands between a manifest's text and the hash of that text, which ends the file.
+const SEAL: &str = ",\n  \"blake3\": \"";
 
 /// What a checkpoint holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +30,10 @@ pub struct Manifest {
     pub format_version: u32,
     /// Steps done when the checkpoint was written.
     pub step: u64,
-    /// Its files but the manifest itself, by name.
+    /// The run's metrics at that moment, which were made durable before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsMark>,
+    /// Its files but the manifest itself, by name; at least [`REQUIRED_FILES`].
     pub files: Vec<ManifestFile>,
 }
 
@@ -38,7 +50,11 @@ pub struct ManifestFile {
 
 impl Manifest {
     /// Takes stock of the files in `folder` and makes each durable.
-    pub(super) fn of_folder(folder: &Path, step: u64) -> Result<Self, StorageError> {
+    pub(super) fn of_folder(
+        folder: &Path,
+        step: u64,
+        metrics: Option<MetricsMark>,
+    ) -> Result<Self, StorageError> {
         let list = |error| StorageError::io("list", folder)(error);
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).map_err(list)? {
@@ -54,13 +70,18 @@ impl Manifest {
             files.push(ManifestFile { name, bytes, blake3 });
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { format_version: FORMAT_VERSION, step, files })
+        let manifest = Self { format_version: FORMAT_VERSION, step, metrics, files };
+        manifest
+            .check_required()
+            .map_err(|found| StorageError::Content { path: folder.to_owned(), found })?;
+        Ok(manifest)
     }
 
     /// Puts the manifest into `folder`, durably.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StorageError> {
-        let json = serde_json::to_vec_pretty(self).expect("numbers and strings always have a JSON form");
-        crate::atomic::write_atomic(folder.join(NAME), &json)
+        let json = serde_json::to_string_pretty(self).expect("numbers and strings always have a JSON form");
+        let body = json.strip_suffix("\n}").expect("an object over several lines");
+        crate::atomic::write_atomic(folder.join(NAME), sealed(body).as_bytes())
     }
 
     /// Reads the manifest in `folder`, or says what is wrong with it. What it says of files is not verified.
@@ -78,7 +99,24 @@ impl Manifest {
                 "{NAME} is of format version {version}, this program reads {FORMAT_VERSION}"
             ));
         }
-        serde_json::from_value(manifest).map_err(|error| format!("{NAME} is no manifest: {error}"))
+        let is_sealed = std::str::from_utf8(&bytes)
+            .is_ok_and(|text| text.rsplit_once(SEAL).is_some_and(|(body, _)| sealed(body) == text));
+        if !is_sealed {
+            return Err(format!("the content of {NAME} does not have the hash that it ends with"));
+        }
+        let manifest: Self =
+            serde_json::from_value(manifest).map_err(|error| format!("{NAME} is no manifest: {error}"))?;
+        manifest.check_required()?;
+        Ok(manifest)
+    }
+
+    /// Says which of [`REQUIRED_FILES`] is missing.
+    fn check_required(&self) -> Result<(), String> {
+        let is_named = |name: &str| self.files.iter().any(|file| file.name == name);
+        match REQUIRED_FILES.iter().find(|name| !is_named(name)) {
+            Some(name) => Err(format!("{name} is not among the checkpoint's files")),
+            None => Ok(()),
+        }
     }
 
     /// Compares every file in `folder` with the manifest, or says which one differs how.
@@ -100,6 +138,11 @@ impl ManifestFile {
         }
         Ok(())
     }
+}
+
+/// The text of a manifest's file: what it says, and the hash of that.
+fn sealed(body: &str) -> String {
+    format!("{body}{SEAL}{}\"\n}}", blake3::hash(body.as_bytes()).to_hex())
 }
 
 fn length_and_hash(file: File) -> io::Result<(u64, String)> {

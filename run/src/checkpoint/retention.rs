@@ -6,21 +6,59 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use super::writer::{hidden, remove, remove_if_there};
-use super::{Checkpoint, steps};
+use super::{Checkpoint, Damaged, steps};
 use crate::atomic::sync_folder;
 use crate::error::StorageError;
 use crate::folder::{RunFolder, checkpoint_name, checkpoint_step};
 
-/// Removes all but the newest `keep` checkpoints (at least one) and, with `protect_best`, the best. Returns the
-/// folders that are gone, the oldest first.
+/// Removes all but the newest `keep` checkpoints (at least one), the best, and those of which `stays` is true of the step.
+/// Returns the folders that are gone, the oldest first. Damaged checkpoints count as any: they are
+/// [set aside](set_aside_damaged) when a run starts.
 ///
 /// # Errors
 /// If checkpoints cannot be listed or removed.
-pub fn prune(folder: &RunFolder, keep: usize, protect_best: bool) -> Result<Vec<PathBuf>, StorageError> {
+pub fn prune(
+    folder: &RunFolder,
+    keep: usize,
+    stays: impl Fn(u64) -> bool,
+) -> Result<Vec<PathBuf>, StorageError> {
     let steps = steps(folder)?;
-    let protected = if protect_best { best(folder)? } else { None };
+    let best = best(folder)?;
     let surplus = &steps[..steps.len().saturating_sub(keep.max(1))];
-    surplus.iter().filter(|&&step| Some(step) != protected).map(|&step| remove_step(folder, step)).collect()
+    let goes = |step: &&u64| Some(**step) != best && !stays(**step);
+    surplus.iter().filter(goes).map(|&step| remove_step(folder, step)).collect()
+}
+
+/// Gives every damaged checkpoint a name that says so, under which it is none: it neither counts among the newest nor is
+/// it looked at again, but stays for whoever wants to save something of it. A link to it as the best one goes. Returns
+/// them with their new paths, the oldest first.
+///
+/// # Errors
+/// If checkpoints cannot be listed or renamed.
+pub fn set_aside_damaged(folder: &RunFolder) -> Result<Vec<(Damaged, PathBuf)>, StorageError> {
+    let mut aside = Vec::new();
+    for step in steps(folder)? {
+        let Err(damaged) = Checkpoint::verify(&folder.checkpoint(step)) else { continue };
+        let path = free_name(folder, step);
+        fs::rename(&damaged.path, &path).map_err(StorageError::io("set aside", &damaged.path))?;
+        if best(folder)? == Some(step) {
+            remove_if_there(&folder.best())?;
+        }
+        aside.push((damaged, path));
+    }
+    if !aside.is_empty() {
+        sync_folder(&folder.checkpoints())?;
+    }
+    Ok(aside)
+}
+
+/// A path for a damaged checkpoint of this step that nothing has.
+fn free_name(folder: &RunFolder, step: u64) -> PathBuf {
+    let path = |number: u32| match number {
+        1 => folder.checkpoints().join(format!("damaged-{}", checkpoint_name(step))),
+        _ => folder.checkpoints().join(format!("damaged-{}-{number}", checkpoint_name(step))),
+    };
+    (1..).map(path).find(|path| fs::symlink_metadata(path).is_err()).expect("there are enough numbers")
 }
 
 /// Removes the checkpoints after `step`, as the metrics of a run that is continued from there are cut: they belong to a

@@ -4,11 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use super::Checkpoint;
 use super::manifest::Manifest;
 use crate::atomic::sync_folder;
 use crate::error::StorageError;
 use crate::folder::{RunFolder, checkpoint_name};
+use crate::metrics::MetricsMark;
 
 /// A checkpoint in the making. Until [`commit`](Self::commit) it is no checkpoint; dropped before, it is removed
 /// by the next [`begin`](Self::begin).
@@ -40,35 +43,40 @@ impl CheckpointWriter {
         &self.dir
     }
 
-    /// Writes the manifest, makes everything durable and gives the folder its name. A checkpoint of the same step
-    /// stays if it holds the same; a damaged one, or one with another state (saved before the evaluation that this
-    /// one comes after), is replaced.
+    /// Writes the manifest, with what `metrics` the checkpoint goes with, makes everything durable and gives the folder its
+    /// name. A checkpoint of the same step stays if it holds the same; a damaged one, or one with another state (saved
+    /// before the evaluation that this one comes after), is replaced.
     ///
     /// # Errors
-    /// If something cannot be written; there is then no new checkpoint.
-    pub fn commit(self) -> Result<Checkpoint, StorageError> {
-        let manifest = Manifest::of_folder(&self.dir, self.step)?;
+    /// If something cannot be written, or one of the required files is not there; there is then no new checkpoint.
+    pub fn commit(self, metrics: Option<MetricsMark>) -> Result<Checkpoint, StorageError> {
+        let manifest = Manifest::of_folder(&self.dir, self.step, metrics)?;
         manifest.write(&self.dir)?;
         let path = self.folder.checkpoint(self.step);
-        match Checkpoint::verify(&path) {
-            Ok(kept) if kept.manifest == manifest => {
-                remove(&self.dir)?;
-                return Ok(kept);
-            }
-            Ok(_) | Err(_) => self.move_away(&path)?,
+        if let Ok(kept) = Checkpoint::verify(&path)
+            && kept.manifest == manifest
+        {
+            remove(&self.dir)?;
+            return Ok(kept);
         }
-        fs::rename(&self.dir, &path).map_err(StorageError::io("rename into place", &path))?;
+        self.put_in_place(&path)?;
         sync_folder(&self.folder.checkpoints())?;
+        remove_if_there(&self.dir)?;
         remove_if_there(&hidden(&self.folder, self.step, "replaced"))?;
         Ok(Checkpoint { path, manifest })
     }
 
-    /// Hides the checkpoint of the same step, if there is one at all.
-    fn move_away(&self, old: &Path) -> Result<(), StorageError> {
-        match fs::rename(old, hidden(&self.folder, self.step, "replaced")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            outcome => outcome.map_err(StorageError::io("move away the old", old)),
+    /// Gives the folder its name. One that has it already changes places with it, so that there is a checkpoint of this step
+    /// at any moment; where the file system cannot do that, the old one is hidden first.
+    fn put_in_place(&self, path: &Path) -> Result<(), StorageError> {
+        if renameat_with(CWD, &self.dir, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
         }
+        match fs::rename(path, hidden(&self.folder, self.step, "replaced")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome.map_err(StorageError::io("move away the old", path))?,
+        }
+        fs::rename(&self.dir, path).map_err(StorageError::io("rename into place", path))
     }
 }
 

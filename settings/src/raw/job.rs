@@ -36,14 +36,20 @@ pub struct RawCheckpoint {
     /// Optimizer steps from one checkpoint to the next, besides those at epochs; 0 is off. Default: 0.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub interval_steps: u64,
+    /// Minutes from one checkpoint to the next, by rank 0's clock, besides the others; 0 is off. Default: 0.0.
+    pub interval_minutes: f64,
     /// Newest checkpoints that stay on disk; the best one stays besides. Default: 2.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub keep: usize,
+    /// Epochs from one checkpoint that stays for good to the next: each of these epochs ends with a checkpoint, which `keep`
+    /// does not count out; 0 is off. Default: 0.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub keep_every_epochs: u64,
 }
 
 impl Default for RawCheckpoint {
     fn default() -> Self {
-        Self { interval_epochs: 1, interval_steps: 0, keep: 2 }
+        Self { interval_epochs: 1, interval_steps: 0, interval_minutes: 0.0, keep: 2, keep_every_epochs: 0 }
     }
 }
 
@@ -87,11 +93,17 @@ pub struct RawLog {
     pub interval_steps: u64,
     /// How log lines are written: "text" for people, "json" one object a line. Default: "text".
     pub format: LogFormat,
+    /// A rank is a straggler when its own work in a step takes this many times as long as the middle one of the other ranks';
+    /// at least 1. Default: 1.5.
+    pub straggler_factor: f64,
+    /// Log intervals in a row after which a straggler is named by a warning, once; 0 is never. Default: 5.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub straggler_intervals: u64,
 }
 
 impl Default for RawLog {
     fn default() -> Self {
-        Self { interval_steps: 20, format: LogFormat::Text }
+        Self { interval_steps: 20, format: LogFormat::Text, straggler_factor: 1.5, straggler_intervals: 5 }
     }
 }
 

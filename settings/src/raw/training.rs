@@ -128,6 +128,10 @@ impl Default for RawOptim {
 pub struct RawSchedule {
     /// The course after the warm-up. Default: "constant".
     pub name: ScheduleName,
+    /// Epochs that the course spans: a run that is extended with `train.epochs` keeps it, and goes on at the rate that the
+    /// course ends with, unless this is set anew. Default: train.epochs at the run's first start, kept on resume.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub epochs: Option<u64>,
     /// Length of the linear warm-up, in epochs; 0 is none. Default: 0.0.
     pub warmup_epochs: f64,
     /// Where the warm-up starts, as a fraction of `optim.lr`, 0 to 1. Default: 0.0.
@@ -145,6 +149,7 @@ impl Default for RawSchedule {
     fn default() -> Self {
         Self {
             name: ScheduleName::Constant,
+            epochs: None,
             warmup_epochs: 0.0,
             warmup_start_fraction: 0.0,
             milestones_epochs: None,

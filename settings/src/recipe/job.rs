@@ -22,8 +22,12 @@ pub struct CheckpointSettings {
     pub interval_epochs: u64,
     /// Steps from one checkpoint to the next; 0 is off.
     pub interval_steps: u64,
+    /// Minutes from one checkpoint to the next, at least 0; 0 is off.
+    pub interval_minutes: f64,
     /// Newest checkpoints that stay on disk, at least 1.
     pub keep: usize,
+    /// Epochs from one checkpoint that stays for good to the next; 0 is off.
+    pub keep_every_epochs: u64,
 }
 
 /// Communication between ranks.
@@ -48,6 +52,10 @@ pub struct LogSettings {
     pub interval_steps: u64,
     /// How lines are written.
     pub format: LogFormat,
+    /// How many times as long as the others' a straggler's own work takes, at least 1.
+    pub straggler_factor: f64,
+    /// Log intervals in a row after which it is named; 0 is never.
+    pub straggler_intervals: u64,
 }
 
 /// The run folder.

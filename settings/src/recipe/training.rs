@@ -87,7 +87,9 @@ pub struct ScheduleSettings {
     /// The course after the warm-up.
     #[serde(flatten)]
     pub schedule: Schedule,
-    /// Length of the linear warm-up in epochs, shorter than the run; 0 is none.
+    /// Epochs that the course spans, at least 1; after them the rate stays as it is.
+    pub epochs: u64,
+    /// Length of the linear warm-up in epochs, shorter than the course; 0 is none.
     pub warmup_epochs: f64,
     /// Where the warm-up starts, as a fraction of `optim.lr`, in [0, 1].
     pub warmup_start_fraction: f64,
@@ -101,14 +103,14 @@ pub enum Schedule {
     Constant {},
     /// Is multiplied by `gamma` at each milestone.
     Step {
-        /// Epochs, ascending, above 0 and below the run's length; at least one.
+        /// Epochs, ascending, above 0 and below the course's length; at least one.
         milestones_epochs: Vec<f64>,
         /// The factor, in (0, 1].
         gamma: f64,
     },
     /// Half a cosine down to a fraction of `optim.lr`.
     Cosine {
-        /// The fraction at the end of the run, in [0, 1].
+        /// The fraction at the end of the course, in [0, 1].
         final_lr_fraction: f64,
     },
 }

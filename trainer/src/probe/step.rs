@@ -8,6 +8,7 @@ use regatta_settings::{MemoryFormat, Recipe, RecipeArgs};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
+use crate::control::Asked;
 use crate::debug::Inspector;
 use crate::failure::together;
 use crate::feed::Feed;
@@ -51,7 +52,7 @@ pub(super) fn measure(
     let mut source = StepSource { feed: resident(&recipe, device), inspector: Inspector { enabled: false } };
     let images = recipe.train.global_batch_size;
     let micro_batches = images / recipe.train.micro_batch_size / world.world_size();
-    let mut step = || learner.step(0..micro_batches, images, recipe.optim.lr, false, &mut source);
+    let mut step = || learner.step(0..micro_batches, images, recipe.optim.lr, Asked::default(), &mut source);
     step()?.reading.outcome()?;
     let seconds_to_first_step = begin.elapsed().as_secs_f64();
     one_ahead(WARM_UP, &mut step)?;

@@ -16,12 +16,15 @@ pub fn newest_step(run: &RunFolder) -> u64 {
     checkpoint.expect("the run has a checkpoint").step()
 }
 
-/// Every file of every checkpoint with its content, by `step-…/file`; links are left out.
+/// The state in every checkpoint, file by file with its content, by `step-…/file`: what a resumed run repeats. Left out are
+/// links, damaged checkpoints, the recipe (how far to train stands in it) and the manifest (with the metrics' hash).
 pub fn checkpoint_files(run: &RunFolder) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for step in list(&run.checkpoints()).into_iter().filter(|name| name.starts_with("step-")) {
         let folder = run.checkpoints().join(&step);
-        for file in list(&folder) {
+        for file in
+            list(&folder).into_iter().filter(|file| !["recipe.toml", "manifest.json"].contains(&&**file))
+        {
             files.insert(format!("{step}/{file}"), fs::read(folder.join(&file)).unwrap());
         }
     }
