@@ -54,7 +54,9 @@ fn a_run_that_is_disturbed_again_and_again_comes_to_the_same_weights() {
             assert!(Instant::now() < deadline + Duration::from_secs(120), "{told:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let is_right = ended.code.is_none_or(|code| [0, 75, 129, 130, 138, 140, 143].contains(&code));
+        // Where a process was killed after the stop was asked for, that one's end is the launcher's.
+        let right = [0, 75, 129, 130, 137, 138, 140, 143];
+        let is_right = ended.code.is_none_or(|code| right.contains(&code));
         assert!(is_right, "{told:?} {ended}");
     }
     workdir.launcher(&format!("{common} {STEPS}")).ends_with(0);
