@@ -45,7 +45,7 @@ fn wrong_recipes_and_options() {
         "error: cannot read the recipe /dev/zero: it is a pipe, a socket or a device; ",
     );
     check(
-        "slurm --config /dev/full --nodes 1 --time 1:00:00",
+        "slurm --config /dev/full --nodes 1 --gpus-per-node 1 --time 1:00:00",
         "error: cannot read the recipe /dev/full: it is a pipe",
     );
     check(
