@@ -417,7 +417,6 @@ cargo_config() {
     [[ -z $libclang_path ]] || echo "LIBCLANG_PATH = \"$libclang_path\""
     [[ -z $clang_args ]] || echo "BINDGEN_EXTRA_CLANG_ARGS = \"$clang_args\""
     case $python_with_torch in "" | "$venv/bin/python") ;; *) echo "REGATTA_PYTHON = \"$python_with_torch\"" ;; esac
-    [[ $data == "$debian_data" ]] || echo "REGATTA_FASHION_MNIST = \"$data\""
     [[ -z $rpaths ]] || printf '\n[build]\nrustflags = [%s]\n' "${rpaths%, }"
 }
 

@@ -95,11 +95,39 @@ fn a_missing_data_set_says_how_to_get_it() {
     let (_, rest) = TINY.split_once("[train]").unwrap();
     let workdir = Workdir::new(&format!("{kept}[data]\nfolder = \"nowhere\"\n[train]{rest}"));
     let ended = workdir.train("data.dataset=fashion_mnist").ends_with(3);
-    let ended = ended.says("there is no folder nowhere").says("dataset-fashion-mnist");
+    let ended = ended.says("there is no folder nowhere").says("data-sets/fashion-mnist of the checkout");
+    let ended = ended.says("under /usr/share/datasets/fashion-mnist").says("REGATTA__DATA__FOLDER");
     assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
     fs::create_dir(workdir.path().join("nowhere")).unwrap();
     let ended = workdir.train("data.dataset=mnist").ends_with(3).says("set data.folder to the folder");
     assert_eq!(list(workdir.path()), ["nowhere", "recipe.toml"], "{ended}");
+}
+
+/// An idx file of so many images of 28x28 pixels, or of labels.
+fn write_idx(path: &Path, images: u32, sizes: &[u32]) {
+    let mut bytes = vec![0, 0, 8, sizes.len() as u8 + 1];
+    bytes.extend([&[images], sizes].concat().into_iter().flat_map(u32::to_be_bytes));
+    bytes.resize(bytes.len() + (images * sizes.iter().product::<u32>()) as usize, 3);
+    fs::write(path, bytes).unwrap();
+}
+
+/// As `make` leaves it without root; a run that is continued keeps to the folder that it found.
+#[test]
+fn the_data_set_that_make_fetched_is_found() {
+    let (kept, _) = TINY.split_once("[data]").unwrap();
+    let (_, rest) = TINY.split_once("[train]").unwrap();
+    let data = "[data]\ndataset = \"fashion_mnist\"\nresolution_px = 16\n";
+    let workdir = Workdir::new(&format!("{kept}{data}[train]{rest}"));
+    let fetched = workdir.path().join("data-sets/fashion-mnist");
+    fs::create_dir_all(&fetched).unwrap();
+    for (split, images) in [("train", 26), ("t10k", 13)] {
+        write_idx(&fetched.join(format!("{split}-images-idx3-ubyte")), images, &[28, 28]);
+        write_idx(&fetched.join(format!("{split}-labels-idx1-ubyte")), images, &[]);
+    }
+    workdir.train("--name x train.max_steps=1").ends_with(0);
+    let config = fs::read_to_string(workdir.run("x").config()).unwrap();
+    assert!(config.contains(&format!("folder = \"{}\"", fetched.display())), "{config}");
+    workdir.train("--name x --resume auto train.max_steps=2").ends_with(0);
 }
 
 #[test]
