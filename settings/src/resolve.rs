@@ -1,5 +1,7 @@
 //! From what a recipe says to what it means: defaults that depend on other keys, and the world size.
 
+use std::path::PathBuf;
+
 use crate::architecture::model;
 use crate::check;
 use crate::choice::{OptimizerName, ScheduleName, SourceName};
@@ -77,7 +79,7 @@ fn source(raw: &RawData, kept: Option<&Recipe>, required: &Required) -> Result<D
     let places = required.places;
     let Some(name) = raw.dataset else {
         required.note_unset("data.dataset", r#""fashion_mnist", "mnist" or "synthetic""#);
-        return Ok(DataSource::FashionMnist { folder: std::path::PathBuf::new() });
+        return Ok(DataSource::FashionMnist { folder: PathBuf::new() });
     };
     let synthetic_keys = [
         ("data.synthetic_train_images", raw.synthetic_train_images.is_some()),

@@ -219,6 +219,7 @@ def main():
         outputs = {"network": network_case, "optimizer": optimizer_case, "step": step_case}[case["task"]](case, inputs)
         dense = {name: tensor.detach().contiguous() for name, tensor in outputs.items()}
         save_file(dense, folder / f"{case['name']}.out.safetensors")
+    print("computed", flush=True)
 
 
 if __name__ == "__main__":
