@@ -45,7 +45,8 @@ build: setup
 train: build
 	@. .setup/env.sh && CONFIG="$(CONFIG)" RANKS="$(RANKS)" NAME="$(NAME)" scripts/train.sh $(TRAINER) $(ARGS)
 
-test: export REGATTA_SETUP_SLURM := 1
+test torture: export REGATTA_SETUP_SLURM := 1
+test torture bench: export REGATTA_SETUP_PYTORCH := 1
 test: setup
 	@. .setup/env.sh && scripts/test.sh
 
