@@ -10,22 +10,24 @@ use tch::{Device, Kind, Tensor};
 pub(crate) struct StepOutcome {
     /// Loss summed over the images of the global batch.
     pub(crate) loss_sum: f64,
+    /// Images of the global batch whose class had the largest logit.
+    pub(crate) hits: u64,
     /// Some rank was asked to stop.
     pub(crate) stop: bool,
     /// The gradients were finite and the parameters moved.
     pub(crate) updated: bool,
 }
 
-/// Sums a step's loss and counts the ranks that were asked to stop, in float64: `[loss_sum, stops]` on the loss's device. The
-/// sum of `batch_statistics` travels with it.
+/// Sums a step's loss and hits and counts the ranks that were asked to stop, in float64, which holds such counts exactly:
+/// `[loss_sum, hits, stops]` on the device of `sums`, this rank's loss and hits. The sum of `batch_statistics` travels with it.
 pub(crate) fn agree(
-    loss_sum: &Tensor,
+    sums: &Tensor,
     stop: bool,
     batch_statistics: &mut Tensor,
     world: &dyn Communicator,
 ) -> Result<Tensor> {
-    let stops = Tensor::full([], f64::from(u8::from(stop)), (Kind::Double, loss_sum.device()));
-    let mut control = Tensor::stack(&[loss_sum, &stops], 0);
+    let stops = Tensor::full([1], f64::from(u8::from(stop)), (Kind::Double, sums.device()));
+    let mut control = Tensor::cat(&[sums, &stops], 0);
     world.all_reduce_together(&mut [batch_statistics, &mut control])?;
     Ok(control)
 }
@@ -33,7 +35,7 @@ pub(crate) fn agree(
 /// The outcome of a step that a GPU may still be busy with.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// `[loss_sum, stops, updated]` on the host.
+    /// `[loss_sum, hits, stops, updated]` on the host.
     values: Tensor,
     /// When they are there; none on a CPU, where they are at once.
     arrived: Option<Event>,
@@ -48,7 +50,7 @@ impl Reading {
         if device == Device::Cpu {
             return Ok(Self { values, arrived: None });
         }
-        let mut host = pin_memory(&Tensor::zeros([3], (Kind::Double, Device::Cpu)))?;
+        let mut host = pin_memory(&Tensor::zeros([4], (Kind::Double, Device::Cpu)))?;
         let stream = Stream::current(device)?;
         copy_non_blocking(&mut host, &values, stream)?;
         let arrived = Event::after(stream, false)?;
@@ -61,6 +63,11 @@ impl Reading {
             arrived.synchronize()?;
         }
         let value = |index: i64| self.values.double_value(&[index]);
-        Ok(StepOutcome { loss_sum: value(0), stop: value(1) > 0.0, updated: value(2) > 0.0 })
+        Ok(StepOutcome {
+            loss_sum: value(0),
+            hits: value(1) as u64,
+            stop: value(2) > 0.0,
+            updated: value(3) > 0.0,
+        })
     }
 }

@@ -11,7 +11,7 @@ use test_jobs::{ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_
 #[test]
 fn without_a_launcher_a_process_is_one_rank() {
     let workdir = Workdir::new(TINY);
-    let ended = workdir.train("").ends_with(0).says("1 ranks over single");
+    let ended = workdir.train("").ends_with(0).says("1 rank over single");
     assert!(ended.stdout.starts_with("done: best top-1 "), "{ended}");
     let attempt = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap();
     assert_eq!(attempt.start.world_size, 1);
@@ -22,7 +22,7 @@ fn without_a_launcher_a_process_is_one_rank() {
 fn mpi_carries_a_world_of_one_too() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("comm.backend=mpi train.max_steps=1").ends_with(0);
-    assert!(!ended.says("1 ranks over").stderr.contains("over single"));
+    assert!(!ended.says("1 rank over").stderr.contains("over single"));
 }
 
 /// Launchers that started several processes without making them one world.
@@ -200,7 +200,7 @@ fn help_lists_commands_and_options() {
 fn debug_is_one_process_and_a_few_steps() {
     let workdir = Workdir::new(TINY);
     for _ in 0..2 {
-        workdir.train("--debug log.interval_steps=100").ends_with(0).says("1 ranks over single");
+        workdir.train("--debug log.interval_steps=100").ends_with(0).says("1 rank over single");
         assert_eq!(list(&workdir.path().join("runs")), ["recipe-debug"]);
         let run = workdir.run("recipe-debug");
         assert_eq!(list(&run.attempts()), ["000001"]);
@@ -295,11 +295,11 @@ fn a_newer_attempt_ends_the_older() {
 #[test]
 fn a_run_may_never_evaluate() {
     let workdir = Workdir::new(TINY);
-    for (options, epochs) in [("", 2), ("train.max_steps=2", 0)] {
-        let name = format!("{epochs}-epochs");
+    let whole = ("whole", "", "after 2 epochs and 6 steps");
+    for (name, options, reached) in [whole, ("cut", "train.max_steps=2", "after 2 steps, within epoch 1")] {
         let ended = workdir.train(&format!("--name {name} eval.interval_epochs=0 {options}")).ends_with(0);
-        assert!(ended.stdout.starts_with(&format!("done: after {epochs} epochs and ")), "{ended}");
-        assert!(metrics(&workdir.run(&name)).iter().all(|line| line.get("val_top1").is_none()), "{ended}");
+        assert_eq!(ended.stdout, format!("done: {reached}\n"), "{ended}");
+        assert!(metrics(&workdir.run(name)).iter().all(|line| line.get("val_top1").is_none()), "{ended}");
     }
 }
 

@@ -133,6 +133,7 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     results.extend(by_statistic(replica, &replica.running.flat));
     results.extend(by_parameter("ema", replica, &ema.as_ref().unwrap().views));
     results.insert("loss".into(), Tensor::from(outcome.loss_sum).to_kind(replica.parameters.flat.kind()));
+    results.insert("hits".into(), Tensor::from(outcome.hits as f32));
     let mut description = description("step", &recipe, 2);
     description["optim"] = optim(&recipe.optim);
     description["micro_batches"] = json!([4, 2]);
