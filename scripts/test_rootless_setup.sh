@@ -97,6 +97,8 @@ if ! setup </dev/null >"$work/output" 2>&1; then
     fail "scripts/setup.sh failed"
 fi
 
+grep -q "using LIBTORCH=$libtorch as it is" "$work/output" || fail "it does not say that it uses LIBTORCH"
+
 # ---- what it must have brought -----------------------------------------------------------------
 
 cat >"$copy/hello.c" <<'C'
@@ -147,6 +149,16 @@ before=$(stat -c %Y.%Z "$copy/.cargo/config.toml" "$copy/.setup/fingerprint")
 said=$(setup 2>&1) || fail "a second set-up fails: $said"
 [[ -z $said ]] || fail "a second set-up says: $said"
 [[ $(stat -c %Y.%Z "$copy/.cargo/config.toml" "$copy/.setup/fingerprint") == "$before" ]] || fail "a second set-up writes"
+
+# A libtorch of another version is refused, and nothing is written.
+mkdir -p "$work/other/lib"
+cp "$libtorch/lib/libtorch.so" "$work/other/lib/"
+echo 2.9.1 >"$work/other/build-version"
+chmod -R a+rX "$work/other"
+config=$(cat "$copy/.cargo/config.toml")
+said=$(as_user LIBTORCH="$work/other" scripts/setup.sh 2>&1) && fail "a libtorch 2.9.1 is taken"
+[[ $said == *"is of version 2.9.1: the trainer wants 2.11"* ]] || fail "of a libtorch 2.9.1 it says: $said"
+[[ $(cat "$copy/.cargo/config.toml") == "$config" ]] || fail "a libtorch 2.9.1 is written down"
 
 # Nothing was left outside the checkout.
 left=$(find "$work/home" "$work/tmp" -mindepth 1)

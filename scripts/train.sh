@@ -18,19 +18,5 @@ if [[ ! -r $config ]]; then
     exit 2
 fi
 
-# uses_default_data RECIPE: it is on Fashion-MNIST and does not say where that is.
-uses_default_data() {
-    awk '/^\[/ { section = $1 }
-         section == "[data]" && /^dataset *= *"fashion_mnist"/ { fashion_mnist = 1 }
-         section == "[data]" && /^folder *=/ { folder = 1 }
-         END { exit !(fashion_mnist && !folder) }' "$1"
-}
-
-# Where the data set is not in Debian's place, set-up has put it elsewhere.
-if [[ ${REGATTA_FASHION_MNIST:=/usr/share/datasets/fashion-mnist} != /usr/share/datasets/fashion-mnist ]] &&
-    uses_default_data "$config"; then
-    export REGATTA__DATA__FOLDER=${REGATTA__DATA__FOLDER:-$REGATTA_FASHION_MNIST}
-fi
-
 set -x
 exec mpirun -n "$ranks" "$trainer" --config "$config" --name "$name" "$@"

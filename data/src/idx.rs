@@ -21,8 +21,9 @@ pub struct IdxSource {
 pub const FASHION_MNIST: IdxSource = IdxSource {
     name: "Fashion-MNIST",
     classes: 10,
-    how_to_get: "`make` fetches it, the Debian package dataset-fashion-mnist puts it under \
-                 /usr/share/datasets/fashion-mnist, or set data.folder to the folder with its four idx files",
+    how_to_get: "`make` fetches it into data-sets/fashion-mnist of the checkout and the Debian package \
+                 dataset-fashion-mnist puts it under /usr/share/datasets/fashion-mnist, where it is found; any other folder \
+                 is named in data.folder or REGATTA__DATA__FOLDER",
 };
 
 /// LeCun's MNIST: 60,000 and 10,000 grayscale images of 28x28 in ten classes.

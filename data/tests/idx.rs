@@ -70,8 +70,9 @@ fn plain_and_gzip_files_are_read_under_either_name() {
 #[test]
 fn a_missing_folder_or_file_is_named_with_ways_to_get_it() {
     let folder = tempfile::tempdir().unwrap();
-    let remedies = "`make` fetches it, the Debian package dataset-fashion-mnist puts it under \
-         /usr/share/datasets/fashion-mnist, or set data.folder to the folder with its four idx files";
+    let remedies = "`make` fetches it into data-sets/fashion-mnist of the checkout and the Debian package \
+         dataset-fashion-mnist puts it under /usr/share/datasets/fashion-mnist, where it is found; any other folder \
+         is named in data.folder or REGATTA__DATA__FOLDER";
     assert_eq!(
         open(folder.path()).unwrap_err(),
         format!(

@@ -95,7 +95,7 @@ fn what_makes_no_sense_is_refused() {
     let workdir = Workdir::new(TINY);
     for (options, expected) in [
         ("-n 0", "error: -n 0: at least one rank is needed"),
-        ("--hosts a:1 -n 2", "error: -n 2, but the hosts take 1 ranks: give them more slots"),
+        ("--hosts a:1 -n 2", "error: -n 2, but the hosts take 1 rank: give them more slots"),
         ("--config nothing.toml", "error: cannot read the recipe nothing.toml: No such file"),
         ("--config recipe.toml --set optim.lr=fast", "error: --set optim.lr=fast: optim.lr = "),
         ("--trainer nothing", "error: there is no trainer at nothing"),

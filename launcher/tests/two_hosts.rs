@@ -64,7 +64,7 @@ fn a_host_that_is_gone_is_left_out() {
     hosts.cable(2, "down");
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
-    let ended = ended.says("launcher: goes on with 1 of 2 ranks").says("1 ranks over ");
+    let ended = ended.says("launcher: goes on with 1 of 2 ranks").says("1 rank over ");
     assert_eq!(AttemptRecord::read(&run.attempt(2)).unwrap().start.world_size, 1, "{ended}");
     assert!(run.checkpoint(300).exists(), "{ended}");
 }

@@ -15,7 +15,10 @@ type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64
 type DrawError<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
 
 /// Width and height of the whole picture.
-const SIZE_PX: (u32, u32) = (1040, 440);
+const SIZE_PX: (u32, u32) = (1040, 476);
+
+/// Height of the line with the name of the run.
+const NAME_PX: u32 = 36;
 
 /// Height of a panel's title and legend.
 const HEAD_PX: u32 = 72;
@@ -29,7 +32,6 @@ const MOST_DOTS: usize = 40;
 // Okabe and Ito's colours, which colour-blind readers tell apart too.
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 const VERMILLION: RGBColor = RGBColor(213, 94, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
 const TEXT: RGBColor = RGBColor(51, 51, 51);
 const GRID: RGBColor = RGBColor(222, 222, 222);
 
@@ -57,24 +59,26 @@ struct Panel {
     limits: Range<f64>,
 }
 
-/// Draws the losses and the validation accuracy by epoch into the file `path`, which is replaced whole. Values
-/// that are missing or not finite are left out.
+/// Draws the losses and accuracies by epoch of the run `name` into the file `path`, which is replaced whole. Values that are
+/// missing or not finite are left out.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn draw(path: &Path, rows: &[EpochRow]) -> Result<(), StorageError> {
+pub fn draw(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), StorageError> {
     let mut svg = String::new();
-    draw_panels(&mut svg, rows).map_err(|error| StorageError::Content {
+    draw_panels(&mut svg, name, rows).map_err(|error| StorageError::Content {
         path: path.to_owned(),
         found: format!("the curves cannot be drawn: {error}"),
     })?;
     write_atomic(path, svg.as_bytes())
 }
 
-fn draw_panels<'a>(svg: &'a mut String, rows: &[EpochRow]) -> Result<(), DrawError<'a>> {
+fn draw_panels<'a>(svg: &'a mut String, name: &str, rows: &[EpochRow]) -> Result<(), DrawError<'a>> {
     let picture = SVGBackend::with_string(svg, SIZE_PX).into_drawing_area();
     picture.fill(&WHITE)?;
-    let (left, right) = picture.split_horizontally(SIZE_PX.0 / 2);
+    let (head, panels) = picture.split_vertically(NAME_PX);
+    head.draw(&Text::new(name, (LEFT_PX as i32, 10), font(21)))?;
+    let (left, right) = panels.split_horizontally(SIZE_PX.0 / 2);
     let epochs = epoch_range(rows);
     draw_panel(&left, &loss_panel(rows), epochs.clone())?;
     draw_panel(&right, &accuracy_panel(rows), epochs)?;
@@ -95,10 +99,14 @@ fn loss_panel(rows: &[EpochRow]) -> Panel {
 }
 
 fn accuracy_panel(rows: &[EpochRow]) -> Panel {
-    let points = points(rows, |row| row.val_top1);
+    let training = points(rows, |row| row.train_top1);
+    let validation = points(rows, |row| row.val_top1);
     Panel {
-        title: "Accuracy",
-        series: vec![Series { name: "validation top-1", colour: GREEN, points, best: Some(Best::Highest) }],
+        title: "Accuracy (top-1)",
+        series: vec![
+            Series { name: "training", colour: BLUE, points: training, best: None },
+            Series { name: "validation", colour: VERMILLION, points: validation, best: Some(Best::Highest) },
+        ],
         limits: 0.0..1.0,
     }
 }

@@ -153,6 +153,9 @@ pub struct EpochRow {
     /// Mean loss over the epoch's training images.
     #[serde(default)]
     pub train_loss: Option<f64>,
+    /// Fraction of the epoch's training images whose first guess was right, as each step found the network.
+    #[serde(default)]
+    pub train_top1: Option<f64>,
     /// Mean loss over the validation images.
     #[serde(default)]
     pub val_loss: Option<f64>,

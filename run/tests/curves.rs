@@ -5,7 +5,16 @@ use std::fs;
 use regatta_run::{EpochRow, curves};
 
 fn row(epoch: u64, train_loss: f64, val_loss: Option<f64>, val_top1: Option<f64>) -> EpochRow {
-    EpochRow { epoch, step: 469 * epoch, train_loss: Some(train_loss), val_loss, val_top1, val_top5: None }
+    let train_top1 = val_top1.map(|top1| (top1 - 0.01).max(0.0));
+    EpochRow {
+        epoch,
+        step: 469 * epoch,
+        train_loss: Some(train_loss),
+        train_top1,
+        val_loss,
+        val_top1,
+        val_top5: None,
+    }
 }
 
 fn ten_rows() -> Vec<EpochRow> {
@@ -18,7 +27,7 @@ fn ten_rows() -> Vec<EpochRow> {
 fn drawn(rows: &[EpochRow]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("curves.svg");
-    curves::draw(&path, rows).unwrap();
+    curves::draw(&path, "book & <tuned>", rows).unwrap();
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["curves.svg"]);
     fs::read_to_string(path).unwrap()
@@ -30,20 +39,22 @@ fn circles(svg: &str) -> usize {
 }
 
 #[test]
-fn ten_epochs_give_three_series_with_legends_and_two_best_values() {
+fn ten_epochs_give_four_series_under_the_run_s_name_with_legends_and_two_best_values() {
     let svg = drawn(&ten_rows());
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     for text in [
+        "book &amp; &lt;tuned&gt;",
         "Loss",
-        "Accuracy",
+        "Accuracy (top-1)",
         "epoch",
         "training",
         "validation, best 0.278 (epoch 7)",
-        "validation top-1, best 0.905 (epoch 10)",
+        "validation, best 0.905 (epoch 10)",
     ] {
         assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
     }
-    assert_eq!(circles(&svg), 3 * 10 + 2);
+    assert_eq!(svg.matches("\ntraining\n").count(), 2);
+    assert_eq!(circles(&svg), 4 * 10 + 2);
 }
 
 #[test]
@@ -54,14 +65,14 @@ fn epochs_without_a_validation_and_infinite_losses_are_left_out() {
         row(3, f64::INFINITY, Some(f64::NAN), None),
     ];
     let svg = drawn(&rows);
-    assert_eq!(circles(&svg), 3 + 2);
+    assert_eq!(circles(&svg), 4 + 2);
     assert!(svg.contains("best 0.700 (epoch 2)") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
 }
 
 #[test]
 fn one_epoch_equal_values_and_none_at_all_can_be_drawn() {
-    assert_eq!(circles(&drawn(&[row(1, 0.5, Some(0.5), Some(1.0))])), 3 + 2);
-    assert_eq!(circles(&drawn(&[row(1, 0.0, None, Some(0.0)), row(2, 0.0, None, Some(0.0))])), 4 + 1);
+    assert_eq!(circles(&drawn(&[row(1, 0.5, Some(0.5), Some(1.0))])), 4 + 2);
+    assert_eq!(circles(&drawn(&[row(1, 0.0, None, Some(0.0)), row(2, 0.0, None, Some(0.0))])), 6 + 1);
     let empty = drawn(&[]);
     assert!(empty.contains("Loss") && circles(&empty) == 0);
 }

@@ -103,7 +103,7 @@ fn epochs_are_read_back_with_what_they_have() {
     writer.write(&step(1)).unwrap();
     writer.write(&json!({"kind": "epoch", "epoch": 1, "step": 4, "train_loss": f64::INFINITY})).unwrap();
     writer
-        .write(&json!({"kind": "epoch", "epoch": 2, "step": 8, "train_loss": 0.1, "val_loss": 0.25,
+        .write(&json!({"kind": "epoch", "epoch": 2, "step": 8, "train_loss": 0.1, "train_top1": 0.5, "val_loss": 0.25,
             "val_top1": 0.75, "val_top5": 1.0, "seconds": 3.5}))
         .unwrap();
     let appended = [fs::read(&path).unwrap(), b"{\"kind\":\"epoch\",\"ep".to_vec()].concat();
@@ -113,6 +113,7 @@ fn epochs_are_read_back_with_what_they_have() {
         epoch: 2,
         step: 8,
         train_loss: Some(0.1),
+        train_top1: Some(0.5),
         val_loss: Some(0.25),
         val_top1: Some(0.75),
         val_top5: Some(1.0),

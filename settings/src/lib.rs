@@ -7,6 +7,7 @@ mod architecture;
 mod args;
 mod check;
 mod choice;
+mod data_folder;
 mod dataset;
 mod differences;
 mod document;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::architecture::model;
 use crate::check;
 use crate::choice::{OptimizerName, ScheduleName, SourceName};
+use crate::data_folder::fashion_mnist_folder;
 use crate::error::RecipeError;
 use crate::place::Places;
 use crate::raw::{RawData, RawOptim, RawRecipe, RawSchedule, RawTrain};
@@ -13,9 +14,6 @@ use crate::recipe::{
     Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
 };
 use crate::required::Required;
-
-/// Where Debian's package `dataset-fashion-mnist` puts its files.
-const FASHION_MNIST_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 
 impl RawRecipe {
     /// The recipe's meaning in a world of `world_size` ranks (at least 1). `kept` is the earlier resolved recipe of
@@ -28,7 +26,7 @@ impl RawRecipe {
         assert!(world_size >= 1, "a world has at least one rank");
         let places = self.places;
         let required = Required::of(&places);
-        let source = source(&self.data, &required)?;
+        let source = source(&self.data, kept, &required)?;
         let model = model(self.model, &source, &required)?;
         let train = train(self.train, world_size, kept, &required);
         let optim = optim(self.optim, &required)?;
@@ -86,7 +84,7 @@ fn refuse_set(places: &Places, keys: &[(&str, bool)], owner: &str, choice: &str)
     }
 }
 
-fn source(raw: &RawData, required: &Required) -> Result<DataSource, RecipeError> {
+fn source(raw: &RawData, kept: Option<&Recipe>, required: &Required) -> Result<DataSource, RecipeError> {
     let places = required.places;
     let Some(name) = raw.dataset else {
         required.note_unset("data.dataset", r#""fashion_mnist", "mnist" or "synthetic""#);
@@ -103,7 +101,7 @@ fn source(raw: &RawData, required: &Required) -> Result<DataSource, RecipeError>
     }
     match name {
         SourceName::FashionMnist => Ok(DataSource::FashionMnist {
-            folder: raw.folder.clone().unwrap_or_else(|| PathBuf::from(FASHION_MNIST_FOLDER)),
+            folder: raw.folder.clone().unwrap_or_else(|| fashion_mnist_folder(kept)),
         }),
         SourceName::Mnist => Ok(DataSource::Mnist {
             folder: required.value(raw.folder.clone(), "data.folder", "the folder of the four idx files"),

@@ -68,7 +68,7 @@ fn the_resolved_recipe_reads() {
 
         [data]
         dataset = "fashion_mnist"
-        folder = "/usr/share/datasets/fashion-mnist"
+        folder = "/data"
         resolution_px = 96
         mean = [0.286]
         std = [0.353]
@@ -136,7 +136,7 @@ fn the_resolved_recipe_reads() {
         folder = "runs"
         preemption_signal = "usr2"
     "#]]
-    .assert_eq(&resolved(SMALL, &["schedule.name=cosine"]).to_toml());
+    .assert_eq(&resolved(SMALL, &["schedule.name=cosine", "data.folder=/data"]).to_toml());
 }
 
 fn schedules() -> impl Strategy<Value = Vec<String>> {

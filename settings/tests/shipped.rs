@@ -52,6 +52,18 @@ fn every_shipped_recipe_resolves() {
     .assert_eq(&format!("{params:#?}"));
 }
 
+/// What the head of `regnetx.toml` offers as a look on a laptop: no evaluation, which would take a minute and a half.
+#[test]
+fn a_look_on_a_laptop_is_a_few_small_steps() {
+    let path = shipped_recipes().into_iter().find(|path| path.ends_with("regnetx.toml")).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let head = text.lines().take_while(|line| line.starts_with('#')).flat_map(|line| line.split(' '));
+    let sets: Vec<_> = head.filter(|word| word.contains('=')).map(str::to_owned).collect();
+    let recipe = load(&path, std::iter::empty(), &sets).unwrap().resolve(1, None).unwrap();
+    assert_eq!((recipe.train.max_steps, recipe.eval.interval_epochs), (Some(3), 0));
+    assert!(recipe.train.global_batch_size <= 16);
+}
+
 #[test]
 fn every_shipped_recipe_says_its_command_hardware_and_expected_result() {
     for path in shipped_recipes() {

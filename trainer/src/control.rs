@@ -26,22 +26,25 @@ impl Asked {
 pub(crate) struct StepOutcome {
     /// Loss summed over the images of the global batch.
     pub(crate) loss_sum: f64,
+    /// Images of the global batch whose class had the largest logit.
+    pub(crate) hits: u64,
     /// What some rank asked for.
     pub(crate) asked: Asked,
     /// The gradients were finite and the parameters moved.
     pub(crate) updated: bool,
 }
 
-/// Sums a step's loss and counts the ranks that ask for something, in float64: `[loss_sum, stops, saves]` on the loss's
-/// device. The sum of `batch_statistics` travels with it.
+/// Sums a step's loss and hits and counts the ranks that ask for something, in float64, which holds such counts exactly:
+/// `[loss_sum, hits, stops, saves]` on the device of `sums`, this rank's loss and hits. The sum of `batch_statistics` travels
+/// with it.
 pub(crate) fn agree(
-    loss_sum: &Tensor,
+    sums: &Tensor,
     asked: Asked,
     batch_statistics: &mut Tensor,
     world: &dyn Communicator,
 ) -> Result<Tensor> {
-    let count = |asks: bool| Tensor::full([], f64::from(u8::from(asks)), (Kind::Double, loss_sum.device()));
-    let mut control = Tensor::stack(&[loss_sum, &count(asked.stop), &count(asked.save)], 0);
+    let count = |asks: bool| Tensor::full([1], f64::from(u8::from(asks)), (Kind::Double, sums.device()));
+    let mut control = Tensor::cat(&[sums, &count(asked.stop), &count(asked.save)], 0);
     world.all_reduce_together(&mut [batch_statistics, &mut control])?;
     Ok(control)
 }
@@ -49,7 +52,7 @@ pub(crate) fn agree(
 /// The outcome of a step that a GPU may still be busy with.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// `[loss_sum, stops, saves, updated]` on the host.
+    /// `[loss_sum, hits, stops, saves, updated]` on the host.
     values: Tensor,
     /// When they are there; none on a CPU, where they are at once.
     arrived: Option<Event>,
@@ -64,7 +67,7 @@ impl Reading {
         if device == Device::Cpu {
             return Ok(Self { values, arrived: None });
         }
-        let mut host = pin_memory(&Tensor::zeros([4], (Kind::Double, Device::Cpu)))?;
+        let mut host = pin_memory(&Tensor::zeros(values.size(), (Kind::Double, Device::Cpu)))?;
         let stream = Stream::current(device)?;
         copy_non_blocking(&mut host, &values, stream)?;
         let arrived = Event::after(stream, false)?;
@@ -77,7 +80,7 @@ impl Reading {
             arrived.synchronize()?;
         }
         let value = |index: i64| self.values.double_value(&[index]);
-        let asked = Asked { stop: value(1) > 0.0, save: value(2) > 0.0 };
-        Ok(StepOutcome { loss_sum: value(0), asked, updated: value(3) > 0.0 })
+        let asked = Asked { stop: value(2) > 0.0, save: value(3) > 0.0 };
+        Ok(StepOutcome { loss_sum: value(0), hits: value(1) as u64, asked, updated: value(4) > 0.0 })
     }
 }

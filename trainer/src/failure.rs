@@ -10,7 +10,7 @@ use regatta_run::{Attempt, AttemptRecord, Damaged, ExitCode, Failure, OutputErro
 use regatta_settings::RecipeError;
 use regatta_torch_ext::CudaError;
 
-use crate::terminal;
+use crate::{telemetry, terminal};
 
 /// What a rank is given to leave a file and a line, on a file system and a terminal that may both hang.
 const LAST_WORDS: Duration = Duration::from_secs(20);
@@ -178,6 +178,7 @@ fn leave(text: &str, rank: usize, code: ExitCode) {
 fn say(text: &str, rank: usize) {
     let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that ranks that speak at once do not mix their lines.
+    telemetry::clear_line();
     terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), ON_TERMINAL);
 }
 

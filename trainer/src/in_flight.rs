@@ -55,7 +55,7 @@ impl InFlight {
             if !outcome.updated {
                 tracing::warn!("step {number}: gradients are not finite; the step is skipped");
             }
-            progress.book(outcome.loss_sum, images, outcome.updated);
+            progress.book(&outcome, images);
             self.times.add(&launched.times.seconds()?);
             asked = asked.or(outcome.asked);
         }

@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::Args;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
-use regatta_run::ExitCode;
+use regatta_run::{ExitCode, counted};
 use regatta_settings::{Backend, Device as AskedDevice, RawComm, RecipeArgs, Resume};
 use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use serde::Serialize;
@@ -215,7 +215,8 @@ fn hooks_run_on_engine_threads(device: Device) -> Result<bool> {
 
 fn table(findings: &Findings) -> String {
     let Findings { world_size, backend, device, threads, .. } = findings;
-    let mut text = format!("{world_size} ranks over {backend}, {device}, {threads} threads a rank\n");
+    let (ranks, threads) = (counted(world_size, "rank"), counted(threads, "thread"));
+    let mut text = format!("{ranks} over {backend}, {device}, {threads} a rank\n");
     for AllReduce { bytes, correct, microseconds, bus_gb_per_second } in &findings.all_reduce {
         let wrong = if *correct { "" } else { "  WRONG" };
         text += &format!(

@@ -1,8 +1,10 @@
 //! Where a run stands: everything of it that is not a tensor, and is in a checkpoint.
 
 use anyhow::{Result, bail};
+use regatta_run::counted;
 use serde::{Deserialize, Serialize};
 
+use crate::control::StepOutcome;
 use crate::failure::Usage;
 use crate::loss_scale::LossScaleState;
 
@@ -24,30 +26,39 @@ pub(crate) struct Progress {
     /// With fp16.
     pub(crate) loss_scale: Option<LossScaleState>,
     /// Of the epoch so far.
-    pub(crate) epoch_sum: LossSum,
+    pub(crate) epoch_sum: Sums,
     /// Since the last line of the log.
-    pub(crate) interval_sum: LossSum,
+    pub(crate) interval_sum: Sums,
     /// The best validation result so far.
     pub(crate) best: Option<Best>,
 }
 
-/// Loss summed over images.
+/// What is summed over training images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LossSum {
-    /// The sum.
+pub(crate) struct Sums {
+    /// The loss.
     pub(crate) loss: f64,
+    /// Images whose class had the largest logit, each as its step found the network. Checkpoints of 0.1 lack it.
+    #[serde(default)]
+    pub(crate) hits: u64,
     /// The images.
     pub(crate) images: u64,
 }
 
-impl LossSum {
+impl Sums {
     /// Mean loss of an image.
     pub(crate) fn mean(&self) -> f64 {
         self.loss / self.images as f64
     }
 
-    fn add(&mut self, loss: f64, images: usize) {
-        self.loss += loss;
+    /// Share of the images whose class had the largest logit.
+    pub(crate) fn top1(&self) -> f64 {
+        self.hits as f64 / self.images as f64
+    }
+
+    fn add(&mut self, outcome: &StepOutcome, images: usize) {
+        self.loss += outcome.loss_sum;
+        self.hits += outcome.hits;
         self.images += images as u64;
     }
 }
@@ -72,18 +83,27 @@ impl Progress {
     }
 
     /// Adds the outcome of a step over `images` images.
-    pub(crate) fn book(&mut self, loss_sum: f64, images: usize, updated: bool) {
-        self.epoch_sum.add(loss_sum, images);
-        self.interval_sum.add(loss_sum, images);
-        self.updates += u64::from(updated);
-        self.skipped += u64::from(!updated);
+    pub(crate) fn book(&mut self, outcome: &StepOutcome, images: usize) {
+        self.epoch_sum.add(outcome, images);
+        self.interval_sum.add(outcome, images);
+        self.updates += u64::from(outcome.updated);
+        self.skipped += u64::from(!outcome.updated);
     }
 
     /// Goes to the next epoch.
     pub(crate) fn next_epoch(&mut self) {
         self.epoch += 1;
         self.step_in_epoch = 0;
-        self.epoch_sum = LossSum::default();
+        self.epoch_sum = Sums::default();
+    }
+
+    /// How far the run has come, in words.
+    pub(crate) fn reached(&self) -> String {
+        let (epochs, steps) = (counted(self.epoch, "epoch"), counted(self.step, "step"));
+        match (self.epoch, self.step_in_epoch) {
+            (_, 0) => format!("after {epochs} and {steps}"),
+            (epoch, _) => format!("after {steps}, within epoch {}", epoch + 1),
+        }
     }
 
     /// Refuses to go on where an epoch over `images` training images has not the `steps` that it had when this was saved:
@@ -114,19 +134,23 @@ impl Progress {
 mod tests {
     use super::*;
 
+    fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
+        StepOutcome { loss_sum, hits, updated, stop: false }
+    }
+
     #[test]
     fn sums_and_positions_move_together() {
         let mut progress = Progress::default();
-        for (loss_sum, images) in [(6.0, 3), (1.0, 1)] {
+        for (outcome, images) in [(outcome(6.0, 2, true), 3), (outcome(1.0, 1, false), 1)] {
             progress.advance(images);
-            progress.book(loss_sum, images, loss_sum > 1.0);
+            progress.book(&outcome, images);
         }
         assert_eq!((progress.updates, progress.skipped), (1, 1));
         assert_eq!((progress.step, progress.step_in_epoch, progress.images), (2, 2, 4));
-        assert_eq!(progress.epoch_sum.mean(), 1.75);
+        assert_eq!((progress.epoch_sum.mean(), progress.epoch_sum.top1()), (1.75, 0.75));
         progress.next_epoch();
         assert_eq!((progress.epoch, progress.step_in_epoch, progress.step), (1, 0, 2));
-        assert_eq!(progress.epoch_sum, LossSum::default());
+        assert_eq!(progress.epoch_sum, Sums::default());
     }
 
     #[test]
@@ -145,9 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_is_not_over_is_not_counted() {
+        let at = |epoch, step_in_epoch, step| Progress { epoch, step_in_epoch, step, ..Progress::default() };
+        let said = [at(1, 0, 3), at(4, 0, 12), at(1, 1, 4), at(0, 1, 1)].map(|progress| progress.reached());
+        let expected = [
+            "after 1 epoch and 3 steps",
+            "after 4 epochs and 12 steps",
+            "after 4 steps, within epoch 2",
+            "after 1 step, within epoch 1",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn numbers_survive_json_to_the_bit() {
         let mut progress = Progress::default();
-        progress.book(0.1 + 0.2, 1, true);
+        progress.book(&outcome(0.1 + 0.2, 1, true), 1);
         progress.note(1.0 / 3.0);
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);

@@ -6,7 +6,7 @@ use regatta_comm::Communicator;
 use regatta_run::checkpoint::{Manifest, prune, remove_after, set_aside_damaged, set_best};
 use regatta_run::curves;
 use regatta_run::{
-    Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, read_epochs, write_atomic,
+    Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, counted, read_epochs, write_atomic,
 };
 use regatta_settings::Recipe;
 use serde::Serialize;
@@ -25,6 +25,7 @@ pub(crate) struct StepRecord {
     pub(crate) step: u64,
     pub(crate) images: u64,
     pub(crate) loss: f64,
+    pub(crate) top1: f64,
     pub(crate) lr: f64,
     pub(crate) images_per_second: f64,
     pub(crate) seconds_since_start: f64,
@@ -52,6 +53,7 @@ pub(crate) struct EpochRecord {
     pub(crate) step: u64,
     pub(crate) images: u64,
     pub(crate) train_loss: f64,
+    pub(crate) train_top1: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) val_loss: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +75,7 @@ impl EpochRecord {
             epoch: self.epoch,
             step: self.step,
             train_loss: Some(self.train_loss),
+            train_top1: Some(self.train_top1),
             val_loss: self.val_loss,
             val_top1: self.val_top1,
             val_top5: self.val_top5,
@@ -159,7 +162,12 @@ impl Records {
     pub(crate) fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
         self.fence()?;
         self.metrics.write(record)?;
-        Ok(curves::draw(&self.folder.curves(), &read_epochs(&self.folder.metrics())?)?)
+        self.draw(&read_epochs(&self.folder.metrics())?)
+    }
+
+    fn draw(&self, rows: &[EpochRow]) -> Result<()> {
+        let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
+        Ok(curves::draw(&self.folder.curves(), &name, rows)?)
     }
 
     /// Draws the curves with a last point of an epoch that ended early. It is no line of the metrics: the run may be
@@ -168,7 +176,7 @@ impl Records {
         self.fence()?;
         let mut rows = read_epochs(&self.folder.metrics())?;
         rows.push(record.row());
-        Ok(curves::draw(&self.folder.curves(), &rows)?)
+        self.draw(&rows)
     }
 
     /// Makes the metrics durable, saves a checkpoint, points `best` at it where it is the best, and removes the oldest
@@ -204,9 +212,9 @@ impl Records {
 /// The resolved recipe, a recipe itself, under comments that say what it ran on.
 fn config_file(recipe: &Recipe, world: &dyn Communicator) -> String {
     format!(
-        "# Resolved by regatta {} for {} ranks over {}, libtorch 2.11.\n\n{}",
+        "# Resolved by regatta {} for {} over {}, libtorch 2.11.\n\n{}",
         env!("CARGO_PKG_VERSION"),
-        world.world_size(),
+        counted(world.world_size(), "rank"),
         world.description(),
         recipe.to_toml()
     )

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
-use regatta_run::{ExitCode, RunFolder};
+use regatta_run::{ExitCode, RunFolder, counted};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;
@@ -217,17 +217,17 @@ fn introduce(
 ) {
     let train = &recipe.train;
     tracing::info!(
-        "{} ranks over {}, {device:?}, {} threads a rank, {:?}, {:?}",
-        world.world_size(),
+        "{} over {}, {device:?}, {} a rank, {:?}, {:?}",
+        counted(world.world_size(), "rank"),
         world.description(),
-        tch::get_num_threads(),
+        counted(tch::get_num_threads(), "thread"),
         train.precision,
         train.memory_format
     );
     tracing::info!(
-        "{} parameters in {} buckets, global batch {} in micro-batches of {}, run folder {}",
+        "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
         learner.replica.specs.iter().map(|spec| spec.shape.iter().product::<i64>()).sum::<i64>(),
-        learner.replica.layout.buckets.len(),
+        counted(learner.replica.layout.buckets.len(), "bucket"),
         train.global_batch_size,
         train.micro_batch_size,
         folder.path().display()

@@ -10,7 +10,7 @@ use regatta_settings::PreemptionSignal;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::failure;
+use crate::{failure, telemetry, terminal};
 
 /// Equal signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
 const SAME_REQUEST: Duration = Duration::from_millis(200);
@@ -77,5 +77,7 @@ fn leave_at_once(signal: i32, rank: usize) -> ! {
     let code = 128 + signal;
     exit_after(AT_ONCE, code);
     failure::record_left_at_once(signal, code, rank);
+    telemetry::clear_line();
+    terminal::flush(AT_ONCE / 2);
     end_job(code)
 }

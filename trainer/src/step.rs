@@ -28,6 +28,14 @@ pub(crate) struct LaunchedStep {
     pub(crate) times: StepTimes,
 }
 
+/// A micro-batch summed over its images, on the device.
+struct MicroBatchSums {
+    /// Of which the gradient is taken.
+    loss: Tensor,
+    /// Images whose class has the largest logit, in float64.
+    hits: Tensor,
+}
+
 /// Everything that a step changes.
 pub(crate) struct Learner<'a> {
     pub(crate) replica: Replica,
@@ -38,8 +46,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) loss_scale: Option<LossScale>,
     reducer: Reducer,
     recorder: Recorder,
-    /// This rank's loss of the step, summed over images; in one place, which recorded steps know.
-    loss_sum: Tensor,
+    /// This rank's loss and hits of the step, summed over images; in one place, which recorded steps know.
+    sums: Tensor,
     spare_marks: SpareMarks,
     train: &'a TrainSettings,
     world: &'a dyn Communicator,
@@ -64,7 +72,7 @@ impl<'a> Learner<'a> {
         let loss_scale = is_fp16.then(|| LossScale::new(LossScaleState::default(), replica.device()));
         Ok(Self {
             recorder: Recorder::new(recipe, replica.device(), world),
-            loss_sum: Tensor::zeros([], (Kind::Double, replica.device())),
+            sums: Tensor::zeros([2], (Kind::Double, replica.device())),
             spare_marks: SpareMarks::default(),
             replica,
             optimizer,
@@ -90,7 +98,7 @@ impl<'a> Learner<'a> {
         let is_usual = images == self.train.global_batch_size && images % self.train.micro_batch_size == 0;
         let replays = self.recorder.begin_step(is_usual && !source.inspector.enabled);
         self.replica.zero();
-        _ = self.loss_sum.zero_();
+        _ = self.sums.zero_();
         for number in micro_batches.clone() {
             let (images_nchw, labels) = source.take(&mut times)?;
             source.inspector.check_forward(&self.replica, &images_nchw)?;
@@ -98,17 +106,17 @@ impl<'a> Learner<'a> {
             if replays {
                 self.replay_micro_batch(&images_nchw, &labels, images)?;
             } else {
-                let loss = self.forward(&images_nchw, &labels)?;
+                let sums = self.forward(&images_nchw, &labels)?;
                 times.end(Phase::Forward)?;
                 if number + 1 == micro_batches.end {
                     self.reducer.arm();
                 }
-                self.backward(&loss, labels.numel(), images);
+                self.backward(&sums, labels.numel(), images);
             }
             times.end(Phase::Backward)?;
         }
         self.reducer.reduce(self.world)?;
-        let control = agree(&self.loss_sum, asked, &mut self.replica.batch_sum, self.world)?;
+        let control = agree(&self.sums, asked, &mut self.replica.batch_sum, self.world)?;
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
         self.optimizer.set_lr(lr);
@@ -121,27 +129,28 @@ impl<'a> Learner<'a> {
         Ok(LaunchedStep { reading, times })
     }
 
-    /// The loss summed over a micro-batch, on the device.
-    fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<MicroBatchSums> {
         let logits = self.replica.logits(&self.replica.model, images_nchw, Mode::Training)?;
-        Ok(summed_loss(&logits, labels, self.train.label_smoothing))
+        let loss = summed_loss(&logits, labels, self.train.label_smoothing);
+        let hits = logits.detach().argmax(1, false).eq_tensor(labels).sum(Kind::Double);
+        Ok(MicroBatchSums { loss, hits })
     }
 
-    /// Adds the gradient of a micro-batch's summed `loss` divided by the global batch's `images`, the loss itself and the
-    /// statistics of its `count` images to the step's sums.
-    fn backward(&mut self, loss: &Tensor, count: usize, images: usize) {
+    /// Adds the gradient of a micro-batch's summed loss divided by the global batch's `images`, the loss and hits themselves
+    /// and the statistics of its `count` images to the step's sums.
+    fn backward(&mut self, MicroBatchSums { loss, hits }: &MicroBatchSums, count: usize, images: usize) {
         let mean = loss / images as f64;
         self.loss_scale.as_ref().map_or_else(|| mean.shallow_clone(), |scale| scale.scaled(&mean)).backward();
         self.replica.add_batch_statistics(count);
-        _ = self.loss_sum.g_add_(&loss.detach().to_kind(Kind::Double));
+        _ = self.sums.g_add_(&Tensor::stack(&[&loss.detach().to_kind(Kind::Double), hits], 0));
     }
 
     /// Forward and backward as one recorded graph; its time is booked as backward's.
     fn replay_micro_batch(&mut self, images_nchw: &Tensor, labels: &Tensor, images: usize) -> Result<()> {
         let mut recorder = std::mem::take(&mut self.recorder);
         let outcome = recorder.micro_batch(images_nchw, labels, |images_nchw, labels| {
-            let loss = self.forward(images_nchw, labels)?;
-            self.backward(&loss, labels.numel(), images);
+            let sums = self.forward(images_nchw, labels)?;
+            self.backward(&sums, labels.numel(), images);
             Ok(())
         });
         self.recorder = recorder;

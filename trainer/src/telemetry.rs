@@ -1,16 +1,20 @@
 //! The log: rank 0 on the terminal with a progress bar where it is one, every rank in full in its own file.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use regatta_run::{RunFolder, StorageError};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use regatta_run::{RunFolder, StorageError, utc};
 use regatta_settings::LogFormat;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -55,12 +59,28 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let colors = terminal && io::stderr().is_terminal();
+    let colors = terminal && io::stderr().is_terminal() && wants_colors();
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colors);
     match format {
-        LogFormat::Text if terminal => layer.with_target(false).with_filter(filter).boxed(),
+        LogFormat::Text if terminal => {
+            layer.with_target(false).with_timer(Seconds).with_filter(filter).boxed()
+        }
         LogFormat::Text => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+    }
+}
+
+/// Whether the user did not ask for a terminal without colours (<https://no-color.org>).
+fn wants_colors() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// On the terminal the time to the second is enough.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        out.write_str(&utc(SystemTime::now()))
     }
 }
 
@@ -68,12 +88,28 @@ fn progress_bar(rank: usize) -> ProgressBar {
     if rank > 0 || !io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{msg} [{bar:32}] {pos}/{len} steps, {eta} left")
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} steps{left}")
         .expect("the template is valid")
+        .with_key("left", left)
         .progress_chars("=> ");
     let terminal = Term::read_write_pair(io::stdin(), terminal::Stderr);
     ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::term(terminal, DRAWS_PER_SECOND))
         .with_style(style)
+}
+
+/// The time that is left, once it can be told.
+fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
+    let left = state.eta();
+    if left.as_secs() > 0 {
+        _ = write!(out, ", {:#} left", HumanDuration(left));
+    }
+}
+
+/// Takes a bar that nobody will draw again off the line: for ends that leave without unwinding.
+pub(crate) fn clear_line() {
+    if io::stderr().is_terminal() {
+        terminal::write(b"\r\x1b[2K");
+    }
 }
 
 /// Standard error, with the progress bar taken out of the way of each line.
@@ -91,6 +127,10 @@ struct TerminalLine<'a>(&'a ProgressBar);
 
 impl Write for TerminalLine<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // Before the first epoch there is nothing to draw again.
+        if self.0.length() == Some(0) {
+            return terminal::Stderr.write(line);
+        }
         self.0.suspend(|| terminal::Stderr.write(line))
     }
 

@@ -1,6 +1,6 @@
 //! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use indicatif::ProgressBar;
@@ -21,14 +21,18 @@ use crate::feed::Feed;
 use crate::in_flight::InFlight;
 use crate::loss_scale::LossScale;
 use crate::memory::{peak_device_mib, peak_rss_mib};
-use crate::progress::{LossSum, Progress};
+use crate::progress::{Progress, Sums};
 use crate::records::{EpochRecord, Records, StepRecord};
 use crate::save_clock::SaveClock;
 use crate::schedule::LearningRate;
 use crate::signals::StopFlag;
 use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::stragglers::Stragglers;
+use crate::terminal;
 use crate::time_limit::StopTime;
+
+/// What the terminal is given to take the lines before the last.
+const LINES_BEFORE: Duration = Duration::from_secs(2);
 
 /// Everything of a run on one rank.
 pub(crate) struct Trainer<'a> {
@@ -168,9 +172,27 @@ impl Trainer<'_> {
 
     fn begin_epoch(&mut self, steps: u64) {
         self.clock.begin_epoch(self.progress.images);
-        self.bar.set_message(format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs));
-        self.bar.set_length(steps);
+        let Progress { step, step_in_epoch, .. } = self.progress;
+        let until_limit = self.recipe.train.max_steps.map(|max| step_in_epoch + max.saturating_sub(step));
+        self.bar.set_length(until_limit.map_or(steps, |last| last.min(steps)));
+        self.bar.set_position(step_in_epoch);
+        self.bar.reset_eta();
+        self.bar.set_message(self.epoch_in_words());
+    }
+
+    fn epoch_in_words(&self) -> String {
+        format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs)
+    }
+
+    /// Moves the bar, which tells of the steps since the last line of the log.
+    fn move_bar(&self) {
         self.bar.set_position(self.progress.step_in_epoch);
+        let sums = &self.progress.interval_sum;
+        if !self.bar.is_hidden() && sums.images > 0 {
+            let rate = self.clock.interval_rate(self.progress.images);
+            let (epoch, loss) = (self.epoch_in_words(), sums.mean());
+            self.bar.set_message(format!("{epoch} loss {loss:.4} {rate:.0} images/s"));
+        }
     }
 
     /// Books a step, or on a GPU the one before, and writes a line of the log where it is time for one. Whether some rank
@@ -192,9 +214,12 @@ impl Trainer<'_> {
         }
         self.save_clock.note(asked.save);
         let first = self.clock.seconds_to_first_step();
-        self.bar.set_position(step_in_epoch);
+        self.move_bar();
         if logs {
             self.log_step(lr, first)?;
+        } else if self.max_steps_reached() {
+            // No line of the metrics: a run that goes on from here does not have it.
+            self.tell_step(lr);
         }
         Ok(asked.stop)
     }
@@ -212,6 +237,7 @@ impl Trainer<'_> {
             step: self.progress.step,
             images: self.progress.images,
             loss: self.progress.interval_sum.mean(),
+            top1: self.progress.interval_sum.top1(),
             lr,
             images_per_second: self.clock.interval_rate(self.progress.images),
             seconds_since_start: self.clock.seconds(),
@@ -226,17 +252,9 @@ impl Trainer<'_> {
             peak_rss_mib: peak_rss_mib(self.world),
             peak_device_mib: peak_device_mib(self.device)?,
         };
-        self.progress.interval_sum = LossSum::default();
+        self.tell_step(lr);
+        self.progress.interval_sum = Sums::default();
         self.clock.begin_interval(self.progress.images);
-        tracing::info!(
-            "epoch {}/{} step {} loss {:.4} lr {:.5} {:.0} images/s",
-            record.epoch,
-            self.recipe.train.epochs,
-            record.step,
-            record.loss,
-            record.lr,
-            record.images_per_second
-        );
         tracing::debug!("{}", told(&phases, slowest));
         if self.stragglers.note(slowest) {
             let Slowest { rank, times } = slowest;
@@ -248,6 +266,18 @@ impl Trainer<'_> {
             );
         }
         self.records.as_mut().map_or(Ok(()), |records| records.step(&record))
+    }
+
+    /// The line of the log for the steps since the last one.
+    fn tell_step(&self, lr: f64) {
+        let Progress { step, images, interval_sum: sums, .. } = &self.progress;
+        tracing::info!(
+            "{} step {step} loss {:.4} top-1 {:.4} lr {lr:.5} {:.0} images/s",
+            self.epoch_in_words(),
+            sums.mean(),
+            sums.top1(),
+            self.clock.interval_rate(*images)
+        );
     }
 
     /// Evaluates where it is time to, records the epoch and saves a checkpoint. `None` when stopped in between: the epoch
@@ -312,6 +342,7 @@ impl Trainer<'_> {
             step: self.progress.step,
             images: self.progress.images,
             train_loss: self.progress.epoch_sum.mean(),
+            train_top1: self.progress.epoch_sum.top1(),
             val_loss: None,
             val_top1: None,
             val_top5: None,
@@ -324,6 +355,7 @@ impl Trainer<'_> {
 
     /// Fills in the validation results, of the moving average where there is one; returns its top-1.
     fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
+        self.bar.set_message(format!("{} evaluates", self.epoch_in_words()));
         let Some(raw) = self.evaluate(None)? else { return Ok(None) };
         let mut shown = raw;
         if self.learner.ema.is_some() {
@@ -350,7 +382,7 @@ impl Trainer<'_> {
     }
 
     fn log_epoch(&self, record: &EpochRecord) {
-        let EpochRecord { epoch, train_loss, seconds, images_per_second, peak_rss_mib, .. } = record;
+        let EpochRecord { train_loss, train_top1, seconds, images_per_second, peak_rss_mib, .. } = record;
         let validation = match (record.val_top1, record.val_top5, record.val_loss) {
             (Some(top1), Some(top5), Some(loss)) => {
                 format!("val loss {loss:.4} top-1 {top1:.4} top-5 {top5:.4}")
@@ -358,9 +390,9 @@ impl Trainer<'_> {
             _ => "not evaluated".into(),
         };
         tracing::info!(
-            "epoch {epoch}/{}: train loss {train_loss:.4} {validation} | {seconds:.0} s, {images_per_second:.0} \
-             images/s, peak {peak_rss_mib:.0} MiB",
-            self.recipe.train.epochs
+            "{}: train loss {train_loss:.4} top-1 {train_top1:.4} {validation} | {seconds:.0} s, \
+             {images_per_second:.0} images/s, peak {peak_rss_mib:.0} MiB",
+            self.epoch_in_words()
         );
     }
 
@@ -388,9 +420,12 @@ impl Trainer<'_> {
 
     /// On standard output, where the run began at `begun`, an epoch and a step.
     fn say_what_was_reached(&self, begun: (u64, u64)) {
+        self.bar.finish_and_clear();
         if self.world.rank() > 0 {
             return;
         }
+        // These lines take another way to the terminal.
+        terminal::flush(LINES_BEFORE);
         if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
             let (key, value) = match self.recipe.train.max_steps {
                 Some(max) if self.max_steps_reached() => ("train.max_steps", max),
@@ -398,8 +433,8 @@ impl Trainer<'_> {
             };
             println!("nothing is left to do: {key} = {value} was reached before; a larger one goes on");
         }
-        let Progress { epoch, step, best, .. } = self.progress;
+        let Progress { best, .. } = self.progress;
         let best = best.map(|best| format!("best top-1 {:.4} in epoch {}, ", best.top1, best.epoch));
-        println!("done: {}after {epoch} epochs and {step} steps", best.unwrap_or_default());
+        println!("done: {}{}", best.unwrap_or_default(), self.progress.reached());
     }
 }

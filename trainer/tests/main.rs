@@ -27,6 +27,8 @@ mod failures;
 
 mod run_folder;
 
+mod terminal;
+
 mod weights;
 
 mod torture;

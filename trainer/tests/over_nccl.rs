@@ -77,7 +77,7 @@ fn gradients_may_travel_as_bfloat16() {
 fn a_world_of_one_may_use_it_too() {
     let workdir = Workdir::new(TINY);
     let job = workdir.train(&format!("{NCCL} train.max_steps=1"));
-    carries(&Double::build(), job, "").ends_with(0).says("1 ranks over NCCL 2.28.9 (");
+    carries(&Double::build(), job, "").ends_with(0).says("1 rank over NCCL 2.28.9 (");
 }
 
 /// Runs two ranks over a double with a fault; they must be gone in time.

@@ -78,5 +78,5 @@ fn probe_measures_alone_and_between_ranks() {
     let refused = workdir.trainer(&["probe", "--cpu", "--config", "none.toml"]).ends_with(2);
     _ = refused.says("cannot read the recipe none.toml");
     let table = workdir.trainer(&["probe", "--cpu"]).ends_with(0).stdout;
-    assert!(table.starts_with("1 ranks over single, Cpu, ") && table.contains("all_reduce of "), "{table}");
+    assert!(table.starts_with("1 rank over single, Cpu, ") && table.contains("all_reduce of "), "{table}");
 }

@@ -11,7 +11,7 @@ use test_jobs::{ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_
 #[test]
 fn without_a_launcher_a_process_is_one_rank() {
     let workdir = Workdir::new(TINY);
-    let ended = workdir.train("").ends_with(0).says("1 ranks over single");
+    let ended = workdir.train("").ends_with(0).says("1 rank over single");
     assert!(ended.stdout.starts_with("done: best top-1 "), "{ended}");
     let attempt = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap();
     assert_eq!(attempt.start.world_size, 1);
@@ -22,7 +22,7 @@ fn without_a_launcher_a_process_is_one_rank() {
 fn mpi_carries_a_world_of_one_too() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("comm.backend=mpi train.max_steps=1").ends_with(0);
-    assert!(!ended.says("1 ranks over").stderr.contains("over single"));
+    assert!(!ended.says("1 rank over").stderr.contains("over single"));
 }
 
 /// Launchers that started several processes without making them one world.
@@ -95,11 +95,39 @@ fn a_missing_data_set_says_how_to_get_it() {
     let (_, rest) = TINY.split_once("[train]").unwrap();
     let workdir = Workdir::new(&format!("{kept}[data]\nfolder = \"nowhere\"\n[train]{rest}"));
     let ended = workdir.train("data.dataset=fashion_mnist").ends_with(3);
-    let ended = ended.says("there is no folder nowhere").says("dataset-fashion-mnist");
+    let ended = ended.says("there is no folder nowhere").says("data-sets/fashion-mnist of the checkout");
+    let ended = ended.says("under /usr/share/datasets/fashion-mnist").says("REGATTA__DATA__FOLDER");
     assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
     fs::create_dir(workdir.path().join("nowhere")).unwrap();
     let ended = workdir.train("data.dataset=mnist").ends_with(3).says("set data.folder to the folder");
     assert_eq!(list(workdir.path()), ["nowhere", "recipe.toml"], "{ended}");
+}
+
+/// An idx file of so many images of 28x28 pixels, or of labels.
+fn write_idx(path: &Path, images: u32, sizes: &[u32]) {
+    let mut bytes = vec![0, 0, 8, sizes.len() as u8 + 1];
+    bytes.extend([&[images], sizes].concat().into_iter().flat_map(u32::to_be_bytes));
+    bytes.resize(bytes.len() + (images * sizes.iter().product::<u32>()) as usize, 3);
+    fs::write(path, bytes).unwrap();
+}
+
+/// As `make` leaves it without root; a run that is continued keeps to the folder that it found.
+#[test]
+fn the_data_set_that_make_fetched_is_found() {
+    let (kept, _) = TINY.split_once("[data]").unwrap();
+    let (_, rest) = TINY.split_once("[train]").unwrap();
+    let data = "[data]\ndataset = \"fashion_mnist\"\nresolution_px = 16\n";
+    let workdir = Workdir::new(&format!("{kept}{data}[train]{rest}"));
+    let fetched = workdir.path().join("data-sets/fashion-mnist");
+    fs::create_dir_all(&fetched).unwrap();
+    for (split, images) in [("train", 26), ("t10k", 13)] {
+        write_idx(&fetched.join(format!("{split}-images-idx3-ubyte")), images, &[28, 28]);
+        write_idx(&fetched.join(format!("{split}-labels-idx1-ubyte")), images, &[]);
+    }
+    workdir.train("--name x train.max_steps=1").ends_with(0);
+    let config = fs::read_to_string(workdir.run("x").config()).unwrap();
+    assert!(config.contains(&format!("folder = \"{}\"", fetched.display())), "{config}");
+    workdir.train("--name x --resume auto train.max_steps=2").ends_with(0);
 }
 
 #[test]
@@ -172,7 +200,7 @@ fn help_lists_commands_and_options() {
 fn debug_is_one_process_and_a_few_steps() {
     let workdir = Workdir::new(TINY);
     for _ in 0..2 {
-        workdir.train("--debug log.interval_steps=100").ends_with(0).says("1 ranks over single");
+        workdir.train("--debug log.interval_steps=100").ends_with(0).says("1 rank over single");
         assert_eq!(list(&workdir.path().join("runs")), ["recipe-debug"]);
         let run = workdir.run("recipe-debug");
         assert_eq!(list(&run.attempts()), ["000001"]);
@@ -267,11 +295,11 @@ fn a_newer_attempt_ends_the_older() {
 #[test]
 fn a_run_may_never_evaluate() {
     let workdir = Workdir::new(TINY);
-    for (options, epochs) in [("", 2), ("train.max_steps=2", 0)] {
-        let name = format!("{epochs}-epochs");
+    let whole = ("whole", "", "after 2 epochs and 6 steps");
+    for (name, options, reached) in [whole, ("cut", "train.max_steps=2", "after 2 steps, within epoch 1")] {
         let ended = workdir.train(&format!("--name {name} eval.interval_epochs=0 {options}")).ends_with(0);
-        assert!(ended.stdout.starts_with(&format!("done: after {epochs} epochs and ")), "{ended}");
-        assert!(metrics(&workdir.run(&name)).iter().all(|line| line.get("val_top1").is_none()), "{ended}");
+        assert_eq!(ended.stdout, format!("done: {reached}\n"), "{ended}");
+        assert!(metrics(&workdir.run(name)).iter().all(|line| line.get("val_top1").is_none()), "{ended}");
     }
 }
 

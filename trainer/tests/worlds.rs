@@ -16,9 +16,10 @@ fn recipe() -> String {
 }
 
 /// What a step leaves: momentum (after a first step without weight decay it is exactly the reduced gradient) and
-/// running statistics by tensor, and the evaluation.
+/// running statistics by tensor, the training accuracy of the step, and the evaluation.
 struct Outcome {
     tensors: BTreeMap<String, Vec<f64>>,
+    train_top1: f64,
     top1: f64,
     top5: f64,
     loss: f64,
@@ -32,10 +33,12 @@ impl Outcome {
         tensors.extend(model.into_iter().filter(|(name, _)| name.contains("running_")));
         let evaluation = metrics(run).pop().unwrap();
         let number = |name: &str| evaluation[name].as_f64().unwrap();
-        Self { top1: number("val_top1"), top5: number("val_top5"), loss: number("val_loss"), tensors }
+        let [train_top1, top1, top5, loss] = ["train_top1", "val_top1", "val_top5", "val_loss"].map(number);
+        Self { tensors, train_top1, top1, top5, loss }
     }
 
     fn check_equal(&self, other: &Self, what: &str) {
+        assert_eq!(self.train_top1, other.train_top1, "{what}: training accuracy");
         assert_eq!((self.top1, self.top5), (other.top1, other.top5), "{what}: evaluation counts");
         assert!((self.loss - other.loss).abs() <= TOLERANCE * self.loss, "{what}: validation loss");
         assert!(self.tensors.keys().eq(other.tensors.keys()), "{what}: names");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use regatta_run::ledger::{Entry, Snapshot};
-use regatta_run::{AttemptRecord, ExitCode, Failure};
+use regatta_run::{AttemptRecord, ExitCode, Failure, counted};
 use serde::Serialize;
 
 use super::silence::{FirstSilent, Words, as_of, first_silent, proven};
@@ -157,7 +157,8 @@ impl fmt::Display for Findings {
             State::Running => "is going on: its ranks are alive",
             State::Failed => "failed",
         };
-        writeln!(f, "attempt {attempt} ({world_size} ranks, started {started_at} by {host}) {state}")?;
+        let ranks = counted(*world_size, "rank");
+        writeln!(f, "attempt {attempt} ({ranks}, started {started_at} by {host}) {state}")?;
         if self.state == State::Failed {
             self.tell_failure(f)?;
         }

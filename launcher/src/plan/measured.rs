@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use regatta_run::{Attempt, AttemptRecord, RunFolder};
+use regatta_run::{Attempt, AttemptRecord, RunFolder, counted};
 use regatta_settings::Recipe;
 use serde::{Deserialize, Serialize};
 
@@ -91,8 +91,7 @@ impl Run {
 
     /// Where the times come from, in words.
     pub(crate) fn source(&self) -> String {
-        let ranks =
-            if self.world_size == 1 { "1 rank".to_owned() } else { format!("{} ranks", self.world_size) };
+        let ranks = counted(self.world_size, "rank");
         let micro_batch_size = self.recipe.train.micro_batch_size;
         format!("a run of {ranks} in micro-batches of {micro_batch_size}, by images")
     }

@@ -2,6 +2,8 @@
 
 use std::iter::once;
 
+use regatta_run::counted;
+
 use super::Plan;
 use super::scaling::Row;
 
@@ -21,18 +23,16 @@ pub(crate) fn told(plan: &Plan) -> String {
         format!("micro-batch   {}", micro_batch(plan)),
         format!("              from {}", plan.micro_batch_source),
         format!("memory        {}", memory(plan)),
-        format!("training      {train_images} images, {epochs} epochs; without evaluation and checkpoints"),
+        format!(
+            "training      {train_images} images, {}; without evaluation and checkpoints",
+            counted(*epochs, "epoch")
+        ),
         String::new(),
         by_ranks(&plan.rows),
         plan.verdict.to_string(),
     ]
     .map(|line| line + "\n")
     .concat()
-}
-
-/// `1 bucket`, `8 buckets`.
-pub(crate) fn counted(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 fn cluster(plan: &Plan) -> String {

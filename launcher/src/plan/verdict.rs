@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use regatta_run::counted;
 use serde::Serialize;
 
 use super::scaling::{Row, Step};
-use super::table::counted;
 
 /// More GPUs that bring less than this share of what as many alone would are not worth it.
 const LEAST_GAIN: f64 = 0.5;

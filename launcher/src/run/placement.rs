@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use regatta_run::counted;
 
 use super::hosts::{self, Host};
 use super::mpi::Starter;
@@ -57,7 +58,8 @@ pub(crate) fn check_ranks(ranks: usize, hosts: &[Host]) -> Result<(), Usage> {
         return Err(Usage("-n 0: at least one rank is needed".into()));
     }
     if slots > 0 && ranks > slots {
-        return Err(Usage(format!("-n {ranks}, but the hosts take {slots} ranks: give them more slots")));
+        let slots = counted(slots, "rank");
+        return Err(Usage(format!("-n {ranks}, but the hosts take {slots}: give them more slots")));
     }
     Ok(())
 }

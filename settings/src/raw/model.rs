@@ -144,7 +144,8 @@ pub struct RawData {
     /// images up from a seed. Required.
     pub dataset: Option<SourceName>,
     /// Folder of the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
-    /// "/usr/share/datasets/fashion-mnist", where Debian's package puts them.
+    /// data-sets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
+    /// /usr/share/datasets/fashion-mnist, where Debian's package does.
     pub folder: Option<PathBuf>,
     /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
     #[schemars(range(min = 1, max = 4096))]

@@ -1,6 +1,6 @@
 """Networks of torchvision, of timm and of the book for the tests of exchange.
 
-usage: exchange.py give|take FOLDER
+usage: exchange.py FOLDER
 
 FOLDER/cases.json lists the cases, each a model of a library or the book's. `give` writes for case NAME its weights to
 NAME.weights.safetensors and, into NAME.given.safetensors, images, labels and what the model makes of them: logits in
@@ -145,13 +145,16 @@ def require(library):
 
 
 def main():
-    work, folder = {"give": give, "take": take}[sys.argv[1]], Path(sys.argv[2])
+    folder = Path(sys.argv[1])
     cases = json.loads((folder / "cases.json").read_text())
     for library in {case["library"] for case in cases}:
         require(library)
-    for case in cases:
-        torch.set_num_threads(case["threads"])
-        work(case, folder)
+    for work, done in ((give, "given"), (take, "taken")):
+        for case in cases:
+            torch.set_num_threads(case["threads"])
+            work(case, folder)
+        print(done, flush=True)
+        sys.stdin.readline()  # the trainer's turn
 
 
 if __name__ == "__main__":

@@ -41,9 +41,20 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
 
 const FORMATS: [&str; 2] = ["channels_last", "contiguous"];
 
+/// Python takes seconds to load torch: one test, so that it does once.
 #[test]
-fn fp32_logits_loss_gradients_and_statistics_are_equal_to_the_bit() {
+fn logits_loss_gradients_and_statistics_are_pytorch_s() {
     let _alone = alone();
+    let mut cases = fp32_cases();
+    cases.extend(bf16_autocast_cases());
+    cases.extend(fp64_cases_at_other_formats_and_thread_counts());
+    compare_with_pytorch(&cases, |what, ours, theirs| match what.starts_with("fp64") {
+        true => assert_close_in_fp64(what, ours, theirs),
+        false => assert_equal_to_the_bit(what, ours, theirs),
+    });
+}
+
+fn fp32_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (network, text, smoothing) in [("regnetx32", REGNETX32, 0.0), ("four_stages", FOUR_STAGES, 0.1)] {
         for format in FORMATS {
@@ -56,28 +67,24 @@ fn fp32_logits_loss_gradients_and_statistics_are_equal_to_the_bit() {
                         format!("train.label_smoothing={smoothing:?}"),
                     ],
                 );
-                let name = format!("{network}-{format}-{threads}");
+                let name = format!("fp32-{network}-{format}-{threads}");
                 cases.push(network_case(&name, &recipe, threads, (&recipe, threads)));
             }
         }
     }
-    compare_with_pytorch(&cases, assert_equal_to_the_bit);
+    cases
 }
 
-#[test]
-fn bf16_autocast_is_equal_to_the_bit() {
-    let _alone = alone();
-    let cases = FORMATS.map(|format| {
+fn bf16_autocast_cases() -> Vec<Case> {
+    let case = |format| {
         let memory_format = format!("train.memory_format={format}");
         let recipe = recipe(REGNETX32, &["train.precision=bf16".into(), memory_format]);
-        network_case(format, &recipe, 2, (&recipe, 2))
-    });
-    compare_with_pytorch(&cases, assert_equal_to_the_bit);
+        network_case(&format!("bf16-{format}"), &recipe, 2, (&recipe, 2))
+    };
+    FORMATS.map(case).into()
 }
 
-#[test]
-fn fp64_agrees_at_other_formats_and_thread_counts() {
-    let _alone = alone();
+fn fp64_cases_at_other_formats_and_thread_counts() -> Vec<Case> {
     let mut cases = Vec::new();
     for (network, text) in [("regnetx32", REGNETX32), ("four_stages", FOUR_STAGES)] {
         let [last, contiguous] = FORMATS.map(|format| {
@@ -85,22 +92,24 @@ fn fp64_agrees_at_other_formats_and_thread_counts() {
         });
         for (name, ours, theirs) in [("last", &last, &contiguous), ("contiguous", &contiguous, &last)] {
             for threads in [1, 2] {
-                let name = format!("{network}-{name}-{threads}");
+                let name = format!("fp64-{network}-{name}-{threads}");
                 cases.push(network_case(&name, ours, threads, (theirs, 3 - threads)));
             }
         }
     }
-    compare_with_pytorch(&cases, |what, ours, theirs| {
-        let is_conv_bias = what.contains("regnetx32")
-            && what.contains(": gradient.")
-            && what.ends_with(".bias")
-            && !what.contains("bn.bias")
-            && !what.contains("head.fc");
-        if is_conv_bias {
-            // BatchNorm takes the mean away, so these are zero but for rounding.
-            assert!((ours - theirs).abs().max().double_value(&[]) <= 1e-9, "{what}");
-        } else {
-            assert_close(what, ours, theirs, 1e-9);
-        }
-    });
+    cases
+}
+
+fn assert_close_in_fp64(what: &str, ours: &Tensor, theirs: &Tensor) {
+    let is_conv_bias = what.contains("regnetx32")
+        && what.contains(": gradient.")
+        && what.ends_with(".bias")
+        && !what.contains("bn.bias")
+        && !what.contains("head.fc");
+    if is_conv_bias {
+        // BatchNorm takes the mean away, so these are zero but for rounding.
+        assert!((ours - theirs).abs().max().double_value(&[]) <= 1e-9, "{what}");
+    } else {
+        assert_close(what, ours, theirs, 1e-9);
+    }
 }

@@ -186,10 +186,12 @@ def step_case(case, inputs):
     average = {name: parameter.detach().clone() for name, parameter in named.items()}
     images, labels = images_of(case, inputs), inputs["labels"].long()
     mean_statistics = {name: torch.zeros_like(tensor) for name, tensor in statistics(model).items()}
-    loss_sum = 0.0
+    loss_sum, hits = 0.0, torch.zeros(())
     for x, y in zip(images.split(case["micro_batches"]), labels.split(case["micro_batches"])):
-        loss = F.cross_entropy(model(x), y, reduction="sum", label_smoothing=case["label_smoothing"])
+        logits = model(x)
+        loss = F.cross_entropy(logits, y, reduction="sum", label_smoothing=case["label_smoothing"])
         (loss / len(images)).backward()
+        hits += (logits.argmax(1) == y).sum()
         loss_sum += loss.detach()
         for name, tensor in statistics(model).items():
             mean_statistics[name] += tensor * len(x) / len(images)
@@ -205,7 +207,8 @@ def step_case(case, inputs):
     decay = case["ema_decay"]
     average = {name: decay * average[name] + (1 - decay) * named[name].detach() for name in named}
     states = state_of(optimizer, named)
-    return {"loss": loss_sum, **results(parameter=named, state=states, statistic=running, ema=average)}
+    scalars = {"loss": loss_sum, "hits": hits}
+    return {**scalars, **results(parameter=named, state=states, statistic=running, ema=average)}
 
 
 def main():
@@ -219,6 +222,7 @@ def main():
         outputs = {"network": network_case, "optimizer": optimizer_case, "step": step_case}[case["task"]](case, inputs)
         dense = {name: tensor.detach().contiguous() for name, tensor in outputs.items()}
         save_file(dense, folder / f"{case['name']}.out.safetensors")
+    print("computed", flush=True)
 
 
 if __name__ == "__main__":

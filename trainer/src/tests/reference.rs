@@ -1,9 +1,9 @@
 //! Hands cases to `reference.py` and brings back what PyTorch makes of them.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use tch::Tensor;
@@ -60,18 +60,53 @@ fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
     }
     std::fs::write(folder.join("cases.json"), Value::from(list).to_string()).unwrap();
 
-    run_script("reference.py", &[folder.as_os_str()])
+    let mut reference = Script::start("reference.py", folder)?;
+    reference.wait_for("computed")
 }
 
-/// Runs a script of this folder. The reason is why there is nothing to run it with.
-pub(super) fn run_script(name: &str, arguments: &[&OsStr]) -> Result<(), String> {
-    let python = python()?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests").join(name);
-    let output = Command::new(&python).arg(script).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
-    if output.status.code() == Some(SKIPPED) {
-        return Err(format!("{}: {}", python.display(), String::from_utf8_lossy(&output.stdout)));
+/// A script of this folder, which does its work in parts and says in a line of its own which part is done.
+pub(super) struct Script {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Script {
+    /// Starts it with a folder to work in. The reason is why there is nothing to run it with.
+    pub(super) fn start(name: &str, folder: &Path) -> Result<Self, String> {
+        let python = python()?;
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests").join(name);
+        let mut command = Command::new(&python);
+        command.arg(script).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Ok(Self { child, said })
     }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+
+    /// Waits until it says `part`. The reason is why this Python cannot serve; one that fails is a failed test, and has told
+    /// why on the standard error that it shares with the test.
+    pub(super) fn wait_for(&mut self, part: &str) -> Result<(), String> {
+        let mut others = String::new();
+        for line in self.said.by_ref().lines().map(Result::unwrap) {
+            if line == part {
+                return Ok(());
+            }
+            others += &line;
+        }
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(SKIPPED), "the reference ended before it had {part}: {others}");
+        Err(others)
+    }
+
+    /// Lets it go on with the next part.
+    pub(super) fn go_on(&mut self) {
+        writeln!(self.child.stdin.as_ref().unwrap()).unwrap();
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
 }

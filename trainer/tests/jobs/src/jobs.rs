@@ -144,6 +144,11 @@ impl Job<'_> {
 
     /// Starts it.
     pub fn start(self) -> Running {
+        let is_declared_alone = std::env::var("NEXTEST_TEST_GROUP").is_ok_and(|group| group == "one-process");
+        assert!(
+            !is_declared_alone || self.ranks.unwrap_or(1) == 1,
+            "this test is declared in .config/nextest.toml to start one process, and starts ranks: take it from there"
+        );
         let mut command = self.command();
         let output = || NamedTempFile::new().unwrap();
         let (stdout, stderr) = (output(), output());

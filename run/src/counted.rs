@@ -1,0 +1,15 @@
+//! Numbers of things in words.
+
+use std::fmt::Display;
+
+/// `1 rank`, `2 ranks`: a number with its noun, of which the plural ends in s.
+pub fn counted(number: impl Display, noun: &str) -> String {
+    let number = number.to_string();
+    format!("{number} {noun}{}", if number == "1" { "" } else { "s" })
+}
+
+#[test]
+fn one_is_singular() {
+    let words = [counted(0, "step"), counted(1u64, "step"), counted(2usize, "step")];
+    assert_eq!(words, ["0 steps", "1 step", "2 steps"]);
+}

@@ -1,0 +1,97 @@
+//! What a person sees on a terminal: the pseudo-terminal of util-linux's `script`, and the screen that its bytes come to.
+
+use std::process::Command;
+use std::time::Duration;
+
+use test_jobs::{ENDLESS, Ended, Job, Running, TINY, Workdir};
+
+/// The job's command line on a pseudo-terminal, whose bytes become its standard output.
+fn on_a_terminal(job: Job<'_>) -> Job<'_> {
+    job.under(&["sh", "-c", "exec script -qefc \"$*\" /dev/null", "sh"]).variable("TERM", "xterm")
+}
+
+/// What is on the terminal after these bytes.
+fn screen(bytes: &str) -> String {
+    let mut terminal = vt100::Parser::new(200, 250, 0);
+    terminal.process(bytes.as_bytes());
+    terminal.screen().contents()
+}
+
+/// Every state of the line with the bar, in order.
+fn bars(ended: &Ended) -> Vec<String> {
+    let states = ended.stdout.split(['\r', '\n']).map(|state| screen(state).trim_end().to_owned());
+    states.filter(|line| line.contains("steps") && line.contains('[')).collect()
+}
+
+/// Ctrl-C, as the terminal's driver sends it to the trainer.
+fn interrupt(running: &Running) {
+    let is_trainer = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "trainer\n")
+    };
+    let pid = running.processes().into_iter().find(is_trainer).unwrap();
+    assert!(Command::new("kill").args(["-INT", &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn the_bar_tells_loss_rate_and_the_time_until_max_steps() {
+    let workdir = Workdir::new(TINY);
+    let options = format!("{ENDLESS} eval.interval_epochs=0 log.interval_steps=7 train.max_steps=600");
+    let ended = on_a_terminal(workdir.train(&options)).ends_with(0);
+    let bars = bars(&ended);
+    assert!(bars.iter().all(|bar| bar.len() <= 80), "{bars:#?}");
+    assert!(bars.iter().all(|bar| bar.contains("/600 steps") && !bar.contains(" 0s left")), "{bars:#?}");
+    let whole = |bar: &&String| bar.contains("epoch 1/2 loss ") && bar.contains(" images/s [");
+    assert!(bars.iter().filter(whole).count() > bars.len() / 2, "{bars:#?}");
+
+    let screen = screen(&ended.stdout);
+    assert!(screen.ends_with("done: after 600 steps, within epoch 1"), "{screen}");
+    assert!(!screen.contains("steps ["), "{screen}");
+}
+
+#[test]
+fn ctrl_c_leaves_no_bar_behind_once_or_twice() {
+    for (times, code) in [(1, 75), (2, 130)] {
+        // A step of very many micro-batches is left in its middle.
+        let size = "train.global_batch_size=200000 log.interval_steps=1000";
+        let options = if times == 2 { size } else { "log.interval_steps=1000" };
+        let workdir = Workdir::new(TINY);
+        let mut running = on_a_terminal(workdir.train(&format!("{ENDLESS} {options}"))).start();
+        let log = workdir.run("recipe").log(0);
+        running.wait_for_file(&log, |text| text.contains("parameters in"));
+        interrupt(&running);
+        running.wait_for_file(&log, |text| text.contains("stopping after this step"));
+        if times == 2 {
+            // Sooner it would count as the same request.
+            std::thread::sleep(Duration::from_millis(300));
+            interrupt(&running);
+        }
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(code), "{ended}");
+        let screen = screen(&ended.stdout);
+        assert!(screen.contains("stopping after this step") && !screen.contains("steps"), "{screen}");
+    }
+}
+
+#[test]
+fn times_are_told_to_the_second_and_no_color_is_obeyed() {
+    let workdir = Workdir::new(TINY);
+    let coloured = on_a_terminal(workdir.train("--name a")).variable("NO_COLOR", "").ends_with(0).stdout;
+    let plain = on_a_terminal(workdir.train("--name b")).variable("NO_COLOR", "1").ends_with(0).stdout;
+    assert!(coloured.contains("\u{1b}[32m INFO"), "{coloured}");
+    assert!(plain.contains(" INFO ") && !plain.contains("\u{1b}[32m"), "{plain}");
+    let line = screen(&plain).lines().next().unwrap().to_owned();
+    let (time, rest) = line.trim_start().split_once("Z ").unwrap();
+    assert!(time.len() == "2026-01-31T08:15:00".len() && rest.trim_start().starts_with("INFO"), "{line}");
+}
+
+#[test]
+fn a_run_that_max_steps_cuts_short_tells_its_last_step() {
+    let workdir = Workdir::new(TINY);
+    let told = |options: &str| {
+        let ended = workdir.train(&format!("{options} log.interval_steps=100")).ends_with(0);
+        ended.stderr.lines().filter(|line| line.contains(" step ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let lines = told("train.max_steps=2");
+    assert!(lines.len() == 1 && lines[0].contains("epoch 1/2 step 2 loss "), "{lines:?}");
+    assert_eq!(told("--name whole"), Vec::<String>::new());
+}
