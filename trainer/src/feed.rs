@@ -15,7 +15,7 @@ pub(crate) struct Feed<'a> {
 enum Source<'a> {
     /// Assembled one ahead.
     Streamed {
-        batches: Batches<'a>,
+        batches: Box<Batches<'a>>,
         /// The images of each that was not begun yet.
         upcoming: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
     },
@@ -30,7 +30,7 @@ impl<'a> Feed<'a> {
         epoch: u64,
         upcoming: impl Iterator<Item = Vec<usize>> + 'a,
     ) -> Self {
-        Self { source: Source::Streamed { batches, upcoming: Box::new(upcoming) }, epoch }
+        Self { source: Source::Streamed { batches: Box::new(batches), upcoming: Box::new(upcoming) }, epoch }
     }
 
     /// Of one micro-batch without end.

@@ -133,9 +133,10 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Asked;
 
     fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
-        StepOutcome { loss_sum, hits, updated, stop: false }
+        StepOutcome { loss_sum, hits, updated, asked: Asked::default() }
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl<'a> Learner<'a> {
         source: &mut StepSource,
     ) -> Result<LaunchedStep> {
         let mut times = StepTimes::begin(self.device(), &self.spare_marks)?;
-        let is_usual = images == self.train.global_batch_size && images % self.train.micro_batch_size == 0;
+        let is_usual =
+            images == self.train.global_batch_size && images.is_multiple_of(self.train.micro_batch_size);
         let replays = self.recorder.begin_step(is_usual && !source.inspector.enabled);
         self.replica.zero();
         _ = self.sums.zero_();
@@ -129,6 +130,7 @@ impl<'a> Learner<'a> {
         Ok(LaunchedStep { reading, times })
     }
 
+    /// The loss summed over a micro-batch, and its hits, on the device.
     fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<MicroBatchSums> {
         let logits = self.replica.logits(&self.replica.model, images_nchw, Mode::Training)?;
         let loss = summed_loss(&logits, labels, self.train.label_smoothing);
