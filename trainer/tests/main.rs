@@ -5,6 +5,7 @@ mod worlds;
 
 mod resume;
 
+mod memory_bounds;
 mod precision;
 
 mod signals;
