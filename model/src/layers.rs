@@ -1,6 +1,7 @@
 //! The layers: convolution with BatchNorm, squeeze-and-excitation, blocks of them, the classifier.
 
 use regatta_anynet::{self as anynet, ConvNorm, Part, Shortcut};
+use regatta_torch_ext::conv2d;
 use tch::Tensor;
 
 use crate::network::{Mode, Views};
@@ -55,10 +56,8 @@ impl Unit {
 
     fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
         let ConvNorm { kernel, stride, groups, .. } = self.description;
-        let padding = kernel / 2;
         let Weights { weight, bias } = &self.conv;
-        let (stride, padding) = ([stride, stride], [padding, padding]);
-        let output = input.conv2d(weight, bias.as_ref(), stride, padding, [1, 1], groups);
+        let output = conv2d(input, weight, bias.as_ref(), stride, kernel / 2, groups);
         observe(&self.description.name, &output);
         let mut output = self.normalize(&output, mode);
         observe(&self.description.norm, &output);

@@ -1,11 +1,13 @@
 //! What tch lacks of libtorch, behind a small C++ shim: gradient hooks, setting `.grad`, autocast with an element
-//! type, fused optimizer steps, memory formats, streams and events, and opening libtorch_cuda.
+//! type, fused optimizer steps, memory formats, convolutions that stay within their memory, streams and events, and
+//! opening libtorch_cuda.
 
 use std::ffi::{CStr, c_int};
 
 use tch::Device;
 
 mod autocast;
+mod convolution;
 mod cuda;
 mod cuda_graph;
 mod ffi;
@@ -17,6 +19,7 @@ mod optim;
 mod stream;
 
 pub use autocast::{AutocastKind, autocast};
+pub use convolution::{conv2d, overruns};
 pub use cuda::{CudaError, open_cuda, pci_bus_id};
 pub use cuda_graph::CudaGraph;
 pub use ffi::TorchError;

@@ -1,5 +1,7 @@
 //! The shim against libtorch itself.
 
+mod convolution;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -11,6 +11,7 @@ mod extension;
 mod damage;
 mod torture_storage;
 
+mod memory_bounds;
 mod precision;
 
 mod signals;
