@@ -24,6 +24,11 @@ const ON_TERMINAL: Duration = Duration::from_secs(2);
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// A file that training starts from cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unusable(pub(crate) String);
+
 /// The numbers are no longer finite.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -46,7 +51,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         .chain()
         .find_map(|cause| {
             is(ExitCode::Usage, cause.is::<RecipeError>() || cause.is::<Usage>() || cause.is::<CudaError>())
-                .or(is(ExitCode::Data, cause.is::<DataError>()))
+                .or(is(ExitCode::Data, cause.is::<DataError>() || cause.is::<Unusable>()))
                 .or(is(ExitCode::Diverged, cause.is::<Diverged>()))
                 .or(is(ExitCode::Storage, cause.is::<StorageError>() || cause.is::<Damaged>()))
                 .or(is(ExitCode::Storage, cause.is::<Superseded>()))
@@ -193,6 +198,7 @@ mod tests {
         let code = |error: anyhow::Error| exit_code(&error).code();
         assert_eq!(code(Usage("x".into()).into()), 2);
         assert_eq!(code(CudaError::NoDevice.into()), 2);
+        assert_eq!(code(Unusable("x".into()).into()), 3);
         assert_eq!(code(Diverged("x".into()).into()), 5);
         assert_eq!(code(CommError::SlurmWithoutPmix { tasks: 2 }.into()), 2);
         assert_eq!(code(CommError::RecipesDiffer { ranks: vec![1], hash: "0".into() }.into()), 4);

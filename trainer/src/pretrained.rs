@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use regatta_anynet::Network;
 use regatta_model::Naming;
-use tch::Tensor;
+use regatta_run::StorageError;
+use tch::{Kind, Tensor};
 
-use crate::failure::Usage;
+use crate::failure::{Unusable, Usage};
 use crate::replica::Replica;
 use crate::tensor_file;
 
@@ -37,8 +38,7 @@ impl Weights {
     /// Reads the file. Everything of the network but its classifier must be there.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
         refuse_what_is_no_safetensors(path)?;
-        let file = tensor_file::read_all(path);
-        let mut file = file.with_context(|| format!("model.pretrained = {}", path.display()))?;
+        let mut file = tensor_file::read_all(path).map_err(|error| unusable(path, error))?;
         strip_wrapper(&mut file);
         let ours = network.tensors();
         let naming = naming_of(&file, &ours);
@@ -61,6 +61,7 @@ impl Weights {
         if !missing.is_empty() || !misshapen.is_empty() {
             bail!(Usage(other_network(path, &missing, &misshapen)));
         }
+        refuse_what_is_not_finite(path, naming, &ours, &found)?;
         let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
         Ok(Self { path: path.to_owned(), naming, found, new_classifier, unused })
     }
@@ -110,6 +111,38 @@ fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
              and set model.pretrained to {safe:?}",
             shown = shown.to_string(),
         )));
+    }
+    Ok(())
+}
+
+/// A file that is no whole safetensors file.
+fn unusable(path: &Path, error: StorageError) -> Unusable {
+    let found = match error {
+        StorageError::Io { source, .. } => format!("cannot be read: {source}"),
+        StorageError::Content { found, .. } => found,
+    };
+    Unusable(format!("model.pretrained = {}: {found}", path.display()))
+}
+
+/// Weights of a run that diverged, which would only show in this run's loss.
+fn refuse_what_is_not_finite(
+    path: &Path,
+    naming: Naming,
+    ours: &[(String, Vec<i64>)],
+    found: &[(usize, Tensor)],
+) -> Result<()> {
+    let bad: Vec<_> = found
+        .iter()
+        .filter_map(|(index, tensor)| {
+            // As the network takes them, whose numbers are fp32 as a rule: what overflows there is of no use either.
+            let finite = tensor.to_kind(Kind::Float).isfinite().sum(Kind::Int64).int64_value(&[]);
+            let (bad, all) = (tensor.numel() as i64 - finite, tensor.numel());
+            (bad > 0).then(|| format!("{} ({bad} of {all} numbers)", naming.name(&ours[*index].0)))
+        })
+        .collect();
+    if !bad.is_empty() {
+        let (path, bad) = (path.display(), listed(&bad));
+        bail!(Unusable(format!("model.pretrained = {path}: NaN, or infinite in fp32: {bad}")));
     }
     Ok(())
 }
@@ -210,6 +243,33 @@ mod tests {
             error.ends_with("of another network; head.fc.weight is [7, 32] there, [10, 16] here"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused_by_name() {
+        let tensors = file(Kind::Double, |name| Naming::Torchvision.name(name));
+        let spoil = |name: &str, value: f64| {
+            let mut first = tensors[&Naming::Torchvision.name(name)].flatten(0, -1).narrow(0, 0, 1);
+            _ = first.fill_(value);
+            read(&tensors)
+        };
+        assert!(spoil("stem.conv.weight", 1e30).is_ok());
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300] {
+            let error = spoil("stem.conv.weight", value).unwrap_err();
+            assert!(error.is::<Unusable>());
+            let error = error.to_string();
+            assert!(
+                error.ends_with("x.safetensors: NaN, or infinite in fp32: stem.0.weight (1 of 288 numbers)"),
+                "{error}"
+            );
+        }
+        let error = spoil("stem.bn.running_var", f64::NAN).unwrap_err().to_string();
+        assert!(error.ends_with("numbers), stem.1.running_var (1 of 32 numbers)"), "{error}");
+        let mut classifier = file(Kind::Float, str::to_owned);
+        classifier.insert("head.fc.bias".into(), Tensor::full([7], f64::NAN, (Kind::Float, Device::Cpu)));
+        classifier.insert("other".into(), Tensor::from(f64::NAN));
+        classifier.remove("head.fc.weight");
+        assert!(read(&classifier).is_ok(), "what is not loaded may be anything");
     }
 
     #[test]

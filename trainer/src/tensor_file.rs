@@ -30,7 +30,7 @@ pub(crate) fn bytes<'a>(
 }
 
 /// Every tensor of a file, in its own type; tensors of types that weights never are, such as bytes, are passed over.
-pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>, StorageError> {
     let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
     let tensor = |(name, view): (&str, TensorView)| {
         Some((name.to_owned(), Tensor::from_data_size(view.data(), &shape(&view), kind(view.dtype())?)))

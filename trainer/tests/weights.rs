@@ -230,6 +230,10 @@ fn weights_that_do_not_fit_are_refused() {
         workdir.trainer(&export).ends_with(0);
     }
     fs::write(workdir.path().join("torn.safetensors"), b"torn").unwrap();
+    let mut spoiled = fs::read(workdir.path().join("torchvision.safetensors")).unwrap();
+    let end = spoiled.len();
+    spoiled[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(workdir.path().join("nan.safetensors"), spoiled).unwrap();
     fs::write(workdir.path().join("pickle.pyth"), b"PK").unwrap();
     fs::write(workdir.path().join("unnamed"), b"\x80\x02").unwrap();
     let refused = |options: &str, code: i32| {
@@ -240,7 +244,8 @@ fn weights_that_do_not_fit_are_refused() {
     };
     let wider = "model.anynet.stages=[{depth=1,width=24,group_width=8},{depth=1,width=16,group_width=8}]";
     let mut said = refused("model.pretrained=missing.safetensors", 2);
-    said += &refused("model.pretrained=torn.safetensors", 6);
+    said += &refused("model.pretrained=torn.safetensors", 3);
+    said += &refused("model.pretrained=nan.safetensors", 3);
     said += &refused("model.pretrained=pickle.pyth", 2);
     said += &refused("model.pretrained=unnamed", 2);
     said += &refused(&format!("model.pretrained=torchvision.safetensors {wider}"), 2);
@@ -249,7 +254,9 @@ fn weights_that_do_not_fit_are_refused() {
         $ model.pretrained=missing.safetensors
         error: model.pretrained = missing.safetensors: cannot be read: No such file or directory (os error 2); give a safetensors file
         $ model.pretrained=torn.safetensors
-        error: model.pretrained = torn.safetensors: torn.safetensors: damaged: header too small
+        error: model.pretrained = torn.safetensors: damaged: header too small
+        $ model.pretrained=nan.safetensors
+        error: model.pretrained = nan.safetensors: NaN, or infinite in fp32: trunk_output.block2.block2-0.proj.1.weight (1 of 16 numbers)
         $ model.pretrained=pickle.pyth
         error: model.pretrained = pickle.pyth: that is a pickle, which may hold any code and is not opened here; convert it with
           import torch, safetensors.torch as st; s = torch.load("pickle.pyth", map_location="cpu", weights_only=True)
