@@ -97,6 +97,16 @@ impl Uploader {
     }
 }
 
+impl Drop for Uploader {
+    /// No copy may be under way into memory that is freed.
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream {
+            // A device that fails copies nothing more.
+            _ = stream.synchronize();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

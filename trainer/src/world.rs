@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nccl::Nccl;
+use nccl::{Nccl, UniqueId};
 use regatta_comm::{
     Backend, CommError, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own,
     join_world,
@@ -108,8 +108,9 @@ pub(crate) fn join_nccl<'a>(
     device: Device,
     watchdog: &Watchdog,
 ) -> Result<(NcclWorld<'a>, NcclEnd)> {
-    // Rank 0's is the one that counts.
-    let mut id = together(nccl.unique_id().context("NCCL does not start"), world)?;
+    // Only rank 0 makes one: whoever does keeps a thread and a socket for those who join by it.
+    let made = if world.rank() == 0 { nccl.unique_id() } else { Ok(UniqueId([0; 128])) };
+    let mut id = together(made.context("NCCL does not start"), world)?;
     world.broadcast(&mut id.0);
     let lane = NcclLane::join(nccl, &id, world, device, watchdog.ledger(), timeout);
     let is_late = matches!(lane, Err(CommError::Nccl(nccl::Error::Deadline { .. })));
