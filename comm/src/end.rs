@@ -22,7 +22,20 @@ pub fn exit_after(time: Duration, code: i32) {
         exit(code)
     };
     if std::thread::Builder::new().name("exit".into()).spawn(wait).is_err() {
-        exit(code); // out of threads or memory: who could not be held to its time does not begin
+        say_that_nothing_is_left();
+        exit(code); // who could not be held to its time does not begin
+    }
+}
+
+/// On standard error where that takes it at once, and without memory.
+fn say_that_nothing_is_left() {
+    let text = b"error: no memory or thread is left to this process: lower train.micro_batch_size, or raise its limits (ulimit -v, -u)\n";
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry that lives, and as many bytes as the text has.
+    unsafe {
+        if libc::poll(&mut stderr, 1, 0) == 1 && stderr.revents & libc::POLLOUT != 0 {
+            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+        }
     }
 }
 

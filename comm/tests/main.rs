@@ -136,3 +136,32 @@ fn check_sum(world: &dyn Communicator, length: i64, kind: Kind) {
     let all = world.all_gather(&bytes[..bytes.len().min(1000)]);
     assert!(all.iter().all(|other| *other == all[0]), "{length} numbers of {kind:?} differ between ranks");
 }
+
+/// Says to this binary that it is to be without memory.
+const WITHOUT_MEMORY: &str = "REGATTA_TEST_WITHOUT_MEMORY";
+
+/// Who has no memory for a thread ends with its code all the same, and says why.
+#[test]
+fn without_memory_a_process_ends_and_says_so() {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", LIMIT_S]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "as_one_without_memory", "--nocapture"]).env(WITHOUT_MEMORY, "1");
+    scrub(&mut command);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{told}");
+    assert!(told.contains("error: no memory or thread is left to this process: lower "), "{told}");
+}
+
+/// Does nothing but in the process that the test above started.
+#[test]
+fn as_one_without_memory() {
+    if std::env::var_os(WITHOUT_MEMORY).is_none() {
+        return;
+    }
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a plain call with a structure that lives.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &none) }, 0);
+    regatta_comm::exit_after(Duration::from_secs(3600), 70);
+    std::thread::sleep(Duration::from_secs(3600));
+}

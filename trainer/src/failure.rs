@@ -10,7 +10,7 @@ use regatta_run::{Attempt, AttemptRecord, Damaged, ExitCode, Failure, OutputErro
 use regatta_settings::RecipeError;
 use regatta_torch_ext::CudaError;
 
-use crate::{telemetry, terminal};
+use crate::{libtorch_errors, telemetry, terminal};
 
 /// What a rank is given to leave a file and a line, on a file system and a terminal that may both hang.
 const LAST_WORDS: Duration = Duration::from_secs(20);
@@ -145,19 +145,19 @@ pub(crate) fn tell_of_the_watchdog(rank: usize) -> OnFailure {
 pub(crate) fn told(error: &anyhow::Error) -> String {
     let add =
         |text: String, cause: String| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
-    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
+    error.chain().map(|cause| libtorch_errors::of_error(cause.to_string())).reduce(add).unwrap_or_default()
 }
 
-/// A panic on any thread ends the job with exit code 70. libtorch's errors arrive here with their C++ frames, which would
-/// bury the message.
+/// A panic on any thread ends the job with exit code 70. What libtorch throws arrives here, since the binding unwraps it.
 pub(crate) fn install_panic_hook(rank: usize) {
     std::panic::set_hook(Box::new(move |panic| {
         exit_after(LAST_WORDS, ExitCode::Internal.code());
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let panic = panic.to_string();
-        let message = panic.split("\\nframe #").next().unwrap_or_default();
-        let text = format!("internal error in thread {name}: {message}");
+        log(&panic);
+        let text = libtorch_errors::of_panic(&panic)
+            .unwrap_or_else(|| format!("internal error in thread {name}: {panic}"));
         leave(&text, rank, ExitCode::Internal);
         say(&text, rank);
         end_job(ExitCode::Internal.code())

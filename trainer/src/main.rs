@@ -42,6 +42,7 @@ mod terminal;
 
 mod device;
 mod failure;
+mod libtorch_errors;
 mod signals;
 mod time_limit;
 

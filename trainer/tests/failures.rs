@@ -13,18 +13,43 @@ fn nothing_is_left(ended: Ended) -> Ended {
 
 /// libtorch's errors are panics of the binding: a network larger than any address space makes one on every rank.
 #[test]
-fn a_panic_ends_the_job_as_an_internal_error() {
+fn an_error_of_libtorch_is_a_sentence_and_ends_the_job() {
     let stages = "{ depth = 1000, width = 65536, group_width = 8 }";
     let workdir = Workdir::new(&tiny_with(
         "{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }",
         &[stages; 4].join(", "),
     ));
+    let ended = workdir.train("--name one").ends_with(70);
+    let sentence = "out of memory (DefaultCPUAllocator: can't allocate memory: you tried to allocate 137555115246336 bytes. \
+                    Error code 12 (Cannot allocate memory)): lower train.micro_batch_size; `trainer summary --config \
+                    RECIPE` estimates what weights and activations take";
+    is_one_sentence(&ended, &format!("error: {sentence}"));
+    nothing_is_left(workdir.train("--name two").ranks(2).ends_with(70));
+}
+
+/// Each rank may take half of what a single activation takes.
+#[test]
+fn without_memory_the_error_says_what_to_lower() {
+    let workdir = Workdir::new(&tiny_with("stem_width = 16", "stem_width = 65536"));
+    let options = "train.global_batch_size=2048 train.micro_batch_size=1024 data.synthetic_train_images=4096 \
+                   train.memory_format=contiguous";
+    let limited = ["bash", "-c", "ulimit -v 8388608; exec \"$@\"", "limited"];
+    let sentence = "out of memory (DefaultCPUAllocator: can't allocate memory: you tried to allocate 17179869184 bytes. Error \
+                    code 12 (Cannot allocate memory)): lower train.micro_batch_size; `trainer summary --config RECIPE` \
+                    estimates what weights and activations take";
     let ended =
-        workdir.train("--name one").ends_with(70).says("error: internal error in thread main: panicked at ");
-    // libtorch's C++ frames would bury the message.
-    assert!(ended.stderr.contains("allocate") && !ended.stderr.contains("frame #"), "{ended}");
-    nothing_is_left(workdir.train("--name two").ranks(2).ends_with(70))
-        .says("internal error in thread main: panicked at ");
+        nothing_is_left(workdir.train(&format!("--name one {options}")).under(&limited).ends_with(70));
+    is_one_sentence(&ended, &format!("error: {sentence}"));
+    let two = workdir.train(&format!("--name two {options}")).ranks_under(2, &limited);
+    let ended = nothing_is_left(two.ends_with(70)).says(sentence);
+    assert!(!ended.stderr.contains("unwrap"), "{ended}");
+    let failures = Failure::of_attempt(&workdir.run("two"), 1).unwrap();
+    assert!(!failures.is_empty() && failures.iter().all(|failure| failure.error == sentence), "{failures:?}");
+}
+
+fn is_one_sentence(ended: &Ended, sentence: &str) {
+    let said: Vec<_> = ended.stderr.lines().skip_while(|line| !line.starts_with("error: ")).collect();
+    assert_eq!(said, [sentence], "{ended}");
 }
 
 /// The other rank waits in a collective that this one never enters.
