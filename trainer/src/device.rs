@@ -31,6 +31,14 @@ pub(crate) fn open(asked: settings::Device, world: &dyn Communicator) -> Result<
     Ok(device)
 }
 
+/// `cpu`, or `cuda:0`.
+pub(crate) fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(gpu) => format!("cuda:{gpu}"),
+        _ => "cpu".into(),
+    }
+}
+
 /// Returns when all that this thread has queued on `device` is done.
 pub(crate) fn wait_for(device: Device) -> Result<()> {
     if device != Device::Cpu {
@@ -98,27 +106,6 @@ fn place_among_equals(world: &dyn Communicator, near: &str) -> (usize, usize) {
     }
     let before = others[..world.rank()].iter().filter(|other| **other == line).count();
     (before, others.iter().filter(|other| **other == line).count())
-}
-
-/// Replaces `auto` by bf16 where every rank's processor computes in it (or the device is a GPU), else by fp32: elsewhere
-/// bf16 is emulated and several times slower.
-pub(crate) fn choose_precision(asked: Precision, device: Device, world: &dyn Communicator) -> Precision {
-    if asked != Precision::Auto {
-        return asked;
-    }
-    let mut ranks_with_bf16 = [i64::from(device != Device::Cpu || processor_has_bf16())];
-    world.all_reduce_counts(&mut ranks_with_bf16);
-    if ranks_with_bf16 == [world.world_size() as i64] { Precision::Bf16 } else { Precision::Fp32 }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn processor_has_bf16() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn processor_has_bf16() -> bool {
-    false
 }
 
 /// Element type of parameters, gradients and state.

@@ -33,6 +33,7 @@ mod clock;
 mod export;
 mod memory;
 mod memory_format;
+mod precision;
 mod pretrained;
 mod progress;
 mod records;

@@ -12,10 +12,19 @@ use tch::{Device, Kind, Tensor};
 use crate::device::wait_for;
 use crate::replica::{Replica, host_value, memory_format, summed_loss};
 
-/// Micro-batches before the timed ones; cuDNN tries its algorithms in them.
-const WARM_UP: usize = 3;
-/// Micro-batches that are timed.
-const TIMED: usize = 4;
+/// What is timed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// Images of a micro-batch, at most: those of the recipe where it has fewer.
+    pub(crate) images: usize,
+    /// Micro-batches before the timed ones; cuDNN tries its algorithms in them.
+    pub(crate) warm_up: usize,
+    /// Micro-batches that are timed.
+    pub(crate) timed: usize,
+}
+
+/// Of the memory formats.
+const FORMATS: Timing = Timing { images: usize::MAX, warm_up: 3, timed: 4 };
 
 /// A choice by timing, and what it came from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,7 +39,11 @@ pub(crate) struct Choice {
 pub(crate) fn choose(recipe: &Recipe, device: Device, world: &dyn Communicator) -> Result<Choice> {
     let mut bytes = [0; 16];
     if world.rank() == 0 {
-        let of = |format| seconds_of_a_micro_batch(recipe, format, device);
+        let of = |format| {
+            let mut recipe = recipe.clone();
+            recipe.train.memory_format = format;
+            seconds_of_a_micro_batch(&recipe, device, FORMATS)
+        };
         let seconds = [of(MemoryFormat::ChannelsLast)?, of(MemoryFormat::Contiguous)?];
         for (place, value) in bytes.chunks_mut(8).zip(seconds) {
             place.copy_from_slice(&value.to_le_bytes());
@@ -52,19 +65,19 @@ impl Choice {
     }
 }
 
-fn seconds_of_a_micro_batch(recipe: &Recipe, format: MemoryFormat, device: Device) -> Result<f64> {
-    let mut recipe = recipe.clone();
-    recipe.train.memory_format = format;
-    let replica = Replica::new(&recipe, device)?;
-    let (side, images) = (i64::from(recipe.data.resolution_px), recipe.train.micro_batch_size as i64);
+/// Forward and backward, with the recipe's precision and memory format.
+pub(crate) fn seconds_of_a_micro_batch(recipe: &Recipe, device: Device, timing: Timing) -> Result<f64> {
+    let replica = Replica::new(recipe, device)?;
+    let images = recipe.train.micro_batch_size.min(timing.images) as i64;
+    let side = i64::from(recipe.data.resolution_px);
     let network = recipe.network();
     let shape = [images, network.in_channels, side, side];
     let images_nchw = Tensor::zeros(shape, (replica.parameters.flat.kind(), device));
-    let images_nchw = memory_format(&recipe).of(&images_nchw);
+    let images_nchw = memory_format(recipe).of(&images_nchw);
     let labels = Tensor::zeros([images], (Kind::Int64, device));
     let mut begin = Instant::now();
-    for number in 0..WARM_UP + TIMED {
-        if number == WARM_UP {
+    for number in 0..timing.warm_up + timing.timed {
+        if number == timing.warm_up {
             wait_for(device)?;
             begin = Instant::now();
         }
@@ -76,7 +89,7 @@ fn seconds_of_a_micro_batch(recipe: &Recipe, format: MemoryFormat, device: Devic
         }
     }
     wait_for(device)?;
-    Ok(begin.elapsed().as_secs_f64() / TIMED as f64)
+    Ok(begin.elapsed().as_secs_f64() / timing.timed as f64)
 }
 
 #[cfg(test)]

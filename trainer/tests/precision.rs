@@ -10,7 +10,7 @@ use test_jobs::{TINY, Workdir, newest_step, repeatable_metrics};
 fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {
     let workdir = Workdir::new(TINY);
     let options = "train.precision=fp16 checkpoint.keep=100";
-    workdir.train(&format!("--name whole {options}")).ranks(2).ends_with(0).says("Fp16");
+    workdir.train(&format!("--name whole {options}")).ranks(2).ends_with(0).says(", fp16, ");
     let parts = format!("--name parts --resume auto {options}");
     workdir.train(&format!("{parts} train.max_steps=2")).ranks(2).ends_with(0);
     workdir.train(&parts).ranks(2).ends_with(0);
@@ -27,6 +27,32 @@ fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {
     assert!(state["loss_scale"]["scale"].as_f64().unwrap() >= 1.0 && finite_steps <= 6, "{state}");
 }
 
+/// Where the processor computes in bf16 both are timed; elsewhere, and in a deterministic run, it is fp32.
+#[test]
+fn the_precision_is_chosen_once_and_kept() {
+    let workdir = Workdir::new(TINY);
+    let in_config = |name: &str| {
+        let config = fs::read_to_string(workdir.run(name).config()).unwrap();
+        config.lines().find(|line| line.starts_with("precision = ")).map(str::to_owned)
+    };
+    let options = "--resume auto train.precision=auto";
+    let ended = workdir.train(&format!("{options} train.max_steps=1")).ranks(2).ends_with(0);
+    let taken = in_config("recipe");
+    let is_timed = ended.stderr.contains("train.precision = \"auto\" takes ");
+    match taken.as_deref() {
+        Some("precision = \"fp32\"") => {}
+        Some("precision = \"bf16\"") => assert!(is_timed, "{ended}"),
+        other => panic!("{other:?}"),
+    }
+    let again = workdir.train(options).ends_with(0);
+    assert!(!again.stderr.contains("\"auto\" takes"), "{again}");
+    assert_eq!(in_config("recipe"), taken);
+
+    let exact = "--name exact train.precision=auto train.deterministic=true train.max_steps=1";
+    assert!(!workdir.train(exact).ends_with(0).stderr.contains("\"auto\" takes"));
+    assert_eq!(in_config("exact").as_deref(), Some("precision = \"fp32\""));
+}
+
 #[test]
 fn the_memory_format_is_timed_once_and_kept() {
     let workdir = Workdir::new(TINY);
@@ -38,8 +64,8 @@ fn the_memory_format_is_timed_once_and_kept() {
     let ended = workdir.train(&format!("{options} train.max_steps=1")).ranks(2).ends_with(0);
     let taken = in_config();
     let named = match taken.as_deref() {
-        Some("memory_format = \"channels_last\"") => "ChannelsLast",
-        Some("memory_format = \"contiguous\"") => "Contiguous",
+        Some("memory_format = \"channels_last\"") => "channels_last",
+        Some("memory_format = \"contiguous\"") => "contiguous",
         other => panic!("{other:?}"),
     };
     _ = ended.says(&format!("train.memory_format = \"auto\" takes {named}: "));

@@ -140,7 +140,7 @@ fn a_missing_gpu_is_named() {
     let ended = workdir.train("").ends_with(2);
     let ended = ended.says("train.device = \"cuda\"").says("/dev/nvidiactl does not exist");
     assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
-    workdir.train("train.device=auto train.max_steps=1").ends_with(0).says(", Cpu, ");
+    workdir.train("train.device=auto train.max_steps=1").ends_with(0).says(", cpu, ");
 }
 
 #[test]

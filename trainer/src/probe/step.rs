@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use regatta_comm::{Communicator, Launch};
-use regatta_settings::{MemoryFormat, Recipe, RecipeArgs};
+use regatta_settings::{MemoryFormat, Precision, Recipe, RecipeArgs};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -15,7 +15,7 @@ use crate::feed::Feed;
 use crate::memory::peak_device_mib;
 use crate::replica::{self, Replica};
 use crate::step::{LaunchedStep, Learner, StepSource};
-use crate::{device, memory_format};
+use crate::{device, memory_format, precision};
 
 /// Steps before the timed ones; cuDNN tries its algorithms in them, and a GPU's step is recorded.
 const WARM_UP: usize = 10;
@@ -43,7 +43,9 @@ pub(super) fn measure(
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let mut recipe = together(recipe(), world)?;
     device::prepare(&recipe.train, device, launch, world)?;
-    recipe.train.precision = device::choose_precision(recipe.train.precision, device, world);
+    if recipe.train.precision == Precision::Auto {
+        recipe.train.precision = precision::choose(&recipe, device, world)?.precision;
+    }
     if recipe.train.memory_format == MemoryFormat::Auto {
         recipe.train.memory_format = memory_format::choose(&recipe, device, world)?.format;
     }
