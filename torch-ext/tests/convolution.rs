@@ -153,8 +153,16 @@ fn touched() -> i64 {
     unsafe { count.cast::<libc::c_long>().read_volatile() }
 }
 
-/// Runs the cases under the guard, in the test below.
+/// Cases a process: each takes some 800 blocks, and the guard has addresses for four million.
+const AT_ONCE: usize = 1000;
+
+/// Runs the cases under the guard.
 fn seen(isa: Isa, cases: &[Case]) -> Vec<Seen> {
+    cases.chunks(AT_ONCE).flat_map(|cases| seen_at_once(isa, cases)).collect()
+}
+
+/// Runs them in one process, in the test below.
+fn seen_at_once(isa: Isa, cases: &[Case]) -> Vec<Seen> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases");
     let line = |case: &Case| case.numbers().map(|number| number.to_string()).join(" ") + "\n";
@@ -178,15 +186,16 @@ fn seen(isa: Isa, cases: &[Case]) -> Vec<Seen> {
         .map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect())
         .collect();
     let at = cases.get(results.len());
-    assert!(child.status.success() && at.is_none(), "{isa:?} ends with {} at {at:?}", child.status);
-    let seen = |(case, result): (&Case, Vec<f64>)| Seen {
+    let (status, stderr) = (child.status, String::from_utf8_lossy(&child.stderr));
+    assert!(status.success() && at.is_none(), "{isa:?} ends with {status} at {at:?}\n{stderr}");
+    let to_seen = |(case, result): (&Case, Vec<f64>)| Seen {
         case: *case,
         predicted: result[0] == 1.0,
         of_libtorch: (result[1] >= 0.0).then_some(result[1] as i64),
         of_ours: result[2] as i64,
         difference: result[3],
     };
-    cases.iter().zip(results).map(seen).collect()
+    cases.iter().zip(results).map(to_seen).collect()
 }
 
 #[test]
@@ -247,7 +256,7 @@ fn few_channels_under_a_stride_overrun_in_libtorch_and_not_here() {
     }
 }
 
-/// The whole sweep, some minutes long.
+/// The whole sweep: half an hour on two cores.
 #[test]
 fn torture_sweep_of_strided_convolutions() {
     if std::env::var_os("REGATTA_TORTURE").is_none() {
@@ -269,10 +278,10 @@ fn torture_sweep_of_strided_convolutions() {
 
 fn sweep(threads: i64, bf16: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for channels in (1..=20).chain([24, 31, 32, 40, 48]) {
+    for channels in (1..=17).chain([20, 24, 32, 40]) {
         for outputs in [8, 40] {
-            for images in [1, 2, 3, 4, 5, 15] {
-                for (height, width) in [(8, 8), (14, 14), (15, 15), (28, 14), (56, 56), (112, 112)] {
+            for images in [1, 2, 4, 5, 15] {
+                for (height, width) in [(14, 14), (15, 15), (28, 14), (56, 56), (112, 112)] {
                     // As many pixels are enough, and quick in float64.
                     if images * height * width > 60_000 {
                         continue;

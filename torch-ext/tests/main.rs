@@ -1,4 +1,5 @@
 //! The shim against libtorch itself.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod convolution;
 

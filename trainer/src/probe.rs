@@ -60,6 +60,8 @@ impl ProbeCommand {
 const SIZES: [usize; 6] = [4 << 10, 64 << 10, 1 << 20, 8 << 20, 32 << 20, 128 << 20];
 /// The largest on a CPU, where memory is what it costs.
 const LARGEST_ON_CPU: usize = 32 << 20;
+/// Sums before all that are timed: the first ones connect the ranks and find their algorithm.
+const WARM_UP: usize = 20;
 /// Sums of each size that are timed, after one that is not.
 const REPEATS: u32 = 5;
 
@@ -145,11 +147,7 @@ fn measure(
         nccl.zip(watchdog).map(|(nccl, watchdog)| world::join_nccl(&nccl, world, timeout, device, watchdog));
     let (nccl, end) = joined.transpose()?.unzip();
     let ranks: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
-    let all_reduce = SIZES
-        .into_iter()
-        .filter(|&bytes| device != Device::Cpu || bytes <= LARGEST_ON_CPU)
-        .map(|bytes| time_sums(ranks, device, bytes))
-        .collect::<Result<_>>()?;
+    let all_reduce = sums(ranks, device)?;
     let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
     let loader = command.recipe().map(|args| loader::images_per_second(&args, world)).transpose()?;
     let step = command
@@ -182,6 +180,19 @@ fn seconds_to_finalize(end: NcclEnd) -> Result<f64> {
     let begin = Instant::now();
     end.finalize()?;
     Ok(begin.elapsed().as_secs_f64())
+}
+
+/// Sums of each size; none where one rank alone has nobody to sum with.
+fn sums(world: &dyn Communicator, device: Device) -> Result<Vec<AllReduce>> {
+    if world.world_size() == 1 && world.lane().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut small = Tensor::ones([SIZES[0] as i64 / 4], (Kind::Float, device));
+    for _ in 0..WARM_UP {
+        world.all_reduce(&mut small)?;
+    }
+    let sizes = SIZES.into_iter().filter(|&bytes| device != Device::Cpu || bytes <= LARGEST_ON_CPU);
+    sizes.map(|bytes| time_sums(world, device, bytes)).collect()
 }
 
 fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<AllReduce> {
@@ -217,6 +228,9 @@ fn table(findings: &Findings) -> String {
     let Findings { world_size, backend, device, threads, .. } = findings;
     let (ranks, threads) = (counted(world_size, "rank"), counted(threads, "thread"));
     let mut text = format!("{ranks} over {backend}, {device}, {threads} a rank\n");
+    if findings.all_reduce.is_empty() {
+        text += "no sums: one rank alone has nobody to sum with (mpirun -n N trainer probe)\n";
+    }
     for AllReduce { bytes, correct, microseconds, bus_gb_per_second } in &findings.all_reduce {
         let wrong = if *correct { "" } else { "  WRONG" };
         text += &format!(

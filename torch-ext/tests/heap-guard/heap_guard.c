@@ -2,7 +2,6 @@
  * before memory that nobody may touch. An access beyond a block's end is counted where it happens, and the process goes on:
  * heap_guard_overruns counts the pages, and the last line on standard error says how many there were. Linux on 64 bits. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -37,15 +36,18 @@ static void on_fault(int number, siginfo_t *info, void *context) {
   signal(SIGSEGV, SIG_DFL);
 }
 
+/* libtorch would go on with no memory and end with a fault of its own. */
+static void give_up(const char *why) {
+  fprintf(stderr, "heap_guard: %s\n", why);
+  _Exit(1);
+}
+
 /* At the first block, which the initialisers of libtorch take before this library's own would run. */
 static void begin(void) {
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigaction(SIGSEGV, &action, NULL);
   void *map = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (map == MAP_FAILED) {
-    perror("heap_guard: mmap");
-    _Exit(1);
-  }
+  if (map == MAP_FAILED) give_up("no address space");
   arena = map;
 }
 
@@ -56,9 +58,9 @@ int posix_memalign(void **out, size_t alignment, size_t size) {
   pthread_once(&once, begin);
   size_t room = (size + alignment + PAGE - 1) & ~(PAGE - 1);
   size_t at = atomic_fetch_add(&used, PAGE + room + GUARD);
-  if (at + PAGE + room + GUARD > ARENA) return ENOMEM;
+  if (at + PAGE + room + GUARD > ARENA) give_up("all addresses were used: fewer cases a process");
   char *head = arena + at, *block = head + PAGE;
-  if (mprotect(head, PAGE + room, PROT_READ | PROT_WRITE)) return ENOMEM;
+  if (mprotect(head, PAGE + room, PROT_READ | PROT_WRITE)) give_up("no more mappings (vm.max_map_count)");
   *(size_t *)head = room;
   block = (char *)((uintptr_t)(block + room - size) & ~(uintptr_t)(alignment - 1));
   /* How a block is freed: its head is found through the page before its first. */
