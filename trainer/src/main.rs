@@ -40,6 +40,7 @@ mod records;
 mod telemetry;
 mod tensor_file;
 mod terminal;
+mod timing;
 
 mod device;
 mod failure;

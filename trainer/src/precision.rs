@@ -5,7 +5,7 @@ use regatta_comm::Communicator;
 use regatta_settings::{MemoryFormat, Precision, Recipe};
 use tch::Device;
 
-use crate::memory_format::{Timing, seconds_of_a_micro_batch};
+use crate::timing::{Timing, seconds_on_rank_0};
 
 /// bf16 costs digits: a CPU takes it only where it is at least so many times as fast as fp32.
 const WORTH_IT: f64 = 1.3;
@@ -45,20 +45,16 @@ pub(crate) fn choose(recipe: &Recipe, device: Device, world: &dyn Communicator) 
     if ranks_with_bf16 != [world.world_size() as i64] || recipe.train.deterministic {
         return Ok(Choice::plain(Precision::Fp32));
     }
-    let mut bytes = [0; 16];
-    if world.rank() == 0 {
-        for (place, precision) in bytes.chunks_mut(8).zip([Precision::Fp32, Precision::Bf16]) {
-            let mut recipe = recipe.clone();
-            recipe.train.precision = precision;
-            if recipe.train.memory_format == MemoryFormat::Auto {
-                recipe.train.memory_format = MemoryFormat::ChannelsLast;
-            }
-            place.copy_from_slice(&seconds_of_a_micro_batch(&recipe, device, LOOK)?.to_le_bytes());
+    let with = |precision| {
+        let mut recipe = recipe.clone();
+        recipe.train.precision = precision;
+        if recipe.train.memory_format == MemoryFormat::Auto {
+            recipe.train.memory_format = MemoryFormat::ChannelsLast;
         }
-    }
-    world.broadcast(&mut bytes);
-    let number = |at: usize| f64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-    Ok(Choice::of([number(0), number(8)]))
+        recipe
+    };
+    let precisions = [Precision::Fp32, Precision::Bf16].map(with);
+    Ok(Choice::of(seconds_on_rank_0(precisions, LOOK, device, world)?))
 }
 
 #[cfg(target_arch = "x86_64")]
