@@ -1,6 +1,8 @@
 //! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
 
-use std::time::{Duration, Instant};
+mod report;
+
+use std::time::Instant;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
@@ -10,7 +12,6 @@ use regatta_run::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
 
-use crate::attribution::{Phase, Slowest, told};
 use crate::batches::Batches;
 use crate::clock::Clock;
 use crate::control::Asked;
@@ -20,19 +21,14 @@ use crate::evaluate::{Evaluation, evaluate};
 use crate::feed::Feed;
 use crate::in_flight::InFlight;
 use crate::loss_scale::LossScale;
-use crate::memory::{peak_device_mib, peak_rss_mib};
-use crate::progress::{Progress, Sums};
-use crate::records::{EpochRecord, Records, StepRecord};
+use crate::progress::Progress;
+use crate::records::{EpochRecord, Records};
 use crate::save_clock::SaveClock;
 use crate::schedule::LearningRate;
 use crate::signals::StopFlag;
 use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::stragglers::Stragglers;
-use crate::terminal;
 use crate::time_limit::StopTime;
-
-/// What the terminal is given to take the lines before the last.
-const LINES_BEFORE: Duration = Duration::from_secs(2);
 
 /// Everything of a run on one rank.
 pub(crate) struct Trainer<'a> {
@@ -180,21 +176,6 @@ impl Trainer<'_> {
         self.bar.set_message(self.epoch_in_words());
     }
 
-    fn epoch_in_words(&self) -> String {
-        format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs)
-    }
-
-    /// Moves the bar, which tells of the steps since the last line of the log.
-    fn move_bar(&self) {
-        self.bar.set_position(self.progress.step_in_epoch);
-        let sums = &self.progress.interval_sum;
-        if !self.bar.is_hidden() && sums.images > 0 {
-            let rate = self.clock.interval_rate(self.progress.images);
-            let (epoch, loss) = (self.epoch_in_words(), sums.mean());
-            self.bar.set_message(format!("{epoch} loss {loss:.4} {rate:.0} images/s"));
-        }
-    }
-
     /// Books a step, or on a GPU the one before, and writes a line of the log where it is time for one. Whether some rank
     /// was asked to stop.
     fn after_step(&mut self, launched: LaunchedStep, images: usize, lr: f64, steps: u64) -> Result<bool> {
@@ -227,57 +208,6 @@ impl Trainer<'_> {
     /// Steps that the host may launch before it reads the outcome of the first: a GPU is never waited for between two.
     fn steps_ahead(&self) -> usize {
         usize::from(self.device != Device::Cpu)
-    }
-
-    fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
-        let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world);
-        let record = StepRecord {
-            kind: "step",
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step,
-            images: self.progress.images,
-            loss: self.progress.interval_sum.mean(),
-            top1: self.progress.interval_sum.top1(),
-            lr,
-            images_per_second: self.clock.interval_rate(self.progress.images),
-            seconds_since_start: self.clock.seconds(),
-            seconds_to_first_step,
-            seconds_data: phases[Phase::Data as usize].median,
-            seconds_copy: phases[Phase::Copy as usize].median,
-            seconds_forward: phases[Phase::Forward as usize].median,
-            seconds_backward: phases[Phase::Backward as usize].median,
-            seconds_exposed_comm: phases[Phase::ExposedComm as usize].median,
-            seconds_optimizer: phases[Phase::Optimizer as usize].median,
-            slowest_rank: slowest.rank,
-            peak_rss_mib: peak_rss_mib(self.world),
-            peak_device_mib: peak_device_mib(self.device)?,
-        };
-        self.tell_step(lr);
-        self.progress.interval_sum = Sums::default();
-        self.clock.begin_interval(self.progress.images);
-        tracing::debug!("{}", told(&phases, slowest));
-        if self.stragglers.note(slowest) {
-            let Slowest { rank, times } = slowest;
-            tracing::warn!(
-                "rank {rank} holds the others up: for {} log intervals its own work in a step has taken at least {} times \
-                 as long as theirs (last {times:.2}); see the phases in its log",
-                self.recipe.log.straggler_intervals,
-                self.recipe.log.straggler_factor
-            );
-        }
-        self.records.as_mut().map_or(Ok(()), |records| records.step(&record))
-    }
-
-    /// The line of the log for the steps since the last one.
-    fn tell_step(&self, lr: f64) {
-        let Progress { step, images, interval_sum: sums, .. } = &self.progress;
-        tracing::info!(
-            "{} step {step} loss {:.4} top-1 {:.4} lr {lr:.5} {:.0} images/s",
-            self.epoch_in_words(),
-            sums.mean(),
-            sums.top1(),
-            self.clock.interval_rate(*images)
-        );
     }
 
     /// Evaluates where it is time to, records the epoch and saves a checkpoint. `None` when stopped in between: the epoch
@@ -335,24 +265,6 @@ impl Trainer<'_> {
         self.recipe.eval.interval_epochs > 0
     }
 
-    fn epoch_record(&self) -> EpochRecord {
-        EpochRecord {
-            kind: "epoch",
-            epoch: self.progress.epoch + 1,
-            step: self.progress.step,
-            images: self.progress.images,
-            train_loss: self.progress.epoch_sum.mean(),
-            train_top1: self.progress.epoch_sum.top1(),
-            val_loss: None,
-            val_top1: None,
-            val_top5: None,
-            val_raw_top1: None,
-            images_per_second: self.clock.epoch_rate(self.progress.images),
-            seconds: self.clock.epoch_seconds(),
-            peak_rss_mib: peak_rss_mib(self.world),
-        }
-    }
-
     /// Fills in the validation results, of the moving average where there is one; returns its top-1.
     fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
         self.bar.set_message(format!("{} evaluates", self.epoch_in_words()));
@@ -381,21 +293,6 @@ impl Trainer<'_> {
         evaluate(replica, model, batches, (images, batch_size), self.world, &stop)
     }
 
-    fn log_epoch(&self, record: &EpochRecord) {
-        let EpochRecord { train_loss, train_top1, seconds, images_per_second, peak_rss_mib, .. } = record;
-        let validation = match (record.val_top1, record.val_top5, record.val_loss) {
-            (Some(top1), Some(top5), Some(loss)) => {
-                format!("val loss {loss:.4} top-1 {top1:.4} top-5 {top5:.4}")
-            }
-            _ => "not evaluated".into(),
-        };
-        tracing::info!(
-            "{}: train loss {train_loss:.4} top-1 {train_top1:.4} {validation} | {seconds:.0} s, \
-             {images_per_second:.0} images/s, peak {peak_rss_mib:.0} MiB",
-            self.epoch_in_words()
-        );
-    }
-
     /// Every step that was launched has been booked.
     fn save(&mut self, is_best: bool) -> Result<()> {
         self.save_clock.saved();
@@ -416,25 +313,5 @@ impl Trainer<'_> {
         self.save(false)?;
         tracing::warn!("stopped after step {}; continue with --resume auto", self.progress.step);
         Ok(ExitCode::Preempted)
-    }
-
-    /// On standard output, where the run began at `begun`, an epoch and a step.
-    fn say_what_was_reached(&self, begun: (u64, u64)) {
-        self.bar.finish_and_clear();
-        if self.world.rank() > 0 {
-            return;
-        }
-        // These lines take another way to the terminal.
-        terminal::flush(LINES_BEFORE);
-        if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
-            let (key, value) = match self.recipe.train.max_steps {
-                Some(max) if self.max_steps_reached() => ("train.max_steps", max),
-                _ => ("train.epochs", self.recipe.train.epochs),
-            };
-            println!("nothing is left to do: {key} = {value} was reached before; a larger one goes on");
-        }
-        let Progress { best, .. } = self.progress;
-        let best = best.map(|best| format!("best top-1 {:.4} in epoch {}, ", best.top1, best.epoch));
-        println!("done: {}{}", best.unwrap_or_default(), self.progress.reached());
     }
 }
