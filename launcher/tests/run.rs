@@ -400,3 +400,25 @@ fn what_open_mpi_shares_is_gone_with_the_job() {
     assert_eq!((ended.code, &ended.left[..]), (Some(137), &[][..]), "{ended}");
     assert_eq!(folders.map(|folder| folder.exists()), [false, false]);
 }
+
+/// A launcher that is killed cannot clean up: the next one on the host does, and leaves alone what is in use.
+#[test]
+fn what_a_killed_launcher_leaves_goes_with_the_next_job() {
+    let workdir = Workdir::new(TINY);
+    let without = ["env", "-u", "OMPI_MCA_btl_vader_backing_directory"];
+    let start = |name: &str| {
+        let line = format!("run --config recipe.toml -n 1 --name {name} {STEPS} {ENDLESS_RUN}");
+        let mut running = workdir.launcher(&line).under(&without).start();
+        running.wait_for_file(&workdir.run(name).metrics(), |text| text.lines().count() >= 5);
+        running
+    };
+    let folder = |running: &Running| Path::new("/dev/shm").join(format!("regatta-mpi-{}-0", running.id()));
+    let (killed, running) = (start("killed"), start("running"));
+    let (abandoned, in_use) = (folder(&killed), folder(&running));
+    assert!(abandoned.exists() && in_use.exists());
+    kill(killed.id());
+    assert_eq!(killed.wait().code, None, "killed by a signal");
+    let next = "run --config recipe.toml -n 1 --name next --set train.max_steps=2";
+    workdir.launcher(next).under(&without).ends_with(0);
+    assert!(!abandoned.exists() && in_use.exists());
+}

@@ -91,11 +91,14 @@ impl Weights {
 /// Pickles run whatever code is in them, so none is ever opened.
 fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
     let shown = path.display();
+    let unusable = |why: String| Usage(format!("model.pretrained = {shown}: {why}; give a safetensors file"));
+    // Opening a pipe would wait for a writer.
+    if path.metadata().is_ok_and(|it| !it.is_file()) {
+        bail!(unusable("not a regular file".into()));
+    }
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(2).read_to_end(&mut start));
-    if let Err(error) = read {
-        bail!(Usage(format!("model.pretrained = {shown}: cannot be read: {error}; give a safetensors file")));
-    }
+    read.map_err(|error| unusable(format!("cannot be read: {error}")))?;
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     // PyTorch's files are zip archives, the older ones begin with a pickle's protocol.
     if ["pt", "pth", "pyth", "bin", "ckpt", "pkl"].contains(&ending)

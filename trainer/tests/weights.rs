@@ -244,6 +244,8 @@ fn weights_that_do_not_fit_are_refused() {
     };
     let wider = "model.anynet.stages=[{depth=1,width=24,group_width=8},{depth=1,width=16,group_width=8}]";
     let mut said = refused("model.pretrained=missing.safetensors", 2);
+    assert!(Command::new("mkfifo").arg(workdir.path().join("pipe")).status().unwrap().success());
+    said += &refused("model.pretrained=pipe", 2);
     said += &refused("model.pretrained=torn.safetensors", 3);
     said += &refused("model.pretrained=nan.safetensors", 3);
     said += &refused("model.pretrained=pickle.pyth", 2);
@@ -253,6 +255,8 @@ fn weights_that_do_not_fit_are_refused() {
     expect![[r#"
         $ model.pretrained=missing.safetensors
         error: model.pretrained = missing.safetensors: cannot be read: No such file or directory (os error 2); give a safetensors file
+        $ model.pretrained=pipe
+        error: model.pretrained = pipe: not a regular file; give a safetensors file
         $ model.pretrained=torn.safetensors
         error: model.pretrained = torn.safetensors: damaged: header too small
         $ model.pretrained=nan.safetensors

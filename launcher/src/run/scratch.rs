@@ -1,7 +1,7 @@
 //! Folders of one job's own in which Open MPI keeps what its ranks on this host share: gone with the job, however it ended.
 //! In those that it takes by itself, under /dev/shm and /tmp, the leftovers of killed jobs stay for good.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,20 @@ use super::mpi::Kind;
 const SEGMENTS: &str = "OMPI_MCA_btl_vader_backing_directory";
 const SESSION: &str = "OMPI_MCA_orte_tmpdir_base";
 
+/// What the names of such folders start with.
+const PREFIX: &str = "regatta-mpi-";
+
 /// Folders that are removed with what is in them when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    folders: Vec<(&'static str, PathBuf)>,
+    folders: Vec<(&'static str, Held)>,
+}
+
+/// A folder, locked while its launcher lives.
+#[derive(Debug)]
+struct Held {
+    path: PathBuf,
+    _lock: File,
 }
 
 impl Scratch {
@@ -34,7 +44,7 @@ impl Scratch {
 
     /// What tells Open MPI.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.folders.iter().map(|(name, folder)| (*name, folder.display().to_string()))
+        self.folders.iter().map(|(name, folder)| (*name, folder.path.display().to_string()))
     }
 }
 
@@ -42,14 +52,31 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         for (_, folder) in &self.folders {
             // What cannot be removed is no reason to fail a run.
-            _ = std::fs::remove_dir_all(folder);
+            _ = fs::remove_dir_all(&folder.path);
         }
     }
 }
 
 /// A folder with this process's number in its name, for nobody else.
-fn make_in(place: &Path) -> Option<PathBuf> {
-    let named = |attempt: u32| place.join(format!("regatta-mpi-{}-{attempt}", std::process::id()));
+fn make_in(place: &Path) -> Option<Held> {
+    remove_abandoned(place);
+    let named = |attempt: u32| place.join(format!("{PREFIX}{}-{attempt}", std::process::id()));
     // Process numbers repeat between containers that share the place: then the next name.
-    (0..100).map(named).find(|folder| DirBuilder::new().mode(0o700).create(folder).is_ok())
+    (0..100).map(named).find_map(|path| {
+        DirBuilder::new().mode(0o700).create(&path).ok()?;
+        let lock = File::open(&path).ok()?;
+        lock.lock().ok()?;
+        // Another launcher may have taken it for abandoned before it was locked.
+        path.is_dir().then_some(Held { path, _lock: lock })
+    })
+}
+
+/// Removes the folders of launchers that were killed: nobody holds their locks. Those of other users cannot be opened.
+fn remove_abandoned(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_ours && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok()) {
+            _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
