@@ -10,7 +10,7 @@
 #   make install PREFIX=$HOME/.local
 #   make dist             an archive for machines without Rust, in dist/
 #   make gpu-bundle       that, with the acceptance run on a GPU, Open MPI and Fashion-MNIST: below 64 MiB
-#   make clean            removes what cargo built; .venv, data-sets and runs stay
+#   make clean            removes what cargo built; .venv, datasets and runs stay
 
 CONFIG ?= configs/regnetx32_fashion_mnist_quick.toml
 RANKS  ?= 2

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-DOUBLE = REPOSITORY / "nccl-rs/tests/nccl-double/nccl_double.c"
+DOUBLE = REPOSITORY / "crates/nccl-rs/tests/nccl-double/nccl_double.c"
 MIB = 2**20
 # Latency in microseconds and bandwidth in GB/s that a sum sees (bytes of the buffer a second).
 LINKS = {"NVLink, 8 GPUs": (30, 150.0), "400 Gb/s between nodes": (60, 25.0), "100 Gb/s between nodes": (80, 6.0)}
-# Words of the ledger's file, as run/src/ledger.rs describes it.
+# Words of the ledger's file, as crates/ledger/src/lib.rs describes it.
 HEADER_WORDS, ENTRY_WORDS = 16, 8
 
 
@@ -99,7 +99,7 @@ def ready_times(options: argparse.Namespace) -> tuple[list[tuple[int, float]], f
 
 
 def into_buckets(ready: list[tuple[int, float]], first: float, cap: float) -> list[tuple[int, float]]:
-    """Whole blocks until the next would pass the cap, as comm/src/layout.rs does it; complete with their last block."""
+    """Whole blocks until the next would pass the cap, as crates/comm/src/layout.rs does it; complete with their last block."""
     buckets: list[tuple[int, float]] = []
     limit, size, at = first, 0, 0.0
     for block, block_at in ready:

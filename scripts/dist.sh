@@ -31,7 +31,7 @@ done
 
 if [[ $what == gpu-bundle ]]; then
     mkdir -p "$root"/{scripts,bench,data,lib}
-    "${CC:-cc}" -O2 -shared -fPIC -o "$root/lib/libnccl_device_double.so" nccl-rs/tests/nccl-double/nccl_device_double.c -ldl
+    "${CC:-cc}" -O2 -shared -fPIC -o "$root/lib/libnccl_device_double.so" crates/nccl-rs/tests/nccl-double/nccl_device_double.c -ldl
     cp scripts/gpu_acceptance.sh scripts/gpu_acceptance.py "$root/scripts"
     cp bench/pytorch_regnet.py "$root/bench"
     cp -L "${REGATTA_FASHION_MNIST:?the folder of the Fashion-MNIST files, as .setup/env.sh names it}"/*-ubyte* "$root/data"

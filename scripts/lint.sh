@@ -18,7 +18,7 @@ else
 fi
 
 if type -P shellcheck >/dev/null; then
-    find . \( -path ./target -o -path ./.venv -o -path ./runs -o -path ./data-sets -o -path ./.git \) -prune \
+    find . \( -path ./target -o -path ./.venv -o -path ./runs -o -path ./datasets -o -path ./.git \) -prune \
         -o \( -name '*.sh' -o -path ./.ci/run \) -not -path './.setup/*' -exec shellcheck {} +
 else
     echo "lint: no shellcheck here: shell scripts are not checked"

@@ -34,7 +34,7 @@ checkout=$PWD
 system=${REGATTA_SYSTEM_ROOT:-}
 venv=$checkout/.venv
 debian_data=$system/usr/share/datasets/fashion-mnist
-local_data=$checkout/data-sets/fashion-mnist
+local_data=$checkout/datasets/fashion-mnist
 log=$checkout/.setup/setup.log
 
 # A libtorch in our own .venv is what we would find anyway (cargo passes it on to what it runs).
@@ -419,13 +419,13 @@ find_data() {
         data=$debian_data
         return
     fi
-    say "unpacking the Fashion-MNIST files into data-sets/"
+    say "unpacking the Fashion-MNIST files into datasets/"
     data=$local_data
     rm -rf .setup/data
     mkdir -p .setup/data "$(dirname "$data")"
     (cd .setup/data && { data_from_package || data_from_upstream || data_from_torchvision; }) || die \
         "could not get the Fashion-MNIST files: no package dataset-fashion-mnist (apt-get download), no $upstream" \
-        "and no FashionMNIST/raw of torchvision; put the four files into data-sets/fashion-mnist (more in .setup/setup.log)"
+        "and no FashionMNIST/raw of torchvision; put the four files into datasets/fashion-mnist (more in .setup/setup.log)"
     rm -rf "$data"
     mv .setup/data/fashion-mnist "$data"
     rm -rf .setup/data
@@ -455,7 +455,7 @@ SUMS
 
 data_from_torchvision() {
     local folder
-    for folder in "$checkout"/{.,data,data-sets} "$HOME"/{.,data,datasets,torchvision}; do
+    for folder in "$checkout"/{.,data,datasets} "$HOME"/{.,data,datasets,torchvision}; do
         if has_data "$folder/FashionMNIST/raw"; then
             rm -rf fashion-mnist && mkdir fashion-mnist && cp "$folder"/FashionMNIST/raw/*-ubyte* fashion-mnist/
             return

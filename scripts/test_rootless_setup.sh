@@ -141,7 +141,7 @@ grep -q "^rustflags = .*-rpath,$copy/.venv/lib\"" "$copy/.cargo/config.toml" || 
 
 # The data set: its four files, in the checkout.
 for file in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
-    compgen -G "$copy/data-sets/fashion-mnist/$file-ubyte*" >/dev/null || fail "no $file-ubyte in data-sets"
+    compgen -G "$copy/datasets/fashion-mnist/$file-ubyte*" >/dev/null || fail "no $file-ubyte in datasets"
 done
 
 # A second run does nothing and says nothing.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use regatta_run::ledger::{LOCAL_MEMORY, Snapshot};
-use regatta_run::{Attempt, AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name};
+use regatta_ledger::{LOCAL_MEMORY, Snapshot};
+use regatta_run_folder::{Attempt, AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name};
 
 use crate::failure::Usage;
 use findings::{Findings, Left};
@@ -56,7 +56,9 @@ fn left_in(path: &Path) -> Result<Left> {
         failures: Failure::of_attempt(&folder, number).unwrap_or_default(),
         has_gone: has_gone(&record.start, &words),
         silent_for: silent_for.unwrap_or(Duration::MAX),
-        checkpoint: regatta_run::checkpoint::newest_valid(&folder)?.0.map(|checkpoint| checkpoint.path),
+        checkpoint: regatta_run_folder::checkpoint::newest_valid(&folder)?
+            .0
+            .map(|checkpoint| checkpoint.path),
         log_of: Box::new(move |rank| Some(folder.log(rank)).filter(|log| log.exists())),
         record,
         words,

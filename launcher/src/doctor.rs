@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use regatta_run::ExitCode;
+use regatta_run_folder::ExitCode;
 use regatta_settings::{Device, Recipe, RecipeArgs, Resume};
 use serde::Serialize;
 

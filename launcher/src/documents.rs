@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use regatta_run::ExitCode;
+use regatta_run_folder::ExitCode;
 
 use crate::Cli;
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use regatta_run::{OutputError, StorageError};
+use regatta_run_folder::{OutputError, StorageError};
 use regatta_settings::RecipeError;
 
 /// The command asks for something that cannot be done as it stands.
@@ -23,8 +23,8 @@ fn told(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
 }
 
-fn exit_code(error: &anyhow::Error) -> regatta_run::ExitCode {
-    use regatta_run::ExitCode;
+fn exit_code(error: &anyhow::Error) -> regatta_run_folder::ExitCode {
+    use regatta_run_folder::ExitCode;
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         let is_there =
             matches!(cause.downcast_ref(), Some(OutputError::Exists(_) | OutputError::NotAFile { .. }));

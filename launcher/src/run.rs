@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use regatta_run::{ExitCode, RunFolder};
+use regatta_run_folder::{ExitCode, RunFolder};
 use regatta_settings::{PreemptionSignal, RecipeArgs, Resume};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use regatta_run::ExitCode;
+use regatta_run_folder::ExitCode;
 use regatta_settings::RecipeArgs;
 
 use crate::failure::Usage;

@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use regatta_run::ledger::{Collective, Element, Ledger, Operation};
-use regatta_run::{Attempt, AttemptStart, ExitCode, Failure};
+use regatta_ledger::{Collective, Element, Ledger, Operation};
+use regatta_run_folder::{Attempt, AttemptStart, ExitCode, Failure};
 use test_jobs::{ENDLESS, Running, TINY, Workdir};
 
 use crate::launcher;

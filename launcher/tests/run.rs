@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use regatta_run::{AttemptRecord, RunFolder};
+use regatta_run_folder::{AttemptRecord, RunFolder};
 use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, documented, newest_step};
 
 /// Steps of the runs that are disturbed: some seconds of them.

@@ -162,12 +162,12 @@ fn launcher_run_finds_its_ranks_in_an_allocation() {
             ["--parsable", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--output=run-%j.log"];
         let id = cluster.output("sbatch", &[&options[..], &[&format!("--wrap={run}")]].concat());
         cluster.job(&id).is_done_after(0);
-        let record = regatta_run::AttemptRecord::read(&cluster.run(via).attempt(1)).unwrap();
+        let record = regatta_run_folder::AttemptRecord::read(&cluster.run(via).attempt(1)).unwrap();
         assert_eq!((record.start.world_size, record.end.unwrap().exit_code), (2, 0), "{via}");
         let printed = std::fs::read_to_string(cluster.run(via).output(0)).unwrap();
         assert!(printed.contains("done: ") && printed.contains("2 ranks over "), "{via}: {printed}");
-        let hosts = [0, 1]
-            .map(|rank| regatta_run::ledger::Snapshot::read(&cluster.run(via).ledger(rank)).unwrap().host);
+        let hosts =
+            [0, 1].map(|rank| regatta_ledger::Snapshot::read(&cluster.run(via).ledger(rank)).unwrap().host);
         assert_eq!(hosts, ["node1", "node2"], "{via}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use regatta_run::{AttemptRecord, RunFolder};
+use regatta_run_folder::{AttemptRecord, RunFolder};
 use test_jobs::{TINY, Workdir};
 
 use crate::hosts::Hosts;
@@ -47,7 +47,7 @@ fn a_rank_on_each_computes_what_two_on_one_do() {
     let ended = job(&hosts, &workdir, STEPS).ends_with(0).says("2 ranks over ");
     let run = workdir.run("recipe");
     assert_eq!(AttemptRecord::read(&run.attempt(1)).unwrap().start.host, "one", "{ended}");
-    let ledger = regatta_run::ledger::Snapshot::read(&run.ledger(1)).unwrap();
+    let ledger = regatta_ledger::Snapshot::read(&run.ledger(1)).unwrap();
     assert_eq!((ledger.host.as_str(), ledger.world_size), ("two", 2));
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, broadcast_and_prove_equal, broadcast_text};
-use regatta_run::checkpoint::Manifest;
-use regatta_run::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
+use regatta_run_folder::checkpoint::Manifest;
+use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
 
 use crate::loss_scale::LossScale;

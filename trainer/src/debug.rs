@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use regatta_comm::Launch;
 use regatta_model::Mode;
-use regatta_run::{RunFolder, StorageError, write_atomic};
+use regatta_run_folder::{RunFolder, StorageError, write_atomic};
 use tch::Tensor;
 
 use crate::failure::{Diverged, Usage};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use regatta_comm::{Communicator, Launch, core_numbers, cpu_share};
-use regatta_run::host_name;
+use regatta_run_folder::host_name;
 use regatta_settings::{self as settings, Precision, TrainSettings};
 use regatta_torch_ext::{
     AutocastKind, CudaError, Stream, allow_tf32, benchmark_cudnn, open_cuda, pci_bus_id, set_deterministic,

@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use regatta_anynet::Network;
 use regatta_model::Naming;
-use regatta_run::checkpoint::Manifest;
-use regatta_run::{Damaged, ExitCode, StorageError, check_output, write_output};
+use regatta_run_folder::checkpoint::Manifest;
+use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, write_output};
 use regatta_settings::{Architecture, Recipe};
 use tch::Tensor;
 

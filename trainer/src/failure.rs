@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use regatta_comm::{CommError, Communicator, OnFailure, end_job, exit_after, first_failed};
 use regatta_data::DataError;
-use regatta_run::{Attempt, AttemptRecord, Damaged, ExitCode, Failure, OutputError, RunFolder, StorageError};
+use regatta_run_folder::{
+    Attempt, AttemptRecord, Damaged, ExitCode, Failure, OutputError, RunFolder, StorageError,
+};
 use regatta_settings::RecipeError;
 use regatta_torch_ext::CudaError;
 

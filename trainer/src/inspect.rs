@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use regatta_anynet::{Memory, Summary};
 use regatta_comm::Launch;
-use regatta_run::ExitCode;
+use regatta_run_folder::ExitCode;
 use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
 use serde::Serialize;
 

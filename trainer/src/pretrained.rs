@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use regatta_anynet::Network;
 use regatta_model::Naming;
-use regatta_run::StorageError;
+use regatta_run_folder::StorageError;
 use tch::{Kind, Tensor};
 
 use crate::failure::{Unusable, Usage};

@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::Args;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
-use regatta_run::{ExitCode, counted};
+use regatta_run_folder::{ExitCode, counted};
 use regatta_settings::{Backend, Device as AskedDevice, RawComm, RecipeArgs, Resume};
 use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! Where a run stands: everything of it that is not a tensor, and is in a checkpoint.
 
 use anyhow::{Result, bail};
-use regatta_run::counted;
+use regatta_run_folder::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::control::StepOutcome;

@@ -3,9 +3,9 @@
 
 use anyhow::{Result, bail};
 use regatta_comm::Communicator;
-use regatta_run::checkpoint::{Manifest, prune, remove_after, set_aside_damaged, set_best};
-use regatta_run::curves;
-use regatta_run::{
+use regatta_report::curves;
+use regatta_run_folder::checkpoint::{Manifest, prune, remove_after, set_aside_damaged, set_best};
+use regatta_run_folder::{
     Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, counted, read_epochs, write_atomic,
 };
 use regatta_settings::Recipe;

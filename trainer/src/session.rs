@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
-use regatta_run::{ExitCode, RunFolder, counted};
+use regatta_run_folder::{ExitCode, RunFolder, counted};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;

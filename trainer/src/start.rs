@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regatta_comm::{Communicator, broadcast_text};
-use regatta_run::checkpoint::newest_valid;
-use regatta_run::{Attempt, Checkpoint, Damaged, RunFolder, StorageError};
+use regatta_run_folder::checkpoint::newest_valid;
+use regatta_run_folder::{Attempt, Checkpoint, Damaged, RunFolder, StorageError};
 use regatta_settings::{Recipe, Resume, Schedule};
 use serde::{Deserialize, Serialize};
 

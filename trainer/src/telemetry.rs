@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use console::Term;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use regatta_run::{RunFolder, StorageError, utc};
+use regatta_run_folder::{RunFolder, StorageError, utc};
 use regatta_settings::LogFormat;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::Communicator;
 use regatta_data::{Sampler, Shard};
-use regatta_run::ExitCode;
+use regatta_run_folder::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
 

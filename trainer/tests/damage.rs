@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use regatta_run::Checkpoint;
-use regatta_run::checkpoint::newest_valid;
+use regatta_run_folder::Checkpoint;
+use regatta_run_folder::checkpoint::newest_valid;
 
 use test_jobs::{TINY, Workdir, any_below, list};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use regatta_run::{CheckpointWriter, RunFolder};
+use regatta_run_folder::{CheckpointWriter, RunFolder};
 
 use test_jobs::{TINY, Workdir, list, metrics};
 

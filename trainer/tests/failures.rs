@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use regatta_run::{AttemptRecord, Failure};
+use regatta_run_folder::{AttemptRecord, Failure};
 
 use test_jobs::{ENDLESS, Ended, TINY, Workdir, checkpoint_files, list, tiny_with};
 

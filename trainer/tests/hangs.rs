@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use regatta_run::ledger::Snapshot;
-use regatta_run::{AttemptRecord, Failure};
+use regatta_ledger::Snapshot;
+use regatta_run_folder::{AttemptRecord, Failure};
 
 use test_jobs::{ENDLESS, Running, TINY, Workdir, newest_step};
 

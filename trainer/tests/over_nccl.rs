@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nccl_double::Double;
-use regatta_run::ledger::{Element, Entry, Operation, Snapshot};
+use regatta_ledger::{Element, Entry, Operation, Snapshot};
 
 use test_jobs::{ENDLESS, Ended, Job, TINY, Workdir, checkpoint_files, list, repeatable_metrics};
 
@@ -52,7 +52,7 @@ fn four_ranks_stop_and_go_on() {
     let [whole, parts] = ["whole", "parts"].map(|name| workdir.run(name));
     assert_eq!(repeatable_metrics(&whole), repeatable_metrics(&parts));
     let newest = "checkpoints/step-000000006/model.safetensors";
-    let read = |run: &regatta_run::RunFolder| std::fs::read(run.path().join(newest)).unwrap();
+    let read = |run: &regatta_run_folder::RunFolder| std::fs::read(run.path().join(newest)).unwrap();
     assert!(read(&whole) == read(&parts));
 }
 

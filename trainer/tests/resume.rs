@@ -1,6 +1,6 @@
 //! A run that was stopped and continued is, to the bit, the run that never stopped.
 
-use regatta_run::RunFolder;
+use regatta_run_folder::RunFolder;
 use test_jobs::{
     ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_step, repeatable_metrics, tiny_with,
 };

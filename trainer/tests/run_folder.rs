@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::expect;
-use regatta_run::AttemptRecord;
+use regatta_run_folder::AttemptRecord;
 use serde_json::Value;
 
 use test_jobs::{TINY, Workdir, list, metrics};
@@ -170,7 +170,7 @@ fn the_schema_has_every_key_with_type_default_and_text() {
 #[test]
 fn the_papers_networks_in_numbers() {
     let published: Vec<Value> =
-        serde_json::from_str(include_str!("../../anynet/tests/published.json")).unwrap();
+        serde_json::from_str(include_str!("../../crates/anynet/tests/published.json")).unwrap();
     assert_eq!(published.len(), 24);
     let workdir = Workdir::new(TINY);
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnet");

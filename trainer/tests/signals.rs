@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use regatta_run::AttemptRecord;
+use regatta_run_folder::AttemptRecord;
 
 use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, checkpoint_files, documented, metrics, newest_step};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use regatta_run::AttemptRecord;
+use regatta_run_folder::AttemptRecord;
 
 use test_jobs::{ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_step, tiny_with};
 
@@ -95,7 +95,7 @@ fn a_missing_data_set_says_how_to_get_it() {
     let (_, rest) = TINY.split_once("[train]").unwrap();
     let workdir = Workdir::new(&format!("{kept}[data]\nfolder = \"nowhere\"\n[train]{rest}"));
     let ended = workdir.train("data.dataset=fashion_mnist").ends_with(3);
-    let ended = ended.says("there is no folder nowhere").says("data-sets/fashion-mnist of the checkout");
+    let ended = ended.says("there is no folder nowhere").says("datasets/fashion-mnist of the checkout");
     let ended = ended.says("under /usr/share/datasets/fashion-mnist").says("REGATTA__DATA__FOLDER");
     assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
     fs::create_dir(workdir.path().join("nowhere")).unwrap();
@@ -118,7 +118,7 @@ fn the_data_set_that_make_fetched_is_found() {
     let (_, rest) = TINY.split_once("[train]").unwrap();
     let data = "[data]\ndataset = \"fashion_mnist\"\nresolution_px = 16\n";
     let workdir = Workdir::new(&format!("{kept}{data}[train]{rest}"));
-    let fetched = workdir.path().join("data-sets/fashion-mnist");
+    let fetched = workdir.path().join("datasets/fashion-mnist");
     fs::create_dir_all(&fetched).unwrap();
     for (split, images) in [("train", 26), ("t10k", 13)] {
         write_idx(&fetched.join(format!("{split}-images-idx3-ubyte")), images, &[28, 28]);

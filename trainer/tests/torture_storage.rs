@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use regatta_run::checkpoint::newest_valid;
+use regatta_run_folder::checkpoint::newest_valid;
 
 use test_jobs::{TINY, Workdir, any_below, torture_is_asked_for};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regatta_run::RunFolder;
+use regatta_run_folder::RunFolder;
 
 use test_jobs::{Workdir, metrics, newest_step, tensors_f64, tiny_with};
 

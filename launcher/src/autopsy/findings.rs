@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regatta_run::ledger::{Entry, Snapshot};
-use regatta_run::{AttemptRecord, ExitCode, Failure, counted};
+use regatta_ledger::{Entry, Snapshot};
+use regatta_run_folder::{AttemptRecord, ExitCode, Failure, counted};
 use serde::Serialize;
 
 use super::silence::{FirstSilent, Words, as_of, first_silent, proven};
@@ -222,8 +222,8 @@ impl fmt::Display for RankFinding {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use regatta_run::ledger::{Collective, Element, Operation};
-    use regatta_run::{AttemptEnd, AttemptStart};
+    use regatta_ledger::{Collective, Element, Operation};
+    use regatta_run_folder::{AttemptEnd, AttemptStart};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Which rank fell silent first, and whether ledgers that were read one after the other may be compared: pure functions of them.
 
-use regatta_run::ledger::{Entry, Snapshot, Verdict, judge};
+use regatta_ledger::{Entry, Snapshot, Verdict, judge};
 use serde::Serialize;
 
 /// Between two publications of a ledger, and room for a slow file system.
@@ -74,7 +74,7 @@ fn waited_long(entry: &Entry, ranks: &[usize], snapshots: &[Snapshot]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use regatta_run::ledger::{Collective, Element, Operation};
+    use regatta_ledger::{Collective, Element, Operation};
 
     use super::*;
 

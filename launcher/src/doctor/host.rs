@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use regatta_run::host_name;
+use regatta_run_folder::host_name;
 
 use super::facts::{HostFacts, Interface, Limit};
 use super::nvidia;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use regatta_run::{Attempt, AttemptRecord, RunFolder, counted};
+use regatta_run_folder::{Attempt, AttemptRecord, RunFolder, counted};
 use regatta_settings::Recipe;
 use serde::{Deserialize, Serialize};
 

@@ -17,7 +17,7 @@ mod testing;
 mod verdict;
 
 use anyhow::Result;
-use regatta_run::{ExitCode, write_output};
+use regatta_run_folder::{ExitCode, write_output};
 use regatta_settings::{Recipe, TrainSettings};
 use serde::Serialize;
 

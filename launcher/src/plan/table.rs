@@ -2,7 +2,7 @@
 
 use std::iter::once;
 
-use regatta_run::counted;
+use regatta_run_folder::counted;
 
 use super::Plan;
 use super::scaling::Row;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regatta_run::counted;
+use regatta_run_folder::counted;
 use serde::Serialize;
 
 use super::scaling::{Row, Step};

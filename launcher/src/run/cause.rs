@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use regatta_run::{Failure, RunFolder};
+use regatta_run_folder::{Failure, RunFolder};
 
 use super::notice::{Notice, number};
 use super::output::Said;
@@ -106,7 +106,7 @@ impl Cause {
     }
 
     fn of_stall(why: String) -> Self {
-        let code = regatta_run::ExitCode::Communication.code();
+        let code = regatta_run_folder::ExitCode::Communication.code();
         let how = "was ended here".into();
         Self { code, rank: None, host: None, who: JOB, how, error: Some(why), log: None }
     }
@@ -149,7 +149,7 @@ impl fmt::Display for Cause {
 mod tests {
     use std::os::unix::process::ExitStatusExt;
 
-    use regatta_run::ExitCode;
+    use regatta_run_folder::ExitCode;
 
     use super::*;
 

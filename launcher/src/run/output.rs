@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use regatta_run::{Attempt, RunFolder};
+use regatta_run_folder::{Attempt, RunFolder};
 
 use super::mpi::Kind;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use regatta_run::counted;
+use regatta_run_folder::counted;
 
 use super::hosts::{self, Host};
 use super::mpi::Starter;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use regatta_run::ExitCode;
+use regatta_run_folder::ExitCode;
 
 /// Longest time between two starts.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);

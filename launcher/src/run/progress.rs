@@ -5,8 +5,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use regatta_run::RunFolder;
-use regatta_run::ledger::Snapshot;
+use regatta_ledger::Snapshot;
+use regatta_run_folder::RunFolder;
 
 /// What changes when a run gets on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ fn last_logged_step(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use regatta_run::ledger::{Collective, Element, Ledger, Operation};
+    use regatta_ledger::{Collective, Element, Ledger, Operation};
 
     use super::*;
 

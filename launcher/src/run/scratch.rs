@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use regatta_run::ledger::LOCAL_MEMORY;
+use regatta_ledger::LOCAL_MEMORY;
 
 use super::command_line::Job;
 use super::mpi::Kind;

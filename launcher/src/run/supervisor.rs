@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use regatta_run::{Attempt, AttemptRecord, ExitCode, RunFolder};
+use regatta_run_folder::{Attempt, AttemptRecord, ExitCode, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 

@@ -4,8 +4,8 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use regatta_run::ledger::{Snapshot, judge};
-use regatta_run::{Attempt, Failure, RunFolder};
+use regatta_ledger::{Snapshot, judge};
+use regatta_run_folder::{Attempt, Failure, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 

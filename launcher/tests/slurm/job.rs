@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use regatta_run::checkpoint::newest_valid;
-use regatta_run::{AttemptRecord, RunFolder};
+use regatta_run_folder::checkpoint::newest_valid;
+use regatta_run_folder::{AttemptRecord, RunFolder};
 use test_jobs::tiny_with;
 
 use super::cluster::Cluster;

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use regatta_comm::Communicator;
-use regatta_run::host_name;
+use regatta_run_folder::host_name;
 use serde::{Deserialize, Serialize};
 
 /// One rank.

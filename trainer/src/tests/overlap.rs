@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nccl::Nccl;
 use nccl_double::Double;
 use regatta_comm::{Communicator, Compression, NcclLane, NcclWorld, Reducer, Single};
+use regatta_ledger::Ledger;
 use regatta_model::Mode;
-use regatta_run::ledger::Ledger;
 use tch::{Device, Kind, Tensor};
 
 use super::alone;

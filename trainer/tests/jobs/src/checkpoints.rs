@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use regatta_run::RunFolder;
-use regatta_run::checkpoint::newest_valid;
+use regatta_run_folder::RunFolder;
+use regatta_run_folder::checkpoint::newest_valid;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
 

@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use regatta_run::RunFolder;
-use regatta_run::ledger::LOCAL_MEMORY;
+use regatta_ledger::LOCAL_MEMORY;
+use regatta_run_folder::RunFolder;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::mpi::{mpi_settings, mpirun, scrub};

@@ -1,0 +1,167 @@
+//! What every backend promises, checked by the same code on one rank alone, over MPI, and over NCCL on its double. The ranks
+//! are this test's own binary, started again by mpirun.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nccl::Nccl;
+use nccl_double::Double;
+use regatta_comm::{
+    Backend, Communicator, Launch, NcclLane, NcclWorld, broadcast_text, first_failed, join_world,
+    prove_same_recipe,
+};
+use regatta_ledger::Ledger;
+use tch::{Device, Kind, Tensor};
+use test_jobs::{mpi_settings, mpirun, scrub};
+
+/// Names the backend in the processes that are ranks: `mpi`, or the path of a double.
+const RANK: &str = "REGATTA_TEST_CONTRACT";
+/// What the ranks of one world may take, in seconds.
+const LIMIT_S: &str = "100";
+
+#[test]
+fn one_rank_alone() {
+    let world = join_world(Backend::Single, &Launch::default()).unwrap();
+    check(&*world);
+}
+
+#[test]
+fn over_mpi() {
+    for ranks in 1..=3 {
+        start_ranks(ranks, "mpi");
+    }
+}
+
+#[test]
+fn over_nccl() {
+    let double = Double::build();
+    for ranks in [1, 2, 4] {
+        start_ranks(ranks, double.path().to_str().unwrap());
+    }
+}
+
+/// Starts this binary as ranks, each of which runs [`as_a_rank`].
+fn start_ranks(ranks: usize, backend: &str) {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", LIMIT_S]).arg(mpirun()).args(["-n", &ranks.to_string()]);
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", "as_a_rank", "--nocapture"]);
+    scrub(&mut command);
+    let output = command.envs(mpi_settings()).env(RANK, backend).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let told = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{ranks} ranks over {backend}: {}\n{told}", output.status);
+    assert_eq!(text.matches("kept the contract").count(), ranks, "{told}");
+}
+
+/// Does nothing but in a process that [`start_ranks`] started.
+#[test]
+fn as_a_rank() {
+    let Ok(backend) = std::env::var(RANK) else { return };
+    tch::set_num_threads(1);
+    let host = join_world(Backend::Mpi, &Launch::from_environment()).unwrap();
+    if backend == "mpi" {
+        check(&*host);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(&folder.path().join("ledger"), host.rank(), host.world_size()).unwrap();
+    let nccl = Nccl::open_at(backend.as_ref()).unwrap();
+    let timeout = Duration::from_secs(30);
+    let mut id = nccl.unique_id().unwrap();
+    host.broadcast(&mut id.0);
+    let lane = NcclLane::join(&nccl, &id, &*host, Device::Cpu, &Arc::new(ledger), timeout).unwrap();
+    check(&NcclWorld::new(&*host, Arc::clone(&lane), &nccl));
+    lane.finalize(timeout).unwrap();
+}
+
+/// The contract.
+fn check(world: &dyn Communicator) {
+    let (rank, size) = (world.rank(), world.world_size());
+    assert!(rank < size && world.local_rank() < world.local_size() && world.local_size() <= size);
+    assert!(!world.description().is_empty());
+
+    for kind in [Kind::Float, Kind::Double] {
+        for length in [0, 1, 7, 300_000] {
+            check_sum(world, length, kind);
+        }
+    }
+
+    let ones = |length, kind| Tensor::ones([length], (kind, Device::Cpu));
+    let mut together = [ones(3, Kind::Float), ones(0, Kind::Float), ones(5, Kind::Double)];
+    let [first, empty, last] = &mut together;
+    world.all_reduce_together(&mut [first, empty, last]).unwrap();
+    assert_eq!(
+        together.map(|flat| flat.sum(Kind::Double).double_value(&[])),
+        [3.0, 0.0, 5.0].map(|it| it * size as f64)
+    );
+
+    let mut counts = [rank as i64, 1, i64::MAX / 64];
+    world.all_reduce_counts(&mut counts);
+    let ranks = size as i64;
+    assert_eq!(counts, [ranks * (ranks - 1) / 2, ranks, i64::MAX / 64 * ranks]);
+
+    let mut bytes = [rank as u8; 5];
+    world.broadcast(&mut bytes);
+    assert_eq!(bytes, [0; 5]);
+    let gathered = world.all_gather(&[rank as u8, 9]);
+    assert_eq!(gathered, (0..size).map(|rank| vec![rank as u8, 9]).collect::<Vec<_>>());
+    assert_eq!(world.all_gather(&[]), vec![Vec::<u8>::new(); size]);
+    world.barrier();
+
+    let text = if rank == 0 { "as rank 0 says, ümläuts too" } else { "" };
+    assert_eq!(broadcast_text(world, text), "as rank 0 says, ümläuts too");
+    assert_eq!(first_failed(world, false), None);
+    assert_eq!(first_failed(world, rank + 1 == size), Some(size - 1));
+    prove_same_recipe(world, "equal").unwrap();
+    let differ = prove_same_recipe(world, &format!("of rank {}", rank.min(1)));
+    assert_eq!(differ.is_err(), size > 1);
+    println!("rank {rank} of {size} kept the contract");
+}
+
+/// Sums of numbers whose order of addition shows in the last bits: all ranks get the same ones.
+fn check_sum(world: &dyn Communicator, length: i64, kind: Kind) {
+    let (rank, size) = (world.rank() as f64, world.world_size() as f64);
+    let numbers = Tensor::arange(length, (Kind::Double, Device::Cpu)) / 3.0 + rank * 0.1;
+    let mut summed = numbers.to_kind(kind);
+    world.all_reduce(&mut summed).unwrap();
+    let exact = Tensor::arange(length, (Kind::Double, Device::Cpu)) / 3.0 * size + size * (size - 1.0) * 0.05;
+    let error = (summed.to_kind(Kind::Double) - &exact).abs() / (exact + 1.0);
+    let tolerance = if kind == Kind::Float { 1e-6 } else { 1e-14 };
+    assert!(length == 0 || error.max().double_value(&[]) < tolerance, "{length} numbers of {kind:?}");
+    let sum = summed.to_kind(Kind::Double);
+    let mut bytes = vec![0; 8 * length as usize];
+    sum.copy_data_u8(&mut bytes, length as usize);
+    let all = world.all_gather(&bytes[..bytes.len().min(1000)]);
+    assert!(all.iter().all(|other| *other == all[0]), "{length} numbers of {kind:?} differ between ranks");
+}
+
+/// Says to this binary that it is to be without memory.
+const WITHOUT_MEMORY: &str = "REGATTA_TEST_WITHOUT_MEMORY";
+
+/// Who has no memory for a thread ends with its code all the same, and says why.
+#[test]
+fn without_memory_a_process_ends_and_says_so() {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", LIMIT_S]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "as_one_without_memory", "--nocapture"]).env(WITHOUT_MEMORY, "1");
+    scrub(&mut command);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{told}");
+    assert!(told.contains("error: no memory or thread is left to this process: lower "), "{told}");
+}
+
+/// Does nothing but in the process that the test above started.
+#[test]
+fn as_one_without_memory() {
+    if std::env::var_os(WITHOUT_MEMORY).is_none() {
+        return;
+    }
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: a plain call with a structure that lives.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &none) }, 0);
+    regatta_comm::exit_after(Duration::from_secs(3600), 70);
+    std::thread::sleep(Duration::from_secs(3600));
+}

@@ -1,0 +1,172 @@
+//! idx files are read plain or gzipped, and wrong ones are refused with their name and what was found.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use regatta_data::{Dataset, FASHION_MNIST, IdxDataset, ImageShape, MNIST, Split};
+
+const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 3 };
+
+fn idx(magic: u32, sizes: &[u32], body: &[u8]) -> Vec<u8> {
+    let header = std::iter::once(&magic).chain(sizes).flat_map(|word| word.to_be_bytes());
+    header.chain(body.iter().copied()).collect()
+}
+
+/// Four images of 2x3 whose pixels count up from 0.
+fn images() -> Vec<u8> {
+    idx(0x803, &[4, 2, 3], &(0..24).collect::<Vec<u8>>())
+}
+
+fn labels() -> Vec<u8> {
+    idx(0x801, &[4], &[9, 0, 3, 3])
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn open(folder: &Path) -> Result<IdxDataset, String> {
+    IdxDataset::open(&FASHION_MNIST, folder, Split::Train)
+        .map_err(|error| error.to_string().replace(&folder.display().to_string(), "FOLDER"))
+}
+
+/// Opens a training split of the given files.
+fn open_files(images: &[u8], labels: &[u8]) -> Result<IdxDataset, String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("train-images-idx3-ubyte"), images).unwrap();
+    fs::write(folder.path().join("train-labels-idx1-ubyte"), labels).unwrap();
+    open(folder.path())
+}
+
+fn check_content(dataset: &IdxDataset) {
+    assert_eq!((dataset.len(), dataset.shape(), dataset.classes()), (4, SHAPE, 10));
+    let mut pixels = [0; 6];
+    assert_eq!(dataset.read(2, &mut pixels), 3);
+    assert_eq!(pixels, [12, 13, 14, 15, 16, 17]);
+    assert_eq!(dataset.read(0, &mut pixels), 9);
+    assert_eq!(pixels, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn plain_and_gzip_files_are_read_under_either_name() {
+    for (suffix, images, labels) in [
+        ("", images(), labels()),
+        (".gz", gzip(&images()), gzip(&labels())),
+        ("", gzip(&images()), gzip(&labels())),
+        (".gz", images(), labels()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(format!("t10k-images-idx3-ubyte{suffix}")), images).unwrap();
+        fs::write(folder.path().join(format!("t10k-labels-idx1-ubyte{suffix}")), labels).unwrap();
+        check_content(&IdxDataset::open(&MNIST, folder.path(), Split::Validation).unwrap());
+    }
+}
+
+#[test]
+fn a_missing_folder_or_file_is_named_with_ways_to_get_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let remedies = "`make` fetches it into datasets/fashion-mnist of the checkout and the Debian package \
+         dataset-fashion-mnist puts it under /usr/share/datasets/fashion-mnist, where it is found; any other folder \
+         is named in data.folder or REGATTA__DATA__FOLDER";
+    assert_eq!(
+        open(folder.path()).unwrap_err(),
+        format!(
+            "Fashion-MNIST not found: neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz is in FOLDER; \
+             {remedies}"
+        )
+    );
+    assert_eq!(
+        open(&folder.path().join("absent")).unwrap_err(),
+        format!("Fashion-MNIST not found: there is no folder FOLDER; {remedies}")
+    );
+    fs::write(folder.path().join("train-images-idx3-ubyte"), images()).unwrap();
+    assert!(open(folder.path()).unwrap_err().contains("neither train-labels-idx1-ubyte nor"));
+}
+
+#[test]
+fn wrong_content_is_refused_with_what_was_found() {
+    let check = |images: &[u8], labels: &[u8], expected: &str| {
+        assert_eq!(open_files(images, labels).unwrap_err(), expected);
+    };
+    let (good_images, good_labels) = (images(), labels());
+    let images_path = "FOLDER/train-images-idx3-ubyte";
+    let labels_path = "FOLDER/train-labels-idx1-ubyte";
+    check(
+        &good_labels,
+        &good_labels,
+        &format!("{images_path} is truncated: 16 bytes expected (uncompressed), 12 found"),
+    );
+    check(
+        &idx(0x801, &[4, 2, 3], &[0; 24]),
+        &good_labels,
+        &format!(
+            "{images_path} is not an idx file of images: it begins with 0x00000801 where 0x00000803 is expected"
+        ),
+    );
+    check(
+        &good_images,
+        &good_images,
+        &format!(
+            "{labels_path} is not an idx file of labels: it begins with 0x00000803 where 0x00000801 is expected"
+        ),
+    );
+    check(
+        &good_images[..39],
+        &good_labels,
+        &format!("{images_path} is truncated: 40 bytes expected (uncompressed), 39 found"),
+    );
+    check(
+        &[&good_images[..], &[0, 0]].concat(),
+        &good_labels,
+        &format!("{images_path} has 2 trailing bytes: 40 bytes expected (uncompressed), 42 found"),
+    );
+    check(
+        &good_images,
+        &idx(0x801, &[4], &[1, 10, 2, 11]),
+        &format!("{labels_path}: label 10 of image 1 is out of range, 10 classes allow 0 to 9"),
+    );
+    check(
+        &good_images,
+        &idx(0x801, &[3], &[0; 3]),
+        &format!(
+            "images and labels differ in number: {images_path} has 4 images, {labels_path} has 3 labels"
+        ),
+    );
+    check(
+        &idx(0x803, &[4, 0, 3], &[]),
+        &good_labels,
+        &format!("{images_path} has no content: its header announces the sizes [4, 0, 3]"),
+    );
+    check(
+        b"",
+        &good_labels,
+        &format!("{images_path} is truncated: 16 bytes expected (uncompressed), 0 found"),
+    );
+}
+
+#[test]
+fn a_header_that_lies_about_its_size_is_a_truncated_file() {
+    let message = open_files(&idx(0x803, &[u32::MAX; 3], &[0; 24]), &labels()).unwrap_err();
+    assert_eq!(
+        message,
+        "FOLDER/train-images-idx3-ubyte is truncated: 18446744073709551615 bytes expected (uncompressed), 40 found"
+    );
+}
+
+#[test]
+fn damaged_gzip_files_are_refused() {
+    let whole = gzip(&images());
+    let cut = open_files(&whole[..whole.len() - 12], &labels()).unwrap_err();
+    assert!(cut.starts_with("FOLDER/train-images-idx3-ubyte is truncated: "), "{cut}");
+
+    let mut wrong_sum = whole;
+    let crc = wrong_sum.len() - 8;
+    wrong_sum[crc] ^= 1;
+    let message = open_files(&wrong_sum, &labels()).unwrap_err();
+    assert!(message.starts_with("cannot read FOLDER/train-images-idx3-ubyte: "), "{message}");
+}

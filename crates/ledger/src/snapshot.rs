@@ -1,0 +1,188 @@
+//! What a ledger said at one moment, read from its mapped file or from the published copy.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::collective::{Collective, Element, Entry, Operation};
+use super::layout::{BYTES, ENTRY_WORDS, HEADER_WORDS, MAGIC, UNFINISHED, VERSION};
+use super::layout::{entry, header, to_host, to_words};
+use regatta_run_folder::RunFolder;
+use regatta_run_folder::StorageError;
+use regatta_run_folder::utc;
+
+/// What a ledger said at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The rank whose ledger it is.
+    pub rank: usize,
+    /// Number of ranks of its run.
+    pub world_size: usize,
+    /// Name of its host.
+    pub host: String,
+    /// Its process number there.
+    pub process_id: u32,
+    /// A random number of that process: ids repeat between containers and after a restart.
+    pub nonce: u32,
+    /// The training step it is in.
+    pub step: u64,
+    /// When it last said that it is alive, in nanoseconds of unix time.
+    pub heartbeat_ns: u64,
+    /// The last 1024 collectives that it entered, or fewer, by ascending sequence number.
+    pub entries: Vec<Entry>,
+}
+
+impl Snapshot {
+    /// Reads a mapped file, while its rank writes to it or afterwards, or a published copy.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no ledger, or one of another version or with entries that make no sense.
+    pub fn read(path: &Path) -> Result<Self, StorageError> {
+        let mut file = File::open(path).map_err(StorageError::io("read", path))?;
+        let content = |found| StorageError::Content { path: path.to_owned(), found };
+        let mut pass = || {
+            let bytes = read_from_start(&mut file).map_err(StorageError::io("read", path))?;
+            check(&bytes).map_err(content)?;
+            Ok(to_words(&bytes))
+        };
+        // Not mapped: a copy on a network file system can vanish in use, which kills a process that has it mapped.
+        let (before, words, after) = (pass()?, pass()?, pass()?);
+        Self::from_words(&steady(&before, words, &after)).map_err(content)
+    }
+
+    /// The ledgers that a run's ranks have published, by rank. Those that cannot be read are passed over: whoever looks for
+    /// causes takes what there is.
+    pub fn of_run(folder: &RunFolder) -> Vec<Self> {
+        let Ok(entries) = std::fs::read_dir(folder.ranks()) else { return Vec::new() };
+        let ledgers = entries.flatten().map(|entry| entry.path());
+        let ledgers = ledgers.filter(|path| path.extension().is_some_and(|ending| ending == "ledger"));
+        let mut snapshots: Vec<_> = ledgers.filter_map(|path| Self::read(&path).ok()).collect();
+        snapshots.sort_by_key(|snapshot| snapshot.rank);
+        snapshots
+    }
+
+    /// When its rank last said that it is alive, UTC, RFC 3339.
+    pub fn heartbeat_at(&self) -> String {
+        utc(UNIX_EPOCH + Duration::from_nanos(self.heartbeat_ns))
+    }
+
+    /// The snapshot that words of a file say, or what is wrong with them.
+    pub(super) fn from_words(words: &[u64]) -> Result<Self, String> {
+        let (header, ring) = words.split_at(HEADER_WORDS);
+        let (rank, world_size) = (header[header::RANK], header[header::WORLD_SIZE]);
+        if rank >= world_size {
+            return Err(format!("a ledger of rank {rank} of {world_size}"));
+        }
+        let written = ring.chunks_exact(ENTRY_WORDS).filter(|words| words[entry::SEQUENCE] != 0);
+        let mut entries = written.map(to_entry).collect::<Result<Vec<_>, _>>()?;
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        Ok(Self {
+            rank: rank as usize,
+            world_size: world_size as usize,
+            host: to_host(&header[header::HOST]),
+            process_id: header[header::PROCESS_ID] as u32,
+            nonce: (header[header::PROCESS_ID] >> 32) as u32,
+            step: header[header::STEP],
+            heartbeat_ns: header[header::HEARTBEAT],
+            entries,
+        })
+    }
+
+    /// How long ago the rank said that it is alive, by this host's clock.
+    pub fn silent_for(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(Duration::from_nanos(self.heartbeat_ns))
+    }
+
+    /// The collective that the rank entered last.
+    pub fn last_entered(&self) -> Option<&Entry> {
+        self.entries.last()
+    }
+
+    /// The first of the collectives that are not finished on this rank.
+    pub fn oldest_unfinished(&self) -> Option<&Entry> {
+        self.unfinished().next()
+    }
+
+    /// The collectives that are not finished on this rank, by ascending sequence number.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.completed_ns.is_none())
+    }
+}
+
+/// The bytes of a file, or as many as tell that it is too long for a ledger.
+fn read_from_start(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(BYTES + 1);
+    file.rewind()?;
+    file.take(BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Says what is wrong with a file, if it is not a ledger of this version.
+fn check(bytes: &[u8]) -> Result<(), String> {
+    let words = to_words(&bytes[..bytes.len().min(HEADER_WORDS * size_of::<u64>())]);
+    match (words.get(header::MAGIC), words.get(header::VERSION)) {
+        (Some(&MAGIC), Some(&VERSION)) if bytes.len() == BYTES => Ok(()),
+        (Some(&MAGIC), Some(&VERSION)) if bytes.len() > BYTES => {
+            Err(format!("longer than the {BYTES} bytes of a ledger"))
+        }
+        (Some(&MAGIC), Some(&VERSION)) => Err(format!("{} of the {BYTES} bytes of a ledger", bytes.len())),
+        (Some(&MAGIC), Some(version)) => {
+            Err(format!("a ledger of version {version}, where this program reads version {VERSION}"))
+        }
+        (Some(magic), _) => {
+            Err(format!("not a ledger: it begins with \"{}\"", magic.to_le_bytes().escape_ascii()))
+        }
+        (None, _) => Err(format!("not a ledger: {} bytes long", bytes.len())),
+    }
+}
+
+/// Words of a file that was read three times, the second time. An entry that was being rewritten then, so that its
+/// sequence number changed, gets the number 0.
+fn steady(before: &[u64], mut words: Vec<u64>, after: &[u64]) -> Vec<u64> {
+    for start in (HEADER_WORDS..words.len()).step_by(ENTRY_WORDS) {
+        let at = start + entry::SEQUENCE;
+        if words[at] != before[at] || words[at] != after[at] {
+            words[at] = 0;
+        }
+    }
+    words
+}
+
+fn to_entry(words: &[u64]) -> Result<Entry, String> {
+    let sequence = words[entry::SEQUENCE];
+    let unknown = |what, number| format!("collective {sequence} has the unknown {what} {number}");
+    let (operation, element) = (words[entry::OPERATION], words[entry::ELEMENT]);
+    let completed = words[entry::COMPLETED];
+    Ok(Entry {
+        sequence,
+        step: words[entry::STEP],
+        collective: Collective {
+            operation: Operation::from_number(operation).ok_or_else(|| unknown("operation", operation))?,
+            element: Element::from_number(element).ok_or_else(|| unknown("element", element))?,
+            bytes: words[entry::BYTES],
+        },
+        entered_ns: words[entry::ENTERED],
+        completed_ns: (completed < UNFINISHED).then_some(completed),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::{WORDS, place};
+    use super::*;
+
+    #[test]
+    fn entries_rewritten_between_the_passes_are_left_out() {
+        let at = |sequence| place(sequence).start + entry::SEQUENCE;
+        let file = |sequences: [u64; 3]| {
+            let mut words = vec![0; WORDS];
+            sequences.iter().zip(1..).for_each(|(sequence, place)| words[at(place)] = *sequence);
+            words
+        };
+        // 1 stays; 1026 took the place of 2 after the second pass, and 1027 that of 3 before it.
+        let steady = steady(&file([1, 2, 3]), file([1, 2, 1027]), &file([1, 1026, 1027]));
+        assert_eq!(steady, file([1, 0, 0]));
+    }
+}

@@ -1,0 +1,3 @@
+//! What a run folder holds, drawn for people.
+
+pub mod curves;

@@ -1,0 +1,79 @@
+//! The drawing holds every series, its best value, and nothing that is missing or not finite.
+
+use std::fs;
+
+use regatta_report::curves;
+use regatta_run_folder::EpochRow;
+
+fn row(epoch: u64, train_loss: f64, val_loss: Option<f64>, val_top1: Option<f64>) -> EpochRow {
+    let train_top1 = val_top1.map(|top1| (top1 - 0.01).max(0.0));
+    EpochRow {
+        epoch,
+        step: 469 * epoch,
+        train_loss: Some(train_loss),
+        train_top1,
+        val_loss,
+        val_top1,
+        val_top5: None,
+    }
+}
+
+fn ten_rows() -> Vec<EpochRow> {
+    let train = [0.652, 0.419, 0.357, 0.322, 0.297, 0.276, 0.259, 0.244, 0.230, 0.218];
+    let val = [0.521, 0.957, 0.403, 0.331, 0.356, 0.291, 0.278, 0.312, 0.305, 0.286];
+    let top1 = [0.812, 0.627, 0.858, 0.885, 0.872, 0.900, 0.904, 0.889, 0.893, 0.905];
+    (0..10).map(|k| row(k as u64 + 1, train[k], Some(val[k]), Some(top1[k]))).collect()
+}
+
+fn drawn(rows: &[EpochRow]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("curves.svg");
+    curves::draw(&path, "book & <tuned>", rows).unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["curves.svg"]);
+    fs::read_to_string(path).unwrap()
+}
+
+/// Number of circles: one a point and one around each best value.
+fn circles(svg: &str) -> usize {
+    svg.matches("<circle").count()
+}
+
+#[test]
+fn ten_epochs_give_four_series_under_the_run_s_name_with_legends_and_two_best_values() {
+    let svg = drawn(&ten_rows());
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+    for text in [
+        "book &amp; &lt;tuned&gt;",
+        "Loss",
+        "Accuracy (top-1)",
+        "epoch",
+        "training",
+        "validation, best 0.278 (epoch 7)",
+        "validation, best 0.905 (epoch 10)",
+    ] {
+        assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
+    }
+    assert_eq!(svg.matches("\ntraining\n").count(), 2);
+    assert_eq!(circles(&svg), 4 * 10 + 2);
+}
+
+#[test]
+fn epochs_without_a_validation_and_infinite_losses_are_left_out() {
+    let rows = [
+        row(1, f64::NAN, None, None),
+        row(2, 0.5, Some(0.6), Some(0.7)),
+        row(3, f64::INFINITY, Some(f64::NAN), None),
+    ];
+    let svg = drawn(&rows);
+    assert_eq!(circles(&svg), 4 + 2);
+    assert!(svg.contains("best 0.700 (epoch 2)") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+}
+
+#[test]
+fn one_epoch_equal_values_and_none_at_all_can_be_drawn() {
+    assert_eq!(circles(&drawn(&[row(1, 0.5, Some(0.5), Some(1.0))])), 4 + 2);
+    assert_eq!(circles(&drawn(&[row(1, 0.0, None, Some(0.0)), row(2, 0.0, None, Some(0.0))])), 6 + 1);
+    let empty = drawn(&[]);
+    assert!(empty.contains("Loss") && circles(&empty) == 0);
+}

@@ -1,0 +1,106 @@
+//! Every recipe in `configs/` loads, resolves and describes a network.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use regatta_anynet::{Rounding, regnetx32, zoo};
+use regatta_settings::load;
+
+use crate::support::shipped_recipes;
+
+#[test]
+fn every_shipped_recipe_resolves() {
+    let mut params = BTreeMap::new();
+    for path in shipped_recipes() {
+        let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(1, None).unwrap();
+        let side = i64::from(recipe.data.resolution_px);
+        let summary = recipe.network().summary(1, side, side).unwrap();
+        params.insert(path.file_stem().unwrap().to_str().unwrap().to_owned(), summary.params);
+    }
+    expect_test::expect![[r#"
+        {
+            "debug": 2162,
+            "regnetx": 5157512,
+            "regnetx32_fashion_mnist": 179290,
+            "regnetx32_fashion_mnist_quick": 179290,
+            "regnetx32_fashion_mnist_tuned": 179290,
+            "regnetx_12gf": 46106056,
+            "regnetx_16gf": 54278536,
+            "regnetx_1_6gf": 9190136,
+            "regnetx_200mf": 2684792,
+            "regnetx_32gf": 107811560,
+            "regnetx_3_2gf": 15296552,
+            "regnetx_400mf": 5157512,
+            "regnetx_4gf": 22118248,
+            "regnetx_600mf": 6196040,
+            "regnetx_6_4gf": 26209256,
+            "regnetx_800mf": 7259656,
+            "regnetx_8gf": 39572648,
+            "regnety_12gf": 51822544,
+            "regnety_16gf": 83590140,
+            "regnety_1_6gf": 11202430,
+            "regnety_200mf": 3162996,
+            "regnety_32gf": 145046770,
+            "regnety_3_2gf": 19436338,
+            "regnety_400mf": 4344144,
+            "regnety_4gf": 20646656,
+            "regnety_600mf": 6055160,
+            "regnety_6_4gf": 30583252,
+            "regnety_800mf": 6263168,
+            "regnety_8gf": 39180068,
+        }"#]]
+    .assert_eq(&format!("{params:#?}"));
+}
+
+/// What the head of `regnetx.toml` offers as a look on a laptop: no evaluation, which would take a minute and a half.
+#[test]
+fn a_look_on_a_laptop_is_a_few_small_steps() {
+    let path = shipped_recipes().into_iter().find(|path| path.ends_with("regnetx.toml")).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let head = text.lines().take_while(|line| line.starts_with('#')).flat_map(|line| line.split(' '));
+    let sets: Vec<_> = head.filter(|word| word.contains('=')).map(str::to_owned).collect();
+    let recipe = load(&path, std::iter::empty(), &sets).unwrap().resolve(1, None).unwrap();
+    assert_eq!((recipe.train.max_steps, recipe.eval.interval_epochs), (Some(3), 0));
+    assert!(recipe.train.global_batch_size <= 16);
+}
+
+#[test]
+fn every_shipped_recipe_says_its_command_hardware_and_expected_result() {
+    for path in shipped_recipes() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let head: String = text.lines().take_while(|line| line.starts_with('#')).collect();
+        let name = path.to_str().unwrap().rsplit_once("../").unwrap().1;
+        for part in ["# command:", "# hardware:", "# expected:", name] {
+            assert!(head.contains(part), "{name} starts without {part}");
+        }
+    }
+}
+
+/// The network, and its authors' training: a rate of 0.8 for 1024 images, and less by as much as the batch is smaller.
+#[test]
+fn every_network_of_the_paper_has_its_recipe() {
+    let mut recipes = 0;
+    for published in zoo::published().iter().filter(|it| it.top1_error.is_some()) {
+        let file = format!("configs/regnet/{}.toml", published.name());
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&file);
+        let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(1, None).unwrap();
+        assert_eq!(recipe.network(), published.network(Rounding::Pycls, 1000).unwrap(), "{file}");
+        let batch = published.global_batch_size;
+        let expected = (batch as usize, 0.8 * batch as f64 / 1024.0);
+        assert_eq!((recipe.train.global_batch_size, recipe.optim.lr), expected, "{file}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let error = format!("top-1 error of {:.1} %", published.top1_error.unwrap());
+        assert!(text.contains(&error) && text.contains(&published.title()), "{file}");
+        recipes += 1;
+    }
+    assert_eq!(recipes, 24);
+}
+
+#[test]
+fn the_books_network_is_the_books() {
+    let books = shipped_recipes().into_iter().filter(|path| path.to_str().unwrap().contains("regnetx32"));
+    for path in books {
+        let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(1, None).unwrap();
+        assert_eq!(recipe.network(), regnetx32(1, 10), "{}", path.display());
+    }
+}

@@ -1,0 +1,75 @@
+//! Recipes to test with.
+
+use std::path::{Path, PathBuf};
+
+use regatta_settings::{RawRecipe, Recipe, RecipeError, load};
+
+/// The smallest recipe of each section: an anynet on Fashion-MNIST.
+pub(crate) const SMALL: &str = r#"[model.anynet]
+stages = [{ depth = 1, width = 32, group_width = 16 }, { depth = 2, width = 64, group_width = 16 }]
+[data]
+dataset = "fashion_mnist"
+[train]
+epochs = 10
+global_batch_size = 128
+[optim]
+name = "sgd"
+lr = 0.1
+"#;
+
+/// A generated RegNet on synthetic images, with AdamW.
+pub(crate) const REGNET: &str = r#"[model.regnet]
+depth = 13
+w0 = 24
+wa = 36.44
+wm = 2.49
+group_width = 8
+[data]
+dataset = "synthetic"
+synthetic_train_images = 1000
+synthetic_val_images = 100
+[train]
+epochs = 5
+global_batch_size = 64
+[optim]
+name = "adamw"
+lr = 1e-3
+"#;
+
+/// Loads `text` as the file `recipe.toml`, with `sets` and an environment of `env`.
+pub(crate) fn load_text(text: &str, env: &[(&str, &str)], sets: &[&str]) -> Result<RawRecipe, RecipeError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    std::fs::write(&path, text).unwrap();
+    let env = env.iter().map(|(name, value)| (name.into(), value.into()));
+    let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+    load(&path, env, &sets)
+}
+
+/// `text` with `sets`, resolved for one rank.
+pub(crate) fn resolved(text: &str, sets: &[&str]) -> Recipe {
+    load_text(text, &[], sets).unwrap().resolve(1, None).unwrap()
+}
+
+/// The error's text without the temporary folder's name.
+pub(crate) fn message(error: &RecipeError) -> String {
+    let text = error.to_string();
+    let Some(end) = text.find("recipe.toml") else { return text };
+    let start = text[..end].rfind(' ').map_or(0, |space| space + 1);
+    text.replace(&text[start..end], "")
+}
+
+/// Every recipe of `configs/` and its folders, by path.
+pub(crate) fn shipped_recipes() -> Vec<PathBuf> {
+    recipes_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs").as_ref())
+}
+
+fn recipes_in(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let of_entry = |path: PathBuf| if path.is_dir() { recipes_in(&path) } else { vec![path] };
+    let mut recipes: Vec<PathBuf> = entries.into_iter().flat_map(of_entry).collect();
+    recipes.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    recipes
+}
