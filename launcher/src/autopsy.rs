@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use regatta_ledger::{LOCAL_MEMORY, Snapshot};
-use regatta_run_folder::{Attempt, AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name};
+use regatta_run_folder::{
+    Attempt, AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name, print_output,
+};
 
 use crate::failure::Usage;
 use findings::{Findings, Left};
@@ -28,9 +30,9 @@ pub(crate) struct AutopsyCommand {
 pub(crate) fn autopsy(command: &AutopsyCommand) -> Result<ExitCode> {
     let findings = Findings::of(&left_in(&command.run)?);
     if command.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        print_output(serde_json::to_string_pretty(&findings)?)?;
     } else {
-        print!("{findings}");
+        print_output(&findings)?;
     }
     Ok(ExitCode::Done)
 }

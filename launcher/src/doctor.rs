@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use regatta_run_folder::ExitCode;
+use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::{Device, Recipe, RecipeArgs, Resume};
 use serde::Serialize;
 
@@ -77,21 +77,19 @@ struct Report<'a> {
 pub(crate) fn doctor(command: &DoctorCommand) -> Result<ExitCode> {
     if command.of_host {
         let subject = subject(command.recipe(1)?.as_ref());
-        println!("{}", serde_json::to_string(&host::read(&subject))?);
+        print_output(serde_json::to_string(&host::read(&subject))?)?;
         return Ok(ExitCode::Done);
     }
     let facts = command.facts()?;
     let findings = findings::of(&facts);
     let can_start = findings::can_start(&findings);
     if command.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&Report { can_start, findings: &findings, facts: &facts })?
-        );
+        let report = Report { can_start, findings: &findings, facts: &facts };
+        print_output(serde_json::to_string_pretty(&report)?)?;
     } else {
-        println!("{}", report::table(&facts));
-        findings.iter().for_each(|finding| println!("{finding}"));
-        println!("{}", if can_start { "a run can start" } else { "a run cannot start" });
+        let findings: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+        let verdict = if can_start { "a run can start" } else { "a run cannot start" };
+        print_output(format_args!("{}\n{findings}{verdict}", report::table(&facts)))?;
     }
     Ok(if can_start { ExitCode::Done } else { ExitCode::Usage })
 }

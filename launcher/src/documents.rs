@@ -1,12 +1,11 @@
 //! Shell completions and manual pages, made from the definitions of the commands.
 
-use std::io::stdout;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use regatta_run_folder::ExitCode;
+use regatta_run_folder::{ExitCode, print_output};
 
 use crate::Cli;
 
@@ -26,7 +25,9 @@ pub(crate) struct ManCommand {
 
 /// Prints a shell's completions.
 pub(crate) fn completions(command: &CompletionsCommand) -> Result<ExitCode> {
-    clap_complete::generate(command.shell, &mut Cli::command(), "launcher", &mut stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(command.shell, &mut Cli::command(), "launcher", &mut script);
+    print_output(String::from_utf8(script)?)?;
     Ok(ExitCode::Done)
 }
 

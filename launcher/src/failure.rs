@@ -1,5 +1,7 @@
 //! How a command that cannot do what it was asked ends: one line on standard error, and the exit code of the cause.
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use regatta_run_folder::{OutputError, StorageError};
@@ -10,9 +12,14 @@ use regatta_settings::RecipeError;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Prints a line about the job. A terminal that is gone is no reason to stop it.
+pub(crate) fn tell(line: impl Display) {
+    _ = writeln!(io::stderr(), "launcher: {line}");
+}
+
 /// Says what went wrong and returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", told(error));
+    _ = writeln!(io::stderr(), "error: {}", told(error));
     ExitCode::from(exit_code(error).code() as u8)
 }
 

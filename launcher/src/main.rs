@@ -1,5 +1,8 @@
 //! Starts the ranks of a job and watches them; tells what to know before and after a run. Never links libtorch.
 
+// Their macros panic where nobody reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod run;
 mod slurm;
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use regatta_run_folder::{ExitCode, RunFolder};
+use regatta_run_folder::{ExitCode, RunFolder, print_output};
 use regatta_settings::{PreemptionSignal, RecipeArgs, Resume};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -115,7 +115,7 @@ pub(crate) fn run(command: &RunCommand) -> Result<u8> {
     let raw = command.recipe.load()?;
     let job = command.job(raw.run.preemption_signal)?;
     if command.dry_run {
-        println!("{}", job.command_line());
+        print_output(job.command_line())?;
         return Ok(ExitCode::Done.code() as u8);
     }
     Supervisor {

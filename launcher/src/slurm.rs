@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use regatta_run_folder::ExitCode;
+use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::RecipeArgs;
 
 use crate::failure::Usage;
@@ -81,8 +81,8 @@ pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
         check_starter(command.via)?;
     }
     match command.dry_run {
-        true => print!("{}", batch.script()),
-        false => println!("{}", submit(&batch.script(), &command.extra)?),
+        true => print_output(batch.script())?,
+        false => print_output(submit(&batch.script(), &command.extra)?)?,
     }
     Ok(ExitCode::Done)
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use test_jobs::{TINY, Workdir};
+
 use crate::launcher;
 
 #[test]
@@ -73,5 +75,25 @@ fn help_fits_a_page() {
                 assert!(widest.chars().count() <= 100, "{program} {command} {help}: {widest}");
             }
         }
+    }
+}
+
+/// A reader that went away, as `head` does, is no failure; a full disk is one.
+#[test]
+fn standard_output_may_be_closed_or_full() {
+    let workdir = Workdir::new(TINY);
+    let gone = ["bash", "-c", r#"exec > >(exec true); wait $!; exec "$0" "$@""#];
+    let full = ["bash", "-c", r#"exec "$0" "$@" >/dev/full"#];
+    for command in [
+        "completions bash",
+        "plan --config recipe.toml --gpus-per-node 1 --step-ms 9",
+        "run --config recipe.toml -n 1 --dry-run",
+    ] {
+        assert_eq!(workdir.launcher(command).under(&gone).ends_with(0).stderr, "");
+        let ended = workdir.launcher(command).under(&full).ends_with(6);
+        assert_eq!(
+            ended.stderr,
+            "error: cannot write to standard output: No space left on device (os error 28)\n"
+        );
     }
 }

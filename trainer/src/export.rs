@@ -3,6 +3,7 @@
 mod python;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -10,7 +11,7 @@ use clap::{Args, ValueEnum};
 use regatta_anynet::Network;
 use regatta_model::Naming;
 use regatta_run_folder::checkpoint::Manifest;
-use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, write_output};
+use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, print_output, write_output};
 use regatta_settings::{Architecture, Recipe};
 use tch::Tensor;
 
@@ -71,7 +72,7 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     let (checkpoint, weights_file) = checkpoint_of(&command.checkpoint);
     let start = Start::at("--checkpoint", checkpoint)?;
     for damaged in &start.damaged {
-        eprintln!("warning: passed over: {damaged}");
+        _ = writeln!(io::stderr(), "warning: passed over: {damaged}");
     }
     let recipe = Recipe::read(start.config().expect("a checkpoint has its recipe"))?;
     let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
@@ -84,14 +85,14 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     let about = metadata(&recipe, weights, naming, manifest.step);
     let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
     write_output(&command.out, command.force, &bytes)?;
-    println!(
+    print_output(format_args!(
         "{}: {} tensors of {}, with {} names\n\n{}",
         command.out.display(),
         tensors.len(),
         file.display(),
         naming.whose(),
         python::lines(&network, naming, &command.out)
-    );
+    ))?;
     Ok(ExitCode::Done)
 }
 

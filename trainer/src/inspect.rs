@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use regatta_anynet::{Memory, Summary};
 use regatta_comm::Launch;
-use regatta_run_folder::ExitCode;
+use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
 use serde::Serialize;
 
@@ -33,10 +33,10 @@ pub(crate) struct SummaryCommand {
 /// Prints the recipe as it would be resolved for as many ranks as the launcher started.
 pub(crate) fn recipe(command: &RecipeCommand, launch: &Launch) -> Result<ExitCode> {
     if command.schema {
-        print!("{}", schema_text());
+        print_output(schema_text())?;
     } else if let Some(args) = &command.recipe {
         let world_size = launch.world_size.map_or(1, |(_, size)| size);
-        print!("{}", args.load()?.resolve(world_size, None)?.to_toml());
+        print_output(args.load()?.resolve(world_size, None)?.to_toml())?;
     }
     Ok(ExitCode::Done)
 }
@@ -62,18 +62,16 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     let micro_batch = micro_batch.map_err(|error| Usage(format!("train.micro_batch_size: {error}")))?;
     let memory = micro_batch.memory(recipe.elements(false));
     if command.json {
-        println!("{}", serde_json::to_string_pretty(&Described { summary, memory })?);
+        print_output(serde_json::to_string_pretty(&Described { summary, memory })?)?;
         return Ok(ExitCode::Done);
     }
-    println!("{}", summary.to_table());
+    let mut blocks = String::new();
     for block in network.block_shapes(1, side, side)? {
-        println!(
-            "{:<8} {}",
-            block.name,
-            block.output_shape[1..].iter().map(i64::to_string).collect::<Vec<_>>().join("x")
-        );
+        let shape: Vec<_> = block.output_shape[1..].iter().map(i64::to_string).collect();
+        blocks += &format!("{:<8} {}\n", block.name, shape.join("x"));
     }
-    println!("\n{}", memory_line(&recipe, world_size, memory));
+    let memory = memory_line(&recipe, world_size, memory);
+    print_output(format_args!("{}\n{blocks}\n{memory}", summary.to_table()))?;
     Ok(ExitCode::Done)
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Reading order: this file, `session`, `trainer`, `step`, and the reducer in `regatta-comm`.
 
+// Their macros panic where nobody reads.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod session;
 mod start;
 mod world;

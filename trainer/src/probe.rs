@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::Args;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
-use regatta_run_folder::{ExitCode, counted};
+use regatta_run_folder::{ExitCode, counted, print_output};
 use regatta_settings::{Backend, Device as AskedDevice, RawComm, RecipeArgs, Resume};
 use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use serde::Serialize;
@@ -119,8 +119,8 @@ pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode>
     let findings = findings.unwrap_or_else(|error| end_with(&error, rank));
     if rank == 0 {
         match command.json {
-            true => println!("{}", serde_json::to_string_pretty(&findings)?),
-            false => print!("{}", table(&findings)),
+            true => print_output(serde_json::to_string_pretty(&findings)?)?,
+            false => print_output(table(&findings))?,
         }
     }
     world.barrier();

@@ -340,3 +340,21 @@ fn a_gpu_that_cannot_be_used_is_no_reason_to_train_on_the_cpu() {
     }
     _ = workdir.train("train.device=cpu train.max_steps=1").under(&wrapper).ends_with(0);
 }
+
+/// A reader that went away, as `head` does, is no failure; a full disk is one, but not of a run that is done.
+#[test]
+fn standard_output_may_be_closed_or_full() {
+    let workdir = Workdir::new(TINY);
+    let gone = ["bash", "-c", r#"exec > >(exec true); wait $!; exec "$0" "$@""#];
+    let full = ["bash", "-c", r#"exec "$0" "$@" >/dev/full"#];
+    for command in [&["recipe", "--schema"][..], &["summary", "--config", "recipe.toml"]] {
+        assert_eq!(workdir.trainer(command).under(&gone).ends_with(0).stderr, "");
+        let ended = workdir.trainer(command).under(&full).ends_with(6);
+        assert_eq!(
+            ended.stderr,
+            "error: cannot write to standard output: No space left on device (os error 28)\n"
+        );
+    }
+    workdir.train("--name gone train.max_steps=1").under(&gone).ends_with(0);
+    workdir.train("--name full train.max_steps=1").under(&full).ends_with(0);
+}

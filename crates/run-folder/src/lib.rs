@@ -28,5 +28,5 @@ pub use failure::Failure;
 pub use folder::RunFolder;
 pub use host::host_name;
 pub use metrics::{EpochRow, MetricsLoss, MetricsMark, MetricsWriter, read_epochs};
-pub use output::{OutputError, check_output, write_output};
+pub use output::{OutputError, check_output, print_output, write_output};
 pub use utc::utc;

@@ -1,7 +1,9 @@
-//! A file that the user names for a command to write: nothing is replaced without being asked for, and only regular files are.
+//! What commands write where the user tells them: files, of which none is replaced without being asked for and only regular ones
+//! are, and standard output, which may be closed or full.
 
+use std::fmt::Display;
 use std::fs::{self, FileType};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +37,23 @@ pub enum OutputError {
 pub fn write_output(path: impl AsRef<Path>, force: bool, bytes: impl AsRef<[u8]>) -> Result<(), OutputError> {
     let file = check_output(path, force)?;
     Ok(write_atomic(file, bytes.as_ref())?)
+}
+
+/// Prints `text` on standard output, with an end of line if it has none. A reader that went away, as `head` does, has what it
+/// wanted: that is no failure.
+///
+/// # Errors
+/// If standard output takes no more, for example a file on a full disk.
+pub fn print_output(text: impl Display) -> Result<(), StorageError> {
+    let mut text = text.to_string();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(StorageError::io("write to", Path::new("standard output"))),
+    }
 }
 
 /// Whether [`write_output`] may write there, for a command that takes its time to know what; returns the file behind links.

@@ -17,7 +17,7 @@ mod testing;
 mod verdict;
 
 use anyhow::Result;
-use regatta_run_folder::{ExitCode, write_output};
+use regatta_run_folder::{ExitCode, print_output, write_output};
 use regatta_settings::{Recipe, TrainSettings};
 use serde::Serialize;
 
@@ -60,8 +60,8 @@ pub(crate) fn plan(command: &PlanCommand) -> Result<ExitCode> {
         write_output(path, command.force, chart::drawn(&plan.rows)?)?;
     }
     match command.json {
-        true => println!("{}", serde_json::to_string_pretty(&plan)?),
-        false => print!("{}", table::told(&plan)),
+        true => print_output(serde_json::to_string_pretty(&plan)?)?,
+        false => print_output(table::told(&plan))?,
     }
     Ok(ExitCode::Done)
 }

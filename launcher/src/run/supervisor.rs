@@ -7,6 +7,8 @@ use regatta_run_folder::{Attempt, AttemptRecord, ExitCode, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 
+use crate::failure::tell;
+
 use super::cause::Cause;
 use super::command_line::Job;
 use super::output::{Output, Said};
@@ -56,16 +58,16 @@ impl Supervisor {
                 return Ok(stopped(asked, &cause, &told, attempt));
             }
             if newest > before.map_or(Some(1), |before| Some(before + 1)) {
-                eprintln!(
-                    "launcher: {told}; another start of this run owns {} now",
+                tell(format_args!(
+                    "{told}; another start of this run owns {} now",
                     self.folder.path().display()
-                );
+                ));
                 return Ok(ExitCode::Storage.code() as u8);
             }
             history.push(Failed { code: cause.code, step, checkpoint: ended.progress.checkpoint });
             match next(&history, self.limits) {
                 Next::GiveUp { why } => {
-                    eprintln!("launcher: {told}. Not started again: {why}.");
+                    tell(format_args!("{told}. Not started again: {why}."));
                     return Ok(byte(cause.code));
                 }
                 Next::Restart { after } => {
@@ -111,12 +113,12 @@ impl Supervisor {
             Some(step) => format!("from {}", self.folder.checkpoint(step).display()),
             None => "from the beginning".to_owned(),
         };
-        eprintln!(
-            "launcher: {told}. Restart {} of {} {from} in {} s.",
+        tell(format_args!(
+            "{told}. Restart {} of {} {from} in {} s.",
             history.len(),
             self.limits.max_restarts,
             after.as_secs_f64()
-        );
+        ));
     }
 
     /// The next start continues the run, on what is left of the world.
@@ -125,7 +127,7 @@ impl Supervisor {
         if let Some(min_ranks) = self.min_ranks {
             let smaller = shrink(&self.job, min_ranks)?;
             if smaller.ranks < self.job.ranks {
-                eprintln!("launcher: goes on with {} of {} ranks", smaller.ranks, self.job.ranks);
+                tell(format_args!("goes on with {} of {} ranks", smaller.ranks, self.job.ranks));
             }
             self.job = smaller;
         }
@@ -152,11 +154,11 @@ fn step_of(ended: &Ended, attempt: Option<u64>, code: i32) -> Option<u64> {
 fn stopped(asked: Asked, cause: &Cause, told: &str, attempt: Option<u64>) -> u8 {
     match (asked.is_forced, attempt) {
         (true, None) => {
-            eprintln!("launcher: stopped before the first step");
+            tell("stopped before the first step");
             ExitCode::Preempted.code() as u8
         }
         (is_forced, _) => {
-            eprintln!("launcher: stopped before a checkpoint was saved: {told}");
+            tell(format_args!("stopped before a checkpoint was saved: {told}"));
             byte(if is_forced { 128 + asked.signal } else { cause.code })
         }
     }
@@ -164,7 +166,7 @@ fn stopped(asked: Asked, cause: &Cause, told: &str, attempt: Option<u64>) -> u8 
 
 /// The exit code where a stop was asked for while nothing ran. After a failure the steps since the last checkpoint are lost.
 fn stopped_between(signal: i32, has_begun: bool) -> u8 {
-    eprintln!("launcher: stopped between two starts");
+    tell("stopped between two starts");
     byte(if has_begun { 128 + signal } else { ExitCode::Preempted.code() })
 }
 

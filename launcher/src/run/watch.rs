@@ -9,6 +9,8 @@ use regatta_run_folder::{Attempt, Failure, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 
+use crate::failure::tell;
+
 use super::progress::Progress;
 use super::ranks::Ranks;
 
@@ -111,7 +113,7 @@ impl Stopping {
     fn ask(&mut self, signal: i32, ranks: &Ranks) {
         match self.asked {
             None => {
-                eprintln!("launcher: stopping, with a checkpoint; once more to leave at once");
+                tell("stopping, with a checkpoint; once more to leave at once");
                 self.asked = Some((signal, Instant::now()));
             }
             Some((_, asked)) if asked.elapsed() > SAME_REQUEST => {
@@ -132,7 +134,7 @@ impl Stopping {
         }
         match self.terminated {
             None if asked.elapsed() > self.grace => {
-                eprintln!("launcher: no end after {} s of grace", self.grace.as_secs_f64());
+                tell(format_args!("no end after {} s of grace", self.grace.as_secs_f64()));
                 ranks.signal(Signal::TERM);
                 self.terminated = Some(Instant::now());
             }

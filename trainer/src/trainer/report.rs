@@ -1,8 +1,10 @@
 //! What a run tells while it goes on and at its end: the bar, the lines of the log, the records of steps and epochs.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
+use regatta_run_folder::print_output;
 
 use super::Trainer;
 use crate::attribution::{Phase, Slowest, told};
@@ -119,6 +121,8 @@ impl Trainer<'_> {
         if self.world.rank() > 0 {
             return;
         }
+        // A reader that is gone does not make a run that is done a failure.
+        let say = |line: fmt::Arguments| _ = print_output(line);
         // These lines take another way to the terminal.
         terminal::flush(LINES_BEFORE);
         if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
@@ -126,10 +130,12 @@ impl Trainer<'_> {
                 Some(max) if self.max_steps_reached() => ("train.max_steps", max),
                 _ => ("train.epochs", self.recipe.train.epochs),
             };
-            println!("nothing is left to do: {key} = {value} was reached before; a larger one goes on");
+            say(format_args!(
+                "nothing is left to do: {key} = {value} was reached before; a larger one goes on"
+            ));
         }
         let Progress { best, .. } = self.progress;
         let best = best.map(|best| format!("best top-1 {:.4} in epoch {}, ", best.top1, best.epoch));
-        println!("done: {}{}", best.unwrap_or_default(), self.progress.reached());
+        say(format_args!("done: {}{}", best.unwrap_or_default(), self.progress.reached()));
     }
 }
