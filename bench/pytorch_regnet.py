@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The speed of tuned PyTorch on one GPU with a RegNetX: synthetic images that lie on the device, bf16 autocast, fused SGD with
-Nesterov momentum. The yardstick of scripts/gpu_acceptance.sh; prints one line of JSON.
+Nesterov momentum. The yardstick of scripts/gpu_acceptance.sh; prints one line of JSON, or one a window with --in-turn.
 """
 
 import argparse
 import collections
 import json
 import math
+import sys
 import time
 
 import torch
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--resolution-px", type=int, default=224)
+    parser.add_argument("--in-turn", action="store_true", help="takes the steps anew for each line of standard input, as trainer probe does")
     options = parser.parse_args()
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
@@ -93,20 +95,28 @@ def main() -> None:
     seconds_to_first_step = time.perf_counter() - started
     for _ in range(max(1, options.steps // 3)):
         step()
-    wait()
-    begin = time.perf_counter()
-    for _ in range(options.steps):
-        step()
-    wait()
-    seconds = time.perf_counter() - begin
-    peak = torch.cuda.max_memory_allocated() / 2**20 if options.device == "cuda" else 0.0
-    result = {
-        "images_per_second": options.steps * options.batch / seconds,
-        "peak_mib": peak,
-        "parameters": parameters,
-        "seconds_to_first_step": seconds_to_first_step,
-    }
-    print(json.dumps(result))
+
+    def window() -> str:
+        wait()
+        begin = time.perf_counter()
+        for _ in range(options.steps):
+            step()
+        wait()
+        seconds = time.perf_counter() - begin
+        result = {
+            "images_per_second": options.steps * options.batch / seconds,
+            "peak_device_mib": torch.cuda.max_memory_allocated() / 2**20 if options.device == "cuda" else 0.0,
+            "parameters": parameters,
+            "seconds_to_first_step": seconds_to_first_step,
+        }
+        return json.dumps(result)
+
+    first = window()
+    if not options.in_turn:
+        print(first)
+        return
+    for _ in sys.stdin:
+        print(window(), flush=True)
 
 
 if __name__ == "__main__":

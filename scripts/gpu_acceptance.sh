@@ -2,11 +2,15 @@
 # Proves the GPU path on a machine with NVIDIA GPUs: no compiler, no network. Prints one table, a line a check with pass, fail
 # or skip, and writes it as JSON. Ends with 0 where nothing failed.
 #
-#   scripts/gpu_acceptance.sh [OUT] [--only WORD]... [--skip WORD]... [--no-compile]
+#   scripts/gpu_acceptance.sh [OUT] [--call N] [--only WORD]... [--skip WORD]... [--no-compile] [--rehearse]
+#   scripts/gpu_acceptance.sh --plan
 #
-# OUT is the folder for gpu_acceptance.json and the logs (gpu-acceptance). --only and --skip choose the checks whose name holds
-# the word; --no-compile leaves torch.compile out of the throughput rows, whose compiling takes longer than all the rest. A
-# second call with the same OUT keeps the rows of checks that it does not repeat, so the whole can be done in several short calls.
+# OUT is the folder for gpu_acceptance.json and the logs (gpu-acceptance). --plan prints the checks: their pass criteria, the calls
+# they belong to, their seconds on an H100, and when they last passed on a GPU. --call does those of one call, which takes less than
+# ten minutes: 1 to 3 are for one GPU, 4 is for more. --only and --skip choose the checks whose name holds the word; --no-compile
+# leaves torch.compile out. A second call with the same OUT keeps the rows of checks that it does not repeat, so the whole can be
+# done in several short calls. --rehearse tries the checks on a CPU, with small steps: it finds mistakes in the checks and proves
+# nothing of a GPU.
 #
 # Needs a Python 3.10 or later with torch 2.11. In the archive that `make gpu-bundle` makes, all else is there; in a checkout it
 # takes target/release/trainer, Debian's Fashion-MNIST files and the mpirun on the path.
@@ -20,6 +24,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python=${PYTHON:-python3}
+if [[ ${1:-} == --plan ]]; then exec "$python" scripts/gpu_acceptance.py "$@"; fi
 trainer=target/release/trainer data=/usr/share/datasets/fashion-mnist openmpi=/nonexistent
 if [[ -x bin/trainer ]]; then trainer=bin/trainer data=$PWD/data openmpi=$PWD/openmpi; fi
 trainer=${TRAINER:-$trainer} openmpi=${REGATTA_OPENMPI:-$openmpi}

@@ -39,4 +39,6 @@ if grep -rqE --include='*.rs' '^ *//[/!] ```' ./*/src; then
     cargo test --release --workspace --doc
 fi
 
+"${REGATTA_PYTHON:-python3}" scripts/test_acceptance.py
+
 scripts/test_rootless_setup.sh

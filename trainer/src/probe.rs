@@ -44,6 +44,9 @@ pub(crate) struct ProbeCommand {
     /// Takes that many steps of the recipe on images that lie on the device, and tells their rate
     #[arg(long, value_name = "N", requires = "config", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
+    /// Takes them anew for each line of standard input, and prints a line of JSON each time: for timing programs in turn
+    #[arg(long, requires = "steps")]
+    in_turn: bool,
     /// Overrides one key of the recipe, for example data.folder="data" (repeatable)
     #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
     set: Vec<String>,
@@ -153,7 +156,7 @@ fn measure(
     let step = command
         .recipe()
         .zip(command.steps)
-        .map(|(args, steps)| step::measure(&args, steps as usize, device, launch, ranks));
+        .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, ranks));
     let step = step.transpose()?;
     let library = |nccl: Nccl| Library { version: nccl.version().to_string(), path: nccl.path().to_owned() };
     let findings = Findings {

@@ -111,3 +111,28 @@ fn probe_measures_alone_and_between_ranks() {
         "{table}"
     );
 }
+
+/// As a comparison with another program asks for them: one line of JSON for each line of input, then what was found.
+#[test]
+fn probe_takes_its_steps_in_turn_with_another_program() {
+    let workdir = Workdir::new(TINY);
+    let probe = ["probe", "--json", "--cpu", "--config", "recipe.toml", "--steps", "2", "--in-turn"];
+    let asked_twice = ["sh", "-c", r#"printf '\n\n' | "$0" "$@""#];
+    let output = workdir.trainer(&probe).under(&asked_twice).ends_with(0).stdout;
+    let answers = serde_json::Deserializer::from_str(&output).into_iter::<Value>();
+    let answers: Vec<Value> = answers.map(Result::unwrap).collect();
+    assert_eq!(answers.len(), 3, "{output}");
+    for window in &answers[..2] {
+        assert!(window["images_per_second"].as_f64().unwrap() > 0.0, "{output}");
+        assert!(window["seconds_to_first_step"].as_f64().unwrap() > 0.0, "{output}");
+    }
+    assert_eq!(answers[2]["step"], answers[1]);
+    assert_eq!(output.lines().take(2).filter(|line| line.ends_with('}')).count(), 2, "{output}");
+
+    // Nobody asks: the rate is that of the first steps.
+    let never = workdir.trainer(&probe).ranks(2).ends_with(0).stdout;
+    let found: Value = serde_json::from_str(&never).unwrap();
+    assert!(found["step"]["images_per_second"].as_f64().unwrap() > 0.0, "{found}");
+    let refused = workdir.trainer(&["probe", "--cpu", "--config", "recipe.toml", "--in-turn"]).ends_with(2);
+    _ = refused.says("--steps");
+}

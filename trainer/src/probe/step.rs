@@ -1,5 +1,6 @@
 //! How fast ranks take the recipe's steps on images that lie on the device: what a loader that never keeps them waiting allows.
 
+use std::io::{Write, stdin, stdout};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -32,10 +33,12 @@ pub(super) struct StepRate {
     peak_device_mib: Option<f64>,
 }
 
-/// Takes `steps` steps of the recipe over one micro-batch of random images. A collective.
+/// Takes `steps` steps of the recipe over one micro-batch of random images; where they are taken in turn with another program's,
+/// anew for each line of rank 0's standard input, with a line of JSON on its standard output each time. A collective.
 pub(super) fn measure(
     args: &RecipeArgs,
     steps: usize,
+    in_turn: bool,
     device: Device,
     launch: &Launch,
     world: &dyn Communicator,
@@ -58,22 +61,49 @@ pub(super) fn measure(
     step()?.reading.outcome()?;
     let seconds_to_first_step = begin.elapsed().as_secs_f64();
     one_ahead(WARM_UP, &mut step)?;
+    let global_images = (micro_batches * recipe.train.micro_batch_size * world.world_size()) as f64;
+    let mut rate = || -> Result<StepRate> {
+        let seconds = seconds_a_step(steps, device, world, &mut step)?;
+        Ok(StepRate {
+            images_per_second: global_images / seconds,
+            milliseconds: 1e3 * seconds,
+            seconds_to_first_step,
+            precision: format!("{:?}", recipe.train.precision).to_lowercase(),
+            memory_format: format!("{:?}", recipe.train.memory_format),
+            peak_device_mib: peak_device_mib(device)?,
+        })
+    };
+    let mut last = rate()?;
+    while in_turn && is_asked_again(world)? {
+        last = rate()?;
+        if world.rank() == 0 {
+            writeln!(stdout(), "{}", serde_json::to_string(&last)?)?;
+        }
+    }
+    Ok(last)
+}
+
+/// Whether rank 0 has read another line of its standard input. A collective.
+fn is_asked_again(world: &dyn Communicator) -> Result<bool> {
+    let read = if world.rank() == 0 { stdin().read_line(&mut String::new()) } else { Ok(0) };
+    let bytes = together(read.map_err(Into::into), world)?;
+    Ok(world.all_gather(&[u8::from(bytes > 0)])[0] == [1])
+}
+
+/// Of `steps` steps of all ranks, from idle devices to idle devices.
+fn seconds_a_step(
+    steps: usize,
+    device: Device,
+    world: &dyn Communicator,
+    step: &mut impl FnMut() -> Result<LaunchedStep>,
+) -> Result<f64> {
     device::wait_for(device)?;
     world.barrier();
     let begin = Instant::now();
-    one_ahead(steps, &mut step)?;
+    one_ahead(steps, step)?;
     device::wait_for(device)?;
     world.barrier();
-    let seconds = begin.elapsed().as_secs_f64() / steps as f64;
-    Ok(StepRate {
-        images_per_second: (micro_batches * recipe.train.micro_batch_size * world.world_size()) as f64
-            / seconds,
-        milliseconds: 1e3 * seconds,
-        seconds_to_first_step,
-        precision: format!("{:?}", recipe.train.precision).to_lowercase(),
-        memory_format: format!("{:?}", recipe.train.memory_format),
-        peak_device_mib: peak_device_mib(device)?,
-    })
+    Ok(begin.elapsed().as_secs_f64() / steps as f64)
 }
 
 /// As a run does it: a step's outcome is read when the next one is launched.

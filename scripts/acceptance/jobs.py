@@ -1,0 +1,123 @@
+"""Starts the trainer and its peers, and reads what their runs left."""
+
+import functools
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FASHION = ROOT / "configs/regnetx32_fashion_mnist.toml"
+REGNETX = ROOT / "configs/regnetx.toml"
+LIMIT_S = 300
+# On a CPU, which is to try the checks and not the device, steps are small ones.
+REHEARSAL = ("data.resolution_px=32", "train.global_batch_size=8", "train.micro_batch_size=4", "train.threads_per_rank=1")
+
+
+class Failed(Exception):
+    """A check that did not hold."""
+
+
+class Skipped(Exception):
+    """A check that this machine cannot do."""
+
+
+def gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def recipe(config: Path, *keys: str) -> list:
+    """A recipe as arguments of the trainer, with Fashion-MNIST's folder where the recipe reads it."""
+    folder = (f'data.folder="{os.environ.get("FASHION_MNIST_FOLDER", "")}"',) if config == FASHION else ()
+    return ["--config", config, *(part for key in (*folder, *keys) for part in ("--set", key))]
+
+
+class Jobs:
+    """Programs of one acceptance run; their output goes to `out`, their runs to a folder in that."""
+
+    def __init__(self, trainer: Path, out: Path, rehearses: bool = False):
+        self.trainer, self.out, self.rehearses = trainer.resolve(), out, rehearses
+        self.runs = out / "runs"
+
+    def ranks(self) -> int:
+        """One a GPU."""
+        return 2 if self.rehearses else gpus()
+
+    def needs_gpus(self, number: int = 1) -> None:
+        if self.rehearses and number == 1:
+            raise Skipped("a rehearsal: no GPU")
+        if self.ranks() < number:
+            raise Skipped(f"{gpus()} GPUs")
+
+    def keys(self, *keys: str) -> tuple:
+        """With what a rehearsal changes; the last of several values counts."""
+        return (*keys, *(REHEARSAL if self.rehearses else ()))
+
+    def train_command(self, name: str, config: Path, *keys: str, ranks: int | None = 1, options: tuple = ()) -> list:
+        """A training run, under mpirun unless `ranks` is none."""
+        launch = ["mpirun", "-n", ranks] if ranks else []
+        device = "cpu" if self.rehearses else "cuda"
+        keys = self.keys(f'run.folder="{self.runs}"', f'train.device="{device}"', *keys)
+        return [*launch, self.trainer, "--name", name, *options, *recipe(config, *keys)]
+
+    def probe_command(self, *options, ranks: int | None = None) -> list:
+        launch = ["mpirun", "-n", ranks] if ranks else []
+        return [*launch, self.trainer, "probe", "--json", *(["--cpu"] if self.rehearses else []), *options]
+
+    def log(self) -> Path:
+        """Of the next program."""
+        return self.out / f"{len(list(self.out.glob('*.log'))):03}.log"
+
+    def run(self, *command, code: int = 0, limit_s: float = LIMIT_S, **environment: str) -> str:
+        """Runs a command, which must end with `code` in time; its output goes to the log too."""
+        log = self.log()
+        done = subprocess.run(
+            limited(command, limit_s), capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}
+        )
+        log.write_text(f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}\nexit code {done.returncode}\n")
+        if done.returncode != code:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise Failed(f"exit code {done.returncode}, not {code} ({log}): {' '.join(last)}")
+        return done.stdout
+
+    def train(self, name: str, config: Path, *keys: str, ranks: int = 1, options: tuple = (), **environment: str) -> Path:
+        """One run to its end; returns its folder."""
+        self.run(*self.train_command(name, config, *keys, ranks=ranks, options=options), **environment)
+        return self.runs / name
+
+    @functools.cache
+    def probe(self) -> dict:
+        """What one process alone finds."""
+        return json.loads(self.run(*self.probe_command()))
+
+
+def limited(command, limit_s: float) -> list[str]:
+    """The command, ended after a while. mpirun passes the TERM on; killed itself, it would leave ranks on the GPU."""
+    return ["timeout", "-k", "10", str(limit_s), *map(str, command)]
+
+
+def lines(run: Path, kind: str) -> list[dict]:
+    """Of a run's metrics."""
+    return [line for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if line["kind"] == kind]
+
+
+def checkpoint(run: Path, step: int | None = None) -> Path:
+    """Of this step, or the newest."""
+    return run / f"checkpoints/step-{step:09}" if step else max((run / "checkpoints").glob("step-*"))
+
+
+def state(checkpoint: Path) -> dict:
+    return json.loads((checkpoint / "state.json").read_text())
+
+
+def tensors(file: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def median(values) -> float:
+    return statistics.median(values)

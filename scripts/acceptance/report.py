@@ -1,0 +1,44 @@
+"""The rows of an acceptance run: one a check, on the terminal and in gpu_acceptance.json as they come."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from .jobs import Skipped
+
+
+class Report:
+    def __init__(self, out: Path, facts: dict):
+        self.out, self.facts = out, facts
+        self.result = out / "gpu_acceptance.json"
+        if out.exists() and any(out.iterdir()) and not self.result.exists():
+            raise SystemExit(f"gpu_acceptance: {out} holds something else: name another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        # Of an earlier call, whose checks this one may not repeat.
+        self.rows: list[dict] = json.loads(self.result.read_text())["checks"] if self.result.exists() else []
+        shutil.rmtree(out / "runs", ignore_errors=True)
+        self.write()
+
+    def write(self) -> None:
+        aside = self.result.with_suffix(".tmp")
+        aside.write_text(json.dumps({**self.facts, "checks": self.rows}, indent=1) + "\n")
+        aside.replace(self.result)
+
+    def check(self, row, jobs) -> None:
+        """Does one row of the plan. Whatever goes wrong in it, the rows after it are done too."""
+        begin = time.monotonic()
+        try:
+            result, found = "pass", row.function(jobs, *row.arguments)
+        except Skipped as reason:
+            result, found = "skip", str(reason)
+        except Exception as error:
+            result, found = "FAIL", f"{type(error).__name__}: {error}"[:900]
+        seconds = round(time.monotonic() - begin, 1)
+        done = {"check": row.name, "passes_if": row.passes_if, "result": result, "told": found, "seconds": seconds}
+        self.rows = [other for other in self.rows if other["check"] != row.name] + [done]
+        self.write()
+        print(f"{result:<5} {row.name:<52} {seconds:>6.1f} s  {found}", flush=True)
+
+    def failed(self) -> int:
+        return sum(row["result"] == "FAIL" for row in self.rows)
