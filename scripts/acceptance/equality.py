@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .jobs import FASHION, ROOT, Failed, Jobs, Skipped, checkpoint, tensors
 
+# How much larger than the CPU's the GPU's error in fp32 may be.
+FP32_MARGIN = 2
 FILES = ("model.safetensors", "optimizer.safetensors")
 
 
@@ -87,6 +89,28 @@ def one_step_in_two_ways(jobs: Jobs, config: Path, *keys: str, ways: tuple) -> s
             raise Failed(f"{file}: relative difference {difference:.1e}, most in {most}")
         told.append(f"{file} {difference:.1e}")
     return f"relative differences: {', '.join(told)}"
+
+
+def one_fp32_step_is_as_good_as_a_cpus(jobs: Jobs) -> str:
+    """The gradient, which momentum holds after one step, against the CPU's in float64."""
+    keys = (
+        "train.deterministic=true", "train.tf32=false", 'train.memory_format="contiguous"', "train.global_batch_size=48", "train.micro_batch_size=16",
+        "train.max_steps=1", "eval.interval_epochs=0", "optim.momentum=0.9",
+    )  # fmt: skip
+
+    def gradient(precision: str, device: str) -> dict:
+        run = jobs.train(f"fp32-{precision}-{device}", FASHION, *keys, f'train.precision="{precision}"', *device_key(jobs, device))
+        return tensors(checkpoint(run) / "optimizer.safetensors")
+
+    exact = gradient("fp64", "cpu")
+    return judge_errors(*(relative_difference(gradient("fp32", device), exact)[0] for device in ("cpu", "cuda")))
+
+
+def judge_errors(cpu: float, gpu: float) -> str:
+    told = f"the gradient's relative error is {gpu:.1e} on the GPU and {cpu:.1e} on the CPU"
+    if not gpu <= FP32_MARGIN * cpu:
+        raise Failed(f"{told}: more than {FP32_MARGIN} times")
+    return told
 
 
 def device_key(jobs: Jobs, device: str) -> tuple:

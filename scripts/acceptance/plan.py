@@ -59,6 +59,10 @@ def checks() -> list[Row]:
         Row("gradients summed as bfloat16", 1, 16, "60 steps, loss finite and falling", FIRST, training.bf16_gradients),
         Row("one step, fp64, CPU against GPU, SGD", 1, 5, STEP_DIFFERENCE, FIRST, equality.one_step_as_on_a_cpu, (FASHION, *MOMENTUM)),
         Row("one step, fp64, CPU against GPU, RegNetY and AdamW", 1, 5, STEP_DIFFERENCE, FIRST, equality.one_step_as_on_a_cpu, (REGNETX, *REGNETY)),
+        Row(
+            "one step, fp32 without TF32, against fp64", 1, 7, f"the gradient's error is at most {equality.FP32_MARGIN} times the CPU's",
+            NEVER, equality.one_fp32_step_is_as_good_as_a_cpus,
+        ),
         Row("recorded steps, fp32, SGD", 1, 7, RECORDED, FIRST, equality.recorded_steps_are_eager_ones, ("fp32", "optim.momentum=0.9")),
         Row("recorded steps, bf16, AdamW", 1, 7, RECORDED, FIRST, equality.recorded_steps_are_eager_ones, ("bf16", *AVERAGED_ADAMW)),
         Row("recorded steps, fp16", 1, 7, RECORDED, FIRST, equality.recorded_steps_are_eager_ones, ("fp16",)),
