@@ -276,10 +276,10 @@ class Equality(InFolder):
         self.assertEqual(equality.relative_difference(ours, theirs), (0.1, "a"))
 
     def test_a_gpus_fp32_is_held_to_a_cpus(self):
-        self.assertIn("2.0e-06 on the GPU", equality.judge_errors(1e-6, 2e-6))
+        self.assertIn("2.0e-06 on the GPU", equality.judge_errors("the gradient", 1e-6, 2e-6))
         for gpu in (2.1e-6, float("nan")):
             with self.assertRaisesRegex(Failed, "more than 2 times"):
-                equality.judge_errors(1e-6, gpu)
+                equality.judge_errors("the gradient", 1e-6, gpu)
 
 
 if __name__ == "__main__":
