@@ -13,6 +13,7 @@ mod recording;
 mod step;
 
 mod attribution;
+mod automatic;
 mod batches;
 mod control;
 mod datasets;
@@ -32,8 +33,6 @@ mod checkpoint;
 mod clock;
 mod export;
 mod memory;
-mod memory_format;
-mod precision;
 mod pretrained;
 mod progress;
 mod records;
