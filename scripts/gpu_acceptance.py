@@ -111,7 +111,7 @@ def gpus() -> int:
 
 def cuda_after_dlopen(it: Acceptance) -> str:
     probe = it.probe()
-    if not probe["device"].startswith("Cuda"):
+    if not probe["device"].startswith("cuda"):
         raise Failed(f"the trainer computes on {probe['device']}")
     return f"{probe['visible_gpus']} GPUs, the first at {probe['gpu_pci_bus_id']}"
 

@@ -87,7 +87,7 @@ fn precision_and_memory_format_are_timed_together_once_and_kept() {
 fn probe_measures_alone_and_between_ranks() {
     let workdir = Workdir::new(TINY);
     let found = |ranks: Option<usize>| -> Value {
-        let job = workdir.trainer(&["probe", "--json", "--cpu", "--config", "recipe.toml"]);
+        let job = workdir.trainer(&["probe", "--json", "--cpu", "--config", "recipe.toml", "--steps", "1"]);
         let job = match ranks {
             Some(ranks) => job.ranks(ranks),
             None => job,
@@ -106,16 +106,19 @@ fn probe_measures_alone_and_between_ranks() {
         assert!(found["loader_images_per_second"].as_f64().unwrap() > 0.0, "{found}");
         let peers = found["ranks"].as_array().unwrap();
         assert_eq!(peers.len(), ranks.unwrap_or(1));
+        assert!(peers.iter().all(|peer| peer["device"] == "cpu"), "{found}");
+        let step = (&found["step"]["precision"], &found["step"]["memory_format"]);
+        assert_eq!(step, (&"fp32".into(), &"channels_last".into()));
         let clocks = peers.iter().map(|peer| peer["clock_s"].as_f64().unwrap());
         let (first, last) = clocks.fold((f64::MAX, 0.0), |(a, b), clock| (clock.min(a), clock.max(b)));
         assert!(last - first < 1.0, "{found}");
-        assert_eq!((&found["device"], &found["hooks_run_on_engine_threads"]), (&"Cpu".into(), &false.into()));
+        assert_eq!((&found["device"], &found["hooks_run_on_engine_threads"]), (&"cpu".into(), &false.into()));
     }
     let refused = workdir.trainer(&["probe", "--cpu", "--config", "none.toml"]).ends_with(2);
     _ = refused.says("cannot read the recipe none.toml");
     let table = workdir.trainer(&["probe", "--cpu"]).ends_with(0).stdout;
     assert!(
-        table.starts_with("1 rank over single, ") && table.contains("no sums: one rank alone"),
+        table.starts_with("1 rank over single, cpu, ") && table.contains("no sums: one rank alone"),
         "{table}"
     );
 }
