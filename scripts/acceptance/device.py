@@ -13,7 +13,7 @@ from .jobs import FASHION, ROOT, Failed, Jobs, Skipped, gpus, limited
 def cuda_after_dlopen(jobs: Jobs) -> str:
     jobs.needs_gpus()
     probe = jobs.probe()
-    if not probe["device"].startswith("Cuda"):
+    if not probe["device"].startswith("cuda"):
         raise Failed(f"the trainer computes on {probe['device']}")
     return f"{probe['visible_gpus']} GPUs, the first at {probe['gpu_pci_bus_id']}"
 

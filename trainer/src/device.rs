@@ -39,6 +39,12 @@ pub(crate) fn name(device: Device) -> String {
     }
 }
 
+/// A choice as the recipe writes it.
+pub(crate) fn word(choice: &impl serde::Serialize) -> String {
+    let word = serde_json::to_value(choice).ok();
+    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// Returns when all that this thread has queued on `device` is done.
 pub(crate) fn wait_for(device: Device) -> Result<()> {
     if device != Device::Cpu {

@@ -16,6 +16,7 @@ mod recording;
 mod step;
 
 mod attribution;
+mod automatic;
 mod batches;
 mod control;
 mod datasets;
@@ -35,8 +36,6 @@ mod checkpoint;
 mod clock;
 mod export;
 mod memory;
-mod memory_format;
-mod precision;
 mod pretrained;
 mod progress;
 mod records;

@@ -35,7 +35,8 @@ pub(crate) struct Replica {
     /// The layers over these buffers.
     pub(crate) model: Model,
     network: Network,
-    autocast: Option<AutocastKind>,
+    /// What forward is cast to.
+    pub(crate) autocast: Option<AutocastKind>,
     device: Device,
 }
 
@@ -158,9 +159,4 @@ fn initial(init: settings::Init) -> Init {
         settings::Init::HeFanOut => Init::HeFanOut,
         settings::Init::XavierUniform => Init::XavierUniform,
     }
-}
-
-/// A scalar's value on the host.
-pub(crate) fn host_value(scalar: &Tensor) -> f64 {
-    scalar.to_kind(Kind::Double).double_value(&[])
 }

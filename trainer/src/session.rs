@@ -24,7 +24,7 @@ use crate::stragglers::Stragglers;
 use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
 use crate::world::{self, NcclEnd};
-use crate::{debug, device, memory_format, precision, telemetry};
+use crate::{automatic, debug, device, telemetry};
 
 /// Steps of a debug run.
 const DEBUG_STEPS: u64 = 5;
@@ -76,7 +76,7 @@ fn train_in(
         debug::refuse_other_run(&folder)?;
     }
     let start = Start::agree(&args.resume, &folder, debug, world)?;
-    let Resolved { recipe, device, nccl, choices } = resolve(raw, &start, launch, world)?;
+    let Resolved { recipe, device, nccl, chosen } = resolve(raw, &start, launch, world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
     let weights = together(pretrained_weights(&recipe, &start, world), world)?;
     if world.rank() == 0 {
@@ -100,7 +100,7 @@ fn train_in(
     }
     let mut learner = Learner::new(&recipe, replica, world)?;
     let progress = restore_and_share(start.checkpoint.as_deref(), &mut learner, world)?;
-    introduce(&recipe, world, device, &folder, &learner, choices);
+    introduce(&recipe, world, device, &folder, &learner, chosen.as_deref());
     let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
     progress.check_epoch(steps_per_epoch, datasets.train.len())?;
     start.introduce(&recipe, &progress, steps_per_epoch);
@@ -173,14 +173,8 @@ struct Resolved {
     recipe: Recipe,
     device: tch::Device,
     nccl: Option<Nccl>,
-    choices: Choices,
-}
-
-/// What was chosen by timing, and how.
-#[derive(Default)]
-struct Choices {
-    precision: Option<precision::Choice>,
-    format: Option<memory_format::Choice>,
+    /// What to say of choices that went by time.
+    chosen: Option<String>,
 }
 
 /// The recipe at this world size, with every automatic choice taken, the same on all ranks.
@@ -192,30 +186,12 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &dyn Communica
     device::prepare(&recipe.train, device, launch, world)?;
     let nccl = world::choose_nccl(world, recipe.comm.backend, device)?;
     together(world::check_compression(world, &recipe.comm, nccl.is_some()), world)?;
-    let mut choices = Choices::default();
-    if recipe.train.precision == settings::Precision::Auto {
-        recipe.train.precision = match &kept {
-            Some(kept) => kept.train.precision,
-            None => choices.precision.insert(precision::choose(&recipe, device, world)?).precision,
-        };
-    }
-    if recipe.train.memory_format == settings::MemoryFormat::Auto {
-        recipe.train.memory_format = match &kept {
-            Some(kept) => kept.train.memory_format,
-            None => choices.format.insert(memory_format::choose(&recipe, device, world)?).format,
-        };
-    }
+    let chosen = automatic::choose(&mut recipe, kept.as_ref(), device, world)?;
     together(prove_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;
     if let Some(kept) = &kept {
         together(refuse_other_recipe(kept, &recipe), world)?;
     }
-    Ok(Resolved { recipe, device, nccl, choices })
-}
-
-/// A choice as the recipe writes it.
-fn word(choice: &impl serde::Serialize) -> String {
-    let word = serde_json::to_value(choice).ok();
-    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    Ok(Resolved { recipe, device, nccl, chosen })
 }
 
 /// The first lines of the log.
@@ -225,7 +201,7 @@ fn introduce(
     device: tch::Device,
     folder: &RunFolder,
     learner: &Learner,
-    choices: Choices,
+    chosen: Option<&str>,
 ) {
     let train = &recipe.train;
     tracing::info!(
@@ -234,8 +210,8 @@ fn introduce(
         world.description(),
         device::name(device),
         counted(tch::get_num_threads(), "thread"),
-        word(&train.precision),
-        word(&train.memory_format)
+        device::word(&train.precision),
+        device::word(&train.memory_format)
     );
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
@@ -245,19 +221,7 @@ fn introduce(
         train.micro_batch_size,
         folder.path().display()
     );
-    if let Some(precision::Choice { precision, seconds: Some(seconds) }) = choices.precision {
-        let [fp32, bf16] = seconds.map(|seconds| seconds * 1e3);
-        let taken = word(&precision);
-        tracing::info!(
-            "train.precision = \"auto\" takes {taken}: {fp32:.1} ms a look in fp32, {bf16:.1} ms in bf16"
-        );
-    }
-    if let Some(memory_format::Choice { format, seconds }) = choices.format {
-        let [last, contiguous] = seconds.map(|seconds| seconds * 1e3);
-        let taken = word(&format);
-        tracing::info!(
-            "train.memory_format = \"auto\" takes {taken}: {last:.1} ms a micro-batch in channels_last, {contiguous:.1} ms \
-             contiguous"
-        );
+    if let Some(chosen) = chosen {
+        tracing::info!("{chosen}");
     }
 }

@@ -1,69 +1,120 @@
-//! How long a micro-batch takes forward and backward, for choices that the recipe leaves open.
+//! How long a micro-batch takes forward and backward by each candidate, for choices that the recipe leaves open.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use regatta_comm::Communicator;
 use regatta_model::Mode;
-use regatta_settings::Recipe;
+use regatta_settings::{Precision, Recipe};
 use tch::{Device, Kind, Tensor};
 
-use crate::device::wait_for;
-use crate::replica::{Replica, host_value, memory_format, summed_loss};
+use crate::automatic::Candidate;
+use crate::device::{autocast_kind, kind, wait_for};
+use crate::replica::{Replica, memory_format, summed_loss};
 
-/// What is timed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timing {
-    /// Images of a micro-batch, at most: those of the recipe where it has fewer.
-    pub(crate) images: usize,
-    /// Micro-batches before the timed ones; cuDNN tries its algorithms in them.
-    pub(crate) warm_up: usize,
-    /// Micro-batches that are timed.
-    pub(crate) timed: usize,
+/// On a CPU a look at so many images is enough, or at fewer that take so many multiply-adds forward, and together with
+/// backward less than a second on two cores.
+const IMAGES: usize = 16;
+const MULTIPLY_ADDS: u64 = 10_000_000_000;
+/// Passes of each candidate, in turns: the first finds memory and algorithms, the fastest counts.
+const FEWEST_ROUNDS: usize = 3;
+const MOST_ROUNDS: usize = 6;
+/// After this none begins that need not be.
+const ENOUGH: Duration = Duration::from_secs(3);
+
+/// Images of a pass: on a GPU, where algorithms depend on their number, the whole micro-batch.
+pub(crate) fn images(recipe: &Recipe, device: Device) -> Result<usize> {
+    let micro_batch = recipe.train.micro_batch_size;
+    if device != Device::Cpu {
+        return Ok(micro_batch);
+    }
+    let side = i64::from(recipe.data.resolution_px);
+    Ok(images_of_a_look(micro_batch, recipe.network().summary(1, side, side)?.flops))
 }
 
-/// Seconds of a micro-batch by each of two recipes: rank 0 times them on its device, and all ranks get what it measured. A
-/// collective.
+fn images_of_a_look(micro_batch: usize, multiply_adds_of_an_image: u64) -> usize {
+    let affordable = MULTIPLY_ADDS / multiply_adds_of_an_image.max(1);
+    affordable.clamp(1, micro_batch.min(IMAGES) as u64) as usize
+}
+
+/// Seconds of `images` by each candidate, of which those of one memory format stand together: rank 0 times them on its device,
+/// and all ranks get what it measured. A collective.
 pub(crate) fn seconds_on_rank_0(
-    recipes: [Recipe; 2],
-    timing: Timing,
+    recipe: &Recipe,
+    candidates: &[Candidate],
+    images: usize,
     device: Device,
     world: &dyn Communicator,
-) -> Result<[f64; 2]> {
-    let mut bytes = [0; 16];
+) -> Result<Vec<f64>> {
+    let mut bytes = vec![0; 8 * candidates.len()];
     if world.rank() == 0 {
-        for (place, recipe) in bytes.chunks_mut(8).zip(&recipes) {
-            place.copy_from_slice(&seconds_of_a_micro_batch(recipe, device, timing)?.to_le_bytes());
-        }
+        let by_format = candidates.chunk_by(|one, other| one.memory_format == other.memory_format);
+        let subjects = by_format.map(|candidates| Subject::new(recipe, candidates, images, device));
+        let seconds = fastest_passes(subjects.collect::<Result<_>>()?)?;
+        bytes = seconds.into_iter().flat_map(f64::to_le_bytes).collect();
     }
     world.broadcast(&mut bytes);
-    let number = |at: usize| f64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-    Ok([number(0), number(8)])
+    Ok(bytes.chunks(8).map(|number| f64::from_le_bytes(number.try_into().expect("eight bytes"))).collect())
 }
 
-/// Forward and backward, with the recipe's precision and memory format.
-fn seconds_of_a_micro_batch(recipe: &Recipe, device: Device, timing: Timing) -> Result<f64> {
-    let replica = Replica::new(recipe, device)?;
-    let images = recipe.train.micro_batch_size.min(timing.images) as i64;
-    let side = i64::from(recipe.data.resolution_px);
-    let network = recipe.network();
-    let shape = [images, network.in_channels, side, side];
-    let images_nchw = Tensor::zeros(shape, (replica.parameters.flat.kind(), device));
-    let images_nchw = memory_format(recipe).of(&images_nchw);
-    let labels = Tensor::zeros([images], (Kind::Int64, device));
-    let mut begin = Instant::now();
-    for number in 0..timing.warm_up + timing.timed {
-        if number == timing.warm_up {
-            wait_for(device)?;
-            begin = Instant::now();
+fn fastest_passes(mut subjects: Vec<Subject>) -> Result<Vec<f64>> {
+    let begin = Instant::now();
+    for round in 0..MOST_ROUNDS {
+        if round >= FEWEST_ROUNDS && begin.elapsed() > ENOUGH {
+            break;
         }
-        let logits = replica.logits(&replica.model, &images_nchw, Mode::Training)?;
-        let loss = summed_loss(&logits, &labels, 0.0);
-        loss.backward();
-        if device == Device::Cpu {
-            host_value(&loss.detach());
-        }
+        subjects.iter_mut().try_for_each(Subject::pass)?;
     }
-    wait_for(device)?;
-    Ok(begin.elapsed().as_secs_f64() / timing.timed as f64)
+    Ok(subjects.into_iter().flat_map(|subject| subject.fastest).map(|(_, seconds)| seconds).collect())
+}
+
+/// The network in one memory format, a micro-batch for it, and the fastest pass by each precision.
+struct Subject {
+    replica: Replica,
+    images_nchw: Tensor,
+    labels: Tensor,
+    fastest: Vec<(Precision, f64)>,
+}
+
+impl Subject {
+    fn new(recipe: &Recipe, candidates: &[Candidate], images: usize, device: Device) -> Result<Self> {
+        let mut recipe = recipe.clone();
+        // Parameters are of one element type in all.
+        recipe.train.precision = candidates[0].precision;
+        recipe.train.memory_format = candidates[0].memory_format;
+        let (images_nchw, labels) = random_micro_batch(&recipe, images, device);
+        let fastest = candidates.iter().map(|candidate| (candidate.precision, f64::INFINITY)).collect();
+        Ok(Self { replica: Replica::new(&recipe, device)?, images_nchw, labels, fastest })
+    }
+
+    /// Forward and backward by each precision.
+    fn pass(&mut self) -> Result<()> {
+        let Self { replica, images_nchw, labels, fastest } = self;
+        for (precision, fastest) in fastest {
+            replica.autocast = autocast_kind(*precision);
+            wait_for(replica.device())?;
+            let begin = Instant::now();
+            let logits = replica.logits(&replica.model, images_nchw, Mode::Training)?;
+            summed_loss(&logits, labels, 0.0).backward();
+            wait_for(replica.device())?;
+            *fastest = fastest.min(begin.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+/// Random images on the device in the recipe's memory format, and their labels.
+pub(crate) fn random_micro_batch(recipe: &Recipe, images: usize, device: Device) -> (Tensor, Tensor) {
+    let (side, network) = (i64::from(recipe.data.resolution_px), recipe.network());
+    let shape = [images as i64, network.in_channels, side, side];
+    let images_nchw = Tensor::randn(shape, (kind(recipe.train.precision), device));
+    let labels = Tensor::randint(network.classes, [images as i64], (Kind::Int64, device));
+    (memory_format(recipe).of(&images_nchw), labels)
+}
+
+#[test]
+fn a_look_stays_short_for_any_network() {
+    let images = [(128, 41e6), (4, 41e6), (128, 0.8e9), (128, 4e9), (32, 32e9), (1, 0.0)];
+    let images = images.map(|(micro_batch, cost)| images_of_a_look(micro_batch, cost as u64));
+    assert_eq!(images, [16, 4, 12, 2, 1, 1]);
 }

@@ -1,4 +1,4 @@
-//! Element types and memory formats that are more than a setting: fp16 with its loss scale, and the format chosen by timing.
+//! Element types and memory formats that are more than a setting: fp16 with its loss scale, and choices by timing.
 
 use std::fs;
 
@@ -27,59 +27,67 @@ fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {
     assert!(state["loss_scale"]["scale"].as_f64().unwrap() >= 1.0 && finite_steps <= 6, "{state}");
 }
 
-/// Where the processor computes in bf16 both are timed; elsewhere, and in a deterministic run, it is fp32.
+/// Only what is open and possible is timed: bf16 where the processor computes in it.
 #[test]
-fn the_precision_is_chosen_once_and_kept() {
+fn precision_and_memory_format_are_timed_together_once_and_kept() {
     let workdir = Workdir::new(TINY);
     let in_config = |name: &str| {
         let config = fs::read_to_string(workdir.run(name).config()).unwrap();
-        config.lines().find(|line| line.starts_with("precision = ")).map(str::to_owned)
+        let word = |key: &str| {
+            let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
+            line.unwrap().trim_matches('"').to_owned()
+        };
+        format!("{}, {}", word("precision"), word("memory_format"))
     };
-    let options = "--resume auto train.precision=auto";
-    let ended = workdir.train(&format!("{options} train.max_steps=1")).ranks(2).ends_with(0);
-    let taken = in_config("recipe");
-    let is_timed = ended.stderr.contains("train.precision = \"auto\" takes ");
-    match taken.as_deref() {
-        Some("precision = \"fp32\"") => {}
-        Some("precision = \"bf16\"") => assert!(is_timed, "{ended}"),
-        other => panic!("{other:?}"),
+    let timed = |stderr: &str| -> Vec<String> {
+        stderr.lines().filter(|line| line.contains("\"auto\" takes")).map(str::to_owned).collect()
+    };
+    for (name, open) in [
+        ("both", "train.precision=auto train.memory_format=auto"),
+        ("format", "train.memory_format=auto"),
+        ("precision", "train.precision=auto"),
+    ] {
+        let options = format!("--name {name} --resume auto {open}");
+        let ended = workdir.train(&format!("{options} train.max_steps=1")).ranks(2).ends_with(0);
+        let taken = in_config(name);
+        let lines = timed(&ended.stderr);
+        match &lines[..] {
+            // One that is possible need not be timed.
+            [] => assert_eq!((name, &taken[..]), ("precision", "fp32, channels_last")),
+            [line] => {
+                let candidates = line.matches(" ms in ").count();
+                assert!(
+                    line.contains(&format!("takes {taken}: forward and backward of 4 images took ")),
+                    "{line}"
+                );
+                assert!(
+                    if name == "both" { [2, 4].contains(&candidates) } else { candidates == 2 },
+                    "{line}"
+                );
+                assert!(name != "format" || !line.contains("bf16"), "{line}");
+            }
+            more => panic!("{more:?}"),
+        }
+        let again = workdir.train(&options).ends_with(0);
+        assert!(timed(&again.stderr).is_empty(), "{again}");
+        assert_eq!(in_config(name), taken);
     }
-    let again = workdir.train(options).ends_with(0);
-    assert!(!again.stderr.contains("\"auto\" takes"), "{again}");
-    assert_eq!(in_config("recipe"), taken);
-
-    let exact = "--name exact train.precision=auto train.deterministic=true train.max_steps=1";
-    assert!(!workdir.train(exact).ends_with(0).stderr.contains("\"auto\" takes"));
-    assert_eq!(in_config("exact").as_deref(), Some("precision = \"fp32\""));
-}
-
-#[test]
-fn the_memory_format_is_timed_once_and_kept() {
-    let workdir = Workdir::new(TINY);
-    let in_config = || {
-        let config = fs::read_to_string(workdir.run("recipe").config()).unwrap();
-        config.lines().find(|line| line.starts_with("memory_format = ")).map(str::to_owned)
-    };
-    let options = "--resume auto train.memory_format=auto";
-    let ended = workdir.train(&format!("{options} train.max_steps=1")).ranks(2).ends_with(0);
-    let taken = in_config();
-    let named = match taken.as_deref() {
-        Some("memory_format = \"channels_last\"") => "channels_last",
-        Some("memory_format = \"contiguous\"") => "contiguous",
-        other => panic!("{other:?}"),
-    };
-    _ = ended.says(&format!("train.memory_format = \"auto\" takes {named}: "));
-
-    let again = workdir.train(options).ends_with(0);
-    assert!(!again.stderr.contains("\"auto\" takes"), "{again}");
-    assert_eq!(in_config(), taken);
+    let given = "--name given train.precision=bf16 train.memory_format=contiguous";
+    let exact = "--name exact train.deterministic=true train.precision=auto train.memory_format=auto";
+    for (options, name, taken) in
+        [(given, "given", "bf16, contiguous"), (exact, "exact", "fp32, channels_last")]
+    {
+        let ended = workdir.train(&format!("{options} train.max_steps=1")).ends_with(0);
+        assert!(timed(&ended.stderr).is_empty(), "{ended}");
+        assert_eq!(in_config(name), taken);
+    }
 }
 
 #[test]
 fn probe_measures_alone_and_between_ranks() {
     let workdir = Workdir::new(TINY);
     let found = |ranks: Option<usize>| -> Value {
-        let job = workdir.trainer(&["probe", "--json", "--cpu", "--config", "recipe.toml"]);
+        let job = workdir.trainer(&["probe", "--json", "--cpu", "--config", "recipe.toml", "--steps", "1"]);
         let job = match ranks {
             Some(ranks) => job.ranks(ranks),
             None => job,
@@ -98,16 +106,19 @@ fn probe_measures_alone_and_between_ranks() {
         assert!(found["loader_images_per_second"].as_f64().unwrap() > 0.0, "{found}");
         let peers = found["ranks"].as_array().unwrap();
         assert_eq!(peers.len(), ranks.unwrap_or(1));
+        assert!(peers.iter().all(|peer| peer["device"] == "cpu"), "{found}");
+        let step = (&found["step"]["precision"], &found["step"]["memory_format"]);
+        assert_eq!(step, (&"fp32".into(), &"channels_last".into()));
         let clocks = peers.iter().map(|peer| peer["clock_s"].as_f64().unwrap());
         let (first, last) = clocks.fold((f64::MAX, 0.0), |(a, b), clock| (clock.min(a), clock.max(b)));
         assert!(last - first < 1.0, "{found}");
-        assert_eq!((&found["device"], &found["hooks_run_on_engine_threads"]), (&"Cpu".into(), &false.into()));
+        assert_eq!((&found["device"], &found["hooks_run_on_engine_threads"]), (&"cpu".into(), &false.into()));
     }
     let refused = workdir.trainer(&["probe", "--cpu", "--config", "none.toml"]).ends_with(2);
     _ = refused.says("cannot read the recipe none.toml");
     let table = workdir.trainer(&["probe", "--cpu"]).ends_with(0).stdout;
     assert!(
-        table.starts_with("1 rank over single, ") && table.contains("no sums: one rank alone"),
+        table.starts_with("1 rank over single, cpu, ") && table.contains("no sums: one rank alone"),
         "{table}"
     );
 }

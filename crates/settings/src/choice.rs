@@ -50,7 +50,7 @@ choice!(
 choice!(
     /// The element type of the forward and backward pass.
     Precision {
-        /// bf16 where the processor computes in it, else fp32.
+        /// bf16 on a GPU, and on CPUs that compute in it where a look finds it worth its digits; else fp32.
         Auto,
         /// 32-bit floats throughout.
         Fp32,

@@ -143,7 +143,7 @@ mod tests {
             network  none but the loopback
             limits   /dev/shm 8.0 GiB free, open files 65536, locked memory 8.0 MiB
             storage  runs: 50.0 GiB free, 500 MiB/s written
-            ranks    2 over NCCL 2.28.9, Cuda(0), 2 threads each
+            ranks    2 over NCCL 2.28.9, cuda:0, 2 threads each
             sum         1048576 bytes in     400.0 us, 2.60 GB/s
         "#]]
         .assert_eq(&table(&facts));

@@ -25,7 +25,7 @@ pub(crate) fn facts() -> Facts {
             version: "0.1.0".into(),
             world_size: 2,
             backend: "Open MPI v4.1.4".into(),
-            device: "Cpu".into(),
+            device: "cpu".into(),
             threads: 2,
             all_reduce: vec![sum],
             ..Probe::default()
@@ -62,7 +62,7 @@ pub(crate) fn facts_with_gpus() -> Facts {
     let mut facts = facts();
     facts.hosts[0].nvidia = gpus();
     if let Some(probe) = &mut facts.probe {
-        probe.device = "Cuda(0)".into();
+        probe.device = "cuda:0".into();
         probe.backend = "NCCL 2.28.9".into();
     }
     facts

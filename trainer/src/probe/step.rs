@@ -1,22 +1,24 @@
 //! How fast ranks take the recipe's steps on images that lie on the device: what a loader that never keeps them waiting allows.
 
-use std::io::{Write, stdin, stdout};
+use std::io::stdin;
 use std::time::Instant;
 
 use anyhow::Result;
 use regatta_comm::{Communicator, Launch};
-use regatta_settings::{MemoryFormat, Precision, Recipe, RecipeArgs};
+use regatta_run_folder::print_output;
+use regatta_settings::{Recipe, RecipeArgs};
 use serde::Serialize;
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 use crate::control::Asked;
 use crate::debug::Inspector;
 use crate::failure::together;
 use crate::feed::Feed;
 use crate::memory::peak_device_mib;
-use crate::replica::{self, Replica};
+use crate::replica::Replica;
 use crate::step::{LaunchedStep, Learner, StepSource};
-use crate::{device, memory_format, precision};
+use crate::timing::random_micro_batch;
+use crate::{automatic, device};
 
 /// Steps before the timed ones; cuDNN tries its algorithms in them, and a GPU's step is recorded.
 const WARM_UP: usize = 10;
@@ -46,15 +48,12 @@ pub(super) fn measure(
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let mut recipe = together(recipe(), world)?;
     device::prepare(&recipe.train, device, launch, world)?;
-    if recipe.train.precision == Precision::Auto {
-        recipe.train.precision = precision::choose(&recipe, device, world)?.precision;
-    }
-    if recipe.train.memory_format == MemoryFormat::Auto {
-        recipe.train.memory_format = memory_format::choose(&recipe, device, world)?.format;
-    }
+    _ = automatic::choose(&mut recipe, None, device, world)?;
     let begin = Instant::now();
     let mut learner = Learner::new(&recipe, Replica::new(&recipe, device)?, world)?;
-    let mut source = StepSource { feed: resident(&recipe, device), inspector: Inspector { enabled: false } };
+    let (images_nchw, labels) = random_micro_batch(&recipe, recipe.train.micro_batch_size, device);
+    let feed = Feed::resident(images_nchw, labels);
+    let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let images = recipe.train.global_batch_size;
     let micro_batches = images / recipe.train.micro_batch_size / world.world_size();
     let mut step = || learner.step(0..micro_batches, images, recipe.optim.lr, Asked::default(), &mut source);
@@ -68,8 +67,8 @@ pub(super) fn measure(
             images_per_second: global_images / seconds,
             milliseconds: 1e3 * seconds,
             seconds_to_first_step,
-            precision: format!("{:?}", recipe.train.precision).to_lowercase(),
-            memory_format: format!("{:?}", recipe.train.memory_format),
+            precision: device::word(&recipe.train.precision),
+            memory_format: device::word(&recipe.train.memory_format),
             peak_device_mib: peak_device_mib(device)?,
         })
     };
@@ -77,7 +76,7 @@ pub(super) fn measure(
     while in_turn && is_asked_again(world)? {
         last = rate()?;
         if world.rank() == 0 {
-            writeln!(stdout(), "{}", serde_json::to_string(&last)?)?;
+            print_output(serde_json::to_string(&last)?)?;
         }
     }
     Ok(last)
@@ -115,13 +114,4 @@ fn one_ahead(steps: usize, step: &mut impl FnMut() -> Result<LaunchedStep>) -> R
         }
     }
     Ok(())
-}
-
-fn resident(recipe: &Recipe, device: Device) -> Feed<'static> {
-    let (side, network) = (i64::from(recipe.data.resolution_px), recipe.network());
-    let images = recipe.train.micro_batch_size as i64;
-    let kind = device::kind(recipe.train.precision);
-    let images_nchw = Tensor::randn([images, network.in_channels, side, side], (kind, device));
-    let labels = Tensor::randint(network.classes, [images], (Kind::Int64, device));
-    Feed::resident(replica::memory_format(recipe).of(&images_nchw), labels)
 }

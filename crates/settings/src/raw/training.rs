@@ -36,8 +36,8 @@ pub struct RawTrain {
     /// run's first start finds it at least 1.3 times as fast; else, and in a deterministic run, fp32. fp64 is the reference
     /// precision. Default: "auto".
     pub precision: Precision,
-    /// Layout of images and convolution weights in memory: "auto" times both at the run's first start and keeps the faster
-    /// one. Default: "channels_last".
+    /// Layout of images and convolution weights in memory: "auto" times both at the run's first start, together with the
+    /// precision where that is open, and keeps the faster one; in a deterministic run channels_last. Default: "channels_last".
     pub memory_format: MemoryFormat,
     /// Whether a GPU may round the inputs of fp32 products and convolutions to TF32 (10 bits of precision), which is
     /// several times as fast. Default: true.

@@ -71,7 +71,7 @@ fn with_gpus(host: &HostFacts, facts: &Facts) -> Vec<Finding> {
     found.extend(old_driver(nvidia, facts.trainer.cuda_major));
     // The probe ran on the ranks of all hosts; its rank 0 is on the first.
     let is_first = facts.hosts.first().is_some_and(|first| first.name == host.name);
-    if is_first && facts.probe.as_ref().is_some_and(|probe| probe.device == "Cpu") {
+    if is_first && facts.probe.as_ref().is_some_and(|probe| probe.device == "cpu") {
         let remedy = "see CUDA_VISIBLE_DEVICES, and that the trainer's libtorch is one for CUDA (libtorch_cuda.so beside libtorch_cpu.so)";
         found.push(Finding::new(CannotStart, "the driver lists GPUs, but the trainer finds none", remedy));
     }
@@ -153,7 +153,7 @@ mod tests {
             "#]],
         );
         check_gpus(
-            |facts| facts.probe.as_mut().unwrap().device = "Cpu".into(),
+            |facts| facts.probe.as_mut().unwrap().device = "cpu".into(),
             expect![[r#"
                 cannot start: node1: the driver lists GPUs, but the trainer finds none: see CUDA_VISIBLE_DEVICES, and that the trainer's libtorch is one for CUDA (libtorch_cuda.so beside libtorch_cpu.so)
             "#]],

@@ -1,0 +1,187 @@
+//! Precision and memory format where the recipe leaves them open: what is possible is timed together, and one of it taken.
+
+use anyhow::Result;
+use regatta_comm::Communicator;
+use regatta_run_folder::counted;
+use regatta_settings::{MemoryFormat, Precision, Recipe};
+use tch::Device;
+
+use crate::device::word;
+use crate::timing;
+
+/// bf16 costs digits: it is taken only where it is at least so many times as fast as the best without it.
+const WORTH_IT: f64 = 1.3;
+
+/// What micro-batches are computed in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) precision: Precision,
+    pub(crate) memory_format: MemoryFormat,
+}
+
+impl Candidate {
+    fn of(recipe: &Recipe) -> Self {
+        Self { precision: recipe.train.precision, memory_format: recipe.train.memory_format }
+    }
+}
+
+/// Takes what the recipe leaves open: as the run `kept` it, else by time. Returns what to say where it went by time. A
+/// collective.
+pub(crate) fn choose(
+    recipe: &mut Recipe,
+    kept: Option<&Recipe>,
+    device: Device,
+    world: &dyn Communicator,
+) -> Result<Option<String>> {
+    let precisions = || possible_precisions(device, || all_have_bf16(world));
+    let kept = kept.map(Candidate::of);
+    let candidates = candidates(Candidate::of(recipe), kept, recipe.train.deterministic, precisions);
+    let (mut taken, mut said) = (candidates[0], None);
+    if candidates.len() > 1 {
+        let images = timing::images(recipe, device)?;
+        let seconds = timing::seconds_on_rank_0(recipe, &candidates, images, device, world)?;
+        let timed: Vec<_> = candidates.into_iter().zip(seconds).collect();
+        taken = best(&timed);
+        said = Some(sentence(taken, &timed, images));
+    }
+    recipe.train.precision = taken.precision;
+    recipe.train.memory_format = taken.memory_format;
+    Ok(said)
+}
+
+/// What may be taken, by memory format, the default first; a deterministic run does not go by the clock.
+fn candidates(
+    given: Candidate,
+    kept: Option<Candidate>,
+    deterministic: bool,
+    possible_precisions: impl FnOnce() -> Vec<Precision>,
+) -> Vec<Candidate> {
+    let precisions = match (given.precision, kept) {
+        (Precision::Auto, Some(kept)) => vec![kept.precision],
+        (Precision::Auto, None) => possible_precisions(),
+        (given, _) => vec![given],
+    };
+    let formats = match (given.memory_format, kept) {
+        (MemoryFormat::Auto, Some(kept)) => vec![kept.memory_format],
+        (MemoryFormat::Auto, None) => vec![MemoryFormat::ChannelsLast, MemoryFormat::Contiguous],
+        (given, _) => vec![given],
+    };
+    let with =
+        |memory_format| precisions.iter().map(move |&precision| Candidate { precision, memory_format });
+    let mut candidates: Vec<_> = formats.into_iter().flat_map(with).collect();
+    if deterministic {
+        candidates.truncate(1);
+    }
+    candidates
+}
+
+/// bf16 on a GPU. On CPUs fp32, and bf16 where every rank's processor computes in it: elsewhere it is emulated and several
+/// times slower.
+fn possible_precisions(device: Device, all_have_bf16: impl FnOnce() -> bool) -> Vec<Precision> {
+    match device {
+        Device::Cpu if all_have_bf16() => vec![Precision::Fp32, Precision::Bf16],
+        Device::Cpu => vec![Precision::Fp32],
+        _ => vec![Precision::Bf16],
+    }
+}
+
+/// A collective.
+fn all_have_bf16(world: &dyn Communicator) -> bool {
+    let mut ranks = [i64::from(processor_has_bf16())];
+    world.all_reduce_counts(&mut ranks);
+    ranks == [world.world_size() as i64]
+}
+
+#[cfg(target_arch = "x86_64")]
+fn processor_has_bf16() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_has_bf16() -> bool {
+    false
+}
+
+/// The fastest, in bf16 only where that is worth it.
+fn best(timed: &[(Candidate, f64)]) -> Candidate {
+    let fastest = |in_bf16: bool| {
+        let of_kind = timed.iter().filter(|(it, _)| (it.precision == Precision::Bf16) == in_bf16);
+        of_kind.min_by(|(_, one), (_, other)| one.total_cmp(other))
+    };
+    let fastest_full = fastest(false);
+    let is_worth_it = |bf16: f64| fastest_full.is_none_or(|(_, full)| *full >= WORTH_IT * bf16);
+    let taken = fastest(true).filter(|(_, seconds)| is_worth_it(*seconds)).or(fastest_full);
+    taken.expect("two or more were timed").0
+}
+
+/// For the log.
+fn sentence(taken: Candidate, timed: &[(Candidate, f64)], images: usize) -> String {
+    let name = |it: Candidate| format!("{}, {}", word(&it.precision), word(&it.memory_format));
+    let milliseconds = |(it, seconds): &(Candidate, f64)| format!("{:.1} ms in {}", seconds * 1e3, name(*it));
+    let times: Vec<_> = timed.iter().map(milliseconds).collect();
+    let (taken, images) = (name(taken), counted(images, "image"));
+    format!("\"auto\" takes {taken}: forward and backward of {images} took {}", times.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use MemoryFormat::{ChannelsLast, Contiguous};
+    use Precision::{Bf16, Fp16, Fp32, Fp64};
+
+    use super::*;
+
+    const OPEN: Candidate = Candidate { precision: Precision::Auto, memory_format: MemoryFormat::Auto };
+
+    fn pair((precision, memory_format): (Precision, MemoryFormat)) -> Candidate {
+        Candidate { precision, memory_format }
+    }
+
+    #[test]
+    fn what_is_open_and_possible_is_timed() {
+        let check = |given, kept: Option<_>, deterministic, on: (Device, bool), expected: &[_]| {
+            let precisions = || possible_precisions(on.0, || on.1);
+            let found = candidates(given, kept.map(pair), deterministic, precisions);
+            assert_eq!(found, expected.iter().copied().map(pair).collect::<Vec<_>>(), "{given:?}");
+        };
+        let (old, new, gpu) = ((Device::Cpu, false), (Device::Cpu, true), (Device::Cuda(0), true));
+        let both = [(Fp32, ChannelsLast), (Bf16, ChannelsLast), (Fp32, Contiguous), (Bf16, Contiguous)];
+        check(OPEN, None, false, new, &both);
+        check(OPEN, None, false, old, &[both[0], both[2]]);
+        check(OPEN, None, false, gpu, &[both[1], both[3]]);
+        check(OPEN, None, true, new, &both[..1]);
+        check(OPEN, None, true, gpu, &both[1..2]);
+        check(OPEN, Some((Fp16, Contiguous)), false, new, &[(Fp16, Contiguous)]);
+
+        let format_open = Candidate { precision: Fp64, ..OPEN };
+        check(format_open, None, false, new, &[(Fp64, ChannelsLast), (Fp64, Contiguous)]);
+        check(format_open, Some((Fp32, Contiguous)), false, new, &[(Fp64, Contiguous)]);
+        let precision_open = Candidate { memory_format: Contiguous, ..OPEN };
+        check(precision_open, None, false, new, &[(Fp32, Contiguous), (Bf16, Contiguous)]);
+        check(precision_open, None, false, old, &[(Fp32, Contiguous)]);
+        for on in [old, new, gpu] {
+            check(pair((Bf16, Contiguous)), None, false, on, &[(Bf16, Contiguous)]);
+        }
+    }
+
+    #[test]
+    fn the_fastest_is_taken_and_bf16_where_it_is_worth_its_digits() {
+        let check = |seconds: &[((Precision, MemoryFormat), f64)], expected| {
+            let timed: Vec<_> = seconds.iter().map(|&(it, seconds)| (pair(it), seconds)).collect();
+            assert_eq!(best(&timed), pair(expected), "{seconds:?}");
+        };
+        let of_four = |[a, b, c, d]: [f64; 4], expected| {
+            let names = [(Fp32, ChannelsLast), (Fp32, Contiguous), (Bf16, ChannelsLast), (Bf16, Contiguous)];
+            check(&names.into_iter().zip([a, b, c, d]).collect::<Vec<_>>(), expected);
+        };
+        of_four([2.0, 2.1, 1.0, 1.1], (Bf16, ChannelsLast));
+        of_four([2.0, 2.1, 1.1, 1.0], (Bf16, Contiguous));
+        of_four([1.3, 9.0, 1.0, 9.0], (Bf16, ChannelsLast));
+        of_four([1.29, 9.0, 1.0, 9.0], (Fp32, ChannelsLast));
+        // Twice as fast as fp32 in its own format, but not than the best fp32.
+        of_four([2.0, 1.2, 1.0, 9.0], (Fp32, Contiguous));
+        of_four([2.0, 1.0, 9.0, 9.0], (Fp32, Contiguous));
+        check(&[((Fp32, Contiguous), 2.0), ((Bf16, Contiguous), 1.0)], (Bf16, Contiguous));
+        check(&[((Bf16, ChannelsLast), 1.0), ((Bf16, Contiguous), 0.9)], (Bf16, Contiguous));
+        check(&[((Fp64, ChannelsLast), 1.0), ((Fp64, Contiguous), 1.1)], (Fp64, ChannelsLast));
+    }
+}
