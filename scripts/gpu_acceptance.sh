@@ -5,7 +5,7 @@
 #   scripts/gpu_acceptance.sh [OUT] [--call N] [--only WORD]... [--skip WORD]... [--no-compile] [--rehearse]
 #   scripts/gpu_acceptance.sh --plan
 #
-# OUT is the folder for gpu_acceptance.json and the logs (gpu-acceptance). --plan prints the checks: their pass criteria, the calls
+# OUT is the folder for gpu_acceptance.json, the table (gpu_acceptance.txt) and the logs (gpu-acceptance). --plan prints the checks: their pass criteria, the calls
 # they belong to, their seconds on an H100, and when they last passed on a GPU. --call does those of one call, which takes less than
 # ten minutes: 1 to 3 are for one GPU, 4 is for more. --only and --skip choose the checks whose name holds the word; --no-compile
 # leaves torch.compile out. A second call with the same OUT keeps the rows of checks that it does not repeat, so the whole can be
@@ -38,6 +38,8 @@ die() { echo "gpu_acceptance: $*" >&2; exit 2; }
 [[ -x $trainer ]] || die "no trainer at $trainer: build it where there is a compiler (make build), or name it in TRAINER"
 torch_lib=$("$python" -c 'import os, torch; assert torch.__version__.startswith("2.11."), torch.__version__
 print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || die "$python has no torch 2.11"
+# The archive's starter takes the same one.
+export LIBTORCH=${LIBTORCH:-${torch_lib%/lib}}
 wheels=$(dirname "$(dirname "$torch_lib")")/nvidia
 
 # The binary was built with another libtorch's place; this machine's comes first.
@@ -52,13 +54,15 @@ if ! type -P mpirun >/dev/null; then
     LD_LIBRARY_PATH=$prefix/lib:$LD_LIBRARY_PATH
 fi
 # Without ssh Open MPI's own launcher refuses even a single rank on this machine.
-if ! type -P ssh rsh >/dev/null; then export OMPI_MCA_plm=isolated; fi
+if ! type -P ssh >/dev/null && ! type -P rsh >/dev/null; then export OMPI_MCA_plm=isolated; fi
 export LD_LIBRARY_PATH OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Not in the trainer's own variable: the runs on synthetic images would refuse it.
 export FASHION_MNIST_FOLDER=${REGATTA__DATA__FOLDER:-$data}
 unset REGATTA__DATA__FOLDER
 
-# Before anything is measured: the trainer starts, with every library that it wants.
+# Before anything is measured: the trainer and mpirun start, with every library that they want.
+missing=$(ldd "$(type -P mpirun)" | sed -n 's/^\t\(.*\) => not found$/\1/p' | paste -sd' ')
+[[ -z $missing ]] || die "mpirun wants libraries that are missing: $missing"
 "$trainer" --version >/dev/null || die "$trainer does not start"
 
 exec "$python" scripts/gpu_acceptance.py --trainer "$trainer" --out "$out" "$@"

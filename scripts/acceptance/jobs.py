@@ -113,10 +113,35 @@ def state(checkpoint: Path) -> dict:
     return json.loads((checkpoint / "state.json").read_text())
 
 
-def tensors(file: Path) -> dict:
-    from safetensors.torch import load_file
+# The format is read and written here, since torch does not bring the package safetensors.
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "U8": "uint8"}
 
-    return load_file(file)
+
+def tensors(file: Path) -> dict:
+    import torch
+
+    bytes_ = file.read_bytes()
+    begin = 8 + int.from_bytes(bytes_[:8], "little")
+    header = json.loads(bytes_[8:begin])
+    header.pop("__metadata__", None)
+
+    def tensor(entry: dict):
+        data = bytearray(bytes_[begin + entry["data_offsets"][0] : begin + entry["data_offsets"][1]])
+        dtype = getattr(torch, DTYPES[entry["dtype"]])
+        return torch.frombuffer(data, dtype=dtype).reshape(entry["shape"]) if data else torch.empty(entry["shape"], dtype=dtype)
+
+    return {name: tensor(entry) for name, entry in header.items()}
+
+
+def save_tensors(tensors: dict, file: Path) -> None:
+    names = {f"torch.{name}": short for short, name in DTYPES.items()}
+    header, data = {}, b""
+    for name, tensor in tensors.items():
+        bytes_ = tensor.contiguous().numpy().tobytes()
+        header[name] = {"dtype": names[str(tensor.dtype)], "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(bytes_)]}
+        data += bytes_
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 def median(values) -> float:

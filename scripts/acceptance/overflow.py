@@ -1,7 +1,7 @@
 """Gradients that overflow: the steps are skipped, on the device and without a trace but in the loss scale."""
 
 from .equality import FILES, same_bytes
-from .jobs import FASHION, Failed, Jobs, checkpoint, lines, state, tensors
+from .jobs import FASHION, Failed, Jobs, checkpoint, lines, state, save_tensors, tensors
 
 INITIAL_SCALE = 65_536
 STEPS = 30
@@ -46,15 +46,13 @@ def skipped_steps(states: list[dict]) -> int:
 
 def large_weights(jobs: Jobs):
     """A file of the network's first weights, its classifier's a thousand times as large."""
-    from safetensors.torch import save_file
-
     start = jobs.train("overflow-start", FASHION, "train.max_steps=1", "train.micro_batch_size=64", "eval.interval_epochs=0")
     weights, larger = jobs.out / "weights.safetensors", jobs.out / "large_weights.safetensors"
     jobs.run(jobs.trainer, "export", "--checkpoint", start, "--names", "pycls", "--out", weights, "--force")
     exported = tensors(weights)
     for name in classifier(exported):
         exported[name] *= 1000
-    save_file(exported, larger)
+    save_tensors(exported, larger)
     return larger
 
 

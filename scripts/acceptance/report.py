@@ -1,4 +1,4 @@
-"""The rows of an acceptance run: one a check, on the terminal and in gpu_acceptance.json as they come."""
+"""The rows of an acceptance run: one a check, on the terminal, and in gpu_acceptance.json and .txt as they come."""
 
 import json
 import shutil
@@ -24,6 +24,7 @@ class Report:
         aside = self.result.with_suffix(".tmp")
         aside.write_text(json.dumps({**self.facts, "checks": self.rows}, indent=1) + "\n")
         aside.replace(self.result)
+        self.result.with_suffix(".txt").write_text("".join(line(row) + "\n" for row in self.rows))
 
     def check(self, row, jobs) -> None:
         """Does one row of the plan. Whatever goes wrong in it, the rows after it are done too."""
@@ -38,7 +39,11 @@ class Report:
         done = {"check": row.name, "passes_if": row.passes_if, "result": result, "told": found, "seconds": seconds}
         self.rows = [other for other in self.rows if other["check"] != row.name] + [done]
         self.write()
-        print(f"{result:<5} {row.name:<52} {seconds:>6.1f} s  {found}", flush=True)
+        print(line(done), flush=True)
 
     def failed(self) -> int:
         return sum(row["result"] == "FAIL" for row in self.rows)
+
+
+def line(row: dict) -> str:
+    return f"{row['result']:<5} {row['check']:<52} {row['seconds']:>6.1f} s  {row['told']}"
