@@ -120,7 +120,8 @@ fn a_killed_rank_takes_the_job_along() {
         running.signal_rank("KILL", rank);
         let killed = Instant::now();
         let ended = running.wait();
-        assert!(ended.code.is_some_and(|code| code != 0) && ended.left.is_empty(), "rank {rank}: {ended}");
+        let expected = documented("a rank is killed with -9", Under::Mpirun);
+        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "rank {rank}: {ended}");
         assert!(killed.elapsed() < SECONDS, "{:?} after the loss of rank {rank}", killed.elapsed());
         check_resumable(&workdir, 2);
     }
@@ -133,8 +134,9 @@ fn a_time_limit_stops_with_a_checkpoint_before_it() {
     let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 12;
     let job = workdir.train(&format!("{ENDLESS} eval.interval_epochs=0")).ranks(2);
     let job = job.variable("SLURM_JOB_ID", "1").variable("SLURM_JOB_END_TIME", &end.to_string());
-    let ended =
-        job.ends_with(75).says(" s away: stopping with a checkpoint").says("continue with --resume auto");
+    let expected = documented("a Slurm job's time limit is near", Under::Mpirun).unwrap();
+    let ended = job.ends_with(expected).says(" s away: stopping with a checkpoint");
+    let ended = ended.says("continue with --resume auto");
     // What counts is the checkpoint: mpirun may take its time to leave.
     let run = workdir.run("recipe");
     let manifest = run.checkpoint(newest_step(&run)).join("manifest.json");
