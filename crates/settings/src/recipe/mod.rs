@@ -1,17 +1,28 @@
 //! What a recipe means: every value explicit, every combination possible, the world size applied.
+//!
+//! Each section has its file, with its keys (their comments, bounds and defaults), what they mean and their checks. A section
+//! whose keys mean what they say has one struct for both forms of a recipe; of others `Raw...` is what was typed.
 
+mod data;
 mod job;
 mod model;
-mod training;
+mod network;
+mod optim;
+mod schedule;
+mod train;
 
 use std::path::Path;
 
 use regatta_anynet::{Elements, Network};
 use serde::Serialize;
 
+pub use data::{DataSettings, DataSource, RawData};
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
-pub use model::{AnyNet, Architecture, DataSettings, DataSource, ModelSettings, PublishedNetwork};
-pub use training::{OptimSettings, Optimizer, Schedule, ScheduleSettings, TrainSettings};
+pub use model::{ModelSettings, RawModel};
+pub use network::{AnyNet, Architecture, PublishedNetwork, RawAnyNet, RawRegNet, RawStage};
+pub use optim::{OptimSettings, Optimizer, RawOptim};
+pub use schedule::{RawSchedule, Schedule, ScheduleSettings};
+pub use train::TrainSettings;
 
 use crate::choice::Precision;
 use crate::error::RecipeError;
