@@ -15,7 +15,7 @@ use clap::Args;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
 use regatta_run_folder::{ExitCode, counted, print_output};
-use regatta_settings::{Backend, Device as AskedDevice, RawComm, RecipeArgs, Resume};
+use regatta_settings::{Backend, CommSettings, Device as AskedDevice, RecipeArgs, Resume};
 use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
@@ -130,9 +130,9 @@ pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode>
     Ok(ExitCode::Done)
 }
 
-fn comm(command: &ProbeCommand) -> RawComm {
+fn comm(command: &ProbeCommand) -> CommSettings {
     let backend = if command.nccl { Backend::Nccl } else { Backend::Auto };
-    RawComm { backend, ..RawComm::default() }
+    CommSettings { backend, ..CommSettings::default() }
 }
 
 fn measure(

@@ -139,8 +139,9 @@ impl Start {
     /// The recipe of the run that is continued.
     pub(crate) fn kept_recipe(&self) -> Result<Option<Recipe>> {
         let parse = |(path, text): &(PathBuf, String)| {
-            toml::from_str(text).map_err(|error| {
-                let found = format!("not a resolved recipe: {}", error.message());
+            let name = Path::new(path.file_name().unwrap_or_default());
+            Recipe::parse(name, text).map_err(|error| {
+                let found = format!("not a resolved recipe: {error}");
                 StorageError::Content { path: path.clone(), found }.into()
             })
         };
@@ -201,4 +202,18 @@ pub(crate) fn refuse_other_recipe(kept: &Recipe, recipe: &Recipe) -> Result<()> 
         "this recipe differs from the one that the run was started with; start another run with --name, or undo:\n  {}",
         differences.join("\n  ")
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its file is named, and the line in it.
+    #[test]
+    fn a_kept_recipe_is_checked_as_any_other() {
+        let kept = Some((PathBuf::from("runs/a/config.toml"), "[train]\nepochs = 0\n".to_owned()));
+        let error = Start { kept, ..Start::default() }.kept_recipe().unwrap_err();
+        expect_test::expect!["runs/a/config.toml: not a resolved recipe: config.toml:2: train.epochs = 0: expected an integer from 1 to 1000000"]
+            .assert_eq(&error.to_string());
+    }
 }

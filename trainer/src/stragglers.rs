@@ -45,10 +45,7 @@ mod tests {
 
     /// The intervals, counted from 0, in which a rank is named.
     fn named(intervals: u64, slowest: &[(usize, f64)]) -> Vec<usize> {
-        let log = regatta_settings::RawLog::default();
-        let (interval_steps, format) = (log.interval_steps, log.format);
-        let log =
-            LogSettings { interval_steps, format, straggler_factor: 1.5, straggler_intervals: intervals };
+        let log = LogSettings { straggler_intervals: intervals, ..LogSettings::default() };
         let mut stragglers = Stragglers::new(&log);
         let is_named =
             |&(_, &(rank, times)): &(usize, &(usize, f64))| stragglers.note(Slowest { rank, times });

@@ -20,7 +20,7 @@ const FINALIZE: Duration = Duration::from_secs(20);
 
 /// Joins the world that the launcher made. Several ranks are watched, and so is one that uses NCCL.
 pub(crate) fn join(
-    comm: &settings::RawComm,
+    comm: &settings::CommSettings,
     launch: &Launch,
 ) -> Result<(Box<dyn Communicator>, Option<Watchdog>)> {
     let world = join_world(backend(comm.backend), launch)?;

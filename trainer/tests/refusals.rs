@@ -10,7 +10,16 @@ fn refusal(shown: &str, workdir: &Workdir, job: Job<'_>) -> String {
     assert_eq!(ended.stdout, "", "{ended}");
     assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
     let stderr = ended.stderr.replace(&workdir.path().display().to_string(), "DIR");
-    format!("$ {}\n{stderr}", shown.trim_end())
+    format!("$ {}\n{}", shown.trim_end(), without_lists(&stderr))
+}
+
+/// Without the keys of a section, which are more with every new one.
+fn without_lists(said: &str) -> String {
+    let without_list = |line: &str| {
+        let end = ["] has ", "with the keys "].iter().find_map(|start| Some(line.find(start)? + start.len()));
+        end.map_or_else(|| format!("{line}\n"), |end| format!("{}...\n", &line[..end]))
+    };
+    said.lines().map(without_list).collect()
 }
 
 /// Compares the refusals of whole command lines, separated by spaces.
@@ -229,10 +238,10 @@ fn text_that_is_no_recipe() {
             $ [optim] -> [optimizer]
             error: recipe.toml:20: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
             $ lr = 0.05 -> leanring_rate = 0.05
-            error: recipe.toml:22: unknown key optim.leanring_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            error: recipe.toml:22: unknown key optim.leanring_rate; [optim] has ...
             $ epochs = 2 -> epochs = 2
             lr = 0.05
-            error: recipe.toml:15: unknown key train.lr; did you mean optim.lr? [train] has epochs, global_batch_size, micro_batch_size, drop_last, max_steps, seed, label_smoothing, device, precision, memory_format, tf32, cudnn_benchmark, cuda_graph, threads_per_rank, deterministic, clip_grad_norm, ema_decay
+            error: recipe.toml:15: unknown key train.lr; did you mean optim.lr? [train] has ...
             $ lr = 0.05 -> lr = "0.05"
             error: recipe.toml:22: optim.lr = "0.05": expected a number
             $ epochs = 2 -> epochs = 2.5
@@ -242,7 +251,7 @@ fn text_that_is_no_recipe() {
             $ lr = 0.05 ->
             error: recipe.toml: optim.lr is not set: expected a number above 0
             $ depth = 1 -> deepth = 1
-            error: recipe.toml:5: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has depth, width, stride, group_width, bottleneck_ratio, se_ratio
+            error: recipe.toml:5: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has ...
         "#]],
     );
 }
@@ -260,11 +269,11 @@ fn overrides_that_are_wrong() {
         ],
         expect![[r#"
             $ optim=3
-            error: --set optim=3: unknown key optim; it is a section, [optim], with the keys name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            error: --set optim=3: unknown key optim; it is a section, [optim], with the keys ...
             $ lr=0.1
             error: --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
             $ optim.learning_rate=0.1
-            error: --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
+            error: --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has ...
             $ optim.lr=fast
             error: --set optim.lr=fast: optim.lr = "fast": expected a number
             $ comm.backend=gloo
@@ -277,8 +286,9 @@ fn overrides_that_are_wrong() {
     let environment = workdir.train("").variable("REGATTA__OPTIM__LEARN", "1");
     expect![[r#"
         $ REGATTA__OPTIM__LEARN=1
-        error: environment variable REGATTA__OPTIM__LEARN: unknown key optim.learn; [optim] has name, lr, momentum, nesterov, weight_decay, weight_decay_norm_bias, beta1, beta2, eps
-    "#]].assert_eq(&refusal("REGATTA__OPTIM__LEARN=1", &workdir, environment));
+        error: environment variable REGATTA__OPTIM__LEARN: unknown key optim.learn; [optim] has ...
+    "#]]
+    .assert_eq(&refusal("REGATTA__OPTIM__LEARN=1", &workdir, environment));
     let both = workdir.train("optim.lr=0").variable("REGATTA__OPTIM__LR", "-1");
     expect![[r#"
         $ REGATTA__OPTIM__LR=-1 optim.lr=0

@@ -143,9 +143,9 @@ fn resolved_recipes_load_again() {
     let workdir = Workdir::new(TINY);
     let print = |arguments: &[&str]| workdir.trainer(&[&["recipe"], arguments].concat()).ends_with(0).stdout;
     let resolved = print(&["--config", "recipe.toml", "--set", "optim.lr=0.25"]);
-    let table: toml::Table = toml::from_str(&resolved).unwrap();
-    assert_eq!(table["optim"]["lr"].as_float(), Some(0.25));
-    assert_eq!(table["eval"]["batch_size"].as_integer(), Some(4));
+    for part in ["\nlr = 0.25\n", "[eval]\ninterval_epochs = 1\nbatch_size = 4\n"] {
+        assert!(resolved.contains(part), "{part} in\n{resolved}");
+    }
     fs::write(workdir.path().join("resolved.toml"), &resolved).unwrap();
     assert_eq!(print(&["--config", "resolved.toml"]), resolved);
 

@@ -12,6 +12,7 @@ pub const MAY_DIFFER_ON_RESUME: &[&str] = &[
     "train.epochs",
     "train.max_steps",
     "train.threads_per_rank",
+    "train.cuda_graph",
     "schedule.epochs",
     "data.folder",
     "eval.",

@@ -3,7 +3,6 @@
 //! [`load`] reads a file with its layers into a [`RawRecipe`] (what was typed), [`RawRecipe::resolve`] turns it
 //! into a [`Recipe`] (what is meant). Nothing downstream of a `Recipe` checks its values again.
 
-mod architecture;
 mod args;
 mod check;
 mod choice;
@@ -12,13 +11,13 @@ mod dataset;
 mod differences;
 mod document;
 mod error;
+mod interval;
 mod load;
 mod nearest;
 mod place;
 mod raw;
 mod recipe;
 mod required;
-mod resolve;
 mod schema;
 
 pub use args::{RecipeArgs, Resume, hint_at_set, parse_command_line};
@@ -31,14 +30,12 @@ pub use differences::MAY_DIFFER_ON_RESUME;
 pub use error::RecipeError;
 pub use load::load;
 pub use place::{Place, Places};
-pub use raw::{
-    RawAnyNet, RawCheckpoint, RawComm, RawData, RawEval, RawLog, RawModel, RawOptim, RawRecipe, RawRegNet,
-    RawRun, RawSchedule, RawStage, RawTrain,
-};
+pub use raw::RawRecipe;
 pub use recipe::{
     AnyNet, Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings,
-    LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, Recipe, RunSettings, Schedule,
-    ScheduleSettings, TrainSettings,
+    LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, RawAnyNet, RawData, RawModel,
+    RawOptim, RawRegNet, RawSchedule, RawStage, Recipe, RunSettings, Schedule, ScheduleSettings,
+    TrainSettings,
 };
 pub use required::UnsetKey;
 pub use schema::{KeyDoc, schema, schema_text};

@@ -31,11 +31,17 @@ pub fn load(
     sets: &[String],
 ) -> Result<RawRecipe, RecipeError> {
     let text = read(path)?;
-    let mut places = Places::of_file(path.to_owned());
-    places.overlay(check(&text, |line| Place::File { path: path.to_owned(), line })?);
+    parse(path, &text, overrides(env, sets)?)
+}
 
-    let mut layers = Config::builder().add_source(config::File::from_str(&text, FileFormat::Toml));
-    for (key, value, place) in overrides(env, sets)? {
+/// Checks the layers of a recipe, each alone, and lets `config` put them on top of each other: `text`, which is that of the
+/// file `path`, and over it `overrides`, lowest first.
+pub(crate) fn parse(path: &Path, text: &str, overrides: Vec<Override>) -> Result<RawRecipe, RecipeError> {
+    let mut places = Places::of_file(path.to_owned());
+    places.overlay(check(text, |line| Place::File { path: path.to_owned(), line })?);
+
+    let mut layers = Config::builder().add_source(config::File::from_str(text, FileFormat::Toml));
+    for (key, value, place) in overrides {
         let layer = one_value_document(&key, &value, &place)?;
         places.overlay(check(&layer, |_| place.clone())?);
         layers = layers.add_source(config::File::from_str(&layer, FileFormat::Toml));
@@ -46,7 +52,7 @@ pub fn load(
 }
 
 /// The text of the recipe file. What has no end, such as a device, or waits for a writer, such as a pipe, is not opened.
-fn read(path: &Path) -> Result<String, RecipeError> {
+pub(crate) fn read(path: &Path) -> Result<String, RecipeError> {
     let failed = |source| RecipeError::Read { path: path.to_owned(), source };
     let no_file = |found: String| RecipeError::NoFile { path: path.to_owned(), found };
     let kind = fs::metadata(path).map_err(failed)?.file_type();
@@ -73,11 +79,14 @@ fn read(path: &Path) -> Result<String, RecipeError> {
     })
 }
 
-/// Key, value and place of every override, lowest layer first.
+/// The key, value and place of a variable or an option.
+type Override = (String, String, Place);
+
+/// Every override, lowest layer first.
 fn overrides(
     env: impl Iterator<Item = (OsString, OsString)>,
     sets: &[String],
-) -> Result<Vec<(String, String, Place)>, RecipeError> {
+) -> Result<Vec<Override>, RecipeError> {
     let mut overrides = Vec::new();
     for (variable, value) in env.filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
         let (Some(name), Some(value)) = (variable.to_str(), value.to_str()) else {

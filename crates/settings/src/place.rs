@@ -1,4 +1,4 @@
-//! Where a value was typed (file and line, environment variable or `--set` option), and its refusal.
+//! Which values were typed and where (file and line, environment variable or `--set` option), and their refusal.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,10 +77,7 @@ impl Places {
 
     /// Where `key`, or something of the section that it is, or else the value that holds it, was typed.
     pub(crate) fn of(&self, key: &str) -> Place {
-        let is_of_section = |(typed, _): &(&String, &Place)| {
-            typed.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
-        };
-        if let Some((_, place)) = self.by_key.iter().find(is_of_section) {
+        if let Some(place) = self.in_section(key) {
             return place.clone();
         }
         let mut key = key;
@@ -92,6 +89,35 @@ impl Places {
                 Some(end) => key = &key[..end],
                 None => return Place::Unset { path: self.file.clone() },
             }
+        }
+    }
+
+    /// Where the first of the section's values was typed.
+    fn in_section(&self, section: &str) -> Option<&Place> {
+        let is_in_section = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+        self.by_key.iter().find(|(key, _)| is_in_section(key)).map(|(_, place)| place)
+    }
+
+    /// Whether the value of `key`, or one of the section that it is, was typed.
+    pub(crate) fn is_typed(&self, key: &str) -> bool {
+        self.by_key.contains_key(key) || self.in_section(key).is_some()
+    }
+
+    /// Refuses those of `keys` that were typed although `owner` is not the `choice` that they belong to.
+    pub(crate) fn refuse_typed<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a str>,
+        owner: &str,
+        choice: &str,
+    ) -> Result<(), RecipeError> {
+        match keys.into_iter().find(|key| self.is_typed(key)) {
+            Some(key) => Err(self.conflict(
+                key,
+                format!(
+                    "{key} is set, but {owner} is not {choice}: leave it out, or set {owner} to {choice}"
+                ),
+            )),
+            None => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::error::RecipeError;
 use crate::place::{Place, Places};
+use crate::schema;
 
 /// A required key that nobody set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,19 @@ impl<'a> Required<'a> {
         Self { places, unset: RefCell::default() }
     }
 
-    /// The value of a key that has no default. Where it is unset, something stands in for it until [`Required::refuse_unset`].
+    /// Notes the keys directly in `section` that have no default and that nobody set.
+    pub(crate) fn note_unset_in(&self, section: &str) {
+        for name in schema::names_in(section) {
+            let key = format!("{section}.{name}");
+            let accepted = schema::key_at(&key).and_then(|key| key.required.as_deref());
+            if let Some(accepted) = accepted.filter(|_| !self.places.is_typed(&key)) {
+                self.note_unset(&key, accepted);
+            }
+        }
+    }
+
+    /// The value of a key that the choice of another one requires. Where it is unset, something stands in for it until
+    /// [`Required::refuse_unset`].
     pub(crate) fn value<T: Default>(&self, value: Option<T>, key: &str, accepted: &str) -> T {
         value.unwrap_or_else(|| {
             self.note_unset(key, accepted);

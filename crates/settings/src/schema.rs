@@ -17,6 +17,8 @@ pub struct KeyDoc {
     pub type_name: String,
     /// The default as a recipe spells it, `unset`, a sentence, or `required`.
     pub default: String,
+    /// What a required key takes, in words.
+    pub required: Option<String>,
     /// What the key means, with its unit.
     pub doc: String,
     /// Smallest and largest value of an integer.
@@ -105,17 +107,22 @@ fn collect_keys(prefix: &str, schema: &Value, keys: &mut Vec<KeyDoc>) {
 fn key_doc(key: &str, property: &Value) -> KeyDoc {
     let text = property["description"].as_str().unwrap_or_default();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (doc, default) = match text.rsplit_once("Default: ") {
-        Some((doc, default)) => (doc.trim_end(), default.trim_end_matches('.')),
-        None => (text.trim_end_matches(" Required."), "required"),
+    let type_name = type_name(property);
+    let (doc, default, required) = if let Some((doc, default)) = text.rsplit_once("Default: ") {
+        (doc, default.trim_end_matches('.'), None)
+    } else if let Some((doc, accepted)) = text.rsplit_once("Required: ") {
+        (doc, "required", Some(accepted.trim_end_matches('.').to_owned()))
+    } else {
+        (text.trim_end_matches("Required."), "required", Some(type_name.clone()))
     };
     KeyDoc {
         key: key.to_owned(),
-        type_name: type_name(property),
+        type_name,
         bounds: bounds(property),
         choices: choices(property),
         default: default.to_owned(),
-        doc: doc.to_owned(),
+        required,
+        doc: doc.trim_end().to_owned(),
     }
 }
 

@@ -12,10 +12,10 @@ use crate::support::{SMALL, load_text};
 #[test]
 fn a_higher_layer_wins() {
     let lr = |env: &[(&str, &str)], sets: &[&str]| load_text(SMALL, env, sets).unwrap().optim.lr;
-    assert_eq!(lr(&[], &[]), Some(0.1));
-    assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2"), ("HOME", "/")], &[]), Some(0.2));
-    assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2")], &["optim.lr=0.3"]), Some(0.3));
-    assert_eq!(lr(&[], &["optim.lr=0.3", "optim.lr = 0.4"]), Some(0.4), "the last --set wins");
+    assert_eq!(lr(&[], &[]), 0.1);
+    assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2"), ("HOME", "/")], &[]), 0.2);
+    assert_eq!(lr(&[("REGATTA__OPTIM__LR", "0.2")], &["optim.lr=0.3"]), 0.3);
+    assert_eq!(lr(&[], &["optim.lr=0.3", "optim.lr = 0.4"]), 0.4, "the last --set wins");
     assert_eq!(load_text(SMALL, &[], &[]).unwrap().optim.momentum, 0.0, "a default stays");
 }
 
@@ -33,7 +33,7 @@ fn overrides_are_toml_values_or_bare_words() {
     let raw = load_text(SMALL, &[("REGATTA__TRAIN__SEED", "7")], &sets).unwrap();
     assert_eq!(raw.optim.name, Some(OptimizerName::AdamW));
     assert_eq!(raw.train.device, Device::Cpu);
-    assert_eq!(raw.optim.lr, Some(1.0));
+    assert_eq!(raw.optim.lr, 1.0);
     assert_eq!(raw.data.mean, Some(vec![0.5]));
     assert_eq!(raw.data.folder, Some(PathBuf::from("/data/fashion mnist")));
     assert!(raw.train.drop_last);
@@ -50,9 +50,9 @@ fn an_override_sets_one_key_only() {
 #[test]
 fn a_list_replaces_the_list_below() {
     let set = "model.anynet.stages=[{depth=3,width=16,group_width=8}]";
-    let stages = load_text(SMALL, &[], &[set]).unwrap().model.anynet.stages.unwrap();
+    let stages = load_text(SMALL, &[], &[set]).unwrap().model.anynet.stages;
     assert_eq!(stages.len(), 1);
-    assert_eq!((stages[0].depth, stages[0].stride, stages[0].bottleneck_ratio), (Some(3), None, 1.0));
+    assert_eq!((stages[0].depth, stages[0].stride, stages[0].bottleneck_ratio), (3, None, 1.0));
 }
 
 #[derive(Parser)]

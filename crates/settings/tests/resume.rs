@@ -29,6 +29,7 @@ fn how_long_fast_and_visibly_may_differ() {
     let sets = [
         "train.max_steps=3",
         "train.threads_per_rank=2",
+        "train.cuda_graph=false",
         "eval.batch_size=7",
         "checkpoint.keep=9",
         "comm.backend=mpi",
@@ -43,6 +44,7 @@ fn how_long_fast_and_visibly_may_differ() {
         eval.batch_size: 64 -> 7
         log.format: "text" -> "json"
         run.folder: "runs" -> "elsewhere"
+        train.cuda_graph: true -> false
         train.max_steps: unset -> 3
         train.threads_per_rank: 0 -> 2"#]]
     .assert_eq(&kept.changes(&other).join("\n"));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use regatta_settings::{Recipe, load};
 
-use crate::support::{REGNET, SMALL, load_text, resolved, shipped_recipes};
+use crate::support::{REGNET, SMALL, load_text, message, resolved, shipped_recipes};
 
 fn reloaded(recipe: &Recipe, world_size: usize) -> Recipe {
     load_text(&recipe.to_toml(), &[], &[]).unwrap().resolve(world_size, None).unwrap()
@@ -28,11 +28,28 @@ fn a_runs_recipe_is_read_back() {
     assert_eq!(Recipe::read(&path).unwrap(), recipe);
 }
 
+/// What stands in a run folder is checked as a recipe is, and the file is named.
 #[test]
-fn json_comes_back() {
-    let recipe = resolved(REGNET, &[]);
-    let json = serde_json::to_string(&recipe).unwrap();
-    assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+fn a_runs_recipe_is_checked() {
+    let text = resolved(REGNET, &[]).to_toml();
+    let refused = |right: &str, wrong: &str| {
+        assert!(text.contains(right), "{right} is in the recipe");
+        message(&Recipe::parse("config.toml".as_ref(), &text.replacen(right, wrong, 1)).unwrap_err())
+    };
+    let messages = [
+        refused("lr = 0.001", "lr = -1.0"),
+        refused("micro_batch_size = 64", "micro_batch_size = 0"),
+        refused("seed = 0", "sead = 0"),
+        refused("name = \"adamw\"", "name = \"adam\""),
+        refused("global_batch_size = 64\n", ""),
+    ];
+    expect_test::expect![[r#"
+        config.toml:55: optim.lr = -1.0: expected a number above 0
+        config.toml:35: train.micro_batch_size = 0: expected an integer from 1 to 1000000
+        config.toml:37: unknown key train.sead; did you mean train.seed? [train] has ...
+        config.toml:51: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
+    .assert_eq(&messages.join("\n"));
 }
 
 #[test]

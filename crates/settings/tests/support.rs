@@ -51,9 +51,13 @@ pub(crate) fn resolved(text: &str, sets: &[&str]) -> Recipe {
     load_text(text, &[], sets).unwrap().resolve(1, None).unwrap()
 }
 
-/// The error's text without the temporary folder's name.
+/// The error's text without the temporary folder's name, and without the keys of a section, which are more with every new one.
 pub(crate) fn message(error: &RecipeError) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    let list = ["] has ", "with the keys "].iter().find_map(|start| Some(text.find(start)? + start.len()));
+    if let Some(list) = list {
+        text.replace_range(list.., "...");
+    }
     let Some(end) = text.find("recipe.toml") else { return text };
     let start = text[..end].rfind(' ').map_or(0, |space| space + 1);
     text.replace(&text[start..end], "")

@@ -63,8 +63,8 @@ fn the_sizes_that_fit_are_exactly_those_named() {
         for global in 1..=30 {
             let fits = |micro| {
                 let mut raw = raw.clone();
-                raw.train.global_batch_size = Some(global);
-                raw.train.micro_batch_size = Some(micro);
+                raw.train.global_batch_size = global;
+                raw.train.micro_batch_size = micro;
                 raw.resolve(world_size, None).is_ok()
             };
             let largest = (1..=global).rev().find(|&micro| fits(micro));

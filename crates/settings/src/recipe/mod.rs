@@ -1,26 +1,37 @@
 //! What a recipe means: every value explicit, every combination possible, the world size applied.
+//!
+//! Each section has its file, with its keys (their comments, bounds and defaults), what they mean and their checks. A section
+//! whose keys mean what they say has one struct for both forms of a recipe; of others `Raw...` is what was typed.
 
+mod data;
 mod job;
 mod model;
-mod training;
+mod network;
+mod optim;
+mod schedule;
+mod train;
 
 use std::path::Path;
 
 use regatta_anynet::{Elements, Network};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use data::{DataSettings, DataSource, RawData};
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
-pub use model::{AnyNet, Architecture, DataSettings, DataSource, ModelSettings, PublishedNetwork};
-pub use training::{OptimSettings, Optimizer, Schedule, ScheduleSettings, TrainSettings};
+pub use model::{ModelSettings, RawModel};
+pub use network::{AnyNet, Architecture, PublishedNetwork, RawAnyNet, RawRegNet, RawStage};
+pub use optim::{OptimSettings, Optimizer, RawOptim};
+pub use schedule::{RawSchedule, Schedule, ScheduleSettings};
+pub use train::TrainSettings;
 
 use crate::choice::Precision;
 use crate::error::RecipeError;
-use crate::load::load;
+use crate::load::{parse, read};
 use crate::place::Places;
 
 /// A resolved recipe. Made by [`crate::RawRecipe::resolve`], which holds what every field promises; serialised, it
-/// is a recipe file again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// is a recipe file again, which [`Recipe::parse`] reads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// The network.
     pub model: ModelSettings,
@@ -54,13 +65,21 @@ impl Recipe {
         network.expect("the network was validated when the recipe was resolved")
     }
 
-    /// Reads a file that holds a resolved recipe, such as a run's `config.toml`. Neither environment nor options are
-    /// applied, and the size of the world does not matter, since the micro-batch size stands in the file.
+    /// Reads a file that holds a resolved recipe, such as a run's `config.toml`.
     ///
     /// # Errors
-    /// As [`load`] and [`crate::RawRecipe::resolve`].
+    /// A file that cannot be read, and as [`Recipe::parse`].
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        load(path, std::iter::empty(), &[])?.resolve(1, None)
+        Self::parse(path, &read(path)?)
+    }
+
+    /// Checks `text`, a resolved recipe that was read from `path`, as every other recipe is checked. Neither environment nor
+    /// options are applied, and the size of the world does not matter, since the micro-batch size stands in the file.
+    ///
+    /// # Errors
+    /// As [`crate::load`] and [`crate::RawRecipe::resolve`].
+    pub fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
+        parse(path, text, Vec::new())?.resolve(1, None)
     }
 
     /// The recipe as a recipe file; resolved at any world size that fits, it is this recipe again.

@@ -1,21 +1,85 @@
-//! The resolved `[model]` and `[data]`.
+//! `[model]`: its keys and what they mean; what they say of the body is in `network.rs`.
 
 use std::path::PathBuf;
 
-use regatta_anynet::zoo::{self, Published, UnknownName};
-use regatta_anynet::{BlockKind, Generator, Network, NetworkError, Rounding, Stage, Stem};
+use regatta_anynet::{BlockKind, MAX_CHANNELS, MAX_CLASSES, Network, NetworkError, Rounding, Stem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Init;
+use crate::error::RecipeError;
+use crate::place::Places;
+use crate::recipe::{AnyNet, Architecture, DataSource, RawAnyNet, RawRegNet};
+use crate::required::Required;
+
+/// Output channels of the stem in the paper, and in the book.
+const STEM_WIDTH: u32 = 32;
+
+/// `[model]`: the network, by one of `arch`, `[model.regnet]` and `[model.anynet]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawModel {
+    /// A published network by name, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names
+    /// ("regnet_x_400mf", "regnetx_004") choose the rounding that theirs has. Default: unset.
+    pub arch: Option<String>,
+    /// How stages' widths become multiples of the group width: as the paper's code ("pycls") or as torchvision (with arch
+    /// and model.regnet only). Default: "pycls".
+    pub rounding: Option<Rounding>,
+    /// Number of classes. Default: that of the data set.
+    #[schemars(range(min = 2, max = MAX_CLASSES))]
+    pub classes: Option<u32>,
+    /// Channels of an input image. Default: that of the data set.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
+    pub in_channels: Option<u32>,
+    /// What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling,
+    /// "cifar" a 3x3 one of stride 1, "flatten" the image as a vector. Default: "simple", of mlp blocks "flatten".
+    pub stem: Option<Stem>,
+    /// Output channels of the stem's convolution. Default: 32.
+    #[schemars(range(min = 1, max = MAX_CHANNELS))]
+    pub stem_width: Option<u32>,
+    /// Whether convolutions have biases (the book's do, the paper's do not). Default: false.
+    pub conv_bias: bool,
+    /// Probability with which training zeroes a feature before the classifier, 0 to below 1. Default: 0.0.
+    pub dropout: f64,
+    /// How weights start: "he_fan_out" as the RegNet paper's code, "xavier_uniform" as Dive into Deep Learning.
+    /// Default: "he_fan_out".
+    pub init: Init,
+    /// A safetensors file whose weights the run starts from, with pycls's, torchvision's or timm's names; its classifier is
+    /// left out where the number of classes differs. Default: unset.
+    pub pretrained: Option<PathBuf>,
+    /// The RegNet generator's parameters.
+    pub regnet: RawRegNet,
+    /// The body stage by stage.
+    pub anynet: RawAnyNet,
+}
+
+impl Default for RawModel {
+    fn default() -> Self {
+        Self {
+            arch: None,
+            rounding: None,
+            classes: None,
+            in_channels: None,
+            stem: None,
+            stem_width: None,
+            conv_bias: false,
+            dropout: 0.0,
+            init: Init::HeFanOut,
+            pretrained: None,
+            regnet: RawRegNet::default(),
+            anynet: RawAnyNet::default(),
+        }
+    }
+}
 
 /// The network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelSettings {
     /// The body.
     #[serde(flatten)]
     pub architecture: Architecture,
     /// How generated widths become multiples of the group width; of a body that is generated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
     /// Number of classes.
     pub classes: u32,
@@ -24,7 +88,7 @@ pub struct ModelSettings {
     /// What comes before the body.
     pub stem: Stem,
     /// Output channels of the stem's convolution, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stem_width: Option<u32>,
     /// Whether convolutions have biases.
     pub conv_bias: bool,
@@ -33,8 +97,78 @@ pub struct ModelSettings {
     /// How weights start.
     pub init: Init,
     /// A file whose weights the run starts from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
+}
+
+impl RawModel {
+    /// The network for images of `source`.
+    pub(crate) fn resolve(
+        self,
+        source: &DataSource,
+        required: &Required,
+    ) -> Result<ModelSettings, RecipeError> {
+        let places = required.places;
+        let (channels, classes) = match source {
+            DataSource::FashionMnist { .. } | DataSource::Mnist { .. } => (1, 10),
+            DataSource::Synthetic { channels, classes, .. } => (*channels, *classes),
+        };
+        let (architecture, named_rounding) = self.architecture(required)?;
+        let is_mlp = matches!(&architecture, Architecture::AnyNet(AnyNet { block: BlockKind::Mlp, .. }));
+        let stem = self.stem.unwrap_or(if is_mlp { Stem::Flatten } else { Stem::Simple });
+        Ok(ModelSettings {
+            rounding: self.rounding(&architecture, named_rounding, places)?,
+            architecture,
+            classes: self.classes.unwrap_or(classes),
+            in_channels: self.in_channels.unwrap_or(channels),
+            stem,
+            stem_width: stem_width(stem, self.stem_width, places)?,
+            conv_bias: self.conv_bias,
+            dropout: self.dropout,
+            init: self.init,
+            pretrained: self.pretrained,
+        })
+    }
+
+    fn rounding(
+        &self,
+        architecture: &Architecture,
+        named: Option<Rounding>,
+        places: &Places,
+    ) -> Result<Option<Rounding>, RecipeError> {
+        if matches!(architecture, Architecture::AnyNet(_)) {
+            return match self.rounding {
+                None => Ok(None),
+                Some(_) => {
+                    let problem = "model.rounding is set, but the stages of [model.anynet] are taken as they are: leave it out";
+                    Err(places.conflict("model.rounding", problem.to_owned()))
+                }
+            };
+        }
+        match (named, self.rounding) {
+            (Some(named), Some(set)) if named != set => {
+                let arch = self.arch.as_deref().unwrap_or_default();
+                let problem = format!(
+                    "model.rounding is set to another than the network {arch:?} has: leave it out, or take this project's \
+                     name for the network"
+                );
+                Err(places.conflict("model.rounding", problem))
+            }
+            (named, set) => Ok(Some(named.or(set).unwrap_or_default())),
+        }
+    }
+}
+
+fn stem_width(stem: Stem, width: Option<u32>, places: &Places) -> Result<Option<u32>, RecipeError> {
+    match (stem, width) {
+        (Stem::Flatten, None) => Ok(None),
+        (Stem::Flatten, Some(_)) => {
+            let problem =
+                "model.stem_width is set, but a flattening stem is as wide as the image: leave it out";
+            Err(places.conflict("model.stem_width", problem.to_owned()))
+        }
+        (_, width) => Ok(Some(width.unwrap_or(STEM_WIDTH))),
+    }
 }
 
 impl ModelSettings {
@@ -63,95 +197,4 @@ impl ModelSettings {
             conv_bias: self.conv_bias,
         })
     }
-}
-
-/// The body of the network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Architecture {
-    /// A published network.
-    #[serde(rename = "arch")]
-    Published(PublishedNetwork),
-    /// The parameters that generate its stages.
-    #[serde(rename = "regnet")]
-    RegNet(Generator),
-    /// Its stages.
-    #[serde(rename = "anynet")]
-    AnyNet(AnyNet),
-}
-
-/// A body stage by stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AnyNet {
-    /// What the stages are made of.
-    pub block: BlockKind,
-    /// First to last.
-    pub stages: Vec<Stage>,
-}
-
-/// A published network, which a recipe holds by its name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct PublishedNetwork(pub &'static Published);
-
-impl From<PublishedNetwork> for String {
-    fn from(network: PublishedNetwork) -> Self {
-        network.0.name()
-    }
-}
-
-impl TryFrom<String> for PublishedNetwork {
-    type Error = UnknownName;
-
-    fn try_from(name: String) -> Result<Self, UnknownName> {
-        zoo::find(&name).map(|(published, _)| Self(published))
-    }
-}
-
-/// The images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DataSettings {
-    /// Where they come from.
-    #[serde(flatten)]
-    pub source: DataSource,
-    /// Height and width of the network's input, in pixels.
-    pub resolution_px: u32,
-    /// Mean by channel on the scale 0 to 1; one per input channel.
-    pub mean: Vec<f64>,
-    /// Standard deviation by channel on the scale 0 to 1, above 0; one per input channel.
-    pub std: Vec<f64>,
-    /// Probability that a training image is mirrored left to right, 0 to 1.
-    pub horizontal_flip_probability: f64,
-    /// Padding before a random crop, in pixels of the stored image; 0 is off.
-    pub random_crop_padding_px: u32,
-}
-
-/// Where images come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "dataset", rename_all = "snake_case")]
-pub enum DataSource {
-    /// Fashion-MNIST in idx files.
-    FashionMnist {
-        /// The files' folder.
-        folder: PathBuf,
-    },
-    /// MNIST, or anything else in MNIST's idx files.
-    Mnist {
-        /// The files' folder.
-        folder: PathBuf,
-    },
-    /// Images made up from a seed.
-    Synthetic {
-        /// Number of training images, at least 1.
-        #[serde(rename = "synthetic_train_images")]
-        train_images: usize,
-        /// Number of validation images, at least 1.
-        #[serde(rename = "synthetic_val_images")]
-        val_images: usize,
-        /// Channels of an image.
-        #[serde(rename = "synthetic_channels")]
-        channels: u32,
-        /// Number of classes.
-        #[serde(rename = "synthetic_classes")]
-        classes: u32,
-    },
 }

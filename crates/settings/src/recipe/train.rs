@@ -1,29 +1,32 @@
-//! The keys of `[train]`, `[optim]` and `[schedule]`.
+//! `[train]`: its keys, what the unset ones among them mean, and their checks.
 
 use regatta_anynet::MAX_BATCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Device, MemoryFormat, OptimizerName, Precision, ScheduleName};
+use crate::choice::{Device, MemoryFormat, Precision};
+use crate::interval::{AT_LEAST_ZERO, BELOW_ONE, Checked};
+use crate::place::Places;
 
 /// `[train]`: the course of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct RawTrain {
-    /// Passes over the training images. Required.
+pub struct TrainSettings {
+    /// Passes over the training images. Required: a number of epochs, at least 1.
     #[schemars(range(min = 1, max = 1_000_000))]
-    pub epochs: Option<u64>,
-    /// Images per optimizer step, over all ranks. Required.
+    pub epochs: u64,
+    /// Images per optimizer step, over all ranks. Required: a number of images, at least 1.
     #[schemars(range(min = 1, max = MAX_BATCH))]
-    pub global_batch_size: Option<usize>,
+    pub global_batch_size: usize,
     /// Images per forward and backward pass; BatchNorm's statistics are taken over these. Default:
     /// ceil(global_batch_size / world size) at the run's first start, kept on resume.
     #[schemars(range(min = 1, max = MAX_BATCH))]
-    pub micro_batch_size: Option<usize>,
+    pub micro_batch_size: usize,
     /// Whether the last, smaller batch of an epoch is left out. Default: false.
     pub drop_last: bool,
     /// Optimizer steps after which the run ends early. Default: unset, all epochs.
     #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
     /// Seed of initial weights, order and augmentation. Default: 0.
     #[schemars(range(min = 0, max = i64::MAX))]
@@ -59,12 +62,12 @@ pub struct RawTrain {
     pub ema_decay: f64,
 }
 
-impl Default for RawTrain {
+impl Default for TrainSettings {
     fn default() -> Self {
         Self {
-            epochs: None,
-            global_batch_size: None,
-            micro_batch_size: None,
+            epochs: 0,
+            global_batch_size: 0,
+            micro_batch_size: 0,
             drop_last: false,
             max_steps: None,
             seed: 0,
@@ -83,79 +86,21 @@ impl Default for RawTrain {
     }
 }
 
-/// `[optim]`: the optimizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RawOptim {
-    /// The update rule. Required.
-    pub name: Option<OptimizerName>,
-    /// Learning rate after the warm-up, for the global batch. Required.
-    pub lr: Option<f64>,
-    /// Momentum, 0 to below 1 (sgd only). Default: 0.0.
-    pub momentum: f64,
-    /// Whether the momentum is Nesterov's (sgd only). Default: false.
-    pub nesterov: bool,
-    /// Weight decay of convolution and classifier weights: L2 for sgd, decoupled for adamw. Default: 0.0.
-    pub weight_decay: f64,
-    /// Weight decay of BatchNorm's parameters and of biases. Default: 0.0.
-    pub weight_decay_norm_bias: f64,
-    /// Decay of the first moment, 0 to below 1 (adamw only). Default: 0.9.
-    pub beta1: Option<f64>,
-    /// Decay of the second moment, 0 to below 1 (adamw only). Default: 0.999.
-    pub beta2: Option<f64>,
-    /// Term added to the denominator (adamw only). Default: 1e-8.
-    pub eps: Option<f64>,
-}
-
-impl Default for RawOptim {
-    fn default() -> Self {
-        Self {
-            name: None,
-            lr: None,
-            momentum: 0.0,
-            nesterov: false,
-            weight_decay: 0.0,
-            weight_decay_norm_bias: 0.0,
-            beta1: None,
-            beta2: None,
-            eps: None,
-        }
+impl TrainSettings {
+    /// Sets the micro-batch size where nobody did: to that of the run that is resumed, whose settings were `kept`, if its
+    /// global batch is the same, and else to the share of a rank in a world of `world_size`.
+    pub(crate) fn resolve(self, world_size: usize, kept: Option<&Self>) -> Self {
+        let kept = kept.filter(|kept| kept.global_batch_size == self.global_batch_size);
+        let micro_batch_size = match self.micro_batch_size {
+            0 => kept.map_or(self.global_batch_size.div_ceil(world_size), |kept| kept.micro_batch_size),
+            images => images,
+        };
+        Self { micro_batch_size, ..self }
     }
-}
 
-/// `[schedule]`: the learning rate over time, set anew at every step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RawSchedule {
-    /// The course after the warm-up. Default: "constant".
-    pub name: ScheduleName,
-    /// Epochs that the course spans: a run that is extended with `train.epochs` keeps it, and goes on at the rate that the
-    /// course ends with, unless this is set anew. Default: train.epochs at the run's first start, kept on resume.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub epochs: Option<u64>,
-    /// Length of the linear warm-up, in epochs; 0 is none. Default: 0.0.
-    pub warmup_epochs: f64,
-    /// Where the warm-up starts, as a fraction of `optim.lr`, 0 to 1. Default: 0.0.
-    pub warmup_start_fraction: f64,
-    /// Epochs at which the rate is multiplied by `gamma`, ascending (step only, and required there).
-    /// Default: unset.
-    pub milestones_epochs: Option<Vec<f64>>,
-    /// Factor at each milestone, above 0 and at most 1 (step only). Default: 0.1.
-    pub gamma: Option<f64>,
-    /// Where the cosine ends, as a fraction of `optim.lr`, 0 to 1 (cosine only). Default: 0.0.
-    pub final_lr_fraction: Option<f64>,
-}
-
-impl Default for RawSchedule {
-    fn default() -> Self {
-        Self {
-            name: ScheduleName::Constant,
-            epochs: None,
-            warmup_epochs: 0.0,
-            warmup_start_fraction: 0.0,
-            milestones_epochs: None,
-            gamma: None,
-            final_lr_fraction: None,
-        }
+    pub(crate) fn check(&self, places: &Places) -> Checked {
+        places.require_in(&BELOW_ONE, "train.label_smoothing", self.label_smoothing)?;
+        places.require_in(&BELOW_ONE, "train.ema_decay", self.ema_decay)?;
+        places.require_in(&AT_LEAST_ZERO, "train.clip_grad_norm", self.clip_grad_norm)
     }
 }

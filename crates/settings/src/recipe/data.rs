@@ -1,0 +1,199 @@
+//! `[data]`: its keys, the source and the normalisation that they mean, and their checks.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::choice::SourceName;
+use crate::data_folder::fashion_mnist_folder;
+use crate::error::RecipeError;
+use crate::interval::{Checked, FRACTION};
+use crate::place::Places;
+use crate::recipe::Recipe;
+use crate::required::Required;
+
+/// `[data]`: the images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawData {
+    /// Where the images come from: "fashion_mnist" and "mnist" read idx files (gzip or not), "synthetic" makes
+    /// images up from a seed. Required.
+    pub dataset: Option<SourceName>,
+    /// Folder of the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
+    /// datasets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
+    /// /usr/share/datasets/fashion-mnist, where Debian's package does.
+    pub folder: Option<PathBuf>,
+    /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
+    #[schemars(range(min = 1, max = 4096))]
+    pub resolution_px: u32,
+    /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set
+    /// (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel).
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation of the training images by channel, on the scale 0 to 1; divided by. Default: that of the
+    /// data set (fashion_mnist [0.3530], mnist [0.3081], synthetic 0.25 for each channel).
+    pub std: Option<Vec<f64>>,
+    /// Probability that a training image is mirrored left to right, 0 to 1. Default: 0.0.
+    pub horizontal_flip_probability: f64,
+    /// Zero padding on each side before a random crop back to the stored size, in pixels of the stored image;
+    /// 0 is off. Default: 0.
+    #[schemars(range(min = 0, max = 4096))]
+    pub random_crop_padding_px: u32,
+    /// Number of training images (synthetic only, and required there). Default: unset.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub synthetic_train_images: Option<usize>,
+    /// Number of validation images (synthetic only, and required there). Default: unset.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub synthetic_val_images: Option<usize>,
+    /// Channels of an image (synthetic only). Default: 3.
+    #[schemars(range(min = 1, max = 256))]
+    pub synthetic_channels: u32,
+    /// Number of classes (synthetic only). Default: 1000.
+    #[schemars(range(min = 2, max = 100_000))]
+    pub synthetic_classes: u32,
+}
+
+impl Default for RawData {
+    fn default() -> Self {
+        Self {
+            dataset: None,
+            folder: None,
+            resolution_px: 96,
+            mean: None,
+            std: None,
+            horizontal_flip_probability: 0.0,
+            random_crop_padding_px: 0,
+            synthetic_train_images: None,
+            synthetic_val_images: None,
+            synthetic_channels: 3,
+            synthetic_classes: 1000,
+        }
+    }
+}
+
+/// The images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DataSettings {
+    /// Where they come from.
+    #[serde(flatten)]
+    pub source: DataSource,
+    /// Height and width of the network's input, in pixels.
+    pub resolution_px: u32,
+    /// Mean by channel on the scale 0 to 1; one per input channel.
+    pub mean: Vec<f64>,
+    /// Standard deviation by channel on the scale 0 to 1, above 0; one per input channel.
+    pub std: Vec<f64>,
+    /// Probability that a training image is mirrored left to right, 0 to 1.
+    pub horizontal_flip_probability: f64,
+    /// Padding before a random crop, in pixels of the stored image; 0 is off.
+    pub random_crop_padding_px: u32,
+}
+
+/// Where images come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "dataset", rename_all = "snake_case")]
+pub enum DataSource {
+    /// Fashion-MNIST in idx files.
+    FashionMnist {
+        /// The files' folder.
+        folder: PathBuf,
+    },
+    /// MNIST, or anything else in MNIST's idx files.
+    Mnist {
+        /// The files' folder.
+        folder: PathBuf,
+    },
+    /// Images made up from a seed.
+    Synthetic {
+        /// Number of training images, at least 1.
+        #[serde(rename = "synthetic_train_images")]
+        train_images: usize,
+        /// Number of validation images, at least 1.
+        #[serde(rename = "synthetic_val_images")]
+        val_images: usize,
+        /// Channels of an image.
+        #[serde(rename = "synthetic_channels")]
+        channels: u32,
+        /// Number of classes.
+        #[serde(rename = "synthetic_classes")]
+        classes: u32,
+    },
+}
+
+impl RawData {
+    /// Where the images come from; `kept` is the recipe of a run that is resumed.
+    pub(crate) fn source(
+        &self,
+        kept: Option<&Recipe>,
+        required: &Required,
+    ) -> Result<DataSource, RecipeError> {
+        required.note_unset_in("data");
+        let places = required.places;
+        let Some(name) = self.dataset else {
+            return Ok(DataSource::FashionMnist { folder: PathBuf::new() });
+        };
+        if name != SourceName::Synthetic {
+            let keys = ["train_images", "val_images", "channels", "classes"];
+            let keys = keys.map(|key| format!("data.synthetic_{key}"));
+            places.refuse_typed(keys.iter().map(String::as_str), "data.dataset", r#""synthetic""#)?;
+        }
+        let folder = self.folder.clone();
+        match name {
+            SourceName::FashionMnist => {
+                let folder = folder.unwrap_or_else(|| fashion_mnist_folder(kept));
+                Ok(DataSource::FashionMnist { folder })
+            }
+            SourceName::Mnist => {
+                let folder = required.value(folder, "data.folder", "the folder of the four idx files");
+                Ok(DataSource::Mnist { folder })
+            }
+            SourceName::Synthetic => {
+                places.refuse_typed(["data.folder"], "data.dataset", r#""fashion_mnist" or "mnist""#)?;
+                let count = |value, key: &str| required.value(value, key, "a number of images, at least 1");
+                Ok(DataSource::Synthetic {
+                    train_images: count(self.synthetic_train_images, "data.synthetic_train_images"),
+                    val_images: count(self.synthetic_val_images, "data.synthetic_val_images"),
+                    channels: self.synthetic_channels,
+                    classes: self.synthetic_classes,
+                })
+            }
+        }
+    }
+
+    pub(crate) fn resolve(self, source: DataSource, in_channels: u32) -> DataSettings {
+        let (mean, std) = match source {
+            DataSource::FashionMnist { .. } => (0.2860, 0.3530),
+            DataSource::Mnist { .. } => (0.1307, 0.3081),
+            DataSource::Synthetic { .. } => (0.5, 0.25),
+        };
+        let for_each_channel = |value| vec![value; in_channels as usize];
+        DataSettings {
+            source,
+            resolution_px: self.resolution_px,
+            mean: self.mean.unwrap_or_else(|| for_each_channel(mean)),
+            std: self.std.unwrap_or_else(|| for_each_channel(std)),
+            horizontal_flip_probability: self.horizontal_flip_probability,
+            random_crop_padding_px: self.random_crop_padding_px,
+        }
+    }
+}
+
+impl DataSettings {
+    /// Checks the settings of images that a network of `in_channels` takes.
+    pub(crate) fn check(&self, in_channels: u32, places: &Places) -> Checked {
+        let flip = self.horizontal_flip_probability;
+        places.require_in(&FRACTION, "data.horizontal_flip_probability", flip)?;
+        for (key, values) in [("data.mean", &self.mean), ("data.std", &self.std)] {
+            let accepted =
+                format!("a list of numbers, one for each channel (model.in_channels = {in_channels})");
+            places.require(values.len() == in_channels as usize, key, values, &accepted)?;
+        }
+        let is_positive = self.std.iter().all(|&std| std > 0.0);
+        places.require(
+            is_positive,
+            "data.std",
+            &self.std,
+            "numbers above 0, since images are divided by them",
+        )
+    }
+}

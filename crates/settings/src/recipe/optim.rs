@@ -1,0 +1,136 @@
+//! `[optim]`: its keys, the update rule that they mean, and their checks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::choice::OptimizerName;
+use crate::error::RecipeError;
+use crate::interval::{ABOVE_ZERO, AT_LEAST_ZERO, BELOW_ONE, Checked};
+use crate::place::Places;
+
+/// `[optim]`: the optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawOptim {
+    /// The update rule. Required.
+    pub name: Option<OptimizerName>,
+    /// Learning rate after the warm-up, for the global batch. Required: a number above 0.
+    pub lr: f64,
+    /// Momentum, 0 to below 1 (sgd only). Default: 0.0.
+    pub momentum: f64,
+    /// Whether the momentum is Nesterov's (sgd only). Default: false.
+    pub nesterov: bool,
+    /// Weight decay of convolution and classifier weights: L2 for sgd, decoupled for adamw. Default: 0.0.
+    pub weight_decay: f64,
+    /// Weight decay of BatchNorm's parameters and of biases. Default: 0.0.
+    pub weight_decay_norm_bias: f64,
+    /// Decay of the first moment, 0 to below 1 (adamw only). Default: 0.9.
+    pub beta1: f64,
+    /// Decay of the second moment, 0 to below 1 (adamw only). Default: 0.999.
+    pub beta2: f64,
+    /// Term added to the denominator (adamw only). Default: 1e-8.
+    pub eps: f64,
+}
+
+impl Default for RawOptim {
+    fn default() -> Self {
+        Self {
+            name: None,
+            lr: 0.0,
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+            weight_decay_norm_bias: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        }
+    }
+}
+
+/// The optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OptimSettings {
+    /// The update rule with its own parameters.
+    #[serde(flatten)]
+    pub optimizer: Optimizer,
+    /// Learning rate after the warm-up, above 0.
+    pub lr: f64,
+    /// Weight decay of convolution and classifier weights, at least 0.
+    pub weight_decay: f64,
+    /// Weight decay of BatchNorm's parameters and of biases, at least 0.
+    pub weight_decay_norm_bias: f64,
+}
+
+/// An update rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Stochastic gradient descent with L2 weight decay.
+    Sgd {
+        /// Momentum, in [0, 1).
+        momentum: f64,
+        /// Whether the momentum, then above 0, is Nesterov's.
+        nesterov: bool,
+    },
+    /// Adam with decoupled weight decay.
+    AdamW {
+        /// Decay of the first moment, in [0, 1).
+        beta1: f64,
+        /// Decay of the second moment, in [0, 1).
+        beta2: f64,
+        /// Term added to the denominator, above 0.
+        eps: f64,
+    },
+}
+
+impl RawOptim {
+    pub(crate) fn resolve(self, places: &Places) -> Result<OptimSettings, RecipeError> {
+        let sgd = Optimizer::Sgd { momentum: self.momentum, nesterov: self.nesterov };
+        let optimizer = match self.name {
+            None => sgd,
+            Some(OptimizerName::Sgd) => {
+                let keys = ["optim.beta1", "optim.beta2", "optim.eps"];
+                places.refuse_typed(keys, "optim.name", r#""adamw""#)?;
+                sgd
+            }
+            Some(OptimizerName::AdamW) => {
+                // A recipe for sgd is turned into one for adamw by taking the momentum back.
+                let is_set = [("optim.momentum", self.momentum != 0.0), ("optim.nesterov", self.nesterov)];
+                let keys = is_set.into_iter().filter_map(|(key, is_set)| is_set.then_some(key));
+                places.refuse_typed(keys, "optim.name", r#""sgd""#)?;
+                Optimizer::AdamW { beta1: self.beta1, beta2: self.beta2, eps: self.eps }
+            }
+        };
+        Ok(OptimSettings {
+            optimizer,
+            lr: self.lr,
+            weight_decay: self.weight_decay,
+            weight_decay_norm_bias: self.weight_decay_norm_bias,
+        })
+    }
+}
+
+impl OptimSettings {
+    pub(crate) fn check(&self, places: &Places) -> Checked {
+        places.require_in(&ABOVE_ZERO, "optim.lr", self.lr)?;
+        places.require_in(&AT_LEAST_ZERO, "optim.weight_decay", self.weight_decay)?;
+        places.require_in(&AT_LEAST_ZERO, "optim.weight_decay_norm_bias", self.weight_decay_norm_bias)?;
+        match self.optimizer {
+            Optimizer::Sgd { momentum, nesterov } => {
+                places.require_in(&BELOW_ONE, "optim.momentum", momentum)?;
+                if nesterov && momentum == 0.0 {
+                    let problem =
+                        "optim.nesterov = true needs a momentum: set optim.momentum, for example to 0.9";
+                    return Err(places.conflict("optim.nesterov", problem.to_owned()));
+                }
+                Ok(())
+            }
+            Optimizer::AdamW { beta1, beta2, eps } => {
+                places.require_in(&BELOW_ONE, "optim.beta1", beta1)?;
+                places.require_in(&BELOW_ONE, "optim.beta2", beta2)?;
+                places.require_in(&ABOVE_ZERO, "optim.eps", eps)
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `[schedule]`: its keys, the course of the learning rate that they mean, and their checks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::choice::ScheduleName;
+use crate::error::RecipeError;
+use crate::interval::{Checked, FRACTION, Interval};
+use crate::place::Places;
+use crate::recipe::TrainSettings;
+use crate::required::Required;
+
+const GAMMA: Interval =
+    Interval { contains: |factor| 0.0 < factor && factor <= 1.0, words: "a number above 0 and at most 1" };
+
+/// `[schedule]`: the learning rate over time, set anew at every step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawSchedule {
+    /// The course after the warm-up. Default: "constant".
+    pub name: ScheduleName,
+    /// Epochs that the course spans: a run that is extended with `train.epochs` keeps it, and goes on at the rate that the
+    /// course ends with, unless this is set anew. Default: train.epochs at the run's first start, kept on resume.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub epochs: Option<u64>,
+    /// Length of the linear warm-up, in epochs; 0 is none. Default: 0.0.
+    pub warmup_epochs: f64,
+    /// Where the warm-up starts, as a fraction of `optim.lr`, 0 to 1. Default: 0.0.
+    pub warmup_start_fraction: f64,
+    /// Epochs at which the rate is multiplied by `gamma`, ascending (step only, and required there).
+    /// Default: unset.
+    pub milestones_epochs: Option<Vec<f64>>,
+    /// Factor at each milestone, above 0 and at most 1 (step only). Default: 0.1.
+    pub gamma: f64,
+    /// Where the cosine ends, as a fraction of `optim.lr`, 0 to 1 (cosine only). Default: 0.0.
+    pub final_lr_fraction: f64,
+}
+
+impl Default for RawSchedule {
+    fn default() -> Self {
+        Self {
+            name: ScheduleName::Constant,
+            epochs: None,
+            warmup_epochs: 0.0,
+            warmup_start_fraction: 0.0,
+            milestones_epochs: None,
+            gamma: 0.1,
+            final_lr_fraction: 0.0,
+        }
+    }
+}
+
+/// The learning rate over time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScheduleSettings {
+    /// The course after the warm-up.
+    #[serde(flatten)]
+    pub schedule: Schedule,
+    /// Epochs that the course spans, at least 1; after them the rate stays as it is.
+    pub epochs: u64,
+    /// Length of the linear warm-up in epochs, shorter than the course; 0 is none.
+    pub warmup_epochs: f64,
+    /// Where the warm-up starts, as a fraction of `optim.lr`, in [0, 1].
+    pub warmup_start_fraction: f64,
+}
+
+/// A course of the learning rate after the warm-up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "name", rename_all = "lowercase")]
+pub enum Schedule {
+    /// Stays at `optim.lr`.
+    Constant {},
+    /// Is multiplied by `gamma` at each milestone.
+    Step {
+        /// Epochs, ascending, above 0 and below the course's length; at least one.
+        milestones_epochs: Vec<f64>,
+        /// The factor, in (0, 1].
+        gamma: f64,
+    },
+    /// Half a cosine down to a fraction of `optim.lr`.
+    Cosine {
+        /// The fraction at the end of the course, in [0, 1].
+        final_lr_fraction: f64,
+    },
+}
+
+impl RawSchedule {
+    /// The course; it spans `epochs` where nobody set `schedule.epochs`.
+    pub(crate) fn resolve(self, epochs: u64, required: &Required) -> Result<ScheduleSettings, RecipeError> {
+        let places = required.places;
+        if self.name != ScheduleName::Step {
+            let keys = ["schedule.milestones_epochs", "schedule.gamma"];
+            places.refuse_typed(keys, "schedule.name", r#""step""#)?;
+        }
+        if self.name != ScheduleName::Cosine {
+            places.refuse_typed(["schedule.final_lr_fraction"], "schedule.name", r#""cosine""#)?;
+        }
+        let schedule = match self.name {
+            ScheduleName::Constant => Schedule::Constant {},
+            ScheduleName::Step => Schedule::Step {
+                milestones_epochs: required.value(
+                    self.milestones_epochs,
+                    "schedule.milestones_epochs",
+                    "a list of epochs such as [30, 60, 90]",
+                ),
+                gamma: self.gamma,
+            },
+            ScheduleName::Cosine => Schedule::Cosine { final_lr_fraction: self.final_lr_fraction },
+        };
+        Ok(ScheduleSettings {
+            schedule,
+            epochs: self.epochs.unwrap_or(epochs),
+            warmup_epochs: self.warmup_epochs,
+            warmup_start_fraction: self.warmup_start_fraction,
+        })
+    }
+}
+
+impl ScheduleSettings {
+    pub(crate) fn check(&self, train: &TrainSettings, places: &Places) -> Checked {
+        let epochs = self.epochs as f64;
+        let span = if self.epochs == train.epochs { "train.epochs" } else { "schedule.epochs" };
+        let warmup = self.warmup_epochs;
+        let accepted = format!("a number, at least 0 and below {span} = {epochs}");
+        places.require((0.0..epochs).contains(&warmup), "schedule.warmup_epochs", warmup, &accepted)?;
+        places.require_in(&FRACTION, "schedule.warmup_start_fraction", self.warmup_start_fraction)?;
+        match &self.schedule {
+            Schedule::Constant {} => Ok(()),
+            Schedule::Step { milestones_epochs: milestones, gamma } => {
+                let is_ascending = milestones.is_sorted_by(|a, b| a < b);
+                let is_within = milestones.iter().all(|&epoch| 0.0 < epoch && epoch < epochs);
+                let is_right = !milestones.is_empty() && is_ascending && is_within;
+                let accepted = format!("ascending numbers above 0 and below {span} = {epochs}");
+                places.require(is_right, "schedule.milestones_epochs", milestones, &accepted)?;
+                places.require_in(&GAMMA, "schedule.gamma", *gamma)
+            }
+            Schedule::Cosine { final_lr_fraction } => {
+                places.require_in(&FRACTION, "schedule.final_lr_fraction", *final_lr_fraction)
+            }
+        }
+    }
+}
