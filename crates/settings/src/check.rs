@@ -9,7 +9,7 @@ use crate::choice::Backend;
 use crate::dataset::DatasetFacts;
 use crate::error::RecipeError;
 use crate::place::Places;
-use crate::recipe::{Architecture, Optimizer, Recipe, Schedule};
+use crate::recipe::{Architecture, DataSource, Optimizer, Recipe, Schedule};
 
 type Checked = Result<(), RecipeError>;
 
@@ -38,9 +38,11 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     check_schedule(recipe, places)?;
     check_job(recipe, places)?;
     check_backend(recipe, world_size, places)?;
-    match DatasetFacts::of_synthetic(&recipe.data.source) {
-        Some(facts) => recipe.check_dataset(&facts),
-        None => Ok(()),
+    match recipe.data.source {
+        DataSource::Synthetic { train_images, val_images, channels, classes } => {
+            recipe.check_dataset(&DatasetFacts { train_images, val_images, channels, classes })
+        }
+        DataSource::Files { .. } => Ok(()),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use regatta_data::DatasetName;
+
 use crate::architecture::model;
 use crate::check;
 use crate::choice::{OptimizerName, ScheduleName, SourceName};
-use crate::data_folder::fashion_mnist_folder;
+use crate::data_folder;
 use crate::error::RecipeError;
 use crate::place::Places;
 use crate::raw::{RawData, RawOptim, RawRecipe, RawSchedule, RawTrain};
@@ -14,6 +16,7 @@ use crate::recipe::{
     Optimizer, Recipe, RunSettings, Schedule, ScheduleSettings, TrainSettings,
 };
 use crate::required::Required;
+use crate::schema::{self, one_of};
 
 impl RawRecipe {
     /// The recipe's meaning in a world of `world_size` ranks (at least 1). `kept` is the earlier resolved recipe of
@@ -86,9 +89,10 @@ fn refuse_set(places: &Places, keys: &[(&str, bool)], owner: &str, choice: &str)
 
 fn source(raw: &RawData, kept: Option<&Recipe>, required: &Required) -> Result<DataSource, RecipeError> {
     let places = required.places;
+    let words = || schema::key_at("data.dataset").map_or(&[][..], |key| &key.choices[..]);
     let Some(name) = raw.dataset else {
-        required.note_unset("data.dataset", r#""fashion_mnist", "mnist" or "synthetic""#);
-        return Ok(DataSource::FashionMnist { folder: PathBuf::new() });
+        required.note_unset("data.dataset", &one_of(words()));
+        return Ok(DataSource::Files { dataset: DatasetName::FashionMnist, folder: PathBuf::new() });
     };
     let synthetic_keys = [
         ("data.synthetic_train_images", raw.synthetic_train_images.is_some()),
@@ -100,15 +104,15 @@ fn source(raw: &RawData, kept: Option<&Recipe>, required: &Required) -> Result<D
         refuse_set(places, &synthetic_keys, "data.dataset", r#""synthetic""#)?;
     }
     match name {
-        SourceName::FashionMnist => Ok(DataSource::FashionMnist {
-            folder: raw.folder.clone().unwrap_or_else(|| fashion_mnist_folder(kept)),
-        }),
-        SourceName::Mnist => Ok(DataSource::Mnist {
-            folder: required.value(raw.folder.clone(), "data.folder", "the folder of the four idx files"),
-        }),
+        SourceName::Files(dataset) => {
+            let folder = raw.folder.clone().or_else(|| data_folder::of(dataset, kept));
+            let accepted = format!("the folder of {}'s files", dataset.facts().title);
+            Ok(DataSource::Files { dataset, folder: required.value(folder, "data.folder", &accepted) })
+        }
         SourceName::Synthetic => {
+            let of_files: Vec<_> = words().iter().filter(|&word| word != r#""synthetic""#).cloned().collect();
             let keys = [("data.folder", raw.folder.is_some())];
-            refuse_set(places, &keys, "data.dataset", r#""fashion_mnist" or "mnist""#)?;
+            refuse_set(places, &keys, "data.dataset", &one_of(&of_files))?;
             let count = |value, key: &str| required.value(value, key, "a number of images, at least 1");
             Ok(DataSource::Synthetic {
                 train_images: count(raw.synthetic_train_images, "data.synthetic_train_images"),
@@ -121,12 +125,9 @@ fn source(raw: &RawData, kept: Option<&Recipe>, required: &Required) -> Result<D
 }
 
 fn data(raw: RawData, source: DataSource, in_channels: u32) -> DataSettings {
-    let (mean, std) = match source {
-        DataSource::FashionMnist { .. } => (0.2860, 0.3530),
-        DataSource::Mnist { .. } => (0.1307, 0.3081),
-        DataSource::Synthetic { .. } => (0.5, 0.25),
-    };
-    let for_each_channel = |value| vec![value; in_channels as usize];
+    let (mean, std) = source.mean_and_std();
+    let for_each_channel =
+        |values: &[f64]| values.iter().copied().cycle().take(in_channels as usize).collect();
     DataSettings {
         source,
         resolution_px: raw.resolution_px,

@@ -140,8 +140,8 @@ impl Default for RawStage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawData {
-    /// Where the images come from: "fashion_mnist" and "mnist" read idx files (gzip or not), "synthetic" makes
-    /// images up from a seed. Required.
+    /// Where the images come from: the files of a known data set (gzip or not), or "synthetic", which makes images up
+    /// from a seed. Required.
     pub dataset: Option<SourceName>,
     /// Folder of the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
     /// datasets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
@@ -150,11 +150,11 @@ pub struct RawData {
     /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
     #[schemars(range(min = 1, max = 4096))]
     pub resolution_px: u32,
-    /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set
-    /// (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel).
+    /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set;
+    /// a run's config.toml holds it.
     pub mean: Option<Vec<f64>>,
     /// Standard deviation of the training images by channel, on the scale 0 to 1; divided by. Default: that of the
-    /// data set (fashion_mnist [0.3530], mnist [0.3081], synthetic 0.25 for each channel).
+    /// data set; a run's config.toml holds it.
     pub std: Option<Vec<f64>>,
     /// Probability that a training image is mirrored left to right, 0 to 1. Default: 0.0.
     pub horizontal_flip_probability: f64,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use regatta_anynet::zoo::{self, Published, UnknownName};
 use regatta_anynet::{BlockKind, Generator, Network, NetworkError, Rounding, Stage, Stem};
+use regatta_data::DatasetName;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Init;
@@ -129,16 +130,6 @@ pub struct DataSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "dataset", rename_all = "snake_case")]
 pub enum DataSource {
-    /// Fashion-MNIST in idx files.
-    FashionMnist {
-        /// The files' folder.
-        folder: PathBuf,
-    },
-    /// MNIST, or anything else in MNIST's idx files.
-    Mnist {
-        /// The files' folder.
-        folder: PathBuf,
-    },
     /// Images made up from a seed.
     Synthetic {
         /// Number of training images, at least 1.
@@ -153,5 +144,13 @@ pub enum DataSource {
         /// Number of classes.
         #[serde(rename = "synthetic_classes")]
         classes: u32,
+    },
+    /// The files of a known data set.
+    #[serde(untagged)]
+    Files {
+        /// Which one.
+        dataset: DatasetName,
+        /// The files' folder.
+        folder: PathBuf,
     },
 }
