@@ -21,7 +21,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use regatta_run_folder::{ExitCode, print_output};
-use regatta_settings::{Device, Recipe, RecipeArgs, Resume};
+use regatta_settings::{DataSource, Device, Recipe, RecipeArgs, Resume};
 use serde::Serialize;
 
 use crate::failure::Usage;
@@ -61,8 +61,8 @@ pub(crate) struct DoctorCommand {
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     run_folder: PathBuf,
-    /// The data set's, if it consists of files.
-    data: Option<PathBuf>,
+    /// Where the recipe's images come from.
+    data: Option<DataSource>,
 }
 
 /// What is printed as JSON.
@@ -216,7 +216,7 @@ impl DoctorCommand {
 fn subject(recipe: Option<&Recipe>) -> Subject {
     Subject {
         run_folder: recipe.map_or_else(|| "runs".into(), |recipe| recipe.run.folder.clone()),
-        data: recipe.and_then(|recipe| data_set::folder(&recipe.data.source)),
+        data: recipe.map(|recipe| recipe.data.source.clone()),
     }
 }
 

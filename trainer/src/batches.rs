@@ -1,7 +1,7 @@
 //! Micro-batches as tensors: bytes from the data set, scaled, resized and normalised on the device.
 
 use anyhow::Result;
-use regatta_data::{Augment, Dataset, fill_batch};
+use regatta_data::{Augment, Images, Scratch, Source, Split, Transform};
 use regatta_settings::Recipe;
 use regatta_torch_ext::MemoryFormat;
 use tch::{Device, Kind, Tensor};
@@ -13,34 +13,33 @@ use crate::upload::Uploader;
 /// The labels come first in a block, so that both are aligned.
 const LABEL_BYTES: usize = size_of::<i64>();
 
-/// The augmentation of training images.
-pub(crate) fn augment(recipe: &Recipe) -> Augment {
-    Augment {
+/// The images of `source`, with the recipe's augmentation where they are trained on.
+pub(crate) fn images<'a>(recipe: &Recipe, source: &'a dyn Source, split: Split) -> Images<'a> {
+    let augment = (split == Split::Train).then_some(Augment {
         seed: recipe.train.seed,
         horizontal_flip_probability: recipe.data.horizontal_flip_probability,
         random_crop_padding_px: recipe.data.random_crop_padding_px as usize,
-    }
+    });
+    Images::new(source, split, Transform::new(source.encoding(), augment))
 }
 
 /// Turns indices of a data set into micro-batches on the device. One is on its way while another is computed with.
 pub(crate) struct Batches<'a> {
-    dataset: &'a dyn Dataset,
-    augment: Option<Augment>,
+    images: Images<'a>,
+    scratch: Scratch,
     preparation: Preparation,
     uploader: Uploader,
 }
 
 impl<'a> Batches<'a> {
-    /// Of `dataset`, as the recipe says, with its augmentation where `training`.
-    pub(crate) fn new(
-        recipe: &Recipe,
-        dataset: &'a dyn Dataset,
-        training: bool,
-        device: Device,
-    ) -> Result<Self> {
-        let augment = training.then(|| augment(recipe));
-        let preparation = Preparation::new(recipe, device);
-        Ok(Self { dataset, augment, preparation, uploader: Uploader::new(device)? })
+    /// Of `source`, which is `split` of the recipe's data set.
+    pub(crate) fn new(recipe: &Recipe, source: &'a dyn Source, split: Split, device: Device) -> Result<Self> {
+        Ok(Self {
+            images: images(recipe, source, split),
+            scratch: Scratch::default(),
+            preparation: Preparation::new(recipe, device),
+            uploader: Uploader::new(device)?,
+        })
     }
 
     /// The images `[n, c, h, w]` and labels `[n]` of `indices`, augmented as `epoch` says.
@@ -56,23 +55,27 @@ impl<'a> Batches<'a> {
     }
 
     /// Gathers the bytes of `indices`, augmented as `epoch` says, and sends them on their way to the device.
+    ///
+    /// # Errors
+    /// An image that cannot be read; then nothing is on its way.
     pub(crate) fn begin(&mut self, indices: &[usize], epoch: u64) -> Result<()> {
-        let (dataset, augment) = (self.dataset, self.augment.as_ref().map(|augment| (augment, epoch)));
+        let Self { images, scratch, uploader, .. } = self;
         let labels_bytes = indices.len() * LABEL_BYTES;
-        let bytes = labels_bytes + indices.len() * dataset.shape().bytes();
-        self.uploader.begin(bytes, |block| {
+        let bytes = labels_bytes + indices.len() * images.shape().bytes();
+        uploader.begin(bytes, |block| {
             let (labels_block, images_nhwc) = block.split_at_mut(labels_bytes);
-            let labels = fill_batch(dataset, indices, augment, images_nhwc);
+            let labels = images.read_all(epoch, indices, scratch, images_nhwc)?;
             for (place, label) in labels_block.chunks_exact_mut(LABEL_BYTES).zip(labels) {
                 place.copy_from_slice(&label.to_ne_bytes());
             }
+            Ok(())
         })
     }
 
     /// What was begun first, on the device: images `[n, c, h, w]`, scaled, resized and normalised, and labels `[n]`.
     pub(crate) fn take(&mut self) -> Result<(Tensor, Tensor)> {
-        let Self { uploader, dataset, preparation, .. } = self;
-        let shape = dataset.shape();
+        let Self { uploader, images, preparation, .. } = self;
+        let shape = images.shape();
         let [height, width, channels] = [shape.height, shape.width, shape.channels].map(|side| side as i64);
         uploader.take(|block| {
             let images = block.numel() / (LABEL_BYTES + shape.bytes());

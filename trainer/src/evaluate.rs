@@ -46,10 +46,10 @@ pub(crate) fn evaluate(
             stopped = 1;
             break;
         }
+        feed.prefetch();
         let logits = replica.logits(model, &images_nchw, Mode::Evaluation)?;
         _ = loss_sum.g_add_(&summed_loss(&logits, &labels, 0.0).to_kind(Kind::Double));
         _ = hits_sum.g_add_(&hits(&logits, &labels));
-        feed.prefetch()?;
     }
     let mut loss = loss_sum.to_device(Device::Cpu);
     let mut counts = [hits_sum.int64_value(&[0]), hits_sum.int64_value(&[1]), stopped];

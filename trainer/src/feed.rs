@@ -18,6 +18,8 @@ enum Source<'a> {
         batches: Box<Batches<'a>>,
         /// The images of each that was not begun yet.
         upcoming: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
+        /// Why the next one cannot be had.
+        failure: Option<anyhow::Error>,
     },
     /// Always the same one, which lies on the device: for measuring a step without a loader.
     Resident { images_nchw: Tensor, labels: Tensor },
@@ -30,7 +32,8 @@ impl<'a> Feed<'a> {
         epoch: u64,
         upcoming: impl Iterator<Item = Vec<usize>> + 'a,
     ) -> Self {
-        Self { source: Source::Streamed { batches: Box::new(batches), upcoming: Box::new(upcoming) }, epoch }
+        let (batches, upcoming) = (Box::new(batches), Box::new(upcoming));
+        Self { source: Source::Streamed { batches, upcoming, failure: None }, epoch }
     }
 
     /// Of one micro-batch without end.
@@ -43,24 +46,30 @@ impl<'a> Feed<'a> {
         self.epoch
     }
 
-    /// Assembles the next micro-batch, if there is one and it was not, and sends it on its way.
-    pub(crate) fn prefetch(&mut self) -> Result<()> {
-        let Source::Streamed { batches, upcoming } = &mut self.source else { return Ok(()) };
-        if batches.under_way() > 0 {
-            return Ok(());
-        }
-        match upcoming.next() {
-            Some(indices) => batches.begin(&indices, self.epoch),
-            None => Ok(()),
+    /// Assembles the next micro-batch, if there is one and it was not, and sends it on its way. An image that cannot be read
+    /// is the error of [`next`](Self::next): the steps before it are not lost.
+    pub(crate) fn prefetch(&mut self) {
+        let Source::Streamed { batches, upcoming, failure } = &mut self.source else { return };
+        if batches.under_way() == 0
+            && failure.is_none()
+            && let Some(indices) = upcoming.next()
+        {
+            *failure = batches.begin(&indices, self.epoch).err();
         }
     }
 
     /// The next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. None after the last.
+    ///
+    /// # Errors
+    /// An image of it that cannot be read.
     pub(crate) fn next(&mut self) -> Result<Option<(Tensor, Tensor)>> {
-        self.prefetch()?;
+        self.prefetch();
         match &mut self.source {
-            Source::Streamed { batches, .. } if batches.under_way() == 0 => Ok(None),
-            Source::Streamed { batches, .. } => batches.take().map(Some),
+            Source::Streamed { batches, failure, .. } => match failure.take() {
+                Some(failure) => Err(failure),
+                None if batches.under_way() == 0 => Ok(None),
+                None => batches.take().map(Some),
+            },
             Source::Resident { images_nchw, labels } => {
                 Ok(Some((images_nchw.shallow_clone(), labels.shallow_clone())))
             }

@@ -124,9 +124,6 @@ impl<'a> Learner<'a> {
         let found_inf = if replays { self.replay_update(images)? } else { self.update(images)? };
         times.end(Phase::Optimizer)?;
         let reading = Reading::begin(&control, &(1 - found_inf))?;
-        // A GPU has its work: now the host has time for the next step's images.
-        source.feed.prefetch()?;
-        times.end(Phase::Data)?;
         Ok(LaunchedStep { reading, times })
     }
 
@@ -207,12 +204,15 @@ pub(crate) struct StepSource<'a> {
 }
 
 impl StepSource<'_> {
-    /// The next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`.
+    /// The next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. The one after it, perhaps of the next step,
+    /// is assembled at once: the copy goes on while this one is computed with.
     fn take(&mut self, times: &mut StepTimes) -> Result<(Tensor, Tensor)> {
-        self.feed.prefetch()?;
+        self.feed.prefetch();
         times.end(Phase::Data)?;
         let micro_batch = self.feed.next()?.context("a step takes no more than its epoch has")?;
         times.end(Phase::Copy)?;
+        self.feed.prefetch();
+        times.end(Phase::Data)?;
         Ok(micro_batch)
     }
 }

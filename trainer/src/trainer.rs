@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::Communicator;
-use regatta_data::{Sampler, Shard};
+use regatta_data::{Sampler, Shard, Split};
 use regatta_run_folder::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
@@ -116,7 +116,7 @@ impl Trainer<'_> {
         let permutation = sampler.permutation(epoch);
         let shard = Shard { rank: self.world.rank(), world_size: self.world.world_size() };
         let schedule = LearningRate::of(self.recipe, steps);
-        let batches = Batches::new(self.recipe, &*self.datasets.train, true, self.device)?;
+        let batches = Batches::new(self.recipe, &*self.datasets.train, Split::Train, self.device)?;
         let remaining = self.progress.step_in_epoch as usize..steps as usize;
         let upcoming = remaining.flat_map(|step| sampler.micro_batches(&permutation, step, shard));
         let feed = Feed::new(batches, epoch, upcoming.map(|micro_batch| micro_batch.indices.to_vec()));
@@ -284,7 +284,7 @@ impl Trainer<'_> {
 
     fn evaluate(&self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
         let replica = &self.learner.replica;
-        let batches = Batches::new(self.recipe, &*self.datasets.validation, false, self.device)?;
+        let batches = Batches::new(self.recipe, &*self.datasets.validation, Split::Validation, self.device)?;
         let batch_size = self.recipe.eval.batch_size;
         let images = self.datasets.validation.len();
         let images = if self.debug { images.min(4 * batch_size) } else { images };

@@ -56,7 +56,10 @@ impl Uploader {
 
     /// Has `fill` write `len` bytes of host memory, and begins to copy them. The host waits for the device only where it is
     /// two blocks ahead of it.
-    pub(crate) fn begin(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+    ///
+    /// # Errors
+    /// That of `fill`, as if there had been no call; those of the device.
+    pub(crate) fn begin(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<()> {
         assert!(self.under_way() < SLOTS, "a block is taken before the next but one is begun");
         let place = &mut self.slots[self.begun % SLOTS];
         if place.as_ref().is_none_or(|slot| slot.host.len() < len) {
@@ -67,7 +70,7 @@ impl Uploader {
             copied.synchronize()?;
         }
         slot.len = len;
-        fill(&mut slot.host.as_mut_slice()[..len]);
+        fill(&mut slot.host.as_mut_slice()[..len])?;
         if let (Some(stream), Some(on_device)) = (self.stream, &slot.on_device) {
             if let Some(free) = slot.free.take() {
                 stream.wait(&free)?;
@@ -119,10 +122,15 @@ mod tests {
     fn blocks_arrive_in_their_order_at_any_length() {
         let mut uploader = Uploader::new(Device::Cpu).unwrap();
         let begin = |uploader: &mut Uploader, value: u8, len| {
-            uploader.begin(len, |bytes| bytes.fill(value)).unwrap();
+            let fill = |bytes: &mut [u8]| {
+                bytes.fill(value);
+                if value == 0 { anyhow::bail!("no block") } else { Ok(()) }
+            };
+            assert_eq!(uploader.begin(len, fill).is_ok(), value > 0);
         };
         begin(&mut uploader, 1, 3);
         for value in 2..6 {
+            begin(&mut uploader, 0, 12);
             begin(&mut uploader, value, 10 - usize::from(value));
             let before = if value == 2 { 3 } else { 11 - usize::from(value) };
             assert_eq!(bytes(&mut uploader), vec![value - 1; before]);

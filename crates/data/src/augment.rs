@@ -1,7 +1,7 @@
 //! Random changes of a training image, on its bytes at the stored size.
 
-use crate::dataset::ImageShape;
 use crate::random::Purpose;
+use crate::source::ImageShape;
 
 /// Random crop after zero padding, then a random horizontal flip (the order of torchvision's recipes).
 ///
@@ -23,47 +23,48 @@ impl Augment {
         self.horizontal_flip_probability <= 0.0 && self.random_crop_padding_px == 0
     }
 
-    /// Changes image `index` for `epoch` in place.
+    /// Writes the changed image to `pixels_hwc`. Both buffers hold one image of `shape`.
     ///
     /// # Panics
-    /// If `pixels_hwc` is not of `shape`.
-    pub fn apply(&self, epoch: u64, index: usize, shape: ImageShape, pixels_hwc: &mut [u8]) {
-        assert_eq!(pixels_hwc.len(), shape.bytes(), "a buffer of one image");
+    /// If one of them does not.
+    pub fn apply(
+        &self,
+        (epoch, index): (u64, usize),
+        shape: ImageShape,
+        stored: &[u8],
+        pixels_hwc: &mut [u8],
+    ) {
+        assert_eq!((stored.len(), pixels_hwc.len()), (shape.bytes(), shape.bytes()), "buffers of one image");
         let mut random = Purpose::Augmentation.stream(&[self.seed, epoch, index as u64]);
         let positions = 2 * self.random_crop_padding_px as u64 + 1;
         // Three draws of one number each, so that the flip does not depend on the padding.
         let flip = random.unit() < self.horizontal_flip_probability;
         let mut offset = || random.below(positions) as isize - self.random_crop_padding_px as isize;
         let (down, right) = (offset(), offset());
-        if (down, right) != (0, 0) {
-            crop_at(down, right, shape, pixels_hwc);
-        }
+        crop_at(down, right, shape, stored, pixels_hwc);
         if flip {
             flip_horizontally(shape, pixels_hwc);
         }
     }
 }
 
-/// Moves the window `down` and `right` pixels over the image; what it finds outside is zero.
-fn crop_at(down: isize, right: isize, shape: ImageShape, pixels_hwc: &mut [u8]) {
+/// Copies the window whose corner is `down` and `right` pixels from the image's own; what lies outside of the image is zero.
+fn crop_at(down: isize, right: isize, shape: ImageShape, stored: &[u8], pixels_hwc: &mut [u8]) {
     let row_bytes = shape.width * shape.channels;
     let shift = (right.unsigned_abs() * shape.channels).min(row_bytes);
-    for k in 0..shape.height {
-        // Go towards the row that is read next, so that it is still unchanged.
-        let y = if down < 0 { shape.height - 1 - k } else { k };
-        let target = y * row_bytes;
-        match y.checked_add_signed(down).filter(|&source| source < shape.height) {
-            None => pixels_hwc[target..target + row_bytes].fill(0),
-            Some(source) if right >= 0 => {
-                let source = source * row_bytes;
-                pixels_hwc.copy_within(source + shift..source + row_bytes, target);
-                pixels_hwc[target + row_bytes - shift..target + row_bytes].fill(0);
-            }
-            Some(source) => {
-                let source = source * row_bytes;
-                pixels_hwc.copy_within(source..source + row_bytes - shift, target + shift);
-                pixels_hwc[target..target + shift].fill(0);
-            }
+    let kept = row_bytes - shift;
+    for (y, row) in pixels_hwc.chunks_exact_mut(row_bytes).enumerate() {
+        let Some(source) = y.checked_add_signed(down).filter(|&source| source < shape.height) else {
+            row.fill(0);
+            continue;
+        };
+        let stored = &stored[source * row_bytes..][..row_bytes];
+        if right >= 0 {
+            row[..kept].copy_from_slice(&stored[shift..]);
+            row[kept..].fill(0);
+        } else {
+            row[shift..].copy_from_slice(&stored[..kept]);
+            row[..shift].fill(0);
         }
     }
 }

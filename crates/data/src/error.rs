@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::source::{ImageShape, Split};
+
 /// A data set that cannot be used (exit code 3).
 #[derive(Debug, Error)]
 pub enum DataError {
@@ -113,5 +115,26 @@ pub enum DataError {
         labels_path: PathBuf,
         /// Number of labels in it.
         labels: usize,
+    },
+    /// An image could not be read when its micro-batch was assembled.
+    #[error("cannot read {} image {index}", match split { Split::Train => "training", Split::Validation => "validation" })]
+    Image {
+        /// The part of the data set.
+        split: Split,
+        /// The image, counted from 0.
+        index: usize,
+        /// The cause.
+        source: Box<DataError>,
+    },
+    /// A source gave another number of bytes than an image has.
+    #[error(
+        "{found} bytes where an image of {}x{} pixels and {} channels has {}",
+        .shape.height, .shape.width, .shape.channels, .shape.bytes()
+    )]
+    WrongSize {
+        /// The shape of an image.
+        shape: ImageShape,
+        /// Bytes that are there.
+        found: usize,
     },
 }

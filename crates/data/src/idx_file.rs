@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::error::DataError;
-use crate::idx::IdxSource;
 
 /// A whole idx file of unsigned bytes.
 #[derive(Debug)]
@@ -21,24 +20,6 @@ pub(crate) struct IdxFile {
 
 /// What is reserved before reading: a header is not believed further than this.
 const MOST_RESERVED: u64 = 256 << 20;
-
-/// Finds `name` or `name.gz` in `folder`, the plain file first.
-pub(crate) fn find(source: &IdxSource, folder: &Path, name: &str) -> Result<PathBuf, DataError> {
-    for candidate in [folder.join(name), folder.join(format!("{name}.gz"))] {
-        match candidate.try_exists() {
-            Ok(true) => return Ok(candidate),
-            Ok(false) => {}
-            Err(source) => return Err(DataError::Read { path: candidate, source }),
-        }
-    }
-    let (dataset, how_to_get) = (source.name, source.how_to_get);
-    let folder = folder.to_owned();
-    Err(if folder.is_dir() {
-        DataError::FileMissing { dataset, folder, name: name.to_owned(), how_to_get }
-    } else {
-        DataError::FolderMissing { dataset, folder, how_to_get }
-    })
-}
 
 /// Reads an idx3 file; its sizes are images, rows, columns.
 pub(crate) fn read_images(path: PathBuf) -> Result<IdxFile, DataError> {

@@ -1,10 +1,13 @@
-//! Datasets, the sampler and batches as bytes: everything between the files and a micro-batch, without tensors.
+//! Data sets, the sampler and batches as bytes: everything between the files and a micro-batch, without tensors.
 //!
-//! The order of a run is a pure function: [`Sampler`] permutes by (seed, epoch), [`Shard`] says which
-//! micro-batches of a step a rank takes, [`Augment`] draws by (seed, epoch, image index), and [`fill_batch`]
-//! puts a micro-batch into a caller's buffer. None of them knows threads, restarts or other ranks.
+//! The order of a run is a pure function: [`Sampler`] permutes by (seed, epoch), and [`Shard`] says which micro-batches of a
+//! step a rank takes. A [`Source`] gives the stored bytes of an image, and a [`Transform`] makes pixels of them, drawing by
+//! (seed, epoch, image index); [`Images`] puts the two together. None of them knows threads, restarts or other ranks. The
+//! data sets that recipes name are a table, [`DatasetName::facts`].
 
-mod dataset;
+mod known;
+mod source;
+
 mod idx;
 mod idx_file;
 mod synthetic;
@@ -13,16 +16,18 @@ mod sampler;
 mod shard;
 
 mod augment;
-mod batch;
+mod images;
+mod transform;
 
 mod error;
 mod random;
 
 pub use augment::Augment;
-pub use batch::fill_batch;
-pub use dataset::{Dataset, ImageShape, Split};
 pub use error::DataError;
-pub use idx::{FASHION_MNIST, IdxDataset, IdxSource, MNIST};
+pub use images::Images;
+pub use known::{DatasetName, Format, KnownDataset, find_file};
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
+pub use source::{Encoding, ImageShape, Source, Split};
 pub use synthetic::{SyntheticDataset, SyntheticSettings};
+pub use transform::{Scratch, Transform};

@@ -1,7 +1,8 @@
 //! Images made up from a seed, of any shape and number, that a network can learn to tell apart.
 
-use crate::dataset::{Dataset, ImageShape, Split};
+use crate::error::DataError;
 use crate::random::Purpose;
+use crate::source::{Encoding, ImageShape, Source, Split};
 
 /// Cells of a class's pattern along each side of the image.
 const CELLS: usize = 4;
@@ -53,27 +54,27 @@ impl SyntheticDataset {
     }
 }
 
-impl Dataset for SyntheticDataset {
+impl Source for SyntheticDataset {
     fn len(&self) -> usize {
         self.settings.images
-    }
-
-    fn shape(&self) -> ImageShape {
-        self.settings.shape
     }
 
     fn classes(&self) -> usize {
         self.settings.classes
     }
 
-    fn read(&self, index: usize, pixels_hwc: &mut [u8]) -> i64 {
+    fn encoding(&self) -> Encoding {
+        Encoding::Pixels(self.settings.shape)
+    }
+
+    fn fetch(&self, index: usize, stored: &mut Vec<u8>) -> Result<i64, DataError> {
         let ImageShape { channels, width, .. } = self.settings.shape;
         assert!(index < self.len(), "image {index} of {}", self.len());
-        assert_eq!(pixels_hwc.len(), self.settings.shape.bytes(), "a buffer of one image");
+        stored.resize(self.settings.shape.bytes(), 0);
         let class = index % self.settings.classes;
         let key = [self.settings.seed, self.split as u64, index as u64];
-        Purpose::SyntheticNoise.stream(&key).fill(pixels_hwc);
-        for (y, row_wc) in pixels_hwc.chunks_exact_mut(width * channels).enumerate() {
+        Purpose::SyntheticNoise.stream(&key).fill(stored);
+        for (y, row_wc) in stored.chunks_exact_mut(width * channels).enumerate() {
             let pattern = self.pattern_row(class, y);
             for (pixel, &cell) in row_wc.chunks_exact_mut(channels).zip(&self.cell_of_column) {
                 for (value, &colour) in pixel.iter_mut().zip(&pattern[cell * channels..]) {
@@ -81,6 +82,6 @@ impl Dataset for SyntheticDataset {
                 }
             }
         }
-        class as i64
+        Ok(class as i64)
     }
 }

@@ -15,8 +15,8 @@ fn image(shape: ImageShape) -> Vec<u8> {
 }
 
 fn augmented(augment: &Augment, epoch: u64, index: usize, shape: ImageShape) -> Vec<u8> {
-    let mut pixels = image(shape);
-    augment.apply(epoch, index, shape, &mut pixels);
+    let mut pixels = vec![77; shape.bytes()];
+    augment.apply((epoch, index), shape, &image(shape), &mut pixels);
     pixels
 }
 
@@ -97,8 +97,8 @@ proptest! {
         let mut windows = offsets.clone().flat_map(|d| offsets.clone().map(move |r| window(d, r, shape)));
         prop_assert!(windows.any(|window| window == pixels));
 
-        let mut mirrored = pixels;
-        FLIP.apply(0, 0, shape, &mut mirrored);
+        let mut mirrored = vec![77; shape.bytes()];
+        FLIP.apply((0, 0), shape, &pixels, &mut mirrored);
         let both = Augment { horizontal_flip_probability: 1.0, ..crop };
         prop_assert_eq!(augmented(&both, epoch, index, shape), mirrored);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use regatta_data::{Dataset, FASHION_MNIST, IdxDataset, ImageShape, MNIST, Split};
+use regatta_data::{DatasetName, Encoding, ImageShape, Source, Split};
 
 const SHAPE: ImageShape = ImageShape { channels: 1, height: 2, width: 3 };
 
@@ -30,26 +30,31 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn open(folder: &Path) -> Result<IdxDataset, String> {
-    IdxDataset::open(&FASHION_MNIST, folder, Split::Train)
-        .map_err(|error| error.to_string().replace(&folder.display().to_string(), "FOLDER"))
+fn open(folder: &Path) -> Result<Box<dyn Source>, String> {
+    let opened = DatasetName::FashionMnist.facts().open(folder, Split::Train);
+    opened.map_err(|error| error.to_string().replace(&folder.display().to_string(), "FOLDER"))
 }
 
 /// Opens a training split of the given files.
-fn open_files(images: &[u8], labels: &[u8]) -> Result<IdxDataset, String> {
+fn open_files(images: &[u8], labels: &[u8]) -> Result<Box<dyn Source>, String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("train-images-idx3-ubyte"), images).unwrap();
     fs::write(folder.path().join("train-labels-idx1-ubyte"), labels).unwrap();
     open(folder.path())
 }
 
-fn check_content(dataset: &IdxDataset) {
-    assert_eq!((dataset.len(), dataset.shape(), dataset.classes()), (4, SHAPE, 10));
-    let mut pixels = [0; 6];
-    assert_eq!(dataset.read(2, &mut pixels), 3);
-    assert_eq!(pixels, [12, 13, 14, 15, 16, 17]);
-    assert_eq!(dataset.read(0, &mut pixels), 9);
-    assert_eq!(pixels, [0, 1, 2, 3, 4, 5]);
+/// The message of a refusal.
+fn refused(opened: Result<Box<dyn Source>, String>) -> String {
+    opened.err().expect("these files are not those of a data set")
+}
+
+fn check_content(source: &dyn Source) {
+    assert_eq!((source.len(), source.encoding(), source.classes()), (4, Encoding::Pixels(SHAPE), 10));
+    let mut stored = vec![77; 9];
+    assert_eq!(source.fetch(2, &mut stored).unwrap(), 3);
+    assert_eq!(stored, [12, 13, 14, 15, 16, 17]);
+    assert_eq!(source.fetch(0, &mut stored).unwrap(), 9);
+    assert_eq!(stored, [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -63,7 +68,8 @@ fn plain_and_gzip_files_are_read_under_either_name() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(format!("t10k-images-idx3-ubyte{suffix}")), images).unwrap();
         fs::write(folder.path().join(format!("t10k-labels-idx1-ubyte{suffix}")), labels).unwrap();
-        check_content(&IdxDataset::open(&MNIST, folder.path(), Split::Validation).unwrap());
+        let opened = DatasetName::Mnist.facts().open(folder.path(), Split::Validation);
+        check_content(&*opened.unwrap());
     }
 }
 
@@ -74,24 +80,24 @@ fn a_missing_folder_or_file_is_named_with_ways_to_get_it() {
          dataset-fashion-mnist puts it under /usr/share/datasets/fashion-mnist, where it is found; any other folder \
          is named in data.folder or REGATTA__DATA__FOLDER";
     assert_eq!(
-        open(folder.path()).unwrap_err(),
+        refused(open(folder.path())),
         format!(
             "Fashion-MNIST not found: neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz is in FOLDER; \
              {remedies}"
         )
     );
     assert_eq!(
-        open(&folder.path().join("absent")).unwrap_err(),
+        refused(open(&folder.path().join("absent"))),
         format!("Fashion-MNIST not found: there is no folder FOLDER; {remedies}")
     );
     fs::write(folder.path().join("train-images-idx3-ubyte"), images()).unwrap();
-    assert!(open(folder.path()).unwrap_err().contains("neither train-labels-idx1-ubyte nor"));
+    assert!(refused(open(folder.path())).contains("neither train-labels-idx1-ubyte nor"));
 }
 
 #[test]
 fn wrong_content_is_refused_with_what_was_found() {
     let check = |images: &[u8], labels: &[u8], expected: &str| {
-        assert_eq!(open_files(images, labels).unwrap_err(), expected);
+        assert_eq!(refused(open_files(images, labels)), expected);
     };
     let (good_images, good_labels) = (images(), labels());
     let images_path = "FOLDER/train-images-idx3-ubyte";
@@ -151,7 +157,7 @@ fn wrong_content_is_refused_with_what_was_found() {
 
 #[test]
 fn a_header_that_lies_about_its_size_is_a_truncated_file() {
-    let message = open_files(&idx(0x803, &[u32::MAX; 3], &[0; 24]), &labels()).unwrap_err();
+    let message = refused(open_files(&idx(0x803, &[u32::MAX; 3], &[0; 24]), &labels()));
     assert_eq!(
         message,
         "FOLDER/train-images-idx3-ubyte is truncated: 18446744073709551615 bytes expected (uncompressed), 40 found"
@@ -161,12 +167,12 @@ fn a_header_that_lies_about_its_size_is_a_truncated_file() {
 #[test]
 fn damaged_gzip_files_are_refused() {
     let whole = gzip(&images());
-    let cut = open_files(&whole[..whole.len() - 12], &labels()).unwrap_err();
+    let cut = refused(open_files(&whole[..whole.len() - 12], &labels()));
     assert!(cut.starts_with("FOLDER/train-images-idx3-ubyte is truncated: "), "{cut}");
 
     let mut wrong_sum = whole;
     let crc = wrong_sum.len() - 8;
     wrong_sum[crc] ^= 1;
-    let message = open_files(&wrong_sum, &labels()).unwrap_err();
+    let message = refused(open_files(&wrong_sum, &labels()));
     assert!(message.starts_with("cannot read FOLDER/train-images-idx3-ubyte: "), "{message}");
 }

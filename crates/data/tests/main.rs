@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod augment;
-mod batch;
 mod idx;
+mod images;
+mod known;
 mod sampler;
 mod synthetic;

@@ -1,6 +1,6 @@
 //! Synthetic images are a function of their seed, and a classifier can tell their classes apart.
 
-use regatta_data::{Dataset, ImageShape, Split, SyntheticDataset, SyntheticSettings};
+use regatta_data::{ImageShape, Source, Split, SyntheticDataset, SyntheticSettings};
 
 fn settings(
     images: usize,
@@ -13,14 +13,14 @@ fn settings(
 }
 
 fn read(dataset: &SyntheticDataset, index: usize) -> (Vec<u8>, i64) {
-    let mut pixels = vec![0; dataset.shape().bytes()];
-    let label = dataset.read(index, &mut pixels);
+    let mut pixels = Vec::new();
+    let label = dataset.fetch(index, &mut pixels).unwrap();
     (pixels, label)
 }
 
 /// Mean of the training images of each class.
 fn centroids(train: &SyntheticDataset) -> Vec<Vec<f32>> {
-    let mut sums = vec![vec![0.0; train.shape().bytes()]; train.classes()];
+    let mut sums = vec![vec![0.0; read(train, 0).0.len()]; train.classes()];
     for index in 0..train.len() {
         let (pixels, label) = read(train, index);
         sums[label as usize].iter_mut().zip(pixels).for_each(|(sum, pixel)| *sum += f32::from(pixel));

@@ -7,7 +7,7 @@ use crate::choice::Backend;
 use crate::dataset::DatasetFacts;
 use crate::interval::Checked;
 use crate::place::Places;
-use crate::recipe::{Architecture, Recipe};
+use crate::recipe::{Architecture, DataSource, Recipe};
 
 /// Refuses `recipe` if it cannot be trained by `world_size` ranks.
 pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
@@ -23,9 +23,11 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     recipe.log.check(places)?;
     recipe.run.check(places)?;
     check_backend(recipe, world_size, places)?;
-    match DatasetFacts::of_synthetic(&recipe.data.source) {
-        Some(facts) => recipe.check_dataset(&facts),
-        None => Ok(()),
+    match recipe.data.source {
+        DataSource::Synthetic { train_images, val_images, channels, classes } => {
+            recipe.check_dataset(&DatasetFacts { train_images, val_images, channels, classes })
+        }
+        DataSource::Files { .. } => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The words a recipe chooses from, one enum per key.
 
+use regatta_data::DatasetName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,17 +24,16 @@ choice!(
     }
 );
 
-choice!(
-    /// Where the images come from.
-    SourceName {
-        /// Fashion-MNIST in idx files.
-        FashionMnist,
-        /// MNIST, or anything else in MNIST's idx files.
-        Mnist,
-        /// Images made up from a seed, a pattern for each class under noise.
-        Synthetic,
-    }
-);
+/// Where the images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceName {
+    /// Images made up from a seed, a pattern for each class under noise.
+    Synthetic,
+    /// The files of a known data set.
+    #[serde(untagged)]
+    Files(DatasetName),
+}
 
 choice!(
     /// The device that computes.

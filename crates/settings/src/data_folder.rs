@@ -1,35 +1,34 @@
-//! Where Fashion-MNIST's files are looked for when a recipe does not name their folder.
+//! Where a data set's files are looked for when a recipe does not name their folder.
 
 use std::path::{Path, PathBuf};
 
+use regatta_data::DatasetName;
+
 use crate::recipe::{DataSource, Recipe};
 
-/// The folder that has the training images: that of the run which is continued, or else the first of [`places`]; where none
-/// has them the last.
-pub(crate) fn fashion_mnist_folder(kept: Option<&Recipe>) -> PathBuf {
+/// The first folder that has the files: that of the run which is continued, or one of the usual places. Where none has them
+/// the last of these, and `None` where there is no such place.
+pub(crate) fn of(dataset: DatasetName, kept: Option<&Recipe>) -> Option<PathBuf> {
     let kept = kept.and_then(|recipe| match &recipe.data.source {
-        DataSource::FashionMnist { folder } => Some(folder.clone()),
+        DataSource::Files { dataset: kept, folder } if *kept == dataset => Some(folder.clone()),
         _ => None,
     });
-    first_with_images(&kept.into_iter().chain(places()).collect::<Vec<_>>())
+    first_with_files(dataset, &kept.into_iter().chain(places(dataset)).collect::<Vec<_>>())
 }
 
-/// What `make` fetched into the checkout, as seen from the working folder and from where this program was built, and where
-/// Debian's package `dataset-fashion-mnist` puts the files.
-fn places() -> impl Iterator<Item = PathBuf> {
+/// The usual places. Relative ones are what `make` fetched into the checkout, as seen from the working folder and from where
+/// this program was built.
+fn places(dataset: DatasetName) -> impl Iterator<Item = PathBuf> {
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned);
-    let checkouts = [std::env::current_dir().ok(), built_in].into_iter().flatten();
-    let fetched = checkouts.map(|checkout| checkout.join("datasets/fashion-mnist"));
-    fetched.chain([PathBuf::from("/usr/share/datasets/fashion-mnist")])
+    let checkouts: Vec<_> = [std::env::current_dir().ok(), built_in].into_iter().flatten().collect();
+    dataset.facts().folders.iter().flat_map(move |folder| match Path::new(folder).is_relative() {
+        true => checkouts.iter().map(|checkout| checkout.join(folder)).collect(),
+        false => vec![PathBuf::from(folder)],
+    })
 }
 
-fn first_with_images(folders: &[PathBuf]) -> PathBuf {
-    let found = folders.iter().find(|folder| has_images(folder)).or(folders.last());
-    found.cloned().unwrap_or_default()
-}
-
-fn has_images(folder: &Path) -> bool {
-    ["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"].iter().any(|name| folder.join(name).exists())
+fn first_with_files(dataset: DatasetName, folders: &[PathBuf]) -> Option<PathBuf> {
+    folders.iter().find(|folder| dataset.facts().is_in(folder)).or(folders.last()).cloned()
 }
 
 #[cfg(test)]
@@ -37,20 +36,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_folder_with_images_is_taken_and_else_the_last() {
+    fn the_first_folder_with_files_is_taken_and_else_the_last() {
         let parent = tempfile::tempdir().unwrap();
         let folders = ["a", "b", "c"].map(|name| parent.path().join(name)).to_vec();
-        assert_eq!(first_with_images(&folders), folders[2]);
+        let found = || first_with_files(DatasetName::FashionMnist, &folders).unwrap();
+        assert_eq!(found(), folders[2]);
         for (folder, name) in [(2, "train-images-idx3-ubyte"), (1, "train-images-idx3-ubyte.gz")] {
             std::fs::create_dir(&folders[folder]).unwrap();
             std::fs::write(folders[folder].join(name), "").unwrap();
-            assert_eq!(first_with_images(&folders), folders[folder]);
+            assert_eq!(found(), folders[folder]);
         }
     }
 
     #[test]
     fn the_checkout_comes_before_debian() {
-        let folders: Vec<_> = places().collect();
+        let folders: Vec<_> = places(DatasetName::FashionMnist).collect();
         let here = std::env::current_dir().unwrap().join("datasets/fashion-mnist");
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
         let checkout = checkout.join("datasets/fashion-mnist");

@@ -1,4 +1,4 @@
-//! Whether a recipe fits its data set: classes, channels, and the sizes of an epoch's last micro-batches.
+//! What is known of a recipe's data set before it is opened, and whether the recipe fits it: classes, channels, and the sizes of an epoch's last micro-batches.
 
 use regatta_anynet::Stem;
 
@@ -18,14 +18,28 @@ pub struct DatasetFacts {
     pub classes: u32,
 }
 
-impl DatasetFacts {
-    /// The facts of a synthetic data set, which its recipe holds; of others `None`.
-    pub(crate) fn of_synthetic(source: &DataSource) -> Option<Self> {
-        match *source {
-            DataSource::Synthetic { train_images, val_images, channels, classes } => {
-                Some(Self { train_images, val_images, channels, classes })
-            }
-            _ => None,
+impl DataSource {
+    /// Number of training images, where it is known without the files.
+    pub fn train_images(&self) -> Option<usize> {
+        match self {
+            Self::Files { dataset, .. } => dataset.facts().train_images,
+            Self::Synthetic { train_images, .. } => Some(*train_images),
+        }
+    }
+
+    /// Channels of an image, and number of classes.
+    pub(crate) fn channels_and_classes(&self) -> (u32, u32) {
+        match self {
+            Self::Files { dataset, .. } => (dataset.facts().channels, dataset.facts().classes),
+            Self::Synthetic { channels, classes, .. } => (*channels, *classes),
+        }
+    }
+
+    /// Mean and standard deviation of the training images, by channel or one for all.
+    pub(crate) fn mean_and_std(&self) -> (&'static [f64], &'static [f64]) {
+        match self {
+            Self::Files { dataset, .. } => (dataset.facts().mean, dataset.facts().std),
+            Self::Synthetic { .. } => (&[0.5], &[0.25]),
         }
     }
 }

@@ -162,10 +162,9 @@ fn json_type(property: &Value) -> &str {
 /// The words of an enum, in whichever of its forms the schema holds it; empty for other types.
 fn choices(property: &Value) -> Vec<String> {
     let list = |name: &str| property[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let words = list("enum").iter().filter(|word| word.is_string()).map(Value::to_string);
-    let documented = list("oneOf").iter().map(|variant| variant["const"].to_string());
-    let optional = list("anyOf").iter().flat_map(choices);
-    words.chain(documented).chain(optional).collect()
+    let words = list("enum").iter().chain([&property["const"]]).filter(|word| word.is_string());
+    let alternatives = list("oneOf").iter().chain(list("anyOf")).flat_map(choices);
+    words.map(Value::to_string).chain(alternatives).collect()
 }
 
 /// `"a", "b" or "c"`.

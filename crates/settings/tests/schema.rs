@@ -92,7 +92,7 @@ fn the_text_reads() {
             What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling, "cifar" a 3x3 one of stride 1, "flatten" the image as a vector.
         model.anynet.stages[].stride: an integer from 1 to 64; default 2, of mlp blocks 1
             Stride of the first block.
-        data.mean: a list of numbers; default that of the data set (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel)
+        data.mean: a list of numbers; default that of the data set; a run's config.toml holds it
             Mean of the training images by channel, on the scale 0 to 1; subtracted.
         train.device: "auto", "cpu" or "cuda"; default "auto"
             The device: "auto" takes CUDA where there is one.

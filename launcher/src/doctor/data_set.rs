@@ -2,54 +2,44 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use regatta_data::{Format, find_file};
 use regatta_settings::DataSource;
 
 use super::facts::{DataFile, DataSet};
 
-/// The four files of MNIST's form, training's images first and validation's labels last.
-const IDX: [&str; 4] = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-];
 /// Read at the beginning and at the end of a file.
 const BYTES: u64 = 4096;
+/// What a gzip file begins with.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// Where the files are, for data sets that consist of files.
-pub(crate) fn folder(source: &DataSource) -> Option<PathBuf> {
-    match source {
-        DataSource::FashionMnist { folder } | DataSource::Mnist { folder } => Some(folder.clone()),
-        DataSource::Synthetic { .. } => None,
-    }
+/// Looks at the files of a data set that consists of files.
+pub(crate) fn look_at(source: &DataSource) -> Option<DataSet> {
+    let DataSource::Files { dataset, folder } = source else { return None };
+    let facts = dataset.facts();
+    let names = facts.train_files.iter().chain(facts.validation_files);
+    let files = names.map(|name| look_at_file(folder, name, facts.format)).collect();
+    Some(DataSet { folder: folder.clone(), files })
 }
 
-/// Looks at the files in `folder`.
-pub(crate) fn look_at(folder: &Path) -> DataSet {
-    DataSet { folder: folder.to_owned(), files: IDX.map(|name| look_at_file(folder, name)).into() }
-}
-
-fn look_at_file(folder: &Path, name: &str) -> DataFile {
-    let compressed = format!("{name}.gz");
-    let is_there = |name: &&str| folder.join(name).exists();
-    let name = [name, &compressed].into_iter().find(is_there).unwrap_or(name).to_owned();
-    match read_ends(&folder.join(&name)) {
+fn look_at_file(folder: &Path, name: &str, format: &Format) -> DataFile {
+    let path = find_file(folder, name).ok().flatten().unwrap_or_else(|| folder.join(name));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match read_ends(&path, format) {
         Ok(bytes) => DataFile { name, bytes, problem: None },
         Err(error) => DataFile { name, bytes: 0, problem: Some(error.to_string()) },
     }
 }
 
 /// The file's length, once its ends were read.
-fn read_ends(path: &Path) -> io::Result<u64> {
+fn read_ends(path: &Path, format: &Format) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut start = Vec::new();
     (&file).take(BYTES).read_to_end(&mut start)?;
-    // gzip, or two zeros and the code of unsigned bytes.
-    if !start.starts_with(&[0x1f, 0x8b]) && !start.starts_with(&[0, 0, 8]) {
-        return Err(io::Error::other("it begins neither as an idx file nor as gzip"));
+    if !start.starts_with(GZIP) && !start.starts_with(format.magic) {
+        return Err(io::Error::other(format!("it begins neither as {} nor as gzip", format.file)));
     }
     file.seek(SeekFrom::Start(length.saturating_sub(BYTES)))?;
     file.read_to_end(&mut start)?;
@@ -58,15 +48,18 @@ fn read_ends(path: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use regatta_data::DatasetName;
+
     use super::*;
 
     #[test]
     fn files_are_found_in_either_form() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(IDX[0]), [0, 0, 8, 3, 0]).unwrap();
+        std::fs::write(folder.path().join("train-images-idx3-ubyte"), [0, 0, 8, 3, 0]).unwrap();
         std::fs::write(folder.path().join("train-labels-idx1-ubyte.gz"), [0x1f, 0x8b, 8]).unwrap();
-        std::fs::write(folder.path().join(IDX[2]), "an error page").unwrap();
-        let files = look_at(folder.path()).files;
+        std::fs::write(folder.path().join("t10k-images-idx3-ubyte"), "an error page").unwrap();
+        let mnist = DataSource::Files { dataset: DatasetName::Mnist, folder: folder.path().to_owned() };
+        let files = look_at(&mnist).unwrap().files;
         let found: Vec<_> =
             files.iter().map(|it| (&*it.name, it.bytes, it.problem.as_deref().unwrap_or("whole"))).collect();
         assert_eq!(

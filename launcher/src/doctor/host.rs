@@ -25,7 +25,7 @@ pub(crate) fn read(subject: &Subject) -> HostFacts {
         open_files: limit(&limits, "Max open files"),
         locked_memory_bytes: limit(&limits, "Max locked memory"),
         run_folder: storage::look_at(&subject.run_folder),
-        data: subject.data.as_deref().map(data_set::look_at),
+        data: subject.data.as_ref().and_then(data_set::look_at),
         clock_ns: now_ns(), // last, when the line is about to be printed
     }
 }

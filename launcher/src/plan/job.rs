@@ -1,15 +1,12 @@
 //! The recipe as a plan sees it: in the world of the whole cluster, on GPUs or CPUs, over so many images.
 
 use anyhow::{Context, Result};
-use regatta_settings::{Backend, DataSource, Device, GradientCompression, Precision, Recipe, TrainSettings};
+use regatta_settings::{Backend, Device, GradientCompression, Precision, Recipe, TrainSettings};
 
 use super::measured::Run;
 use super::options::PlanCommand;
 use super::scaling::Training;
 use crate::failure::Usage;
-
-/// Training images of Fashion-MNIST.
-const FASHION_MNIST_IMAGES: usize = 60_000;
 
 /// The recipe in a world of the whole cluster; its micro-batches are those of every smaller one too.
 pub(crate) fn resolved(command: &PlanCommand, run: Option<&Run>) -> Result<Recipe> {
@@ -40,12 +37,7 @@ pub(crate) fn sums_during_backward(recipe: &Recipe) -> bool {
 
 /// How long is trained.
 pub(crate) fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Training> {
-    let of_source = match recipe.data.source {
-        DataSource::Synthetic { train_images, .. } => Some(train_images),
-        DataSource::FashionMnist { .. } => Some(FASHION_MNIST_IMAGES),
-        _ => None,
-    };
-    let images = command.train_images.or(of_source).ok_or_else(|| {
+    let images = command.train_images.or(recipe.data.source.train_images()).ok_or_else(|| {
         Usage(
             "the data set's size is in its files: give the number of training images as --train-images"
                 .to_owned(),

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use regatta_comm::Communicator;
-use regatta_data::{Sampler, fill_batch};
+use regatta_data::{Sampler, Scratch, Split};
 use regatta_settings::{Recipe, RecipeArgs};
 
-use crate::batches::augment;
+use crate::batches;
 use crate::datasets::Datasets;
 use crate::failure::together;
 
@@ -19,21 +19,21 @@ pub(super) fn images_per_second(args: &RecipeArgs, world: &dyn Communicator) -> 
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let recipe = together(recipe(), world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
-    let (train, augment) = (&*datasets.train, augment(&recipe));
+    let train = batches::images(&recipe, &*datasets.train, Split::Train);
     let sampler = Sampler {
-        len: train.len(),
+        len: datasets.train.len(),
         global_batch_size: recipe.train.global_batch_size,
         micro_batch_size: recipe.train.micro_batch_size,
         seed: recipe.train.seed,
         drop_last: recipe.train.drop_last,
     };
     let permutation = sampler.permutation(world.rank() as u64);
-    let mut images = Vec::new();
+    let (mut images, mut scratch) = (Vec::new(), Scratch::default());
     world.barrier();
     let (begin, mut count) = (Instant::now(), 0);
     for indices in permutation.chunks(recipe.train.micro_batch_size).cycle() {
         images.resize(indices.len() * train.shape().bytes(), 0);
-        fill_batch(train, indices, Some((&augment, 0)), &mut images);
+        train.read_all(0, indices, &mut scratch, &mut images)?;
         count += indices.len();
         if begin.elapsed() > TIME {
             break;

@@ -6,6 +6,7 @@ mod reference;
 mod networks;
 
 mod exchange;
+mod feed;
 mod overlap;
 mod parity;
 mod skipped;

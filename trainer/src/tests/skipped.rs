@@ -26,7 +26,7 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
     let classes = recipe.network().classes as usize;
     let dataset =
         SyntheticDataset::new(SyntheticSettings { images: 4, shape, classes, seed: 3 }, Split::Train);
-    let batches = Batches::new(recipe, &dataset, true, Device::Cpu).unwrap();
+    let batches = Batches::new(recipe, &dataset, Split::Train, Device::Cpu).unwrap();
     let feed = Feed::new(batches, 0, [vec![0, 1, 2, 3]].into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let launched = learner.step(0..1, 4, recipe.optim.lr, Asked::default(), &mut source).unwrap();

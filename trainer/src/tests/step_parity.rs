@@ -1,7 +1,7 @@
 //! Ten updates of an optimizer, and a whole step with all that belongs to it, give what PyTorch gives.
 
 use regatta_comm::Single;
-use regatta_data::{Dataset, ImageShape, Split, SyntheticDataset, SyntheticSettings, fill_batch};
+use regatta_data::{ImageShape, Images, Scratch, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close};
-use crate::batches::Batches;
+use crate::batches::{Batches, images};
 use crate::control::Asked;
 use crate::debug::Inspector;
 use crate::feed::Feed;
@@ -94,9 +94,9 @@ fn dataset(recipe: &Recipe) -> SyntheticDataset {
 }
 
 /// What both sides start from: parameters, running statistics, and the images as bytes.
-fn step_inputs(replica: &Replica, dataset: &SyntheticDataset, indices: &[usize]) -> Tensors {
-    let mut images_nhwc = vec![0; indices.len() * dataset.shape().bytes()];
-    let labels = fill_batch(dataset, indices, None, &mut images_nhwc);
+fn step_inputs(replica: &Replica, images: Images, indices: &[usize]) -> Tensors {
+    let mut images_nhwc = vec![0; indices.len() * images.shape().bytes()];
+    let labels = images.read_all(0, indices, &mut Scratch::default(), &mut images_nhwc).unwrap();
     let bytes = Tensor::from_data_size(&images_nhwc, &[indices.len() as i64, 28, 28, 3], Kind::Uint8);
     let mut inputs = by_parameter("parameter", replica, &replica.parameters.views);
     inputs.extend(by_statistic(replica, &replica.running.flat));
@@ -115,10 +115,10 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let dataset = dataset(&recipe);
     let replica = replica(&recipe);
     let order = [3, 0, 5, 1, 4, 2];
-    let mut inputs = step_inputs(&replica, &dataset, &order);
+    let mut inputs = step_inputs(&replica, images(&recipe, &dataset, Split::Validation), &order);
 
     let mut learner = Learner::new(&recipe, replica, &Single).unwrap();
-    let mut batches = Batches::new(&recipe, &dataset, true, Device::Cpu).unwrap();
+    let mut batches = Batches::new(&recipe, &dataset, Split::Train, Device::Cpu).unwrap();
     if recipe.train.precision == settings::Precision::Fp32 {
         // Backward carries an image's last bit, which depends on how it is normalised, beyond the tolerance.
         inputs.insert("images".into(), batches.load(&order, 0).0);

@@ -2,23 +2,25 @@
 
 use std::path::PathBuf;
 
+use regatta_data::DatasetName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::SourceName;
-use crate::data_folder::fashion_mnist_folder;
+use crate::data_folder;
 use crate::error::RecipeError;
 use crate::interval::{Checked, FRACTION};
 use crate::place::Places;
 use crate::recipe::Recipe;
 use crate::required::Required;
+use crate::schema::{self, one_of};
 
 /// `[data]`: the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawData {
-    /// Where the images come from: "fashion_mnist" and "mnist" read idx files (gzip or not), "synthetic" makes
-    /// images up from a seed. Required.
+    /// Where the images come from: the files of a known data set (gzip or not), or "synthetic", which makes images up
+    /// from a seed. Required.
     pub dataset: Option<SourceName>,
     /// Folder of the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
     /// datasets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
@@ -27,11 +29,11 @@ pub struct RawData {
     /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
     #[schemars(range(min = 1, max = 4096))]
     pub resolution_px: u32,
-    /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set
-    /// (fashion_mnist [0.2860], mnist [0.1307], synthetic 0.5 for each channel).
+    /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set;
+    /// a run's config.toml holds it.
     pub mean: Option<Vec<f64>>,
     /// Standard deviation of the training images by channel, on the scale 0 to 1; divided by. Default: that of the
-    /// data set (fashion_mnist [0.3530], mnist [0.3081], synthetic 0.25 for each channel).
+    /// data set; a run's config.toml holds it.
     pub std: Option<Vec<f64>>,
     /// Probability that a training image is mirrored left to right, 0 to 1. Default: 0.0.
     pub horizontal_flip_probability: f64,
@@ -93,16 +95,6 @@ pub struct DataSettings {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "dataset", rename_all = "snake_case")]
 pub enum DataSource {
-    /// Fashion-MNIST in idx files.
-    FashionMnist {
-        /// The files' folder.
-        folder: PathBuf,
-    },
-    /// MNIST, or anything else in MNIST's idx files.
-    Mnist {
-        /// The files' folder.
-        folder: PathBuf,
-    },
     /// Images made up from a seed.
     Synthetic {
         /// Number of training images, at least 1.
@@ -118,6 +110,14 @@ pub enum DataSource {
         #[serde(rename = "synthetic_classes")]
         classes: u32,
     },
+    /// The files of a known data set.
+    #[serde(untagged)]
+    Files {
+        /// Which one.
+        dataset: DatasetName,
+        /// The files' folder.
+        folder: PathBuf,
+    },
 }
 
 impl RawData {
@@ -130,7 +130,7 @@ impl RawData {
         required.note_unset_in("data");
         let places = required.places;
         let Some(name) = self.dataset else {
-            return Ok(DataSource::FashionMnist { folder: PathBuf::new() });
+            return Ok(DataSource::Files { dataset: DatasetName::FashionMnist, folder: PathBuf::new() });
         };
         if name != SourceName::Synthetic {
             let keys = ["train_images", "val_images", "channels", "classes"];
@@ -139,16 +139,16 @@ impl RawData {
         }
         let folder = self.folder.clone();
         match name {
-            SourceName::FashionMnist => {
-                let folder = folder.unwrap_or_else(|| fashion_mnist_folder(kept));
-                Ok(DataSource::FashionMnist { folder })
-            }
-            SourceName::Mnist => {
-                let folder = required.value(folder, "data.folder", "the folder of the four idx files");
-                Ok(DataSource::Mnist { folder })
+            SourceName::Files(dataset) => {
+                let folder = folder.or_else(|| data_folder::of(dataset, kept));
+                let accepted = format!("the folder of {}'s files", dataset.facts().title);
+                Ok(DataSource::Files { dataset, folder: required.value(folder, "data.folder", &accepted) })
             }
             SourceName::Synthetic => {
-                places.refuse_typed(["data.folder"], "data.dataset", r#""fashion_mnist" or "mnist""#)?;
+                let words = schema::key_at("data.dataset").map_or(&[][..], |key| &key.choices[..]);
+                let of_files: Vec<_> =
+                    words.iter().filter(|&word| word != r#""synthetic""#).cloned().collect();
+                places.refuse_typed(["data.folder"], "data.dataset", &one_of(&of_files))?;
                 let count = |value, key: &str| required.value(value, key, "a number of images, at least 1");
                 Ok(DataSource::Synthetic {
                     train_images: count(self.synthetic_train_images, "data.synthetic_train_images"),
@@ -161,12 +161,9 @@ impl RawData {
     }
 
     pub(crate) fn resolve(self, source: DataSource, in_channels: u32) -> DataSettings {
-        let (mean, std) = match source {
-            DataSource::FashionMnist { .. } => (0.2860, 0.3530),
-            DataSource::Mnist { .. } => (0.1307, 0.3081),
-            DataSource::Synthetic { .. } => (0.5, 0.25),
-        };
-        let for_each_channel = |value| vec![value; in_channels as usize];
+        let (mean, std) = source.mean_and_std();
+        let for_each_channel =
+            |values: &[f64]| values.iter().copied().cycle().take(in_channels as usize).collect();
         DataSettings {
             source,
             resolution_px: self.resolution_px,

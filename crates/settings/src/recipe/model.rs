@@ -109,10 +109,7 @@ impl RawModel {
         required: &Required,
     ) -> Result<ModelSettings, RecipeError> {
         let places = required.places;
-        let (channels, classes) = match source {
-            DataSource::FashionMnist { .. } | DataSource::Mnist { .. } => (1, 10),
-            DataSource::Synthetic { channels, classes, .. } => (*channels, *classes),
-        };
+        let (channels, classes) = source.channels_and_classes();
         let (architecture, named_rounding) = self.architecture(required)?;
         let is_mlp = matches!(&architecture, Architecture::AnyNet(AnyNet { block: BlockKind::Mlp, .. }));
         let stem = self.stem.unwrap_or(if is_mlp { Stem::Flatten } else { Stem::Simple });

@@ -1,0 +1,149 @@
+//! The known data sets: one entry each, with all that recipes, readers, `launcher plan` and `launcher doctor` must know.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::idx::IDX;
+use crate::source::{Source, Split};
+
+/// A data set in files, as `data.dataset` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DatasetName {
+    /// Zalando's Fashion-MNIST: 60,000 and 10,000 grayscale images of 28x28 in ten classes.
+    FashionMnist,
+    /// LeCun's MNIST: 60,000 and 10,000 grayscale images of 28x28 in ten classes; or anything else in its files.
+    Mnist,
+}
+
+impl DatasetName {
+    /// The entry of the table.
+    pub const fn facts(self) -> &'static KnownDataset {
+        match self {
+            Self::FashionMnist => &FASHION_MNIST,
+            Self::Mnist => &MNIST,
+        }
+    }
+}
+
+/// An entry of the table.
+#[derive(Debug)]
+pub struct KnownDataset {
+    /// Its name in messages.
+    pub title: &'static str,
+    /// Channels of an image.
+    pub channels: u32,
+    /// Number of classes.
+    pub classes: u32,
+    /// Number of training images, where it is the same for everybody.
+    pub train_images: Option<usize>,
+    /// Mean of the training images by channel, on the scale 0 to 1.
+    pub mean: &'static [f64],
+    /// Standard deviation of the training images by channel, on the scale 0 to 1.
+    pub std: &'static [f64],
+    /// The files of the training split, without `.gz`.
+    pub train_files: &'static [&'static str],
+    /// The files of the validation split, without `.gz`.
+    pub validation_files: &'static [&'static str],
+    /// Where the files usually are; a relative path lies in the working folder or the checkout. Empty where
+    /// `data.folder` must name their folder.
+    pub folders: &'static [&'static str],
+    /// What a user without the files can do, as the end of a sentence.
+    pub how_to_get: &'static str,
+    /// What the files are.
+    pub format: &'static Format,
+}
+
+/// A format of files, declared beside its reader.
+#[derive(Debug)]
+pub struct Format {
+    /// One of its files in words, such as "an idx file".
+    pub file: &'static str,
+    /// What each of its files begins with, once decompressed; perhaps nothing.
+    pub magic: &'static [u8],
+    /// The reader of one split.
+    pub(crate) open: fn(&KnownDataset, &Path, Split) -> Opened,
+}
+
+/// One split, or what is wrong with its files.
+pub(crate) type Opened = Result<Box<dyn Source>, DataError>;
+
+const FASHION_MNIST: KnownDataset = KnownDataset {
+    title: "Fashion-MNIST",
+    train_images: Some(60_000),
+    mean: &[0.2860],
+    std: &[0.3530],
+    folders: &["datasets/fashion-mnist", "/usr/share/datasets/fashion-mnist"],
+    how_to_get: "`make` fetches it into datasets/fashion-mnist of the checkout and the Debian package \
+                 dataset-fashion-mnist puts it under /usr/share/datasets/fashion-mnist, where it is found; any other folder \
+                 is named in data.folder or REGATTA__DATA__FOLDER",
+    ..MNIST
+};
+
+const MNIST: KnownDataset = KnownDataset {
+    title: "MNIST",
+    channels: 1,
+    classes: 10,
+    train_images: None,
+    mean: &[0.1307],
+    std: &[0.3081],
+    train_files: &["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+    validation_files: &["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
+    folders: &[],
+    how_to_get: "set data.folder to the folder with its four idx files (gzip or plain)",
+    format: &IDX,
+};
+
+impl KnownDataset {
+    /// Opens one split, whose files are in `folder`.
+    ///
+    /// # Errors
+    /// A missing folder or file, or one whose content is not what it should be.
+    pub fn open(&self, folder: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {
+        (self.format.open)(self, folder, split)
+    }
+
+    /// The files of one split.
+    pub fn files(&self, split: Split) -> &'static [&'static str] {
+        match split {
+            Split::Train => self.train_files,
+            Split::Validation => self.validation_files,
+        }
+    }
+
+    /// Whether the first of its files is in `folder`.
+    pub fn is_in(&self, folder: &Path) -> bool {
+        self.train_files.first().is_some_and(|name| matches!(find_file(folder, name), Ok(Some(_))))
+    }
+
+    /// The path of the file `name` in `folder`.
+    pub(crate) fn path_of(&self, name: &str, folder: &Path) -> Result<PathBuf, DataError> {
+        let failed = |source| DataError::Read { path: folder.join(name), source };
+        let (dataset, how_to_get) = (self.title, self.how_to_get);
+        find_file(folder, name).map_err(failed)?.ok_or_else(|| {
+            let folder = folder.to_owned();
+            if folder.is_dir() {
+                DataError::FileMissing { dataset, folder, name: name.to_owned(), how_to_get }
+            } else {
+                DataError::FolderMissing { dataset, folder, how_to_get }
+            }
+        })
+    }
+}
+
+/// The path of `name` or `name.gz` in `folder`, the plain file first.
+///
+/// # Errors
+/// A folder that may not be looked into.
+pub fn find_file(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
+    for candidate in [folder.join(name), folder.join(format!("{name}.gz"))] {
+        if candidate.try_exists()? {
+            return Ok(Some(candidate));
+        }
+    }
+    Ok(None)
+}
