@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::RecipeArgs;
 
 use crate::failure::Usage;
+use crate::run::mpi::Via;
 use crate::trainer_binary;
 use limits::Request;
 use script::Batch;
@@ -57,15 +57,6 @@ pub(crate) struct SlurmCommand {
     /// Options for sbatch, as --name=value, such as --partition=gpu
     #[arg(last = true, value_name = "SBATCH OPTIONS")]
     extra: Vec<String>,
-}
-
-/// What starts ranks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Via {
-    /// Slurm's, where it has PMIx
-    Srun,
-    /// MPI's own, inside of the allocation
-    Mpirun,
 }
 
 fn count(text: &str) -> Result<NonZeroU32, String> {

@@ -16,6 +16,8 @@ pub(crate) struct Job {
     pub(crate) hosts: Vec<Host>,
     /// In a Slurm allocation: then the starter finds hosts by itself.
     pub(crate) in_allocation: bool,
+    /// GPUs of this host that the ranks use: none on CPUs, nor where they are elsewhere.
+    pub(crate) gpus: usize,
     /// `CUDA_VISIBLE_DEVICES` of the ranks, where it is not what they have.
     pub(crate) visible_gpus: Option<String>,
     /// The network interface for MPI and NCCL.
@@ -226,18 +228,19 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
 
-    fn job(kind: Kind) -> Job {
+    pub(crate) fn job(kind: Kind) -> Job {
         let program = if kind == Kind::Srun { "srun" } else { "mpirun" };
         Job {
             starter: Starter { program: program.into(), kind },
             ranks: 4,
             hosts: Vec::new(),
             in_allocation: kind == Kind::Srun,
+            gpus: 0,
             visible_gpus: None,
             interface: None,
             oversubscribe: false,

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use regatta_settings::{PreemptionSignal, RecipeArgs, Resume};
 
-use super::Via;
 use super::time::TimeLimit;
 use crate::run::command_line::quoted;
+use crate::run::mpi::Via;
 
 /// From the start of the ranks on, with USR2 as the signal.
 const TAIL: &str = include_str!("tail.sh");
@@ -46,12 +46,13 @@ impl Batch {
         _ = writeln!(
             script,
             "held=(env --block-signal=INT,TERM,{}) # while the trainer is being loaded, where env can",
-            self.signal()
+            self.signal.name()
         );
         script.push_str("\"${held[@]}\" true 2>/dev/null || held=()\n");
-        script.push_str(self.resume());
-        _ = writeln!(script, "command=({} {})\n", self.starter(), self.trainer_command());
-        script.push_str(&TAIL.replace("USR2", self.signal()));
+        script.push_str(&self.arguments());
+        let (starter, trainer) = (self.starter(), quoted(&self.trainer.display().to_string()));
+        _ = writeln!(script, "command=({starter} \"${{held[@]}}\" {trainer} \"${{arguments[@]}}\")\n");
+        script.push_str(&TAIL.replace("USR2", self.signal.name()));
         script
     }
 
@@ -66,7 +67,7 @@ impl Batch {
         options.extend([
             format!("time={}", self.time),
             "requeue".to_owned(),
-            format!("signal=B:{}@{}", self.signal(), self.checkpoint_seconds),
+            format!("signal=B:{}@{}", self.signal.name(), self.checkpoint_seconds),
             "open-mode=append".to_owned(),
             "output=%x-%j.log".to_owned(),
         ]);
@@ -83,11 +84,19 @@ impl Batch {
         }
     }
 
-    /// Whatever the first start is told, a later one goes on from the newest checkpoint.
-    fn resume(&self) -> &'static str {
+    /// The trainer's. Whatever the first start is told, a later one goes on from the newest checkpoint.
+    fn arguments(&self) -> String {
+        let array = |recipe: &RecipeArgs| {
+            let arguments: Vec<_> = recipe.to_arguments().iter().map(|it| quoted(it)).collect();
+            format!("arguments=({})\n", arguments.join(" "))
+        };
+        let first = array(&self.recipe);
         match self.recipe.resume {
-            Resume::Auto => "",
-            Resume::Never | Resume::Path(_) => "restarted=$((${SLURM_RESTART_COUNT:-0} > 0))\n",
+            Resume::Auto => first,
+            Resume::Never | Resume::Path(_) => {
+                let later = RecipeArgs { resume: Resume::Auto, ..self.recipe.clone() };
+                first + "((${SLURM_RESTART_COUNT:-0} == 0)) || " + &array(&later)
+            }
         }
     }
 
@@ -98,33 +107,6 @@ impl Batch {
             (Via::Srun, None) => "srun --mpi=pmix".to_owned(),
             // srun does not take it from the job.
             (Via::Srun, Some(cores)) => format!("srun --mpi=pmix --cpus-per-task={cores}"),
-        }
-    }
-
-    fn trainer_command(&self) -> String {
-        let RecipeArgs { config, set, resume, name } = &self.recipe;
-        let path = |path: &PathBuf| quoted(&path.display().to_string());
-        let first = |what: &str| format!("\"$( ((restarted)) && echo auto || echo {what})\"");
-        let resume = match resume {
-            Resume::Auto => "auto".to_owned(),
-            Resume::Never => first("never"),
-            Resume::Path(checkpoint) => first(&path(checkpoint)),
-        };
-        let (trainer, config) = (path(&self.trainer), path(config));
-        let mut command = format!("\"${{held[@]}}\" {trainer} --config {config} --resume {resume}");
-        for key in set {
-            _ = write!(command, " --set {}", quoted(key));
-        }
-        if let Some(name) = name {
-            _ = write!(command, " --name {}", quoted(name));
-        }
-        command
-    }
-
-    fn signal(&self) -> &'static str {
-        match self.signal {
-            PreemptionSignal::Usr1 => "USR1",
-            PreemptionSignal::Usr2 => "USR2",
         }
     }
 }
@@ -161,8 +143,9 @@ mod tests {
     /// All but the end that every script has.
     fn check(batch: &Batch, expected: Expect) {
         let script = batch.script();
-        let head =
-            script.strip_suffix(&*TAIL.replace("USR2", batch.signal())).expect("the script ends like all");
+        let head = script
+            .strip_suffix(&*TAIL.replace("USR2", batch.signal.name()))
+            .expect("the script ends like all");
         expected.assert_eq(head);
         assert!(Command::new("bash").args(["-n", "-c", &script]).status().unwrap().success());
     }
@@ -188,7 +171,8 @@ mod tests {
 
             held=(env --block-signal=INT,TERM,USR2) # while the trainer is being loaded, where env can
             "${held[@]}" true 2>/dev/null || held=()
-            command=(srun --mpi=pmix --cpus-per-task=6 "${held[@]}" /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            arguments=(--config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            command=(srun --mpi=pmix --cpus-per-task=6 "${held[@]}" /opt/regatta/trainer "${arguments[@]}")
 
         "##]],
         );
@@ -221,7 +205,8 @@ mod tests {
             export OMPI_MCA_oob_tcp_keepalive_time=5 OMPI_MCA_oob_tcp_keepalive_intvl=2 OMPI_MCA_oob_tcp_keepalive_probes=3
             held=(env --block-signal=INT,TERM,USR1) # while the trainer is being loaded, where env can
             "${held[@]}" true 2>/dev/null || held=()
-            command=(mpirun --bind-to none "${held[@]}" /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            arguments=(--config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            command=(mpirun --bind-to none "${held[@]}" /opt/regatta/trainer "${arguments[@]}")
 
         "##]],
         );
