@@ -422,3 +422,36 @@ fn what_a_killed_launcher_leaves_goes_with_the_next_job() {
     workdir.launcher(next).under(&without).ends_with(0);
     assert!(!abandoned.exists() && in_use.exists());
 }
+
+/// Without ssh and rsh Open MPI 4 must be told that it needs neither: `make train` does so where nobody has said otherwise.
+#[test]
+fn make_train_needs_no_remote_shell() {
+    let workdir = Workdir::new(TINY);
+    let install = |name: &str, script: &str| {
+        fs::write(workdir.path().join(name), script).unwrap();
+        fs::set_permissions(workdir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let mpirun = |version: &str| {
+        let says = format!(
+            "[ $1 = --version ] && echo 'mpirun (Open MPI) {version}' || echo ${{OMPI_MCA_plm-unset}}"
+        );
+        install("mpirun", &format!("#!/bin/sh\n{says}\n"));
+    };
+    let plm = |variables: &[(&str, &str)]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/train.sh");
+        let mut train = std::process::Command::new("/bin/bash");
+        train.arg(script).arg("trainer").env_clear().envs(variables.iter().copied());
+        train.envs([("PATH", workdir.path().to_str().unwrap()), ("CONFIG", "recipe.toml"), ("NAME", "x")]);
+        let output = train.current_dir(workdir.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    mpirun("4.1.4");
+    assert_eq!(plm(&[]), "isolated\n");
+    assert_eq!(plm(&[("OMPI_MCA_plm", "slurm")]), "slurm\n");
+    assert_eq!(plm(&[("SLURM_JOB_ID", "7")]), "unset\n");
+    mpirun("5.0.3");
+    assert_eq!(plm(&[]), "unset\n");
+    mpirun("4.1.4");
+    install("rsh", "#!/bin/sh\n");
+    assert_eq!(plm(&[]), "unset\n");
+}
