@@ -65,22 +65,22 @@ fn count(text: &str) -> Result<NonZeroU32, String> {
 
 /// Prints the script, or submits it and prints the job's number.
 pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
-    let batch = command.batch()?;
+    let script = command.script()?;
     input::check_options(&command.extra)?;
     if let Some(partitions) = limits::partitions() {
         limits::check(&partitions, &command.request())?;
         check_starter(command.via)?;
     }
     match command.dry_run {
-        true => print_output(batch.script())?,
-        false => print_output(submit(&batch.script(), &command.extra)?)?,
+        true => print_output(script)?,
+        false => print_output(submit(&script, &command.extra)?)?,
     }
     Ok(ExitCode::Done)
 }
 
 impl SlurmCommand {
-    /// What is asked for, with a recipe that so many ranks can train.
-    fn batch(&self) -> Result<Batch> {
+    /// The script, with a recipe that so many ranks can train.
+    fn script(&self) -> Result<String> {
         let trainer = trainer_binary::find(self.trainer.as_deref())?;
         input::check_script(&self.recipe, &trainer)?;
         let name = self.recipe.run_name()?;
@@ -95,19 +95,7 @@ impl SlurmCommand {
             ))
             .into());
         }
-        Ok(Batch {
-            nodes,
-            ranks_per_node,
-            gpus_per_node: self.gpus_per_node.map(NonZeroU32::get),
-            cpus_per_rank: self.cpus_per_rank.map(NonZeroU32::get),
-            time: self.time,
-            checkpoint_seconds: self.checkpoint_seconds,
-            signal,
-            via: self.via,
-            trainer,
-            recipe: self.recipe.clone(),
-            name,
-        })
+        Ok(Batch { command: self, trainer: &trainer, name: &name, signal }.script())
     }
 
     fn ranks_per_node(&self) -> NonZeroU32 {
