@@ -18,5 +18,11 @@ if [[ ! -r $config ]]; then
     exit 2
 fi
 
+# Open MPI 4 looks for ssh or rsh even to start ranks on this machine alone. Slurm has a way of its own.
+named=${OMPI_MCA_plm-}${OMPI_MCA_plm_rsh_agent-}${OMPI_MCA_orte_rsh_agent-}${SLURM_JOB_ID-}
+if [[ -z $named && -z $(type -P ssh rsh) && $(mpirun --version) == *"(Open MPI) 4."* ]]; then
+    export OMPI_MCA_plm=isolated
+fi
+
 set -x
 exec mpirun -n "$ranks" "$trainer" --config "$config" --name "$name" "$@"

@@ -21,29 +21,21 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use regatta_run_folder::{ExitCode, print_output};
-use regatta_settings::{DataSource, Device, Recipe, RecipeArgs, Resume};
+use regatta_settings::{DataSource, Device, OptionalRecipeArgs, Recipe};
 use serde::Serialize;
 
-use crate::failure::Usage;
 use crate::run::command_line;
-use crate::run::hosts::Host;
-use crate::run::mpi::{Kind, Starter, has_no_remote_shell};
-use crate::run::placement::{Placement, check_ranks, rank_count};
+use crate::run::gpus::Wanted;
+use crate::run::mpi::{Kind, Starter, Via};
+use crate::run::placement::{Placement, cores, of_allocation};
 use facts::{Facts, HostFacts, Job, Mpirun};
 use findings::Finding;
 
 /// What `launcher doctor` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorCommand {
-    /// The recipe of the run, for its data set, run folder and size; without one, what is looked at is the machine
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Overrides one key of the recipe, for example optim.lr=0.1 (repeatable)
-    #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
-    set: Vec<String>,
-    /// Number of ranks [default: all slots of the hosts, or tasks of the allocation, or one a GPU; else 1]
-    #[arg(short = 'n', long, value_name = "N", value_parser = rank_count)]
-    ranks: Option<usize>,
+    #[command(flatten)]
+    recipe: OptionalRecipeArgs,
     #[command(flatten)]
     placement: Placement,
     /// Prints facts and findings as JSON
@@ -52,9 +44,6 @@ pub(crate) struct DoctorCommand {
     /// Prints what this host says of itself, on one line: for the doctor on another host
     #[arg(long, hide = true)]
     of_host: bool,
-    /// Options for mpirun
-    #[arg(last = true, value_name = "OPTIONS")]
-    extra: Vec<String>,
 }
 
 /// What is looked at on each host.
@@ -76,7 +65,8 @@ struct Report<'a> {
 /// Looks, measures and tells; the exit code says whether a run can start.
 pub(crate) fn doctor(command: &DoctorCommand) -> Result<ExitCode> {
     if command.of_host {
-        let subject = subject(command.recipe(1)?.as_ref());
+        let raw = command.recipe.load()?;
+        let subject = subject(raw.map(|raw| raw.resolve(1, None)).transpose()?.as_ref());
         print_output(serde_json::to_string(&host::read(&subject))?)?;
         return Ok(ExitCode::Done);
     }
@@ -96,14 +86,13 @@ pub(crate) fn doctor(command: &DoctorCommand) -> Result<ExitCode> {
 
 impl DoctorCommand {
     fn facts(&self) -> Result<Facts> {
-        let hosts = self.placement.hosts()?;
-        let ranks = self.ranks(&hosts)?;
-        let recipe = self.recipe(ranks)?;
-        let trainer = self.placement.trainer()?;
-        let (mpirun, mpirun_problem) = halves(self.placement.mpirun());
-        let job = self.job(hosts, ranks, mpirun.as_ref(), trainer.clone());
+        let raw = self.recipe.load()?;
+        let device = raw.as_ref().map_or(Device::Auto, |raw| raw.train.device);
+        let (mpirun, mpirun_problem) = halves(self.placement.starter(Via::Mpirun));
+        let job = self.job(mpirun.as_ref(), device)?;
+        let ranks = job.ranks;
+        let recipe = raw.map(|raw| raw.resolve(ranks, None)).transpose()?;
         let (mut there, hosts_problem) = self.look_at_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
-        let device = recipe.as_ref().map_or(Device::Auto, |recipe| recipe.train.device);
         // Without what starts them, or where hosts do not answer, ranks would only say so once more.
         let may_start = (mpirun.is_some() || ranks == 1) && hosts_problem.is_none();
         let probed = may_start.then(|| ranks::probe(&job, self.options_of_probe(device, &there)));
@@ -115,17 +104,13 @@ impl DoctorCommand {
         Ok(Facts {
             job: Job {
                 ranks,
-                ranks_per_host: job::most_on_a_host(
-                    &job.hosts,
-                    job::of_allocation("SLURM_JOB_NUM_NODES"),
-                    ranks,
-                ),
+                ranks_per_host: job::most_on_a_host(&job.hosts, of_allocation("SLURM_JOB_NUM_NODES"), ranks),
                 device,
                 checkpoints_bytes: recipe.as_ref().map(job::checkpoints_bytes),
             },
             hosts: there,
             hosts_problem,
-            trainer: libraries::of(&trainer),
+            trainer: libraries::of(&job.trainer),
             mpirun: mpirun.as_ref().map(says_of_itself),
             mpirun_problem,
             probe,
@@ -133,64 +118,20 @@ impl DoctorCommand {
         })
     }
 
-    fn recipe(&self, ranks: usize) -> Result<Option<Recipe>> {
-        let Some(config) = self.config.clone() else { return Ok(None) };
-        let arguments = RecipeArgs { config, set: self.set.clone(), resume: Resume::Never, name: None };
-        Ok(Some(arguments.load()?.resolve(ranks, None)?))
-    }
-
-    /// The recipe, as options again.
-    fn recipe_options(&self) -> Vec<String> {
-        let config = self.config.iter().map(|config| ("--config", config.display().to_string()));
-        let set = self.set.iter().map(|set| ("--set", set.clone()));
-        config.chain(set).flat_map(|(option, value)| [option.to_owned(), value]).collect()
-    }
-
     /// With files missing, the loader would only say so once more.
     fn options_of_probe(&self, device: Device, hosts: &[HostFacts]) -> Vec<String> {
         let files = hosts.iter().flat_map(|host| &host.data).flat_map(|data| &data.files);
         let has_data = !files.into_iter().any(|file| file.problem.is_some());
-        let mut options = if has_data { self.recipe_options() } else { Vec::new() };
+        let mut options = if has_data { self.recipe.to_arguments() } else { Vec::new() };
         options.extend((device == Device::Cpu).then(|| "--cpu".to_owned()));
         options
     }
 
-    fn ranks(&self, hosts: &[Host]) -> Result<usize, Usage> {
-        let slots: usize = hosts.iter().map(|host| host.slots).sum();
-        let ranks = match self.ranks {
-            Some(ranks) => ranks,
-            None if slots > 0 => slots,
-            None => job::of_allocation("SLURM_NTASKS").unwrap_or(crate::run::gpus::present()).max(1),
-        };
-        check_ranks(ranks, hosts)?;
-        Ok(ranks)
-    }
-
-    fn job(
-        &self,
-        hosts: Vec<Host>,
-        ranks: usize,
-        mpirun: Option<&Starter>,
-        trainer: PathBuf,
-    ) -> command_line::Job {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        command_line::Job {
-            // Where there is none nothing is started with it.
-            starter: mpirun.cloned().unwrap_or(Starter { program: "mpirun".into(), kind: Kind::OpenMpi4 }),
-            oversubscribe: hosts.is_empty() && ranks > cores,
-            ranks,
-            hosts,
-            in_allocation: std::env::var_os("SLURM_JOB_ID").is_some(),
-            visible_gpus: None,
-            interface: self.placement.interface.clone(),
-            as_root: rustix::process::geteuid().is_root(),
-            forwarded: crate::run::forwarded(),
-            isolated: has_no_remote_shell(),
-            held_signals: Vec::new(),
-            extra: self.extra.clone(),
-            trainer,
-            arguments: Vec::new(),
-        }
+    /// The job whose ranks are looked at. Where there is no mpirun nothing is started with it.
+    fn job(&self, mpirun: Option<&Starter>, device: Device) -> Result<command_line::Job> {
+        let starter = mpirun.cloned().unwrap_or(Starter { program: "mpirun".into(), kind: Kind::OpenMpi4 });
+        let job = self.placement.job(starter, device, &Wanted::All)?;
+        Ok(command_line::Job { oversubscribe: job.hosts.is_empty() && job.ranks > cores(), ..job })
     }
 
     /// This host, or each that was named.
@@ -204,7 +145,8 @@ impl DoctorCommand {
             return Ok((vec![host::read(&subject(recipe))], None));
         }
         let own = std::env::current_exe().context("cannot tell where this launcher is")?;
-        let arguments = [vec!["doctor".to_owned(), "--of-host".to_owned()], self.recipe_options()].concat();
+        let arguments =
+            [vec!["doctor".to_owned(), "--of-host".to_owned()], self.recipe.to_arguments()].concat();
         Ok(match ranks::hosts(job, &own, &arguments) {
             Ok(hosts) => (hosts, None),
             Err(problem) => (Vec::new(), Some(problem)),

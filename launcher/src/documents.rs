@@ -1,11 +1,14 @@
 //! Shell completions and manual pages, made from the definitions of the commands.
 
+use std::io;
+use std::iter::once;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use regatta_run_folder::{ExitCode, print_output};
+use clap_mangen::Man;
+use regatta_run_folder::{ExitCode, check_output, print_output, write_output};
 
 use crate::Cli;
 
@@ -21,6 +24,9 @@ pub(crate) struct CompletionsCommand {
 pub(crate) struct ManCommand {
     /// The folder to write them to, for example ~/.local/share/man/man1; it is made if it is not there
     folder: PathBuf,
+    /// Replaces pages that are there
+    #[arg(long)]
+    force: bool,
 }
 
 /// Prints a shell's completions.
@@ -31,13 +37,30 @@ pub(crate) fn completions(command: &CompletionsCommand) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Writes the manual pages.
+/// Writes the manual pages, or none if one of them may not be written.
 pub(crate) fn man(command: &ManCommand) -> Result<ExitCode> {
     let folder = &command.folder;
-    let write = || {
-        std::fs::create_dir_all(folder)?;
-        clap_mangen::generate_to(Cli::command(), folder)
-    };
-    write().with_context(|| format!("cannot write manual pages to {}", folder.display()))?;
+    let failed = || format!("cannot write manual pages to {}", folder.display());
+    let pages = pages().with_context(failed)?;
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    for (name, _) in &pages {
+        check_output(folder.join(name), command.force)?;
+    }
+    for (name, page) in &pages {
+        write_output(folder.join(name), command.force, page)?;
+    }
     Ok(ExitCode::Done)
+}
+
+/// The launcher's page and one for each command, by the names of their files.
+fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut launcher = Cli::command().disable_help_subcommand(true);
+    launcher.build();
+    let commands = launcher.get_subcommands().filter(|command| !command.is_hide_set());
+    let page = |command: &clap::Command| {
+        let (page, mut text) = (Man::new(command.clone()), Vec::new());
+        page.render(&mut text)?;
+        Ok((page.get_filename(), text))
+    };
+    once(&launcher).chain(commands).map(page).collect()
 }

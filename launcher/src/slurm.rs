@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::RecipeArgs;
 
 use crate::failure::Usage;
+use crate::run::mpi::Via;
 use crate::trainer_binary;
 use limits::Request;
 use script::Batch;
@@ -59,37 +59,28 @@ pub(crate) struct SlurmCommand {
     extra: Vec<String>,
 }
 
-/// What starts ranks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Via {
-    /// Slurm's, where it has PMIx
-    Srun,
-    /// MPI's own, inside of the allocation
-    Mpirun,
-}
-
 fn count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "expected a number, at least 1".to_owned())
 }
 
 /// Prints the script, or submits it and prints the job's number.
 pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
-    let batch = command.batch()?;
+    let script = command.script()?;
     input::check_options(&command.extra)?;
     if let Some(partitions) = limits::partitions() {
         limits::check(&partitions, &command.request())?;
         check_starter(command.via)?;
     }
     match command.dry_run {
-        true => print_output(batch.script())?,
-        false => print_output(submit(&batch.script(), &command.extra)?)?,
+        true => print_output(script)?,
+        false => print_output(submit(&script, &command.extra)?)?,
     }
     Ok(ExitCode::Done)
 }
 
 impl SlurmCommand {
-    /// What is asked for, with a recipe that so many ranks can train.
-    fn batch(&self) -> Result<Batch> {
+    /// The script, with a recipe that so many ranks can train.
+    fn script(&self) -> Result<String> {
         let trainer = trainer_binary::find(self.trainer.as_deref())?;
         input::check_script(&self.recipe, &trainer)?;
         let name = self.recipe.run_name()?;
@@ -104,19 +95,7 @@ impl SlurmCommand {
             ))
             .into());
         }
-        Ok(Batch {
-            nodes,
-            ranks_per_node,
-            gpus_per_node: self.gpus_per_node.map(NonZeroU32::get),
-            cpus_per_rank: self.cpus_per_rank.map(NonZeroU32::get),
-            time: self.time,
-            checkpoint_seconds: self.checkpoint_seconds,
-            signal,
-            via: self.via,
-            trainer,
-            recipe: self.recipe.clone(),
-            name,
-        })
+        Ok(Batch { command: self, trainer: &trainer, name: &name, signal }.script())
     }
 
     fn ranks_per_node(&self) -> NonZeroU32 {

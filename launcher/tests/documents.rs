@@ -33,6 +33,30 @@ fn manual_pages_are_written_for_each_command() {
 }
 
 #[test]
+fn pages_that_are_there_stay_unless_force_replaces_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let man = |force: &[&str]| {
+        let output = launcher(&[&["man", folder.path().to_str().unwrap()], force].concat()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let page = folder.path().join("launcher-run.1");
+    fs::write(&page, "mine").unwrap();
+    let (code, stderr) = man(&[]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("launcher-run.1 exists already: give another name, or --force to "), "{stderr}");
+    assert_eq!(fs::read_to_string(&page).unwrap(), "mine");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no other page is written");
+    assert_eq!(man(&["--force"]), (Some(0), String::new()));
+    assert!(fs::read_to_string(&page).unwrap().contains(".TH launcher-run 1"));
+
+    let elsewhere = folder.path().join("elsewhere");
+    fs::remove_file(&page).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &page).unwrap();
+    assert_eq!(man(&["--force"]).0, Some(2), "a link that leads nowhere");
+    assert!(!elsewhere.exists());
+}
+
+#[test]
 fn what_cannot_be_written_is_an_error_with_its_place() {
     let output = launcher(&["man", "/proc/nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(6));

@@ -20,7 +20,12 @@ fn ranks_that_have_no_place() {
         "run --config recipe.toml -n 2 --min-ranks 3",
         "error: --min-ranks 3: expected a number from 1 to the 2 ranks",
     );
-    check("run --config recipe.toml --gpus 0,99", "error: --gpus: there is no GPU 0: the driver lists 0");
+    let on_any_device = "run --config recipe.toml --set train.device=auto --gpus 0,99";
+    check(on_any_device, "error: --gpus: there is no GPU 0: the driver lists 0");
+    check(
+        "run --config recipe.toml --gpus 0",
+        "error: --gpus names some, but the recipe's train.device is \"cpu\"",
+    );
 }
 
 #[test]

@@ -422,3 +422,59 @@ fn what_a_killed_launcher_leaves_goes_with_the_next_job() {
     workdir.launcher(next).under(&without).ends_with(0);
     assert!(!abandoned.exists() && in_use.exists());
 }
+
+/// What else runs on the machine, another job for one, keeps its cores.
+#[test]
+fn ranks_stay_on_the_cores_that_the_launcher_was_given() {
+    let workdir = Workdir::new(TINY);
+    let trainer = workdir.path().join("prints");
+    fs::write(&trainer, "#!/bin/sh\ngrep Cpus_allowed_list: /proc/self/status\n").unwrap();
+    fs::set_permissions(&trainer, fs::Permissions::from_mode(0o755)).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let own = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let first = own.split(['-', ',']).next().unwrap();
+    let on_one_core = |options: &str| {
+        let line = format!("run --config recipe.toml --trainer prints --allow-run-as-root {options}");
+        let mut taskset = std::process::Command::new("taskset");
+        taskset.args(["-c", first, env!("CARGO_BIN_EXE_launcher")]).args(line.split(' '));
+        let output = taskset.current_dir(workdir.path()).output().unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [stdout, stderr] = on_one_core("-n 1");
+    assert_eq!(stdout, format!("Cpus_allowed_list:\t{first}\n"), "{stderr}");
+    let [_, stderr] = on_one_core("-n 2");
+    assert!(stderr.starts_with("error: 2 ranks, but 1 cores here: "), "{stderr}");
+}
+
+/// Without ssh and rsh Open MPI 4 must be told that it needs neither: `make train` does so where nobody has said otherwise.
+#[test]
+fn make_train_needs_no_remote_shell() {
+    let workdir = Workdir::new(TINY);
+    let install = |name: &str, script: &str| {
+        fs::write(workdir.path().join(name), script).unwrap();
+        fs::set_permissions(workdir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let mpirun = |version: &str| {
+        let says = format!(
+            "[ $1 = --version ] && echo 'mpirun (Open MPI) {version}' || echo ${{OMPI_MCA_plm-unset}}"
+        );
+        install("mpirun", &format!("#!/bin/sh\n{says}\n"));
+    };
+    let plm = |variables: &[(&str, &str)]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/train.sh");
+        let mut train = std::process::Command::new("/bin/bash");
+        train.arg(script).arg("trainer").env_clear().envs(variables.iter().copied());
+        train.envs([("PATH", workdir.path().to_str().unwrap()), ("CONFIG", "recipe.toml"), ("NAME", "x")]);
+        let output = train.current_dir(workdir.path()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    mpirun("4.1.4");
+    assert_eq!(plm(&[]), "isolated\n");
+    assert_eq!(plm(&[("OMPI_MCA_plm", "slurm")]), "slurm\n");
+    assert_eq!(plm(&[("SLURM_JOB_ID", "7")]), "unset\n");
+    mpirun("5.0.3");
+    assert_eq!(plm(&[]), "unset\n");
+    mpirun("4.1.4");
+    install("rsh", "#!/bin/sh\n");
+    assert_eq!(plm(&[]), "unset\n");
+}

@@ -15,7 +15,7 @@ use clap::Args;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
 use regatta_run_folder::{ExitCode, counted, print_output};
-use regatta_settings::{Backend, CommSettings, Device as AskedDevice, RecipeArgs, Resume};
+use regatta_settings::{Backend, CommSettings, Device as AskedDevice, OptionalRecipeArgs};
 use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
@@ -28,6 +28,7 @@ use crate::{device, telemetry};
 
 /// `trainer probe`.
 #[derive(Debug, Args)]
+#[command(mut_arg("config", |it| it.help("Measures the loader too, with the data set of this recipe")))]
 pub(crate) struct ProbeCommand {
     /// Prints JSON
     #[arg(long)]
@@ -38,25 +39,14 @@ pub(crate) struct ProbeCommand {
     /// Sums by NCCL, also on one GPU alone
     #[arg(long)]
     nccl: bool,
-    /// Measures the loader too, with the data set of this recipe
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Takes that many steps of the recipe on images that lie on the device, and tells their rate
     #[arg(long, value_name = "N", requires = "config", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
     /// Takes them anew for each line of standard input, and prints a line of JSON each time: for timing programs in turn
     #[arg(long, requires = "steps")]
     in_turn: bool,
-    /// Overrides one key of the recipe, for example data.folder="data" (repeatable)
-    #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
-    set: Vec<String>,
-}
-
-impl ProbeCommand {
-    fn recipe(&self) -> Option<RecipeArgs> {
-        let (set, resume, name) = (self.set.clone(), Resume::Never, None);
-        self.config.clone().map(|config| RecipeArgs { config, set, resume, name })
-    }
+    #[command(flatten)]
+    recipe: OptionalRecipeArgs,
 }
 
 /// Bytes of the sums that are timed.
@@ -152,10 +142,10 @@ fn measure(
     let ranks: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
     let all_reduce = sums(ranks, device)?;
     let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
-    let loader = command.recipe().map(|args| loader::images_per_second(&args, world)).transpose()?;
-    let step = command
-        .recipe()
-        .zip(command.steps)
+    let args = command.recipe.recipe();
+    let loader = args.as_ref().map(|args| loader::images_per_second(args, world)).transpose()?;
+    let step = args.zip(command.steps);
+    let step = step
         .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, ranks));
     let step = step.transpose()?;
     let library = |nccl: Nccl| Library { version: nccl.version().to_string(), path: nccl.path().to_owned() };

@@ -1,7 +1,8 @@
-//! The command-line options that choose a recipe and its run, the same wherever they stand.
+//! The command-line options that choose a recipe and its run, the same wherever they stand, read and written.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -52,6 +53,60 @@ impl RecipeArgs {
         };
         run_name(name).map_err(|expected| RecipeError::RunName { config: self.config.clone(), expected })
     }
+
+    /// The arguments that are read as these options: what a process is started with that is to have them too.
+    pub fn to_arguments(&self) -> Vec<String> {
+        let Self { config, set, resume, name } = self;
+        let config = ("--config", config.display().to_string());
+        let resume = ("--resume", resume.to_string());
+        let set = set.iter().map(|set| ("--set", set.clone()));
+        let name = name.iter().map(|name| ("--name", name.clone()));
+        joined([config, resume].into_iter().chain(set).chain(name))
+    }
+}
+
+/// `--config --set` of a command that works without a recipe, too.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct OptionalRecipeArgs {
+    /// The recipe, for its data set, run folder and size; without one the machine alone is looked at
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Overrides one key of the recipe, for example optim.lr=0.1 (repeatable)
+    #[arg(long, value_name = "SECTION.KEY=VALUE", requires = "config")]
+    pub set: Vec<String>,
+}
+
+impl OptionalRecipeArgs {
+    /// The options of the recipe, if there is one.
+    pub fn recipe(&self) -> Option<RecipeArgs> {
+        let Self { config, set } = self.clone();
+        Some(RecipeArgs { config: config?, set, resume: Resume::Never, name: None })
+    }
+
+    /// Loads the recipe, if there is one, as [`RecipeArgs::load`] does.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self) -> Result<Option<RawRecipe>, RecipeError> {
+        self.recipe().map(|recipe| recipe.load()).transpose()
+    }
+
+    /// The arguments that are read as these options.
+    pub fn to_arguments(&self) -> Vec<String> {
+        let Self { config, set } = self;
+        let config = config.iter().map(|config| ("--config", config.display().to_string()));
+        joined(config.chain(set.iter().map(|set| ("--set", set.clone()))))
+    }
+}
+
+/// Options, each followed by its value. A value that itself looks like an option is joined to its name.
+fn joined(options: impl Iterator<Item = (&'static str, String)>) -> Vec<String> {
+    let arguments = options.map(|(name, value)| match value.starts_with('-') {
+        true => vec![format!("{name}={value}")],
+        false => vec![name.to_owned(), value],
+    });
+    arguments.flatten().collect()
 }
 
 /// What becomes of an existing run.
@@ -74,6 +129,16 @@ impl FromStr for Resume {
             "never" => Resume::Never,
             path => Resume::Path(PathBuf::from(path)),
         })
+    }
+}
+
+impl fmt::Display for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Never => f.write_str("never"),
+            Self::Path(path) => path.display().fmt(f),
+        }
     }
 }
 

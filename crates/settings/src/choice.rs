@@ -132,6 +132,16 @@ choice!(
     }
 );
 
+impl PreemptionSignal {
+    /// Its name without `SIG`, as shells and batch systems write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+        }
+    }
+}
+
 choice!(
     /// How log lines are written.
     LogFormat {

@@ -20,7 +20,7 @@ mod recipe;
 mod required;
 mod schema;
 
-pub use args::{RecipeArgs, Resume, hint_at_set, parse_command_line};
+pub use args::{OptionalRecipeArgs, RecipeArgs, Resume, hint_at_set, parse_command_line};
 pub use choice::{
     Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, OptimizerName, Precision,
     PreemptionSignal, ScheduleName, SourceName,

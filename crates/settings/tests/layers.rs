@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::Parser;
-use regatta_settings::{Device, OptimizerName, RecipeArgs, Resume};
+use proptest::prelude::*;
+use regatta_settings::{Device, OptimizerName, OptionalRecipeArgs, RecipeArgs, Resume};
 
 use crate::support::{SMALL, load_text};
 
@@ -73,6 +74,37 @@ fn the_command_line_is_read() {
     for name in ["", "..", "a/b", ".hidden", "a\nb", "a\u{1b}b", &"x".repeat(201)] {
         let cli = Cli::try_parse_from(["trainer", "--config", "a.toml", "--name", name]);
         assert!(cli.is_err(), "{name:?} is no run's name");
+    }
+}
+
+#[derive(Parser)]
+struct OptionalCli {
+    #[command(flatten)]
+    recipe: OptionalRecipeArgs,
+}
+
+proptest! {
+    /// A process that is started with the arguments has the options that they were made of.
+    #[test]
+    fn arguments_are_read_as_the_options_that_they_were_made_of(
+        config in "[-./a-z \"']{1,8}",
+        set in proptest::collection::vec("[-a-z=.\" \n$]{0,8}", 0..3),
+        resume in "auto|never|[-./a-z ]{1,8}",
+        name in proptest::option::of("[-a-z ]{1,8}"),
+    ) {
+        let resume = resume.parse().unwrap();
+        let options = RecipeArgs { config: config.into(), set, resume, name };
+        let arguments = [vec!["trainer".to_owned()], options.to_arguments()].concat();
+        prop_assert_eq!(&Cli::parse_from(arguments).recipe, &options);
+
+        let RecipeArgs { config, set, .. } = options;
+        for options in [
+            OptionalRecipeArgs { config: Some(config), set },
+            OptionalRecipeArgs { config: None, set: Vec::new() },
+        ] {
+            let arguments = [vec!["doctor".to_owned()], options.to_arguments()].concat();
+            prop_assert_eq!(&OptionalCli::parse_from(arguments).recipe, &options);
+        }
     }
 }
 

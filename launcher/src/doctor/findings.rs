@@ -36,16 +36,12 @@ pub(crate) struct Finding {
 
 /// All findings.
 pub(crate) fn of(facts: &Facts) -> Vec<Finding> {
-    let mut found = Vec::new();
-    ranks::check(facts, &mut found);
+    let mut found = ranks::check(facts);
     for host in &facts.hosts {
-        let here = found.len();
-        gpus::check(host, facts, &mut found);
-        limits::check(host, &facts.job, &mut found);
-        storage::check(host, &facts.job, &mut found);
-        for finding in &mut found[here..] {
-            finding.host = Some(host.name.clone());
-        }
+        let here =
+            [gpus::check(host, facts), limits::check(host, &facts.job), storage::check(host, &facts.job)];
+        let named = |finding| Finding { host: Some(host.name.clone()), ..finding };
+        found.extend(here.into_iter().flatten().map(named));
     }
     found.sort_by_key(|finding| finding.severity); // stable: within a severity in the order of the checks
     found
@@ -56,9 +52,10 @@ pub(crate) fn can_start(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.severity != Severity::CannotStart)
 }
 
-impl Finding {
-    fn new(severity: Severity, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { severity, host: None, found: found.into(), remedy: remedy.into() }
+impl Severity {
+    /// A finding of this severity, and what to do.
+    fn of(self, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        Finding { severity: self, host: None, found: found.into(), remedy: remedy.into() }
     }
 }
 
@@ -93,7 +90,7 @@ mod tests {
     /// What is found once `change` has made facts worse.
     pub(super) fn found(mut facts: Facts, change: impl FnOnce(&mut Facts)) -> String {
         change(&mut facts);
-        of(&facts).iter().map(|finding| format!("{finding}\n")).collect()
+        of(&facts).iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -112,8 +109,7 @@ mod tests {
         expect![[r#"
             cannot start: node1: at most 10 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 65536
             warning: node1: its clock is at least 4.0 s ahead: let chrony or ntpd set the hosts' clocks: times of failures are compared
-            note: node1: no GPU: ranks compute on CPUs
-        "#]]
+            note: node1: no GPU: ranks compute on CPUs"#]]
         .assert_eq(&found(testing::facts(), change));
         let mut worse = testing::facts();
         change(&mut worse);

@@ -10,6 +10,7 @@ use super::facts::{HostFacts, Interface, Limit};
 use super::nvidia;
 use super::storage::{self, space_of};
 use super::{Subject, data_set};
+use crate::run::placement::cores;
 
 /// This host, with what the recipe needs of it.
 pub(crate) fn read(subject: &Subject) -> HostFacts {
@@ -17,7 +18,7 @@ pub(crate) fn read(subject: &Subject) -> HostFacts {
     HostFacts {
         name: host_name(),
         clock_apart_s: 0.0,
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        cores: cores(),
         nvidia: nvidia::read(Path::new("/")),
         interfaces: interfaces(Path::new("/sys/class/net")),
         infiniband: names_in(Path::new("/sys/class/infiniband")),

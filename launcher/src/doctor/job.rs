@@ -5,12 +5,6 @@ use regatta_settings::Recipe;
 
 use crate::run::hosts::Host;
 
-/// A number that Slurm tells inside of an allocation.
-pub(super) fn of_allocation(variable: &str) -> Option<usize> {
-    std::env::var_os("SLURM_JOB_ID")?;
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 /// Ranks on the fullest host. Named hosts are filled one after the other, nodes of an allocation alike.
 pub(super) fn most_on_a_host(hosts: &[Host], nodes: Option<usize>, ranks: usize) -> usize {
     let alike = || ranks.div_ceil(nodes.unwrap_or(1).max(1));

@@ -54,61 +54,40 @@ impl Cause {
         use std::os::unix::process::ExitStatusExt;
         let notice = Notice::read(&said.starter);
         let of_starter = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        if let Some(signal) = &notice.signal {
+        if let Some(signal) = notice.signal {
             let own = failures.iter().find(|failure| Some(failure.rank) == notice.rank);
             let by_signal = signal.strip_prefix("signal ").and_then(number).map(|signal| 128 + signal as i32);
-            return Self {
-                code: own.map(|failure| failure.exit_code).or(by_signal).unwrap_or(of_starter),
-                rank: notice.rank,
-                host: notice.host.clone(),
-                who: JOB,
-                how: format!("was killed by {signal}"),
-                error: own.map(|failure| failure.error.clone()),
-                log: None,
-            };
+            let code = own.map(|failure| failure.exit_code).or(by_signal).unwrap_or(of_starter);
+            let error = own.map(|failure| failure.error.clone());
+            let how = format!("was killed by {signal}");
+            return Self { rank: notice.rank, host: notice.host, error, ..Self::of_job(code, how) };
         }
-        if let Some(Failure { rank, host, exit_code, error, .. }) = failures.first() {
-            return Self {
-                code: *exit_code,
-                rank: Some(*rank),
-                host: Some(host.clone()),
-                who: JOB,
-                how: format!("ended with exit code {exit_code}"),
-                error: Some(error.clone()),
-                log: None,
-            };
+        if let Some(Failure { rank, host, exit_code, error, .. }) = failures.first().cloned() {
+            let how = format!("ended with exit code {exit_code}");
+            let (rank, host, error) = (Some(rank), Some(host), Some(error));
+            return Self { rank, host, error, ..Self::of_job(exit_code, how) };
         }
         if let Some(signal) = status.signal() {
             // Its ranks had no time to say anything, and did not cause it.
             let how = format!("itself was killed by {}", signal_name(signal));
-            return Self {
-                code: of_starter,
-                rank: None,
-                host: None,
-                who: said.by,
-                how,
-                error: None,
-                log: None,
-            };
+            return Self { who: said.by, ..Self::of_job(of_starter, how) };
         }
         let code = notice.code.unwrap_or(of_starter);
         // A rank that fails before its attempt has begun has no file to leave its error in.
-        let printed = said.error.as_ref().filter(|(rank, _)| notice.rank.is_none_or(|first| first == *rank));
-        Self {
-            code,
-            rank: notice.rank.or(printed.map(|(rank, _)| *rank)),
-            host: notice.host,
-            who: JOB,
-            how: format!("ended with exit code {code}"),
-            error: printed.map(|(_, error)| error.clone()),
-            log: None,
-        }
+        let printed = said.error.clone().filter(|(rank, _)| notice.rank.is_none_or(|first| first == *rank));
+        let (rank, error) = printed.unzip();
+        let how = format!("ended with exit code {code}");
+        Self { rank: notice.rank.or(rank), host: notice.host, error, ..Self::of_job(code, how) }
     }
 
     fn of_stall(why: String) -> Self {
         let code = regatta_run_folder::ExitCode::Communication.code();
-        let how = "was ended here".into();
-        Self { code, rank: None, host: None, who: JOB, how, error: Some(why), log: None }
+        Self { error: Some(why), ..Self::of_job(code, "was ended here".to_owned()) }
+    }
+
+    /// As far as it is known how the job ended, but of no rank.
+    fn of_job(code: i32, how: String) -> Self {
+        Self { code, rank: None, host: None, who: JOB, how, error: None, log: None }
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Job {
     pub(crate) hosts: Vec<Host>,
     /// In a Slurm allocation: then the starter finds hosts by itself.
     pub(crate) in_allocation: bool,
+    /// GPUs of this host that the ranks use: none on CPUs, nor where they are elsewhere.
+    pub(crate) gpus: usize,
     /// `CUDA_VISIBLE_DEVICES` of the ranks, where it is not what they have.
     pub(crate) visible_gpus: Option<String>,
     /// The network interface for MPI and NCCL.
@@ -36,6 +38,30 @@ pub(crate) struct Job {
     pub(crate) arguments: Vec<String>,
 }
 
+/// Options that Open MPI's versions spell differently.
+struct OpenMpi {
+    marked_lines: &'static str,
+    oversubscribe: &'static str,
+    /// The network interface of mpirun's own daemons; its name follows.
+    daemons_interface: &'static str,
+    /// A cut link is noticed in 13 seconds; without, never.
+    keep_alive: &'static str,
+}
+
+const OPEN_MPI_4: OpenMpi = OpenMpi {
+    marked_lines: "--tag-output",
+    oversubscribe: "--oversubscribe",
+    daemons_interface: "--mca oob_tcp_if_include",
+    keep_alive: "--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3",
+};
+
+const OPEN_MPI_5: OpenMpi = OpenMpi {
+    marked_lines: "--output tag",
+    oversubscribe: "--map-by :OVERSUBSCRIBE",
+    daemons_interface: "--prtemca prte_if_include",
+    keep_alive: "",
+};
+
 /// A program, its arguments, and variables set for it. Displayed as a person would type it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CommandLine {
@@ -48,8 +74,8 @@ impl Job {
     /// The command.
     pub(crate) fn command_line(&self) -> CommandLine {
         let mut arguments = match self.starter.kind {
-            Kind::OpenMpi4 => self.open_mpi_4(),
-            Kind::OpenMpi5 => self.open_mpi_5(),
+            Kind::OpenMpi4 => self.open_mpi(&OPEN_MPI_4),
+            Kind::OpenMpi5 => self.open_mpi(&OPEN_MPI_5),
             Kind::Mpich => self.mpich(),
             Kind::Srun => self.srun(),
         };
@@ -98,86 +124,46 @@ impl Job {
         self.forwarded.iter().filter(|name| !is_of_this_node(name)).cloned().chain(own).collect()
     }
 
-    fn places(&self, this_host: &str, entry: impl Fn(&Host) -> String) -> Option<String> {
-        if self.hosts.is_empty() {
-            // Named with its slots, it takes as many ranks as are asked for, whatever is counted as a core there.
-            return (!self.in_allocation).then(|| format!("{this_host}:{}", self.ranks));
+    /// The hosts with their slots. This one, named with its slots, takes as many ranks as are asked for, whatever is counted as a
+    /// core there; in an allocation the starter finds them.
+    fn places(&self) -> Option<String> {
+        let entries: Vec<_> = self.hosts.iter().map(|host| format!("{}:{}", host.name, host.slots)).collect();
+        match self.is_on_this_host() {
+            true => Some(format!("localhost:{}", self.ranks)),
+            false => Some(entries.join(",")).filter(|places| !places.is_empty()),
         }
-        Some(self.hosts.iter().map(entry).collect::<Vec<_>>().join(","))
     }
 
-    fn open_mpi_4(&self) -> Vec<String> {
+    fn open_mpi(&self, version: &OpenMpi) -> Vec<String> {
         let mut options = Options::default();
-        options.add(["--tag-output", "-n", &self.ranks.to_string()]);
-        if let Some(places) = self.places("localhost", |host| format!("{}:{}", host.name, host.slots)) {
-            options.add(["--host", &places]);
-        }
+        options.add(version.marked_lines).with("-n", self.ranks).with_some("--host", self.places());
         // Ranks bind themselves, to their share of the cores near their GPU: mpirun's default is one core a rank.
-        options.add(["--bind-to", "none"]);
-        options.add_if(self.oversubscribe, ["--oversubscribe"]);
-        options.add_if(self.as_root, ["--allow-run-as-root"]);
+        options.add("--bind-to none");
+        options.add(if self.oversubscribe { version.oversubscribe } else { "" });
+        options.add(if self.as_root { "--allow-run-as-root" } else { "" });
         if !self.is_on_this_host() {
-            // A cut link is noticed in 13 seconds; without, never.
-            for (name, value) in [("time", "5"), ("intvl", "2"), ("probes", "3")] {
-                options.add(["--mca", &format!("oob_tcp_keepalive_{name}"), value]);
-            }
-            for name in self.forwarded() {
-                options.add(["-x", &name]);
-            }
+            options.add(version.keep_alive);
+            self.forwarded().into_iter().for_each(|name| _ = options.with("-x", name));
         }
         if let Some(interface) = &self.interface {
-            options.add(["--mca", "btl_tcp_if_include", interface, "--mca", "oob_tcp_if_include", interface]);
-        }
-        options.0
-    }
-
-    fn open_mpi_5(&self) -> Vec<String> {
-        let mut options = Options::default();
-        options.add(["--output", "tag", "-n", &self.ranks.to_string()]);
-        if let Some(places) = self.places("localhost", |host| format!("{}:{}", host.name, host.slots)) {
-            options.add(["--host", &places]);
-        }
-        options.add(["--bind-to", "none"]);
-        options.add_if(self.oversubscribe, ["--map-by", ":OVERSUBSCRIBE"]);
-        options.add_if(self.as_root, ["--allow-run-as-root"]);
-        if !self.is_on_this_host() {
-            for name in self.forwarded() {
-                options.add(["-x", &name]);
-            }
-        }
-        if let Some(interface) = &self.interface {
-            options.add([
-                "--mca",
-                "btl_tcp_if_include",
-                interface,
-                "--prtemca",
-                "prte_if_include",
-                interface,
-            ]);
+            options.with("--mca btl_tcp_if_include", interface).with(version.daemons_interface, interface);
         }
         options.0
     }
 
     fn mpich(&self) -> Vec<String> {
         let mut options = Options::default();
-        options.add(["-prepend-rank", "-n", &self.ranks.to_string()]);
-        let listed = (!self.hosts.is_empty())
-            .then(|| self.places("localhost", |host| format!("{}:{}", host.name, host.slots)));
-        if let Some(places) = listed.flatten() {
-            options.add(["-hosts", &places]);
-            options.add(["-genvlist", &self.forwarded().join(",")]);
+        options.add("-prepend-rank").with("-n", self.ranks);
+        if !self.hosts.is_empty() {
+            options.with_some("-hosts", self.places()).with("-genvlist", self.forwarded().join(","));
         }
-        options.add(["-bind-to", "none"]);
-        if let Some(interface) = &self.interface {
-            options.add(["-iface", interface]);
-        }
+        options.add("-bind-to none").with_some("-iface", self.interface.as_ref());
         options.0
     }
 
     fn srun(&self) -> Vec<String> {
         let mut options = Options::default();
-        options.add(["--mpi=pmix", "--label", "--unbuffered"]);
-        options.add([&format!("--ntasks={}", self.ranks)]);
+        options.add("--mpi=pmix --label --unbuffered").add(&format!("--ntasks={}", self.ranks));
         options.0
     }
 }
@@ -186,13 +172,22 @@ impl Job {
 struct Options(Vec<String>);
 
 impl Options {
-    fn add<const N: usize>(&mut self, options: [&str; N]) {
-        self.0.extend(options.map(str::to_owned));
+    /// Words separated by spaces.
+    fn add(&mut self, words: &str) -> &mut Self {
+        self.0.extend(words.split_whitespace().map(str::to_owned));
+        self
     }
 
-    fn add_if<const N: usize>(&mut self, condition: bool, options: [&str; N]) {
-        if condition {
-            self.add(options);
+    /// Words, and a value that may be any text.
+    fn with(&mut self, words: &str, value: impl ToString) -> &mut Self {
+        self.add(words).0.push(value.to_string());
+        self
+    }
+
+    fn with_some(&mut self, words: &str, value: Option<impl ToString>) -> &mut Self {
+        match value {
+            Some(value) => self.with(words, value),
+            None => self,
         }
     }
 }
@@ -226,18 +221,19 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
 
-    fn job(kind: Kind) -> Job {
+    pub(crate) fn job(kind: Kind) -> Job {
         let program = if kind == Kind::Srun { "srun" } else { "mpirun" };
         Job {
             starter: Starter { program: program.into(), kind },
             ranks: 4,
             hosts: Vec::new(),
             in_allocation: kind == Kind::Srun,
+            gpus: 0,
             visible_gpus: None,
             interface: None,
             oversubscribe: false,

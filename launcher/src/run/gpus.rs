@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
+use regatta_settings::Device;
+
 use crate::failure::Usage;
 
 /// Where the driver lists them, a folder each by its PCI address.
@@ -48,9 +50,14 @@ fn count_in(driver: &Path) -> usize {
     fs::read_dir(driver).map_or(0, |entries| entries.flatten().count())
 }
 
-/// The GPUs to use as `CUDA_VISIBLE_DEVICES` names them, of `present` ones and those that this variable leaves `visible`: numbers
-/// that are wanted count among the latter, as CUDA counts.
-pub(crate) fn choose(wanted: &Wanted, present: usize, visible: Option<&str>) -> Result<Vec<String>, Usage> {
+/// The GPUs that ranks on `device` use, as `CUDA_VISIBLE_DEVICES` names them, of `present` ones and those that this variable
+/// leaves `visible`: numbers that are wanted count among the latter, as CUDA counts.
+pub(crate) fn choose(
+    wanted: &Wanted,
+    device: Device,
+    present: usize,
+    visible: Option<&str>,
+) -> Result<Vec<String>, Usage> {
     let there: Vec<String> = match visible {
         // As it was narrowed by a scheduler or by hand; names other than numbers are the driver's to read.
         Some(visible) => {
@@ -59,10 +66,13 @@ pub(crate) fn choose(wanted: &Wanted, present: usize, visible: Option<&str>) -> 
         }
         None => (0..present).map(|number| number.to_string()).collect(),
     };
-    match wanted {
-        Wanted::None => Ok(Vec::new()),
-        Wanted::All => Ok(there),
-        Wanted::List(numbers) => {
+    match (wanted, device) {
+        (Wanted::List(_), Device::Cpu) => Err(Usage(
+            "--gpus names some, but the recipe's train.device is \"cpu\": leave one of them out".into(),
+        )),
+        (Wanted::None, _) | (_, Device::Cpu) => Ok(Vec::new()),
+        (Wanted::All, _) => Ok(there),
+        (Wanted::List(numbers), _) => {
             let named = |&number: &usize| there.get(number).cloned().ok_or(number);
             numbers.iter().map(named).collect::<Result<_, _>>().map_err(|missing| {
                 let left = match visible {
@@ -73,6 +83,11 @@ pub(crate) fn choose(wanted: &Wanted, present: usize, visible: Option<&str>) -> 
             })
         }
     }
+}
+
+/// Numbers as `CUDA_VISIBLE_DEVICES` has them.
+pub(crate) fn joined(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -93,7 +108,7 @@ mod tests {
     #[test]
     fn the_driver_and_the_scheduler_limit_it() {
         let chosen = |wanted: &str, present, visible| {
-            let chosen = choose(&wanted.parse().unwrap(), present, visible);
+            let chosen = choose(&wanted.parse().unwrap(), Device::Auto, present, visible);
             chosen.map(|names| names.join(" ")).unwrap_or_else(|error| error.to_string())
         };
         assert_eq!(chosen("all", 4, None), "0 1 2 3");
@@ -107,6 +122,16 @@ mod tests {
         assert_eq!(
             chosen("2", 4, Some("2,3")),
             "--gpus: there is no GPU 2: CUDA_VISIBLE_DEVICES=2,3 leaves 2 on this host"
+        );
+    }
+
+    #[test]
+    fn ranks_on_cpus_use_none() {
+        assert_eq!(choose(&Wanted::All, Device::Cpu, 4, Some("2,3")).unwrap(), [""; 0]);
+        assert_eq!(choose(&Wanted::All, Device::Cuda, 2, None).unwrap(), ["0", "1"]);
+        assert_eq!(
+            choose(&Wanted::List(vec![1]), Device::Cpu, 4, None).unwrap_err().to_string(),
+            "--gpus names some, but the recipe's train.device is \"cpu\": leave one of them out"
         );
     }
 

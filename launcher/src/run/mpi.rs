@@ -4,8 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::failure::Usage;
+
+/// What is asked to start ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// MPI's own
+    Mpirun,
+    /// Slurm's, where it has PMIx
+    Srun,
+}
 
 /// A program that starts ranks.
 #[derive(Clone, Debug, PartialEq, Eq)]

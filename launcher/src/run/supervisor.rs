@@ -11,6 +11,7 @@ use crate::failure::tell;
 
 use super::cause::Cause;
 use super::command_line::Job;
+use super::gpus;
 use super::output::{Output, Said};
 use super::policy::{Failed, Limits, Next, next};
 use super::ranks::Ranks;
@@ -125,7 +126,7 @@ impl Supervisor {
     fn prepare_restart(&mut self) -> Result<()> {
         self.job.arguments.clone_from(&self.resumed);
         if let Some(min_ranks) = self.min_ranks {
-            let smaller = shrink(&self.job, min_ranks)?;
+            let smaller = shrink(&self.job, gpus::present(), min_ranks)?;
             if smaller.ranks < self.job.ranks {
                 tell(format_args!("goes on with {} of {} ranks", smaller.ranks, self.job.ranks));
             }

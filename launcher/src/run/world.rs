@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::command_line::Job;
-use super::gpus;
 use super::hosts::Host;
 use super::mpi::Kind;
 use crate::failure::Usage;
@@ -15,13 +14,12 @@ use crate::timed;
 /// What a host is given to answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// The job on those of its hosts and GPUs that are there, with at least `min_ranks` ranks.
-pub(crate) fn shrink(job: &Job, min_ranks: usize) -> Result<Job, Usage> {
+/// The job on those of its hosts that answer and of its GPUs, of which this host has `gpus` now, with at least `min_ranks` ranks.
+pub(crate) fn shrink(job: &Job, gpus: usize, min_ranks: usize) -> Result<Job, Usage> {
     let mut smaller = job.clone();
-    if job.hosts.is_empty() {
-        let (gone, left) = (gpus_gone(job), gpus::present());
-        smaller.ranks = if gone { job.ranks.min(left) } else { job.ranks };
-    } else {
+    if job.gpus > 0 {
+        smaller.ranks = job.ranks.min(gpus);
+    } else if !job.hosts.is_empty() {
         smaller.hosts.retain(|host| answers(job, host));
         let slots = smaller.hosts.iter().map(|host| host.slots).sum();
         smaller.ranks = job.ranks.min(slots);
@@ -35,15 +33,6 @@ pub(crate) fn shrink(job: &Job, min_ranks: usize) -> Result<Job, Usage> {
     Ok(smaller)
 }
 
-/// Ranks on this host that had a GPU each, of which fewer are there now.
-fn gpus_gone(job: &Job) -> bool {
-    let on_cpus = job.arguments.iter().any(|argument| argument == "train.device=\"cpu\"");
-    !on_cpus
-        && !job.in_allocation
-        && std::path::Path::new("/dev/nvidiactl").exists()
-        && gpus::present() < job.ranks
-}
-
 /// Whether the starter can start anything there.
 fn answers(job: &Job, host: &Host) -> bool {
     let option = if job.starter.kind == Kind::Mpich { "-hosts" } else { "--host" };
@@ -54,4 +43,24 @@ fn answers(job: &Job, host: &Host) -> bool {
     }
     command.args(&job.extra).arg("true");
     timed::run(&mut command, ANSWER).is_ok_and(|ended| ended.code == Some(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command_line::tests::job;
+    use super::*;
+
+    #[test]
+    fn ranks_with_a_gpu_each_are_as_many_as_gpus_are_left() {
+        let with_gpus = |gpus| Job { gpus, ..job(Kind::OpenMpi4) };
+        let ranks =
+            |job: &Job, left| shrink(job, left, 2).map(|job| job.ranks).map_err(|why| why.to_string());
+        assert_eq!(ranks(&with_gpus(4), 3), Ok(3));
+        assert_eq!(ranks(&with_gpus(8), 8), Ok(4));
+        assert_eq!(ranks(&with_gpus(0), 0), Ok(4), "on CPUs");
+        assert_eq!(
+            ranks(&with_gpus(4), 1),
+            Err("what is left has room for 1 ranks, and --min-ranks is 2".into())
+        );
+    }
 }

@@ -1,8 +1,9 @@
 //! What may reach a batch script and sbatch's command line: text that stays on its line, and options that name no other script.
 
+use std::iter::once;
 use std::path::Path;
 
-use regatta_settings::{RecipeArgs, Resume};
+use regatta_settings::RecipeArgs;
 
 use crate::failure::Usage;
 
@@ -12,14 +13,10 @@ const WITH_VALUE: &str = "AabBcCdDeFGiJLmMnNopqStwx";
 /// Refuses control characters in what the script names: a new line in a comment or an `#SBATCH` option begins a command.
 /// The run's name has none: it is the name of a folder, and was checked as such.
 pub(super) fn check_script(recipe: &RecipeArgs, trainer: &Path) -> Result<(), Usage> {
-    let RecipeArgs { config, set, resume, name: _ } = recipe;
-    let shown = |path: &Path| path.display().to_string();
-    check("--config", &shown(config))?;
-    check("the trainer's path", &shown(trainer))?;
-    if let Resume::Path(path) = resume {
-        check("--resume", &shown(path))?;
-    }
-    set.iter().try_for_each(|set| check("--set", set))
+    let arguments = recipe.to_arguments();
+    let before = once("option").chain(arguments.iter().map(String::as_str));
+    before.zip(&arguments).try_for_each(|(option, text)| check(option, text))?;
+    check("the trainer's path", &trainer.display().to_string())
 }
 
 fn check(what: &str, text: &str) -> Result<(), Usage> {

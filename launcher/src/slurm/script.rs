@@ -1,38 +1,28 @@
 //! The batch script of a run: a pure function of what is asked for. Its end is that of the scripts in `slurm/`.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use regatta_settings::{PreemptionSignal, RecipeArgs, Resume};
 
-use super::Via;
-use super::time::TimeLimit;
+use super::SlurmCommand;
 use crate::run::command_line::quoted;
+use crate::run::mpi::Via;
 
 /// From the start of the ranks on, with USR2 as the signal.
 const TAIL: &str = include_str!("tail.sh");
 
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Batch {
-    pub(super) nodes: u32,
-    pub(super) ranks_per_node: u32,
-    /// None for a run on processors.
-    pub(super) gpus_per_node: Option<u32>,
-    /// None leaves it to the cluster.
-    pub(super) cpus_per_rank: Option<u32>,
-    pub(super) time: TimeLimit,
-    /// So long before the time limit the run is asked to stop.
-    pub(super) checkpoint_seconds: u16,
-    pub(super) signal: PreemptionSignal,
-    pub(super) via: Via,
-    pub(super) trainer: PathBuf,
-    pub(super) recipe: RecipeArgs,
+/// What is asked for, and what follows from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch<'a> {
+    pub(super) command: &'a SlurmCommand,
+    pub(super) trainer: &'a Path,
     /// The run's.
-    pub(super) name: String,
+    pub(super) name: &'a str,
+    pub(super) signal: PreemptionSignal,
 }
 
-impl Batch {
+impl Batch<'_> {
     /// The script.
     pub(super) fn script(&self) -> String {
         let mut script = String::from(
@@ -46,27 +36,29 @@ impl Batch {
         _ = writeln!(
             script,
             "held=(env --block-signal=INT,TERM,{}) # while the trainer is being loaded, where env can",
-            self.signal()
+            self.signal.name()
         );
         script.push_str("\"${held[@]}\" true 2>/dev/null || held=()\n");
-        script.push_str(self.resume());
-        _ = writeln!(script, "command=({} {})\n", self.starter(), self.trainer_command());
-        script.push_str(&TAIL.replace("USR2", self.signal()));
+        script.push_str(&self.arguments());
+        let (starter, trainer) = (self.starter(), quoted(&self.trainer.display().to_string()));
+        _ = writeln!(script, "command=({starter} \"${{held[@]}}\" {trainer} \"${{arguments[@]}}\")\n");
+        script.push_str(&TAIL.replace("USR2", self.signal.name()));
         script
     }
 
     fn options(&self) -> Vec<String> {
+        let command = self.command;
         let mut options = vec![
-            format!("job-name={}", quoted(&self.name)),
-            format!("nodes={}", self.nodes),
-            format!("ntasks-per-node={}", self.ranks_per_node),
+            format!("job-name={}", quoted(self.name)),
+            format!("nodes={}", command.nodes),
+            format!("ntasks-per-node={}", command.ranks_per_node()),
         ];
-        options.extend(self.gpus_per_node.map(|gpus| format!("gpus-per-node={gpus}")));
-        options.extend(self.cpus_per_rank.map(|cores| format!("cpus-per-task={cores}")));
+        options.extend(command.gpus_per_node.map(|gpus| format!("gpus-per-node={gpus}")));
+        options.extend(command.cpus_per_rank.map(|cores| format!("cpus-per-task={cores}")));
         options.extend([
-            format!("time={}", self.time),
+            format!("time={}", command.time),
             "requeue".to_owned(),
-            format!("signal=B:{}@{}", self.signal(), self.checkpoint_seconds),
+            format!("signal=B:{}@{}", self.signal.name(), command.checkpoint_seconds),
             "open-mode=append".to_owned(),
             "output=%x-%j.log".to_owned(),
         ]);
@@ -75,7 +67,7 @@ impl Batch {
 
     /// mpirun waits for a node that is cut off, unless its daemons look after each other.
     fn environment(&self) -> &'static str {
-        match self.via {
+        match self.command.via {
             Via::Srun => "",
             Via::Mpirun => {
                 "export OMPI_MCA_oob_tcp_keepalive_time=5 OMPI_MCA_oob_tcp_keepalive_intvl=2 OMPI_MCA_oob_tcp_keepalive_probes=3\n"
@@ -83,48 +75,29 @@ impl Batch {
         }
     }
 
-    /// Whatever the first start is told, a later one goes on from the newest checkpoint.
-    fn resume(&self) -> &'static str {
-        match self.recipe.resume {
-            Resume::Auto => "",
-            Resume::Never | Resume::Path(_) => "restarted=$((${SLURM_RESTART_COUNT:-0} > 0))\n",
+    /// The trainer's. Whatever the first start is told, a later one goes on from the newest checkpoint.
+    fn arguments(&self) -> String {
+        let array = |recipe: &RecipeArgs| {
+            let arguments: Vec<_> = recipe.to_arguments().iter().map(|it| quoted(it)).collect();
+            format!("arguments=({})\n", arguments.join(" "))
+        };
+        let first = array(&self.command.recipe);
+        match self.command.recipe.resume {
+            Resume::Auto => first,
+            Resume::Never | Resume::Path(_) => {
+                let later = RecipeArgs { resume: Resume::Auto, ..self.command.recipe.clone() };
+                first + "((${SLURM_RESTART_COUNT:-0} == 0)) || " + &array(&later)
+            }
         }
     }
 
     fn starter(&self) -> String {
-        match (self.via, self.cpus_per_rank) {
+        match (self.command.via, self.command.cpus_per_rank) {
             // Ranks bind themselves to their share of the cores.
             (Via::Mpirun, _) => "mpirun --bind-to none".to_owned(),
             (Via::Srun, None) => "srun --mpi=pmix".to_owned(),
             // srun does not take it from the job.
             (Via::Srun, Some(cores)) => format!("srun --mpi=pmix --cpus-per-task={cores}"),
-        }
-    }
-
-    fn trainer_command(&self) -> String {
-        let RecipeArgs { config, set, resume, name } = &self.recipe;
-        let path = |path: &PathBuf| quoted(&path.display().to_string());
-        let first = |what: &str| format!("\"$( ((restarted)) && echo auto || echo {what})\"");
-        let resume = match resume {
-            Resume::Auto => "auto".to_owned(),
-            Resume::Never => first("never"),
-            Resume::Path(checkpoint) => first(&path(checkpoint)),
-        };
-        let (trainer, config) = (path(&self.trainer), path(config));
-        let mut command = format!("\"${{held[@]}}\" {trainer} --config {config} --resume {resume}");
-        for key in set {
-            _ = write!(command, " --set {}", quoted(key));
-        }
-        if let Some(name) = name {
-            _ = write!(command, " --name {}", quoted(name));
-        }
-        command
-    }
-
-    fn signal(&self) -> &'static str {
-        match self.signal {
-            PreemptionSignal::Usr1 => "USR1",
-            PreemptionSignal::Usr2 => "USR2",
         }
     }
 }
@@ -133,44 +106,37 @@ impl Batch {
 mod tests {
     use std::process::Command;
 
+    use clap::Parser;
     use expect_test::{Expect, expect};
 
     use super::*;
 
-    fn batch() -> Batch {
-        Batch {
-            nodes: 4,
-            ranks_per_node: 8,
-            gpus_per_node: Some(8),
-            cpus_per_rank: Some(6),
-            time: TimeLimit(36 * 3600),
-            checkpoint_seconds: 120,
-            signal: PreemptionSignal::Usr2,
-            via: Via::Srun,
-            trainer: "/opt/regatta/trainer".into(),
-            recipe: RecipeArgs {
-                config: "recipes/regnet x.toml".into(),
-                set: vec!["optim.lr=0.4".into(), "data.folder=\"it's here\"".into()],
-                resume: Resume::Auto,
-                name: Some("trial7".into()),
-            },
-            name: "trial7".into(),
-        }
+    const ASKED: &str = "launcher slurm --nodes 4 --ranks-per-node 8 --time 36:00:00 --name trial7 --config";
+    const SET: [&str; 4] = ["--set", "optim.lr=0.4", "--set", "data.folder=\"it's here\""];
+
+    /// The script of `launcher slurm` with these options besides.
+    fn script(options: &[&str], signal: PreemptionSignal) -> String {
+        let words = ASKED.split(' ').chain(["recipes/regnet x.toml"]).chain(options.iter().copied());
+        let crate::Command::Slurm(command) = crate::Cli::parse_from(words).command else {
+            panic!("another command")
+        };
+        Batch { command: &command, trainer: Path::new("/opt/regatta/trainer"), name: "trial7", signal }
+            .script()
     }
 
     /// All but the end that every script has.
-    fn check(batch: &Batch, expected: Expect) {
-        let script = batch.script();
-        let head =
-            script.strip_suffix(&*TAIL.replace("USR2", batch.signal())).expect("the script ends like all");
-        expected.assert_eq(head);
+    fn check(options: &[&str], signal: PreemptionSignal, expected: Expect) {
+        let script = script(&[&SET, options].concat(), signal);
+        let tail = TAIL.replace("USR2", signal.name());
+        expected.assert_eq(script.strip_suffix(&*tail).expect("the script ends like all"));
         assert!(Command::new("bash").args(["-n", "-c", &script]).status().unwrap().success());
     }
 
     #[test]
     fn through_srun() {
         check(
-            &batch(),
+            &["--gpus-per-node", "8", "--cpus-per-rank", "6"],
+            PreemptionSignal::Usr2,
             expect![[r##"
             #!/bin/bash
             # Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself
@@ -188,7 +154,8 @@ mod tests {
 
             held=(env --block-signal=INT,TERM,USR2) # while the trainer is being loaded, where env can
             "${held[@]}" true 2>/dev/null || held=()
-            command=(srun --mpi=pmix --cpus-per-task=6 "${held[@]}" /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            arguments=(--config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            command=(srun --mpi=pmix --cpus-per-task=6 "${held[@]}" /opt/regatta/trainer "${arguments[@]}")
 
         "##]],
         );
@@ -196,15 +163,9 @@ mod tests {
 
     #[test]
     fn through_mpirun_on_processors() {
-        let batch = Batch {
-            via: Via::Mpirun,
-            gpus_per_node: None,
-            cpus_per_rank: None,
-            signal: PreemptionSignal::Usr1,
-            ..batch()
-        };
         check(
-            &batch,
+            &["--via", "mpirun"],
+            PreemptionSignal::Usr1,
             expect![[r##"
             #!/bin/bash
             # Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself
@@ -221,7 +182,8 @@ mod tests {
             export OMPI_MCA_oob_tcp_keepalive_time=5 OMPI_MCA_oob_tcp_keepalive_intvl=2 OMPI_MCA_oob_tcp_keepalive_probes=3
             held=(env --block-signal=INT,TERM,USR1) # while the trainer is being loaded, where env can
             "${held[@]}" true 2>/dev/null || held=()
-            command=(mpirun --bind-to none "${held[@]}" /opt/regatta/trainer --config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            arguments=(--config 'recipes/regnet x.toml' --resume auto --set optim.lr=0.4 --set 'data.folder="it'\''s here"' --name trial7)
+            command=(mpirun --bind-to none "${held[@]}" /opt/regatta/trainer "${arguments[@]}")
 
         "##]],
         );
@@ -231,11 +193,10 @@ mod tests {
     #[test]
     fn a_later_start_goes_on_from_the_newest_checkpoint() {
         let told = |resume: &str, restarts: &str| {
-            let recipe = RecipeArgs { resume: resume.parse().unwrap(), set: Vec::new(), ..batch().recipe };
-            let script = Batch { recipe, ..batch() }.script();
+            let script = script(&["--resume", resume], PreemptionSignal::Usr2);
             let head = script.strip_suffix(TAIL).unwrap();
             let output = Command::new("bash")
-                .args(["-c", &format!("{head}printf '<%s>' \"${{command[@]:3}}\"")])
+                .args(["-c", &format!("{head}printf '<%s>' \"${{command[@]:2}}\"")])
                 .env("SLURM_RESTART_COUNT", restarts)
                 .output();
             String::from_utf8(output.unwrap().stdout).unwrap()

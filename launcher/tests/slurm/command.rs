@@ -92,7 +92,10 @@ fn without_slurm_it_can_print_the_script_alone() {
     let printed = without_slurm(&format!("{asked} --dry-run"));
     let script = text(&printed.stdout);
     assert!(printed.status.success() && script.starts_with("#!/bin/bash\n"), "{}", text(&printed.stderr));
-    assert!(script.contains(" /bin/sh --config ") && script.contains(" --resume auto)"), "{script}");
+    assert!(
+        script.contains(" --resume auto)\n") && script.contains(" /bin/sh \"${arguments[@]}\")"),
+        "{script}"
+    );
 
     let refused = without_slurm(asked);
     assert_eq!(refused.status.code(), Some(2));

@@ -2,7 +2,7 @@
 
 use regatta_settings::Device;
 
-use super::super::facts::{HostFacts, Job};
+use super::super::facts::{HostFacts, Job, Space};
 use super::Severity::{CannotStart, Warning};
 use super::{Finding, size};
 
@@ -19,40 +19,31 @@ const CONNECTIONS: u64 = 32;
 const CLOCKS_APART_S: f64 = 1.0;
 
 /// What is found on `host`.
-pub(super) fn check(host: &HostFacts, job: &Job, found: &mut Vec<Finding>) {
-    found.extend(shared_memory(host, job));
-    found.extend(open_files(host, job));
-    found.extend(locked_memory(host));
-    found.extend(clock(host));
+pub(super) fn check(host: &HostFacts, job: &Job) -> Vec<Finding> {
+    let found = [shared_memory(host, job), open_files(host, job), locked_memory(host), clock(host)];
+    found.into_iter().flatten().collect()
 }
 
 fn shared_memory(host: &HostFacts, job: &Job) -> Option<Finding> {
     let ranks = job.ranks_per_host as u64;
-    let remedy = "a larger one: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm";
     if ranks == 1 {
         return None;
     }
-    let Some(space) = host.shared_memory else {
-        return Some(Finding::new(
-            Warning,
-            "there is no /dev/shm",
-            "mount it: ranks of a host reach each other through it",
-        ));
+    let Some(Space { free_bytes, total_bytes }) = host.shared_memory else {
+        let remedy = "mount it: ranks of a host reach each other through it";
+        return Some(Warning.of("there is no /dev/shm", remedy));
     };
     let (base, each) = SHARED_MEMORY;
     let needed = base + each * ranks;
-    if space.free_bytes >= needed {
-        return None;
-    }
     let on_gpus = job.device != Device::Cpu && !host.nvidia.gpus.is_empty();
-    let fails = on_gpus || space.free_bytes < SHARED_MEMORY_OF_A_RANK * ranks;
-    let what = format!(
-        "/dev/shm has {} free of {}, and {ranks} ranks need about {}",
-        size(space.free_bytes),
-        size(space.total_bytes),
-        size(needed)
-    );
-    Some(Finding::new(if fails { CannotStart } else { Warning }, what, remedy))
+    let fails = on_gpus || free_bytes < SHARED_MEMORY_OF_A_RANK * ranks;
+    (free_bytes < needed).then(|| {
+        let [free, total, needed] = [free_bytes, total_bytes, needed].map(size);
+        let found = format!("/dev/shm has {free} free of {total}, and {ranks} ranks need about {needed}");
+        let remedy =
+            "a larger one: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm";
+        if fails { CannotStart } else { Warning }.of(found, remedy)
+    })
 }
 
 fn open_files(host: &HostFacts, job: &Job) -> Option<Finding> {
@@ -65,27 +56,23 @@ fn open_files(host: &HostFacts, job: &Job) -> Option<Finding> {
         }
         hard => format!("raise the limit: ulimit -n {}", hard.unwrap_or(1 << 16).min(1 << 16)),
     };
-    let what = format!("at most {soft} files may be open, and a rank of these needs about {needed}");
-    Some(Finding::new(CannotStart, what, remedy))
+    let found = format!("at most {soft} files may be open, and a rank of these needs about {needed}");
+    Some(CannotStart.of(found, remedy))
 }
 
 /// InfiniBand registers the memory that it sends from, and that is locked.
 fn locked_memory(host: &HostFacts) -> Option<Finding> {
     let soft = host.locked_memory_bytes.soft.filter(|_| !host.infiniband.is_empty())?;
-    let what = format!("InfiniBand is there, but only {} may be locked", size(soft));
-    Some(Finding::new(Warning, what, "ulimit -l unlimited (memlock in /etc/security/limits.conf)"))
+    let found = format!("InfiniBand is there, but only {} may be locked", size(soft));
+    Some(Warning.of(found, "ulimit -l unlimited (memlock in /etc/security/limits.conf)"))
 }
 
 fn clock(host: &HostFacts) -> Option<Finding> {
     let apart = host.clock_apart_s;
     (apart.abs() > CLOCKS_APART_S).then(|| {
         let side = if apart > 0.0 { "ahead" } else { "behind" };
-        let what = format!("its clock is at least {:.1} s {side}", apart.abs());
-        Finding::new(
-            Warning,
-            what,
-            "let chrony or ntpd set the hosts' clocks: times of failures are compared",
-        )
+        let found = format!("its clock is at least {:.1} s {side}", apart.abs());
+        Warning.of(found, "let chrony or ntpd set the hosts' clocks: times of failures are compared")
     })
 }
 
@@ -93,7 +80,7 @@ fn clock(host: &HostFacts) -> Option<Finding> {
 mod tests {
     use expect_test::{Expect, expect};
 
-    use super::super::super::facts::{Limit, Space};
+    use super::super::super::facts::Limit;
     use super::super::super::testing;
     use super::super::tests::found;
     use super::*;
@@ -107,15 +94,15 @@ mod tests {
         let container = Space { total_bytes: 64 << 20, free_bytes: 63 << 20 };
         check_host(
             |host| host.shared_memory = Some(container),
-            expect![[r#"
-            cannot start: node1: /dev/shm has 63.0 MiB free of 64.0 MiB, and 2 ranks need about 128.0 MiB: a larger one: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm
-        "#]],
+            expect![
+                "cannot start: node1: /dev/shm has 63.0 MiB free of 64.0 MiB, and 2 ranks need about 128.0 MiB: a larger one: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm"
+            ],
         );
         check_host(
             |host| host.shared_memory = None,
-            expect![[r#"
-            warning: node1: there is no /dev/shm: mount it: ranks of a host reach each other through it
-        "#]],
+            expect![
+                "warning: node1: there is no /dev/shm: mount it: ranks of a host reach each other through it"
+            ],
         );
         // On CPUs that is a risk; full, it is an end. One rank has nobody to share with.
         let on_cpus = |free_bytes, ranks_per_host| {
@@ -135,21 +122,21 @@ mod tests {
         let limit = |soft, hard| Limit { soft: Some(soft), hard };
         check_host(
             |host| host.open_files = limit(128, Some(4096)),
-            expect![[r#"
-            cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 4096
-        "#]],
+            expect![
+                "cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 4096"
+            ],
         );
         check_host(
             |host| host.open_files = limit(128, None),
-            expect![[r#"
-            cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 65536
-        "#]],
+            expect![
+                "cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 65536"
+            ],
         );
         check_host(
             |host| host.open_files = limit(128, Some(128)),
-            expect![[r#"
-            cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise nofile in /etc/security/limits.conf (for services: LimitNOFILE), and log in again
-        "#]],
+            expect![
+                "cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise nofile in /etc/security/limits.conf (for services: LimitNOFILE), and log in again"
+            ],
         );
         check_host(|host| host.open_files = Limit { soft: None, hard: None }, expect![""]);
         let many = found(testing::facts(), |facts| {
@@ -167,9 +154,9 @@ mod tests {
     fn locked_memory_matters_to_infiniband() {
         check_host(
             |host| host.infiniband = vec!["mlx5_0".into()],
-            expect![[r#"
-            warning: node1: InfiniBand is there, but only 8.0 MiB may be locked: ulimit -l unlimited (memlock in /etc/security/limits.conf)
-        "#]],
+            expect![
+                "warning: node1: InfiniBand is there, but only 8.0 MiB may be locked: ulimit -l unlimited (memlock in /etc/security/limits.conf)"
+            ],
         );
         let unlimited = |host: &mut HostFacts| {
             host.infiniband = vec!["mlx5_0".into()];
@@ -182,9 +169,9 @@ mod tests {
     fn clocks_may_be_apart_either_way() {
         check_host(
             |host| host.clock_apart_s = -2.25,
-            expect![[r#"
-            warning: node1: its clock is at least 2.2 s behind: let chrony or ntpd set the hosts' clocks: times of failures are compared
-        "#]],
+            expect![
+                "warning: node1: its clock is at least 2.2 s behind: let chrony or ntpd set the hosts' clocks: times of failures are compared"
+            ],
         );
         check_host(|host| host.clock_apart_s = 0.9, expect![""]);
     }

@@ -5,55 +5,46 @@ use super::Finding;
 use super::Severity::{CannotStart, Warning};
 
 /// What is found of the job as a whole.
-pub(super) fn check(facts: &Facts, found: &mut Vec<Finding>) {
-    found.extend(libraries(facts));
-    found.extend(mpirun(facts));
-    found.extend(hosts(facts));
-    found.extend(probe(facts));
-    found.extend(cores(facts));
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    [libraries(facts), mpirun(facts), hosts(facts), probe(facts), cores(facts)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn libraries(facts: &Facts) -> Option<Finding> {
     let missing = facts.trainer.missing_libraries.join(", ");
     (!missing.is_empty()).then(|| {
-        let what = format!("{} needs {missing}, not found here", facts.trainer.path.display());
-        Finding::new(
-            CannotStart,
-            what,
-            "put the folder into LD_LIBRARY_PATH, or build the trainer on this machine",
-        )
+        let found = format!("{} needs {missing}, not found here", facts.trainer.path.display());
+        CannotStart.of(found, "put the folder into LD_LIBRARY_PATH, or build the trainer on this machine")
     })
 }
 
 fn mpirun(facts: &Facts) -> Option<Finding> {
     let problem = facts.mpirun_problem.as_ref().filter(|_| facts.job.ranks > 1)?;
-    let what = format!("{} ranks need an mpirun", facts.job.ranks);
-    Some(Finding::new(CannotStart, what, problem.clone()))
+    Some(CannotStart.of(format!("{} ranks need an mpirun", facts.job.ranks), problem))
 }
 
 fn hosts(facts: &Facts) -> Option<Finding> {
-    let problem = facts.hosts_problem.as_ref()?;
+    let found = format!("the hosts do not answer: {}", facts.hosts_problem.as_ref()?);
     let remedy =
         "each host must be reached by ssh without a password, and have this launcher at the same path";
-    Some(Finding::new(CannotStart, format!("the hosts do not answer: {problem}"), remedy))
+    Some(CannotStart.of(found, remedy))
 }
 
 fn probe(facts: &Facts) -> Option<Finding> {
     if let Some(problem) = &facts.probe_problem {
-        let what = format!("`trainer probe` on {} ranks failed: {problem}", facts.job.ranks);
-        return Some(Finding::new(CannotStart, what, "a run would fail the same way"));
+        let found = format!("`trainer probe` on {} ranks failed: {problem}", facts.job.ranks);
+        return Some(CannotStart.of(found, "a run would fail the same way"));
     }
     let probe = facts.probe.as_ref()?;
     if probe.world_size != facts.job.ranks {
         return Some(worlds_apart(facts, probe));
     }
     let wrong = probe.all_reduce.iter().find(|sum| !sum.correct)?;
-    let what = format!("the sum of {} bytes over the ranks is wrong ({})", wrong.bytes, probe.backend);
-    Some(Finding::new(
-        CannotStart,
-        what,
-        "do not train on this: suspect memory, links or the library; try other hosts",
-    ))
+    let found = format!("the sum of {} bytes over the ranks is wrong ({})", wrong.bytes, probe.backend);
+    let remedy = "do not train on this: suspect memory, links or the library; try other hosts";
+    Some(CannotStart.of(found, remedy))
 }
 
 /// An mpirun of another MPI starts ranks that do not find each other.
@@ -66,7 +57,7 @@ fn worlds_apart(facts: &Facts, probe: &Probe) -> Finding {
     let (wanted, actual) = (facts.job.ranks, probe.world_size);
     let what =
         format!("{mpirun} started {wanted} ranks in worlds of {actual}: the trainer is linked with {linked}");
-    Finding::new(CannotStart, what, "name the mpirun of that MPI with --mpirun or MPIRUN")
+    CannotStart.of(what, "name the mpirun of that MPI with --mpirun or MPIRUN")
 }
 
 fn cores(facts: &Facts) -> Option<Finding> {
@@ -74,7 +65,7 @@ fn cores(facts: &Facts) -> Option<Finding> {
     let ranks = facts.job.ranks_per_host;
     (ranks > host.cores).then(|| {
         let what = format!("{ranks} ranks on the {} cores of {}", host.cores, host.name);
-        Finding::new(Warning, what, "ranks take turns: fewer ranks, or --oversubscribe where that is meant")
+        Warning.of(what, "ranks take turns: fewer ranks, or --oversubscribe where that is meant")
     })
 }
 
@@ -98,9 +89,9 @@ mod tests {
         };
         check_facts(
             missing,
-            expect![[r#"
-            cannot start: 2 ranks need an mpirun: install an MPI, or name its mpirun with --mpirun or MPIRUN
-        "#]],
+            expect![
+                "cannot start: 2 ranks need an mpirun: install an MPI, or name its mpirun with --mpirun or MPIRUN"
+            ],
         );
         let alone = |facts: &mut Facts| {
             missing(facts);
@@ -114,9 +105,9 @@ mod tests {
     fn mpi_may_be_another_than_the_trainer_s() {
         check_facts(
             |facts| facts.probe.as_mut().unwrap().world_size = 1,
-            expect![[r#"
-            cannot start: /usr/bin/mpirun (mpirun (Open MPI) 4.1.4) started 2 ranks in worlds of 1: the trainer is linked with /usr/lib/libmpi.so.40: name the mpirun of that MPI with --mpirun or MPIRUN
-        "#]],
+            expect![
+                "cannot start: /usr/bin/mpirun (mpirun (Open MPI) 4.1.4) started 2 ranks in worlds of 1: the trainer is linked with /usr/lib/libmpi.so.40: name the mpirun of that MPI with --mpirun or MPIRUN"
+            ],
         );
     }
 
@@ -128,15 +119,15 @@ mod tests {
         };
         check_facts(
             fails,
-            expect![[r#"
-            cannot start: `trainer probe` on 2 ranks failed: exit code 2: ranks 0 and 1 share GPU 0000:17:00.0 on node1: a run would fail the same way
-        "#]],
+            expect![
+                "cannot start: `trainer probe` on 2 ranks failed: exit code 2: ranks 0 and 1 share GPU 0000:17:00.0 on node1: a run would fail the same way"
+            ],
         );
         check_facts(
             |facts| facts.trainer.missing_libraries = vec!["libmpi.so.40".into()],
-            expect![[r#"
-            cannot start: /opt/regatta/trainer needs libmpi.so.40, not found here: put the folder into LD_LIBRARY_PATH, or build the trainer on this machine
-        "#]],
+            expect![
+                "cannot start: /opt/regatta/trainer needs libmpi.so.40, not found here: put the folder into LD_LIBRARY_PATH, or build the trainer on this machine"
+            ],
         );
     }
 
@@ -144,9 +135,9 @@ mod tests {
     fn sums_must_be_right() {
         check_facts(
             |facts| facts.probe.as_mut().unwrap().all_reduce[0].correct = false,
-            expect![[r#"
-            cannot start: the sum of 1048576 bytes over the ranks is wrong (NCCL 2.28.9): do not train on this: suspect memory, links or the library; try other hosts
-        "#]],
+            expect![
+                "cannot start: the sum of 1048576 bytes over the ranks is wrong (NCCL 2.28.9): do not train on this: suspect memory, links or the library; try other hosts"
+            ],
         );
     }
 
@@ -154,15 +145,15 @@ mod tests {
     fn hosts_may_not_answer_and_cores_may_be_few() {
         check_facts(
             |facts| facts.hosts_problem = Some("exit code 1: ssh: no host b".into()),
-            expect![[r#"
-            cannot start: the hosts do not answer: exit code 1: ssh: no host b: each host must be reached by ssh without a password, and have this launcher at the same path
-        "#]],
+            expect![
+                "cannot start: the hosts do not answer: exit code 1: ssh: no host b: each host must be reached by ssh without a password, and have this launcher at the same path"
+            ],
         );
         check_facts(
             |facts| facts.hosts[0].cores = 1,
-            expect![[r#"
-            warning: 2 ranks on the 1 cores of node1: ranks take turns: fewer ranks, or --oversubscribe where that is meant
-        "#]],
+            expect![
+                "warning: 2 ranks on the 1 cores of node1: ranks take turns: fewer ranks, or --oversubscribe where that is meant"
+            ],
         );
     }
 }

@@ -13,10 +13,8 @@ const LITTLE: u64 = 1 << 30;
 const SLOW_MIB_PER_SECOND: f64 = 20.0;
 
 /// What is found on `host`.
-pub(super) fn check(host: &HostFacts, job: &Job, found: &mut Vec<Finding>) {
-    found.extend(room(host, job));
-    found.extend(speed(host));
-    found.extend(host.data.as_ref().and_then(data));
+pub(super) fn check(host: &HostFacts, job: &Job) -> Vec<Finding> {
+    [room(host, job), speed(host), host.data.as_ref().and_then(data)].into_iter().flatten().collect()
 }
 
 fn room(host: &HostFacts, job: &Job) -> Option<Finding> {
@@ -24,7 +22,7 @@ fn room(host: &HostFacts, job: &Job) -> Option<Finding> {
     let path = folder.path.display();
     if let Some(problem) = &folder.problem {
         let remedy = "set run.folder to one that this user can write to, on every host the same";
-        return Some(Finding::new(CannotStart, format!("run.folder {path}: {problem}"), remedy));
+        return Some(CannotStart.of(format!("run.folder {path}: {problem}"), remedy));
     }
     let free = folder.space?.free_bytes;
     let needed = BESIDES + job.checkpoints_bytes.unwrap_or(0);
@@ -32,20 +30,17 @@ fn room(host: &HostFacts, job: &Job) -> Option<Finding> {
     if free < needed {
         let what = format!("{what}, and checkpoints need about {}", size(needed));
         let remedy = "make room, set run.folder to another place, or keep fewer (checkpoint.keep)";
-        return Some(Finding::new(CannotStart, what, remedy));
+        return Some(CannotStart.of(what, remedy));
     }
     let little = job.checkpoints_bytes.map_or(LITTLE, |bytes| BESIDES + 2 * bytes);
-    (free < little).then(|| Finding::new(Warning, what, "make room before a long run"))
+    (free < little).then(|| Warning.of(what, "make room before a long run"))
 }
 
 fn speed(host: &HostFacts) -> Option<Finding> {
     let speed = host.run_folder.written_mib_per_second.filter(|speed| *speed < SLOW_MIB_PER_SECOND)?;
     let what = format!("run.folder takes {speed:.1} MiB/s");
-    Some(Finding::new(
-        Warning,
-        what,
-        "ranks wait for checkpoints: a faster place, or a longer checkpoint.interval_epochs",
-    ))
+    let remedy = "ranks wait for checkpoints: a faster place, or a longer checkpoint.interval_epochs";
+    Some(Warning.of(what, remedy))
 }
 
 fn data(data: &DataSet) -> Option<Finding> {
@@ -53,11 +48,8 @@ fn data(data: &DataSet) -> Option<Finding> {
     let (first, problem) = bad.first()?;
     let others = if bad.len() > 1 { format!(" (and {} others)", bad.len() - 1) } else { String::new() };
     let what = format!("the data set's {}{others}: {problem}", data.folder.join(&first.name).display());
-    Some(Finding::new(
-        CannotStart,
-        what,
-        "set data.folder to the folder with the data set's files, on every host the same",
-    ))
+    let remedy = "set data.folder to the folder with the data set's files, on every host the same";
+    Some(CannotStart.of(what, remedy))
 }
 
 #[cfg(test)]
@@ -81,15 +73,13 @@ mod tests {
     fn checkpoints_need_room() {
         check_host(
             |host| host.run_folder.space = free(150 << 20),
-            expect![[r#"
-            cannot start: node1: 150.0 MiB free for run.folder runs, and checkpoints need about 164.0 MiB: make room, set run.folder to another place, or keep fewer (checkpoint.keep)
-        "#]],
+            expect![
+                "cannot start: node1: 150.0 MiB free for run.folder runs, and checkpoints need about 164.0 MiB: make room, set run.folder to another place, or keep fewer (checkpoint.keep)"
+            ],
         );
         check_host(
             |host| host.run_folder.space = free(200 << 20),
-            expect![[r#"
-            warning: node1: 200.0 MiB free for run.folder runs: make room before a long run
-        "#]],
+            expect!["warning: node1: 200.0 MiB free for run.folder runs: make room before a long run"],
         );
         check_host(|host| host.run_folder.space = free(300 << 20), expect![""]);
         let without_recipe = found(testing::facts_with_gpus(), |facts| {
@@ -98,7 +88,7 @@ mod tests {
         });
         assert_eq!(
             without_recipe,
-            "warning: node1: 300.0 MiB free for run.folder runs: make room before a long run\n"
+            "warning: node1: 300.0 MiB free for run.folder runs: make room before a long run"
         );
     }
 
@@ -106,15 +96,15 @@ mod tests {
     fn the_run_folder_takes_files_and_takes_them_fast() {
         check_host(
             |host| host.run_folder.problem = Some("cannot write in /: Read-only file system".into()),
-            expect![[r#"
-            cannot start: node1: run.folder runs: cannot write in /: Read-only file system: set run.folder to one that this user can write to, on every host the same
-        "#]],
+            expect![
+                "cannot start: node1: run.folder runs: cannot write in /: Read-only file system: set run.folder to one that this user can write to, on every host the same"
+            ],
         );
         check_host(
             |host| host.run_folder.written_mib_per_second = Some(3.24),
-            expect![[r#"
-            warning: node1: run.folder takes 3.2 MiB/s: ranks wait for checkpoints: a faster place, or a longer checkpoint.interval_epochs
-        "#]],
+            expect![
+                "warning: node1: run.folder takes 3.2 MiB/s: ranks wait for checkpoints: a faster place, or a longer checkpoint.interval_epochs"
+            ],
         );
     }
 
@@ -130,15 +120,15 @@ mod tests {
         check_host(|host| host.data = data(vec![file("first", None), file("last", None)]), expect![""]);
         check_host(
             |host| host.data = data(vec![file("first", None), file("last", gone)]),
-            expect![[r#"
-            cannot start: node1: the data set's /data/last: No such file or directory (os error 2): set data.folder to the folder with the data set's files, on every host the same
-        "#]],
+            expect![
+                "cannot start: node1: the data set's /data/last: No such file or directory (os error 2): set data.folder to the folder with the data set's files, on every host the same"
+            ],
         );
         check_host(
             |host| host.data = data(vec![file("first", gone), file("last", gone)]),
-            expect![[r#"
-            cannot start: node1: the data set's /data/first (and 1 others): No such file or directory (os error 2): set data.folder to the folder with the data set's files, on every host the same
-        "#]],
+            expect![
+                "cannot start: node1: the data set's /data/first (and 1 others): No such file or directory (os error 2): set data.folder to the folder with the data set's files, on every host the same"
+            ],
         );
     }
 }
