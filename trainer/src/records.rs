@@ -12,7 +12,7 @@ use regatta_settings::Recipe;
 use serde::Serialize;
 
 use crate::checkpoint;
-use crate::failure::{Superseded, exit_code, told};
+use crate::failure::{Superseded, describe, exit_code};
 use crate::progress::Progress;
 use crate::start::Start;
 use crate::step::Learner;
@@ -203,7 +203,7 @@ impl Records {
                 ("stopped on request, checkpoint saved".to_owned(), ExitCode::Preempted)
             }
             Ok(code) => ("done".to_owned(), *code),
-            Err(error) => (told(error), exit_code(error)),
+            Err(error) => (describe(error), exit_code(error)),
         };
         Ok(self.attempt.finish(&end, code)?)
     }

@@ -22,7 +22,7 @@ pub use atomic::{write_atomic, write_unsynced};
 pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use counted::counted;
-pub use error::StorageError;
+pub use error::{StorageError, describe};
 pub use exit_code::ExitCode;
 pub use failure::Failure;
 pub use folder::RunFolder;

@@ -219,6 +219,9 @@ mod tests {
         let file = OpenOptions::new().append(true).open(&path).unwrap();
         let mut writer = MetricsWriter { path, file, lines: 0, hasher: blake3::Hasher::new() };
         let error = writer.write(&serde_json::json!({"step": 1})).unwrap_err();
-        assert_eq!(error.to_string(), "cannot append to /dev/full: No space left on device (os error 28)");
+        assert_eq!(
+            crate::describe(&error),
+            "cannot append to /dev/full: No space left on device (os error 28)"
+        );
     }
 }
