@@ -79,7 +79,7 @@ fn ranks_on_cpus_sum_after_backward() {
     );
 }
 
-const PROBE: &str = r#"{"version": "0.1.0", "world_size": 2, "backend": "Open MPI", "device": "Cpu", "all_reduce": [
+const PROBE: &str = r#"{"version": "0.1.0", "world_size": 2, "backend": "Open MPI", "device": "cpu", "all_reduce": [
     {"bytes": 4096, "correct": true, "microseconds": 10.0, "bus_gb_per_second": 0.4},
     {"bytes": 1048576, "correct": true, "microseconds": 1000.0, "bus_gb_per_second": 1.0}]}"#;
 

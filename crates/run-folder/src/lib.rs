@@ -1,4 +1,4 @@
-//! The run folder as types: attempts, records of steps and epochs, checkpoint manifests, exit codes.
+//! The run folder as types: attempts, records of steps and epochs, checkpoint manifests, exit codes; and the report of a probe.
 //!
 //! Everything that a run leaves on disk is named in [`RunFolder`]; whole files appear by [`write_atomic`], so a
 //! reader, or a process that starts after a crash, finds a file complete or not at all.
@@ -10,6 +10,7 @@ pub mod checkpoint;
 mod failure;
 mod metrics;
 mod output;
+mod probe;
 mod record;
 mod schema;
 
@@ -31,6 +32,7 @@ pub use folder::RunFolder;
 pub use host::host_name;
 pub use metrics::{MetricsLoss, MetricsMark, MetricsWriter, last_record, read_records};
 pub use output::{OutputError, check_output, print_output, write_output};
+pub use probe::{ProbeReport, ProbedLibrary, ProbedRank, StepRate, TimedSum};
 pub use record::{EpochRecord, Record, StepRecord};
 pub use schema::Schema;
 pub use utc::utc;
