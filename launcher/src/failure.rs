@@ -19,15 +19,8 @@ pub(crate) fn tell(line: impl Display) {
 
 /// Says what went wrong and returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    _ = writeln!(io::stderr(), "error: {}", told(error));
+    _ = writeln!(io::stderr(), "error: {error:#}");
     ExitCode::from(exit_code(error).code() as u8)
-}
-
-/// The error and its causes; a cause that the text before it ends with is not told twice.
-fn told(error: &anyhow::Error) -> String {
-    let add =
-        |text: String, cause: String| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
-    error.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
 }
 
 fn exit_code(error: &anyhow::Error) -> regatta_run_folder::ExitCode {

@@ -79,7 +79,7 @@ fn ranks_on_cpus_sum_after_backward() {
     );
 }
 
-const PROBE: &str = r#"{"version": "0.1.0", "world_size": 2, "backend": "Open MPI", "all_reduce": [
+const PROBE: &str = r#"{"version": "0.1.0", "world_size": 2, "backend": "Open MPI", "device": "cpu", "all_reduce": [
     {"bytes": 4096, "correct": true, "microseconds": 10.0, "bus_gb_per_second": 0.4},
     {"bytes": 1048576, "correct": true, "microseconds": 1000.0, "bus_gb_per_second": 1.0}]}"#;
 
@@ -90,7 +90,7 @@ fn write_run(folder: &Path, recipe: &str) {
         "world_size": 2, "command_line": [], "end": null}"#;
     fs::write(folder.join("attempts/000001"), attempt).unwrap();
     fs::write(folder.join("config.toml"), recipe).unwrap();
-    let step = r#"{"kind":"step","step":2,"seconds_data":0.0,"seconds_copy":0.02,"seconds_forward":0.2,"seconds_backward":0.4,"seconds_optimizer":0.01}"#;
+    let step = r#"{"kind":"step","epoch":1,"step":2,"images":128,"seconds_data":0.0,"seconds_copy":0.02,"seconds_forward":0.2,"seconds_backward":0.4,"seconds_optimizer":0.01}"#;
     fs::write(folder.join("metrics.jsonl"), format!("{step}\n{step}\n")).unwrap();
 }
 

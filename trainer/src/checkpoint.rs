@@ -49,12 +49,7 @@ pub(crate) fn save(
 }
 
 fn write_text(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|source| StorageError::Io {
-        operation: "write",
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(())
+    Ok(std::fs::write(path, text).map_err(StorageError::io("write", path))?)
 }
 
 fn parameter_names(replica: &Replica) -> impl Iterator<Item = String> {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use regatta_comm::Launch;
@@ -44,18 +43,15 @@ pub(crate) fn refuse_other_run(folder: &RunFolder) -> Result<()> {
 /// only half cleared is known again.
 pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
     let (path, mark) = (folder.path(), folder.debug_mark());
-    let failed = |operation, path: &Path| {
-        let path = path.to_owned();
-        move |source| StorageError::Io { operation, path, source }
-    };
-    fs::create_dir_all(path).map_err(failed("create the folder", path))?;
+    fs::create_dir_all(path).map_err(StorageError::io("create the folder", path))?;
     write_atomic(&mark, MARK.as_bytes())?;
     let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
-    for entry in entries.map_err(failed("list", path))?.iter().filter(|entry| entry.path() != mark) {
+    for entry in entries.map_err(StorageError::io("list", path))?.iter().filter(|entry| entry.path() != mark)
+    {
         let path = entry.path();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(failed("remove", &path))?;
+        removed.map_err(StorageError::io("remove", &path))?;
     }
     Ok(())
 }
@@ -64,7 +60,7 @@ pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
 pub(crate) fn take_over(folder: &RunFolder) -> Result<()> {
     match fs::remove_file(folder.debug_mark()) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::Io { operation: "remove", path: folder.debug_mark(), source }.into())
+            Err(StorageError::io("remove", folder.debug_mark())(source).into())
         }
         _ => Ok(()),
     }

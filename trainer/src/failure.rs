@@ -87,7 +87,7 @@ pub(crate) fn together<T>(outcome: Result<T>, world: &dyn Communicator) -> Resul
     match (first_failed(world, outcome.is_err()), outcome) {
         (Some(rank), outcome) if rank != world.rank() => {
             if let Err(error) = outcome {
-                tracing::debug!("this rank fails with rank {rank}: {}", told(&error));
+                tracing::debug!("this rank fails with rank {rank}: {}", describe(&error));
             }
             Err(OtherRankFailed(rank).into())
         }
@@ -100,7 +100,7 @@ pub(crate) fn together<T>(outcome: Result<T>, world: &dyn Communicator) -> Resul
 pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
     let patience = if error.is::<OtherRankFailed>() { 10 } else { u64::from(rank > 0) };
     std::thread::sleep(Duration::from_secs(patience));
-    let (code, text) = (exit_code(error), told(error));
+    let (code, text) = (exit_code(error), describe(error));
     exit_after(LAST_WORDS, code.code());
     if error.is::<OtherRankFailed>() {
         log(&text);
@@ -143,11 +143,10 @@ pub(crate) fn tell_of_the_watchdog(rank: usize) -> OnFailure {
     })
 }
 
-/// The error and its causes; a cause that the text before it ends with is not told twice.
-pub(crate) fn told(error: &anyhow::Error) -> String {
-    let add =
-        |text: String, cause: String| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") };
-    error.chain().map(|cause| libtorch_errors::of_error(cause.to_string())).reduce(add).unwrap_or_default()
+/// The error and its causes in one line, with libtorch's exceptions as sentences.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| libtorch_errors::of_error(cause.to_string()));
+    causes.collect::<Vec<_>>().join(": ")
 }
 
 /// A panic on any thread ends the job with exit code 70. What libtorch throws arrives here, since the binding unwraps it.
@@ -210,11 +209,24 @@ mod tests {
     }
 
     #[test]
-    fn no_cause_is_told_twice() {
-        let source = std::io::Error::other("disk full");
-        let error = StorageError::Io { operation: "write", path: "x".into(), source };
-        assert_eq!(told(&error.into()), "cannot write x: disk full");
-        let nested = Err::<(), _>(Diverged("x".into())).context("in step 7").unwrap_err();
-        assert_eq!(told(&nested), "in step 7: x");
+    fn every_cause_is_described_once() {
+        let cause = || std::io::Error::other("disk full");
+        let path = std::path::PathBuf::from("x");
+        let errors: [(anyhow::Error, &str); 5] = [
+            (StorageError::io("write", "x")(cause()).into(), "cannot write x: disk full"),
+            (OutputError::from(StorageError::io("write", "x")(cause())).into(), "cannot write x: disk full"),
+            (DataError::Read { path: path.clone(), source: cause() }.into(), "cannot read x: disk full"),
+            (RecipeError::Read { path, source: cause() }.into(), "cannot read the recipe x: disk full"),
+            (CommError::from(nccl::Error::from(no_nccl())).into(), "no NCCL was found: libnccl.so.2"),
+        ];
+        for (error, expected) in errors {
+            assert_eq!(describe(&error), expected);
+            assert_eq!(format!("{error:#}"), expected);
+            assert_eq!(describe(&error.context("in step 7")), format!("in step 7: {expected}"));
+        }
+    }
+
+    fn no_nccl() -> nccl::OpenError {
+        nccl::OpenError::NotFound { tried: vec!["libnccl.so.2".to_owned()] }
     }
 }

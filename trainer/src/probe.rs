@@ -5,7 +5,6 @@ mod loader;
 mod peers;
 mod step;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,14 +13,14 @@ use anyhow::Result;
 use clap::Args;
 use nccl::Nccl;
 use regatta_comm::{Communicator, Launch, Watchdog};
-use regatta_run_folder::{ExitCode, counted, print_output};
+use regatta_run_folder::{
+    ExitCode, ProbeReport, ProbedLibrary, Schema, StepRate, TimedSum, counted, print_output,
+};
 use regatta_settings::{Backend, CommSettings, Device as AskedDevice, OptionalRecipeArgs};
 use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
-use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
-use self::peers::{Peer, peers};
-use self::step::StepRate;
+use self::peers::peers;
 use crate::failure::end_with;
 use crate::world::{self, NcclEnd};
 use crate::{device, telemetry};
@@ -58,62 +57,18 @@ const WARM_UP: usize = 20;
 /// Sums of each size that are timed, after one that is not.
 const REPEATS: u32 = 5;
 
-/// What was found, as rank 0 sees it.
-#[derive(Debug, Serialize)]
-struct Findings {
-    version: &'static str,
-    libtorch_version: String,
-    /// NCCL's version and file; none where there is none.
-    nccl: Option<Library>,
-    world_size: usize,
-    backend: String,
-    device: String,
-    gpu_pci_bus_id: Option<String>,
-    visible_gpus: Option<i64>,
-    threads: i32,
-    /// Whether gradient hooks run on threads of the autograd engine, as they do on a GPU.
-    hooks_run_on_engine_threads: bool,
-    all_reduce: Vec<AllReduce>,
-    /// By rank.
-    ranks: Vec<Peer>,
-    /// Images that all ranks together assemble in a second; none without a recipe.
-    loader_images_per_second: Option<f64>,
-    /// Whole steps of the recipe; none without `--steps`.
-    step: Option<StepRate>,
-    /// Seconds that NCCL's communicator took to end.
-    nccl_finalize_seconds: Option<f64>,
-}
-
-/// A library that was opened.
-#[derive(Debug, Serialize)]
-struct Library {
-    version: String,
-    path: PathBuf,
-}
-
-/// One size of sums.
-#[derive(Debug, Serialize)]
-struct AllReduce {
-    bytes: usize,
-    /// The sum was what it should be on this rank.
-    correct: bool,
-    microseconds: f64,
-    /// Bytes a second that each rank's links carried, 2 (n - 1) / n of the buffer's.
-    bus_gb_per_second: f64,
-}
-
 /// Measures and prints.
 pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode> {
     telemetry::start_quietly();
     let comm = comm(command);
     let (world, watchdog) = world::join(&comm, launch)?;
     let rank = world.rank();
-    let findings = measure(command, launch, &*world, watchdog.as_ref());
-    let findings = findings.unwrap_or_else(|error| end_with(&error, rank));
+    let report = measure(command, launch, &*world, watchdog.as_ref());
+    let report = report.unwrap_or_else(|error| end_with(&error, rank));
     if rank == 0 {
         match command.json {
-            true => print_output(serde_json::to_string_pretty(&findings)?)?,
-            false => print_output(table(&findings))?,
+            true => print_output(serde_json::to_string_pretty(&report)?)?,
+            false => print_output(table(&report))?,
         }
     }
     world.barrier();
@@ -130,7 +85,7 @@ fn measure(
     launch: &Launch,
     world: &dyn Communicator,
     watchdog: Option<&Watchdog>,
-) -> Result<Findings> {
+) -> Result<ProbeReport> {
     let asked = if command.cpu { AskedDevice::Cpu } else { AskedDevice::Auto };
     let device = device::open(asked, world)?;
     let comm = comm(command);
@@ -148,10 +103,12 @@ fn measure(
     let step = step
         .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, ranks));
     let step = step.transpose()?;
-    let library = |nccl: Nccl| Library { version: nccl.version().to_string(), path: nccl.path().to_owned() };
-    let findings = Findings {
-        version: env!("CARGO_PKG_VERSION"),
-        libtorch_version: torch_version(),
+    let library =
+        |nccl: Nccl| ProbedLibrary { version: nccl.version().to_string(), path: nccl.path().to_owned() };
+    Ok(ProbeReport {
+        schema: Schema,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        libtorch_version: Some(torch_version()),
         nccl: Nccl::open().ok().map(library),
         ranks: peers(world, &device::name(device), gpu.as_deref()),
         loader_images_per_second: loader,
@@ -165,8 +122,7 @@ fn measure(
         hooks_run_on_engine_threads: hooks_run_on_engine_threads(device)?,
         all_reduce,
         nccl_finalize_seconds: end.map(seconds_to_finalize).transpose()?,
-    };
-    Ok(findings)
+    })
 }
 
 fn seconds_to_finalize(end: NcclEnd) -> Result<f64> {
@@ -176,7 +132,7 @@ fn seconds_to_finalize(end: NcclEnd) -> Result<f64> {
 }
 
 /// Sums of each size; none where one rank alone has nobody to sum with.
-fn sums(world: &dyn Communicator, device: Device) -> Result<Vec<AllReduce>> {
+fn sums(world: &dyn Communicator, device: Device) -> Result<Vec<TimedSum>> {
     if world.world_size() == 1 && world.lane().is_none() {
         return Ok(Vec::new());
     }
@@ -188,7 +144,7 @@ fn sums(world: &dyn Communicator, device: Device) -> Result<Vec<AllReduce>> {
     sizes.map(|bytes| time_sums(world, device, bytes)).collect()
 }
 
-fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<AllReduce> {
+fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<TimedSum> {
     let mut flat = Tensor::ones([bytes as i64 / 4], (Kind::Float, device));
     world.all_reduce(&mut flat)?;
     let size = world.world_size() as f64;
@@ -202,7 +158,12 @@ fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<A
     device::wait_for(device)?;
     let seconds = begin.elapsed().as_secs_f64() / f64::from(REPEATS);
     let carried = 2.0 * (size - 1.0) / size * bytes as f64;
-    Ok(AllReduce { bytes, correct, microseconds: seconds * 1e6, bus_gb_per_second: carried / seconds / 1e9 })
+    Ok(TimedSum {
+        bytes: bytes as u64,
+        correct,
+        microseconds: seconds * 1e6,
+        bus_gb_per_second: carried / seconds / 1e9,
+    })
 }
 
 fn hooks_run_on_engine_threads(device: Device) -> Result<bool> {
@@ -217,23 +178,23 @@ fn hooks_run_on_engine_threads(device: Device) -> Result<bool> {
     Ok(elsewhere.load(Ordering::SeqCst))
 }
 
-fn table(findings: &Findings) -> String {
-    let Findings { world_size, backend, device, threads, .. } = findings;
+fn table(report: &ProbeReport) -> String {
+    let ProbeReport { world_size, backend, device, threads, .. } = report;
     let (ranks, threads) = (counted(world_size, "rank"), counted(threads, "thread"));
     let mut text = format!("{ranks} over {backend}, {device}, {threads} a rank\n");
-    if findings.all_reduce.is_empty() {
+    if report.all_reduce.is_empty() {
         text += "no sums: one rank alone has nobody to sum with (mpirun -n N trainer probe)\n";
     }
-    for AllReduce { bytes, correct, microseconds, bus_gb_per_second } in &findings.all_reduce {
+    for TimedSum { bytes, correct, microseconds, bus_gb_per_second } in &report.all_reduce {
         let wrong = if *correct { "" } else { "  WRONG" };
         text += &format!(
             "all_reduce of {bytes:>10} bytes {microseconds:>10.1} us {bus_gb_per_second:>8.2} GB/s{wrong}\n"
         );
     }
-    if let Some(rate) = findings.loader_images_per_second {
+    if let Some(rate) = report.loader_images_per_second {
         text += &format!("the loader assembles {rate:.0} images/s on all ranks together\n");
     }
-    if let Some(StepRate { images_per_second, milliseconds, .. }) = &findings.step {
+    if let Some(StepRate { images_per_second, milliseconds, .. }) = &report.step {
         text += &format!(
             "{milliseconds:.2} ms a step, {images_per_second:.0} images/s with no loader in the way\n"
         );

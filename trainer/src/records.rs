@@ -6,82 +6,16 @@ use regatta_comm::Communicator;
 use regatta_report::curves;
 use regatta_run_folder::checkpoint::{Manifest, prune, remove_after, set_aside_damaged, set_best};
 use regatta_run_folder::{
-    Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, counted, read_epochs, write_atomic,
+    Attempt, AttemptStart, EpochRecord, ExitCode, MetricsWriter, Record, RunFolder, StepRecord, counted,
+    read_records, write_atomic,
 };
 use regatta_settings::Recipe;
-use serde::Serialize;
 
 use crate::checkpoint;
-use crate::failure::{Superseded, exit_code, told};
+use crate::failure::{Superseded, describe, exit_code};
 use crate::progress::Progress;
 use crate::start::Start;
 use crate::step::Learner;
-
-/// A line of metrics.jsonl every `log.interval_steps`.
-#[derive(Debug, Serialize)]
-pub(crate) struct StepRecord {
-    pub(crate) kind: &'static str,
-    pub(crate) epoch: u64,
-    pub(crate) step: u64,
-    pub(crate) images: u64,
-    pub(crate) loss: f64,
-    pub(crate) top1: f64,
-    pub(crate) lr: f64,
-    pub(crate) images_per_second: f64,
-    pub(crate) seconds_since_start: f64,
-    pub(crate) seconds_to_first_step: f64,
-    /// By phase and step: the median over the ranks of their means over the interval.
-    pub(crate) seconds_data: f64,
-    pub(crate) seconds_copy: f64,
-    pub(crate) seconds_forward: f64,
-    pub(crate) seconds_backward: f64,
-    pub(crate) seconds_exposed_comm: f64,
-    pub(crate) seconds_optimizer: f64,
-    /// Whose own work took longest.
-    pub(crate) slowest_rank: usize,
-    pub(crate) peak_rss_mib: f64,
-    /// Of rank 0's GPU.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) peak_device_mib: Option<f64>,
-}
-
-/// A line of metrics.jsonl every epoch.
-#[derive(Debug, Serialize)]
-pub(crate) struct EpochRecord {
-    pub(crate) kind: &'static str,
-    pub(crate) epoch: u64,
-    pub(crate) step: u64,
-    pub(crate) images: u64,
-    pub(crate) train_loss: f64,
-    pub(crate) train_top1: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) val_loss: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) val_top1: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) val_top5: Option<f64>,
-    /// Of the weights themselves, where `val_*` is of their moving average.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) val_raw_top1: Option<f64>,
-    pub(crate) images_per_second: f64,
-    pub(crate) seconds: f64,
-    pub(crate) peak_rss_mib: f64,
-}
-
-impl EpochRecord {
-    /// The point of the curves.
-    fn row(&self) -> EpochRow {
-        EpochRow {
-            epoch: self.epoch,
-            step: self.step,
-            train_loss: Some(self.train_loss),
-            train_top1: Some(self.train_top1),
-            val_loss: self.val_loss,
-            val_top1: self.val_top1,
-            val_top5: self.val_top5,
-        }
-    }
-}
 
 /// The run folder, owned by this attempt.
 #[derive(Debug)]
@@ -89,6 +23,8 @@ pub(crate) struct Records {
     folder: RunFolder,
     attempt: Attempt,
     metrics: MetricsWriter,
+    /// The epochs in the metrics, for the curves.
+    epochs: Vec<EpochRecord>,
     /// The resolved recipe.
     recipe: String,
     keep: usize,
@@ -129,10 +65,12 @@ impl Records {
                 folder.metrics().display()
             );
         }
+        let epochs = read_records(&folder.metrics())?.into_iter().filter_map(Record::epoch).collect();
         Ok(Self {
             folder,
             attempt,
             metrics,
+            epochs,
             recipe: recipe.to_toml(),
             keep: recipe.checkpoint.keep,
             keep_every_steps: recipe.checkpoint.keep_every_epochs * steps_per_epoch,
@@ -153,30 +91,29 @@ impl Records {
     }
 
     /// Appends a line to metrics.jsonl.
-    pub(crate) fn step(&mut self, record: &StepRecord) -> Result<()> {
+    pub(crate) fn step(&mut self, record: StepRecord) -> Result<()> {
         self.fence()?;
-        Ok(self.metrics.write(record)?)
+        Ok(self.metrics.write(Record::Step(record))?)
     }
 
     /// Appends a line to metrics.jsonl and redraws the curves.
-    pub(crate) fn epoch(&mut self, record: &EpochRecord) -> Result<()> {
+    pub(crate) fn epoch(&mut self, record: EpochRecord) -> Result<()> {
         self.fence()?;
-        self.metrics.write(record)?;
-        self.draw(&read_epochs(&self.folder.metrics())?)
-    }
-
-    fn draw(&self, rows: &[EpochRow]) -> Result<()> {
-        let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
-        Ok(curves::draw(&self.folder.curves(), &name, rows)?)
+        self.metrics.write(Record::Epoch(record))?;
+        self.draw(record)
     }
 
     /// Draws the curves with a last point of an epoch that ended early. It is no line of the metrics: the run may be
     /// continued, and its metrics are then those of a run that never stopped.
-    pub(crate) fn unfinished_epoch(&mut self, record: &EpochRecord) -> Result<()> {
+    pub(crate) fn unfinished_epoch(&mut self, record: EpochRecord) -> Result<()> {
         self.fence()?;
-        let mut rows = read_epochs(&self.folder.metrics())?;
-        rows.push(record.row());
-        self.draw(&rows)
+        self.draw(record)
+    }
+
+    fn draw(&mut self, last: EpochRecord) -> Result<()> {
+        self.epochs.push(last);
+        let name = self.folder.path().file_name().unwrap_or_default().to_string_lossy();
+        Ok(curves::draw(&self.folder.curves(), &name, &self.epochs)?)
     }
 
     /// Makes the metrics durable, saves a checkpoint, points `best` at it where it is the best, and removes the oldest
@@ -203,7 +140,7 @@ impl Records {
                 ("stopped on request, checkpoint saved".to_owned(), ExitCode::Preempted)
             }
             Ok(code) => ("done".to_owned(), *code),
-            Err(error) => (told(error), exit_code(error)),
+            Err(error) => (describe(error), exit_code(error)),
         };
         Ok(self.attempt.finish(&end, code)?)
     }

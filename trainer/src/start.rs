@@ -179,10 +179,8 @@ impl Start {
 /// The recipe that a whole checkpoint holds.
 fn kept_with(checkpoint: &Path) -> Result<(PathBuf, String)> {
     let path = checkpoint.join(RECIPE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok((path, text)),
-        Err(source) => bail!(StorageError::Io { operation: "read", path, source }),
-    }
+    let text = std::fs::read_to_string(&path).map_err(StorageError::io("read", &path))?;
+    Ok((path, text))
 }
 
 /// The recipe of a run that has no checkpoint.

@@ -31,8 +31,7 @@ pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Resul
     let bar = progress_bar(rank);
     let path = folder.log(rank);
     let file = File::options().create(true).append(true).open(&path);
-    let log =
-        Mutex::new(file.map_err(|source| StorageError::Io { operation: "open the log", path, source })?);
+    let log = Mutex::new(file.map_err(StorageError::io("open the log", &path))?);
     let mut layers = vec![layer(log, format, false, FILE_FILTER)];
     if rank == 0 {
         layers.push(layer(Terminal(bar.clone()), format, true, "info"));

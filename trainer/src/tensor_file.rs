@@ -11,8 +11,7 @@ use tch::{Device, Kind, Tensor};
 /// Writes tensors under their names, densely in the order of their shapes, whatever their memory format.
 pub(crate) fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> Result<()> {
     let bytes = bytes(tensors, None)?;
-    std::fs::write(path, bytes).map_err(|source| io("write", path, source))?;
-    Ok(())
+    Ok(std::fs::write(path, bytes).map_err(StorageError::io("write", path))?)
 }
 
 /// The content of a file of these tensors, with texts about them.
@@ -31,7 +30,7 @@ pub(crate) fn bytes<'a>(
 
 /// Every tensor of a file, in its own type; tensors of types that weights never are, such as bytes, are passed over.
 pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>, StorageError> {
-    let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
+    let bytes = std::fs::read(path).map_err(StorageError::io("read", path))?;
     let tensor = |(name, view): (&str, TensorView)| {
         Some((name.to_owned(), Tensor::from_data_size(view.data(), &shape(&view), kind(view.dtype())?)))
     };
@@ -46,10 +45,6 @@ fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, StorageEr
 
 fn shape(view: &TensorView) -> Vec<i64> {
     view.shape().iter().map(|&side| side as i64).collect()
-}
-
-fn io(operation: &'static str, path: &Path, source: std::io::Error) -> StorageError {
-    StorageError::Io { operation, path: path.to_owned(), source }
 }
 
 struct Dense {
@@ -90,7 +85,7 @@ fn kind(dtype: Dtype) -> Option<Kind> {
 
 /// Fills tensors from a file that holds exactly these names with these shapes and types.
 pub(crate) fn read<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a mut Tensor)>) -> Result<()> {
-    let bytes = std::fs::read(path).map_err(|source| io("read", path, source))?;
+    let bytes = std::fs::read(path).map_err(StorageError::io("read", path))?;
     let other = |found: String| StorageError::Content { path: path.to_owned(), found };
     let file = parsed(path, &bytes)?;
     let mut found: HashMap<_, _> = file.iter().collect();

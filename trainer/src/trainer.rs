@@ -8,7 +8,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::Communicator;
 use regatta_data::{Sampler, Shard, Split};
-use regatta_run_folder::ExitCode;
+use regatta_run_folder::{EpochRecord, ExitCode};
 use regatta_settings::Recipe;
 use tch::Device;
 
@@ -22,7 +22,7 @@ use crate::feed::Feed;
 use crate::in_flight::InFlight;
 use crate::loss_scale::LossScale;
 use crate::progress::Progress;
-use crate::records::{EpochRecord, Records};
+use crate::records::Records;
 use crate::save_clock::SaveClock;
 use crate::schedule::LearningRate;
 use crate::signals::StopFlag;
@@ -223,7 +223,7 @@ impl Trainer<'_> {
         }
         self.log_epoch(&record);
         if let Some(records) = &mut self.records {
-            records.epoch(&record)?;
+            records.epoch(record)?;
         }
         let save = is_best
             || due(self.recipe.checkpoint.interval_epochs)
@@ -251,7 +251,7 @@ impl Trainer<'_> {
         }
         self.log_epoch(&record);
         if let Some(records) = &mut self.records {
-            records.unfinished_epoch(&record)?;
+            records.unfinished_epoch(record)?;
         }
         self.save(false)?;
         // Counts for the last line, not for the run: an uninterrupted one would not have looked here.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use regatta_ledger::{
     Entry, LOCAL_MEMORY, Ledger, Snapshot, Verdict, judge, mismatch, name_in_memory, publish_left,
 };
-use regatta_run_folder::{Attempt, ExitCode, RunFolder, StorageError, host_name};
+use regatta_run_folder::{Attempt, ExitCode, RunFolder, StorageError, describe, host_name};
 
 use crate::held_up::held_up_in;
 use crate::nccl_lane::NcclLane;
@@ -188,7 +188,7 @@ impl Shared {
             _ => Ok(()), // another start of this run owns the folder
         });
         if let Err(error) = published {
-            tracing::warn!("the ledger is not published: {error}");
+            tracing::warn!("the ledger is not published: {}", describe(&error));
         }
     }
 

@@ -33,7 +33,7 @@ pub enum DataError {
         how_to_get: &'static str,
     },
     /// The operating system or the decompressor gave up on a file.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use expect_test::expect;
 use regatta_ledger::{Collective, Element, Ledger, Operation, Snapshot, publish_left};
+use regatta_run_folder::describe;
 
 const HEADER_BYTES: usize = 16 * 8;
 const ENTRY_BYTES: usize = 8 * 8;
@@ -169,9 +170,9 @@ fn what_a_killed_process_left_can_be_published_by_another() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let path = Path::new("/nowhere/rank-0000.ledger");
-    let created = Ledger::create(path, 0, 1).unwrap_err().to_string();
+    let created = describe(&Ledger::create(path, 0, 1).unwrap_err());
     assert_eq!(created, "cannot write /nowhere/rank-0000.ledger: No such file or directory (os error 2)");
-    let read = Snapshot::read(path).unwrap_err().to_string();
+    let read = describe(&Snapshot::read(path).unwrap_err());
     assert_eq!(read, "cannot read /nowhere/rank-0000.ledger: No such file or directory (os error 2)");
 }
 
@@ -191,7 +192,7 @@ fn damaged_files_are_refused_with_the_reason() {
     let second = HEADER_BYTES + ENTRY_BYTES;
     let check = |bytes: &[u8], expected: &str| {
         fs::write(&path, bytes).unwrap();
-        let error = Snapshot::read(&path).unwrap_err().to_string();
+        let error = describe(&Snapshot::read(&path).unwrap_err());
         assert_eq!(error, format!("{}: {expected}", path.display()));
     };
     check(b"", "not a ledger: 0 bytes long");

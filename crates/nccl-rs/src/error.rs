@@ -38,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A call failed.
-    #[error("{}", told(.call, *.status, .text, .last_error, *.rank, *.sequence))]
+    #[error("{}", describe(.call, *.status, .text, .last_error, *.rank, *.sequence))]
     Call {
         /// The function of NCCL.
         call: &'static str,
@@ -65,7 +65,7 @@ pub enum Error {
     },
 }
 
-fn told(
+fn describe(
     call: &str,
     Status(status): Status,
     text: &str,
@@ -73,16 +73,16 @@ fn told(
     rank: Option<usize>,
     sequence: u64,
 ) -> String {
-    let mut told = format!("{call}: {text} (NCCL error {status}");
+    let mut message = format!("{call}: {text} (NCCL error {status}");
     if let Some(rank) = rank {
-        told += &format!(", rank {rank}");
+        message += &format!(", rank {rank}");
     }
     if sequence > 0 {
-        told += &format!(", collective {sequence}");
+        message += &format!(", collective {sequence}");
     }
-    told += ")";
+    message += ")";
     if !last.is_empty() {
-        told += &format!(": {last}");
+        message += &format!(": {last}");
     }
-    told
+    message
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use regatta_run_folder::{EpochRow, StorageError, write_atomic};
+use regatta_run_folder::{EpochRecord, StorageError, write_atomic};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
@@ -62,7 +62,7 @@ struct Panel {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn draw(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), StorageError> {
+pub fn draw(path: &Path, name: &str, rows: &[EpochRecord]) -> Result<(), StorageError> {
     let mut svg = String::new();
     draw_panels(&mut svg, name, rows).map_err(|error| StorageError::Content {
         path: path.to_owned(),
@@ -71,7 +71,7 @@ pub fn draw(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), StorageErr
     write_atomic(path, svg.as_bytes())
 }
 
-fn draw_panels<'a>(svg: &'a mut String, name: &str, rows: &[EpochRow]) -> Result<(), DrawError<'a>> {
+fn draw_panels<'a>(svg: &'a mut String, name: &str, rows: &[EpochRecord]) -> Result<(), DrawError<'a>> {
     let picture = SVGBackend::with_string(svg, SIZE_PX).into_drawing_area();
     picture.fill(&WHITE)?;
     let (head, panels) = picture.split_vertically(NAME_PX);
@@ -83,8 +83,8 @@ fn draw_panels<'a>(svg: &'a mut String, name: &str, rows: &[EpochRow]) -> Result
     picture.present()
 }
 
-fn loss_panel(rows: &[EpochRow]) -> Panel {
-    let training = points(rows, |row| row.train_loss);
+fn loss_panel(rows: &[EpochRecord]) -> Panel {
+    let training = points(rows, |row| Some(row.train_loss));
     let validation = points(rows, |row| row.val_loss);
     Panel {
         title: "Loss",
@@ -96,8 +96,8 @@ fn loss_panel(rows: &[EpochRow]) -> Panel {
     }
 }
 
-fn accuracy_panel(rows: &[EpochRow]) -> Panel {
-    let training = points(rows, |row| row.train_top1);
+fn accuracy_panel(rows: &[EpochRecord]) -> Panel {
+    let training = points(rows, |row| Some(row.train_top1));
     let validation = points(rows, |row| row.val_top1);
     Panel {
         title: "Accuracy (top-1)",
@@ -109,13 +109,13 @@ fn accuracy_panel(rows: &[EpochRow]) -> Panel {
     }
 }
 
-fn points(rows: &[EpochRow], value: impl Fn(&EpochRow) -> Option<f64>) -> Vec<Point> {
+fn points(rows: &[EpochRecord], value: impl Fn(&EpochRecord) -> Option<f64>) -> Vec<Point> {
     let values = rows.iter().filter_map(|row| Some((row.epoch as f64, value(row)?)));
     values.filter(|point| point.1.is_finite()).collect()
 }
 
 /// All epochs with half an epoch to either side.
-fn epoch_range(rows: &[EpochRow]) -> Range<f64> {
+fn epoch_range(rows: &[EpochRecord]) -> Range<f64> {
     let epochs = || rows.iter().map(|row| row.epoch);
     let (first, last) = (epochs().min().unwrap_or(1), epochs().max().unwrap_or(1));
     first as f64 - 0.5..last as f64 + 0.5

@@ -3,29 +3,34 @@
 use std::fs;
 
 use regatta_report::curves;
-use regatta_run_folder::EpochRow;
+use regatta_run_folder::EpochRecord;
 
-fn row(epoch: u64, train_loss: f64, val_loss: Option<f64>, val_top1: Option<f64>) -> EpochRow {
-    let train_top1 = val_top1.map(|top1| (top1 - 0.01).max(0.0));
-    EpochRow {
+fn row(epoch: u64, train_loss: f64, val_loss: Option<f64>, val_top1: Option<f64>) -> EpochRecord {
+    let train_top1 = val_top1.map_or(f64::NAN, |top1| (top1 - 0.01).max(0.0));
+    EpochRecord {
         epoch,
         step: 469 * epoch,
-        train_loss: Some(train_loss),
+        images: 60_000 * epoch,
+        train_loss,
         train_top1,
         val_loss,
         val_top1,
         val_top5: None,
+        val_raw_top1: None,
+        images_per_second: 1000.0,
+        seconds: 60.0,
+        peak_rss_mib: 512.0,
     }
 }
 
-fn ten_rows() -> Vec<EpochRow> {
+fn ten_rows() -> Vec<EpochRecord> {
     let train = [0.652, 0.419, 0.357, 0.322, 0.297, 0.276, 0.259, 0.244, 0.230, 0.218];
     let val = [0.521, 0.957, 0.403, 0.331, 0.356, 0.291, 0.278, 0.312, 0.305, 0.286];
     let top1 = [0.812, 0.627, 0.858, 0.885, 0.872, 0.900, 0.904, 0.889, 0.893, 0.905];
     (0..10).map(|k| row(k as u64 + 1, train[k], Some(val[k]), Some(top1[k]))).collect()
 }
 
-fn drawn(rows: &[EpochRow]) -> String {
+fn drawn(rows: &[EpochRecord]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("curves.svg");
     curves::draw(&path, "book & <tuned>", rows).unwrap();

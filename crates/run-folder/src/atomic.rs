@@ -32,7 +32,7 @@ fn replace(path: &Path, bytes: &[u8], finish: fn(&File) -> io::Result<()>) -> Re
     if let Err(source) = renamed {
         // The first error is the one to report; a leftover does no harm.
         let _ = fs::remove_file(&beside);
-        return Err(StorageError::Io { operation: "write", path: path.to_owned(), source });
+        return Err(StorageError::io("write", path)(source));
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ impl Attempt {
                 }
                 // Another start was faster, or the listing came from a stale cache.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(source) => return Err(StorageError::Io { operation: "create", path, source }),
+                Err(source) => return Err(StorageError::io("create", path)(source)),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What can go wrong with the run folder, with the operation, the path and the cause.
 
+use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum StorageError {
     /// The operating system refused: disk full, no permission, a network file system that is gone, and so on.
-    #[error("cannot {operation} {}: {source}", .path.display())]
+    #[error("cannot {operation} {}", .path.display())]
+    #[non_exhaustive]
     Io {
         /// What was tried, as a verb.
         operation: &'static str,
@@ -29,8 +31,14 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Names what was tried where, for `map_err`.
-    pub fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { operation, path: path.to_owned(), source }
+    /// A failed operation on `path`, for `map_err`; `operation` is a verb. The only constructor of [`StorageError::Io`].
+    pub fn io(operation: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.as_ref().to_owned(), source }
     }
+}
+
+/// The error and its causes in one line, as `{:#}` shows an error of anyhow. No `Display` of this workspace repeats its cause.
+pub fn describe(error: &dyn StdError) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

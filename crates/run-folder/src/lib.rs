@@ -1,4 +1,4 @@
-//! The run folder as types: attempts, metrics, checkpoint manifests, exit codes.
+//! The run folder as types: attempts, records of steps and epochs, checkpoint manifests, exit codes; and the report of a probe.
 //!
 //! Everything that a run leaves on disk is named in [`RunFolder`]; whole files appear by [`write_atomic`], so a
 //! reader, or a process that starts after a crash, finds a file complete or not at all.
@@ -10,6 +10,9 @@ pub mod checkpoint;
 mod failure;
 mod metrics;
 mod output;
+mod probe;
+mod record;
+mod schema;
 
 mod atomic;
 mod counted;
@@ -22,11 +25,14 @@ pub use atomic::{write_atomic, write_unsynced};
 pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use counted::counted;
-pub use error::StorageError;
+pub use error::{StorageError, describe};
 pub use exit_code::ExitCode;
 pub use failure::Failure;
 pub use folder::RunFolder;
 pub use host::host_name;
-pub use metrics::{EpochRow, MetricsLoss, MetricsMark, MetricsWriter, read_epochs};
+pub use metrics::{MetricsLoss, MetricsMark, MetricsWriter, last_record, read_records};
 pub use output::{OutputError, check_output, print_output, write_output};
+pub use probe::{ProbeReport, ProbedLibrary, ProbedRank, StepRate, TimedSum};
+pub use record::{EpochRecord, Record, StepRecord};
+pub use schema::Schema;
 pub use utc::utc;

@@ -1,14 +1,17 @@
-//! `metrics.jsonl`: one flat JSON object a line, appended as the run goes and cut when it resumes.
+//! `metrics.jsonl`: one [`Record`] a line, appended as the run goes and cut when it resumes.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::atomic::write_atomic;
 use crate::error::StorageError;
+use crate::record::Record;
+use crate::schema::Schema;
 
 /// Appends records to a file of metrics. Every line reaches the operating system at once and whole.
 #[derive(Debug)]
@@ -86,16 +89,13 @@ impl MetricsWriter {
         Ok((Self { path: path.to_owned(), file, lines: count_lines(&kept), hasher }, loss))
     }
 
-    /// Appends one record. Numbers that are not finite become `null`.
+    /// Appends one record.
     ///
     /// # Errors
     /// If the file cannot be written: disk full, for one.
-    ///
-    /// # Panics
-    /// If the record is not a flat JSON object.
-    pub fn write<T: Serialize>(&mut self, record: &T) -> Result<(), StorageError> {
-        let mut line = serde_json::to_string(record).expect("a record that has a JSON form");
-        assert!(is_flat(&line), "a record of metrics is a flat object, not {line}");
+    pub fn write(&mut self, record: Record) -> Result<(), StorageError> {
+        let line = Line { schema: Schema, record };
+        let mut line = serde_json::to_string(&line).expect("numbers and strings always have a JSON form");
         line.push('\n');
         self.file.write_all(line.as_bytes()).map_err(StorageError::io("append to", &self.path))?;
         self.hasher.update(line.as_bytes());
@@ -117,9 +117,9 @@ impl MetricsWriter {
 /// The lines of `content` up to those of a step.
 fn lines_through(path: &Path, content: &[u8], step: u64) -> Result<Vec<u8>, StorageError> {
     let mut kept = Vec::new();
-    for line in read_lines(path, content)? {
-        if line.object["step"].as_u64().is_none_or(|of| of <= step) {
-            kept.extend_from_slice(&line.bytes);
+    for (text, object) in read_lines::<Map<String, Value>>(path, content)? {
+        if object.get("step").and_then(Value::as_u64).is_none_or(|of| of <= step) {
+            kept.extend_from_slice(text);
             kept.push(b'\n');
         }
     }
@@ -137,71 +137,55 @@ fn loss(lines: u64, found: u64) -> MetricsLoss {
     }
 }
 
-fn is_flat(json: &str) -> bool {
-    let nested = |value: &Value| value.is_object() || value.is_array();
-    let object: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(json);
-    object.is_ok_and(|object| !object.values().any(nested))
+/// A line of the file: a record and the version of the format, since later attempts may be of another version of the program.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(default)]
+    schema: Schema<1>,
+    #[serde(flatten)]
+    record: Record,
 }
 
-/// What the curves need of a record of kind `epoch`. Other fields are ignored, absent or `null` ones are none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-pub struct EpochRow {
-    /// Number of the epoch.
-    pub epoch: u64,
-    /// Steps done at its end.
-    pub step: u64,
-    /// Mean loss over the epoch's training images.
-    #[serde(default)]
-    pub train_loss: Option<f64>,
-    /// Fraction of the epoch's training images whose first guess was right, as each step found the network.
-    #[serde(default)]
-    pub train_top1: Option<f64>,
-    /// Mean loss over the validation images.
-    #[serde(default)]
-    pub val_loss: Option<f64>,
-    /// Fraction of the validation images whose first guess is right.
-    #[serde(default)]
-    pub val_top1: Option<f64>,
-    /// Fraction of the validation images with a right guess among the first five.
-    #[serde(default)]
-    pub val_top5: Option<f64>,
-}
-
-/// Reads the records of kind `epoch`, in the file's order. A torn last line is passed over, a missing file is
-/// an error.
+/// Reads the records in the file's order. A torn last line, which a write that was cut short leaves, is passed over; a missing
+/// file is an error.
 ///
 /// # Errors
-/// If the file cannot be read or a line is not what [`MetricsWriter`] writes.
-pub fn read_epochs(path: &Path) -> Result<Vec<EpochRow>, StorageError> {
+/// If the file cannot be read, or a line is not a record of this version or an older one.
+pub fn read_records(path: &Path) -> Result<Vec<Record>, StorageError> {
     let content = fs::read(path).map_err(StorageError::io("read", path))?;
-    let lines = read_lines(path, &content)?.into_iter().filter(|line| line.object["kind"] == "epoch");
-    let row = |line: Line| {
-        serde_json::from_value(line.object).map_err(|error| StorageError::Content {
-            path: path.to_owned(),
-            found: format!("line {} is not the record of an epoch: {error}", line.number),
-        })
-    };
-    lines.map(row).collect()
+    Ok(read_lines(path, &content)?.into_iter().map(|(_, line): (_, Line)| line.record).collect())
 }
 
-/// A line that holds a JSON object.
-struct Line {
-    /// Counted from 1.
-    number: usize,
-    bytes: Vec<u8>,
-    object: Value,
+/// The last whole record, found without reading the rest of the file; none where there is none to be read.
+pub fn last_record(path: &Path) -> Option<Record> {
+    /// Longer than two lines.
+    const TAIL: u64 = 16 * 1024;
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).ok()?;
+    let whole = &tail[..tail.iter().rposition(|&byte| byte == b'\n')?];
+    let line = whole.rsplit(|&byte| byte == b'\n').next()?;
+    serde_json::from_slice(line).ok().map(|line: Line| line.record)
 }
 
-/// The lines of the file's content but a torn last one: a write that was cut short leaves it without its end.
-fn read_lines(path: &Path, content: &[u8]) -> Result<Vec<Line>, StorageError> {
+/// Parses each line of the content but a torn last one; returns it beside its text without the end.
+fn read_lines<'a, T: DeserializeOwned>(
+    path: &Path,
+    content: &'a [u8],
+) -> Result<Vec<(&'a [u8], T)>, StorageError> {
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(content.split_inclusive(|&byte| byte == b'\n')) {
-        let (bytes, complete) = line.strip_suffix(b"\n").map_or((line, false), |bytes| (bytes, true));
-        match serde_json::from_slice::<Value>(bytes) {
-            Ok(object) if object.is_object() => lines.push(Line { number, bytes: bytes.to_vec(), object }),
-            _ if !complete => {}
-            _ => {
-                let found = format!("line {number} is not a JSON object; remove it to go on");
+        let (text, complete) = line.strip_suffix(b"\n").map_or((line, false), |text| (text, true));
+        match serde_json::from_slice(text) {
+            Ok(parsed) => lines.push((text, parsed)),
+            Err(_) if !complete => {}
+            Err(error) => {
+                let found = match error.is_data() {
+                    true => format!("line {number} is not a record: {error}"),
+                    false => format!("line {number} is not a JSON object; remove it to go on"),
+                };
                 return Err(StorageError::Content { path: path.to_owned(), found });
             }
         }
@@ -218,7 +202,12 @@ mod tests {
         let path = PathBuf::from("/dev/full");
         let file = OpenOptions::new().append(true).open(&path).unwrap();
         let mut writer = MetricsWriter { path, file, lines: 0, hasher: blake3::Hasher::new() };
-        let error = writer.write(&serde_json::json!({"step": 1})).unwrap_err();
-        assert_eq!(error.to_string(), "cannot append to /dev/full: No space left on device (os error 28)");
+        let Line { record, .. } =
+            serde_json::from_str(r#"{"kind": "epoch", "epoch": 1, "step": 1, "images": 1}"#).unwrap();
+        let error = writer.write(record).unwrap_err();
+        assert_eq!(
+            crate::describe(&error),
+            "cannot append to /dev/full: No space left on device (os error 28)"
+        );
     }
 }

@@ -7,7 +7,7 @@ use expect_test::expect;
 use regatta_run_folder::checkpoint::{
     REQUIRED_FILES, best, newest_valid, prune, remove_after, set_aside_damaged, set_best,
 };
-use regatta_run_folder::{Checkpoint, CheckpointWriter, MetricsMark, RunFolder};
+use regatta_run_folder::{Checkpoint, CheckpointWriter, MetricsMark, RunFolder, describe};
 
 fn begin(folder: &RunFolder, step: u64, content: &str) -> CheckpointWriter {
     let writer = CheckpointWriter::begin(folder, step).unwrap();
@@ -162,7 +162,7 @@ fn a_checkpoint_has_the_files_that_every_one_has() {
         let (_root, folder) = crate::run_folder();
         let writer = begin(&folder, 5, "");
         fs::remove_file(writer.dir().join(name)).unwrap();
-        let error = writer.commit(None).unwrap_err().to_string();
+        let error = describe(&writer.commit(None).unwrap_err());
         assert!(error.ends_with(&format!("{name} is not among the checkpoint's files")), "{error}");
     }
 }
@@ -252,7 +252,7 @@ fn a_folder_within_a_checkpoint_is_refused() {
     let (_root, folder) = crate::run_folder();
     let writer = begin(&folder, 3, "");
     fs::create_dir(writer.dir().join("more")).unwrap();
-    let error = writer.commit(None).unwrap_err().to_string();
+    let error = describe(&writer.commit(None).unwrap_err());
     assert!(error.ends_with("more: a checkpoint consists of plain files with names in UTF-8"), "{error}");
     assert_eq!(newest_valid(&folder).unwrap(), (None, vec![]));
 }
@@ -288,7 +288,7 @@ fn the_best_checkpoint_is_a_relative_link_that_moves() {
         set_best(&folder, step).unwrap();
         assert_eq!(best(&folder).unwrap(), Some(step));
     }
-    let error = set_best(&folder, 3).unwrap_err().to_string();
+    let error = describe(&set_best(&folder, 3).unwrap_err());
     assert!(error.ends_with("step-000000003: No such file or directory (os error 2)"), "{error}");
     assert_eq!(names(&folder), ["best", "step-000000001", "step-000000002"]);
 
@@ -299,7 +299,7 @@ fn the_best_checkpoint_is_a_relative_link_that_moves() {
 
     fs::remove_file(moved.best()).unwrap();
     std::os::unix::fs::symlink("elsewhere", moved.best()).unwrap();
-    let error = best(&moved).unwrap_err().to_string();
+    let error = describe(&best(&moved).unwrap_err());
     assert!(error.ends_with("best: a link to elsewhere, not to a checkpoint beside it"), "{error}");
 }
 

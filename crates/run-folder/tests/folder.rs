@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::expect;
-use regatta_run_folder::{ExitCode, RunFolder, write_atomic};
+use regatta_run_folder::{ExitCode, RunFolder, describe, write_atomic};
 
 #[test]
 fn everything_lies_where_the_documentation_says() {
@@ -53,7 +53,7 @@ fn a_folder_that_cannot_be_created_is_named_with_the_cause() {
     let (root, _) = crate::run_folder();
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = RunFolder::new(&file, "x").create().unwrap_err().to_string();
+    let error = describe(&RunFolder::new(&file, "x").create().unwrap_err());
     let expected =
         format!("cannot create the folder {}/x/attempts: Not a directory (os error 20)", file.display());
     assert_eq!(error, expected);
@@ -63,11 +63,11 @@ fn a_folder_that_cannot_be_created_is_named_with_the_cause() {
 fn a_file_in_its_place_is_no_run_folder() {
     let (root, folder) = crate::run_folder();
     fs::write(root.path().join("x"), "").unwrap();
-    let error = folder.exists().unwrap_err().to_string();
+    let error = describe(&folder.exists().unwrap_err());
     let expected = "that is a file, where a run folder is to be: move it away, or start the run with another --name \
                     or run.folder";
     assert_eq!(error, format!("{}: {expected}", folder.path().display()));
-    let error = RunFolder::new(folder.path(), "y").exists().unwrap_err().to_string();
+    let error = describe(&RunFolder::new(folder.path(), "y").exists().unwrap_err());
     assert!(error.ends_with("x/y: Not a directory (os error 20)"), "{error}");
 }
 
@@ -136,13 +136,13 @@ fn a_file_is_replaced_whole_and_nothing_stays_beside_it() {
 fn a_file_that_cannot_be_replaced_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("taken")).unwrap();
-    let error = write_atomic(folder.path().join("taken"), b"x").unwrap_err().to_string();
+    let error = describe(&write_atomic(folder.path().join("taken"), b"x").unwrap_err());
     assert_eq!(
         error,
         format!("cannot write {}/taken: Is a directory (os error 21)", folder.path().display())
     );
     assert_eq!(names(folder.path()), ["taken"]);
 
-    let error = write_atomic(folder.path().join("absent/file"), b"x").unwrap_err().to_string();
+    let error = describe(&write_atomic(folder.path().join("absent/file"), b"x").unwrap_err());
     assert!(error.ends_with("absent/file: No such file or directory (os error 2)"), "{error}");
 }

@@ -9,7 +9,7 @@ use crate::required::{UnsetKey, missing};
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The recipe file cannot be read.
-    #[error("cannot read the recipe {}: {source}", path.display())]
+    #[error("cannot read the recipe {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -101,6 +101,6 @@ pub enum RecipeError {
     },
 
     /// The layers cannot be put on top of each other, though each of them alone is right.
-    #[error("cannot combine the recipe's layers: {0}")]
+    #[error("cannot combine the recipe's layers")]
     Layers(#[from] config::ConfigError),
 }

@@ -281,6 +281,7 @@ fn what_is_no_recipe_file() {
 fn a_file_that_is_not_there() {
     let missing = Path::new("nowhere/recipe.toml");
     let error = load(missing, std::iter::empty(), &[]).unwrap_err();
-    expect!["cannot read the recipe nowhere/recipe.toml: No such file or directory (os error 2)"]
-        .assert_eq(&error.to_string());
+    expect!["cannot read the recipe nowhere/recipe.toml"].assert_eq(&error.to_string());
+    let cause = std::error::Error::source(&error).unwrap();
+    expect!["No such file or directory (os error 2)"].assert_eq(&cause.to_string());
 }

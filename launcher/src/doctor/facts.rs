@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use regatta_run_folder::ProbeReport;
 use regatta_settings::Device;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ pub(crate) struct Facts {
     /// Why there is no mpirun.
     pub(crate) mpirun_problem: Option<String>,
     /// What the ranks measured.
-    pub(crate) probe: Option<Probe>,
+    pub(crate) probe: Option<ProbeReport>,
     /// Why they measured nothing.
     pub(crate) probe_problem: Option<String>,
 }
@@ -148,52 +149,4 @@ pub(crate) struct DataFile {
     pub(crate) bytes: u64,
     /// Why it cannot be read.
     pub(crate) problem: Option<String>,
-}
-
-/// What `trainer probe --json` measured. Fields that an older trainer does not have are absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Probe {
-    pub(crate) version: String,
-    pub(crate) world_size: usize,
-    pub(crate) backend: String,
-    pub(crate) device: String,
-    #[serde(default)]
-    pub(crate) threads: usize,
-    pub(crate) all_reduce: Vec<Sum>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) libtorch_version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) nccl: Option<Library>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) loader_images_per_second: Option<f64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) ranks: Vec<ProbedRank>,
-}
-
-/// A library that the trainer opened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Library {
-    pub(crate) version: String,
-    pub(crate) path: PathBuf,
-}
-
-/// Sums over the ranks of one size.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sum {
-    pub(crate) bytes: u64,
-    pub(crate) correct: bool,
-    pub(crate) microseconds: f64,
-    pub(crate) bus_gb_per_second: f64,
-}
-
-/// Where a rank is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ProbedRank {
-    pub(crate) rank: usize,
-    pub(crate) host: String,
-    #[serde(default)]
-    pub(crate) gpu_pci_bus_id: Option<String>,
-    /// Its host's clock at a moment that is the same for all ranks.
-    #[serde(default)]
-    pub(crate) clock_s: Option<f64>,
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::facts::{HostFacts, Probe};
+use regatta_run_folder::ProbeReport;
+
+use super::facts::HostFacts;
 use super::host::now_ns;
 use crate::run::command_line::{CommandLine, Job};
 use crate::run::hosts::Host;
@@ -16,7 +18,7 @@ const PROBE: Duration = Duration::from_secs(180);
 const HOSTS: Duration = Duration::from_secs(60);
 
 /// `trainer probe --json OPTIONS` on the job's ranks, or why there is none.
-pub(crate) fn probe(job: &Job, options: Vec<String>) -> Result<Probe, String> {
+pub(crate) fn probe(job: &Job, options: Vec<String>) -> Result<ProbeReport, String> {
     let arguments = [vec!["probe".to_owned(), "--json".to_owned()], options].concat();
     let job = Job { arguments, ..job.clone() };
     // A world of one needs no mpirun, and shall not fail without one.
@@ -26,11 +28,8 @@ pub(crate) fn probe(job: &Job, options: Vec<String>) -> Result<Probe, String> {
     let text = of_rank_0(job.starter.kind, &ended.stdout);
     match ended.code {
         // Worlds of one all call themselves rank 0: the first of them is taken, and has a world of one.
-        Some(0) => match serde_json::Deserializer::from_str(&text).into_iter().next() {
-            Some(Ok(probe)) => Ok(probe),
-            Some(Err(error)) => Err(format!("trainer probe printed something else than it should: {error}")),
-            None => Err("trainer probe printed nothing".to_owned()),
-        },
+        Some(0) => ProbeReport::parse(&text)
+            .map_err(|error| format!("trainer probe printed something else than it should: {error}")),
         code => Err(complaint(job.starter.kind, code, &ended, PROBE)),
     }
 }
@@ -64,7 +63,7 @@ pub(crate) fn hosts(job: &Job, launcher: &Path, arguments: &[String]) -> Result<
 }
 
 /// What ranks read of their hosts' clocks at one moment says more than when a doctor was started there.
-pub(crate) fn compare_clocks(hosts: &mut [HostFacts], probe: &Probe) {
+pub(crate) fn compare_clocks(hosts: &mut [HostFacts], probe: &ProbeReport) {
     let clock = |name: &str| probe.ranks.iter().find(|rank| rank.host == name)?.clock_s;
     let Some(first) = hosts.first().and_then(|host| clock(&host.name)) else { return };
     for host in hosts {
@@ -111,7 +110,6 @@ fn complaint(kind: Kind, code: Option<i32>, ended: &Ended, limit: Duration) -> S
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::ProbedRank;
     use super::super::testing;
     use super::*;
 
@@ -140,12 +138,12 @@ mod tests {
 
     #[test]
     fn clocks_are_compared_at_one_moment() {
-        let rank =
-            |rank, host: &str, clock_s| ProbedRank { rank, host: host.into(), gpu_pci_bus_id: None, clock_s };
-        let ranks = vec![rank(0, "a", Some(100.0)), rank(1, "b", Some(97.5)), rank(2, "c", None)];
+        let clocks = [("a", Some(100.0)), ("b", Some(97.5)), ("c", None)];
+        let ranks = clocks.iter().enumerate();
+        let ranks = ranks.map(|(rank, &(host, clock_s))| testing::probed_rank(rank, host, None, clock_s));
         let mut hosts = ["a", "b", "c"].map(testing::host);
         hosts[2].clock_apart_s = 1.25;
-        compare_clocks(&mut hosts, &Probe { ranks, ..Probe::default() });
+        compare_clocks(&mut hosts, &ProbeReport { ranks: ranks.collect(), ..ProbeReport::default() });
         assert_eq!(hosts.map(|host| host.clock_apart_s), [0.0, -2.5, 1.25]);
     }
 

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::facts::{Facts, HostFacts, Interface, Limit, Probe};
+use regatta_run_folder::ProbeReport;
+
+use super::facts::{Facts, HostFacts, Interface, Limit};
 use super::findings::size;
 
 /// A table of the facts.
@@ -104,8 +106,8 @@ fn storage(host: &HostFacts) -> String {
     format!("{}: {free} free{speed}", folder.path.display())
 }
 
-fn measured(probe: &Probe) -> Vec<(&'static str, String)> {
-    let Probe { world_size, backend, device, threads, .. } = probe;
+fn measured(probe: &ProbeReport) -> Vec<(&'static str, String)> {
+    let ProbeReport { world_size, backend, device, threads, .. } = probe;
     let mut rows = vec![("ranks", format!("{world_size} over {backend}, {device}, {threads} threads each"))];
     rows.extend(probe.all_reduce.iter().map(|sum| {
         let wrong = if sum.correct { "" } else { "  WRONG" };
@@ -127,7 +129,6 @@ fn measured(probe: &Probe) -> Vec<(&'static str, String)> {
 mod tests {
     use expect_test::expect;
 
-    use super::super::facts::ProbedRank;
     use super::super::testing;
     use super::*;
 
@@ -150,13 +151,7 @@ mod tests {
 
         // What the ranks tell themselves, where the trainer does.
         let probe = facts.probe.as_mut().unwrap();
-        let rank = |rank, address: &str| ProbedRank {
-            rank,
-            host: "node1".into(),
-            gpu_pci_bus_id: Some(address.into()),
-            clock_s: None,
-        };
-        probe.ranks = vec![rank(0, "0000:CA:00.0")];
+        probe.ranks = vec![testing::probed_rank(0, "node1", Some("0000:CA:00.0"), None)];
         probe.loader_images_per_second = Some(5123.4);
         let text = table(&facts);
         assert!(

@@ -1,12 +1,13 @@
 //! Facts of a job that can start, for tests to change.
 
+use regatta_run_folder::{ProbeReport, ProbedRank, TimedSum};
 use regatta_settings::Device;
 
-use super::facts::{Facts, Gpu, HostFacts, Job, Limit, Mpirun, Nvidia, Probe, Space, Storage, Sum, Trainer};
+use super::facts::{Facts, Gpu, HostFacts, Job, Limit, Mpirun, Nvidia, Space, Storage, Trainer};
 
 /// Two ranks on the CPUs of one host.
 pub(crate) fn facts() -> Facts {
-    let sum = Sum { bytes: 1 << 20, correct: true, microseconds: 400.0, bus_gb_per_second: 2.6 };
+    let sum = TimedSum { bytes: 1 << 20, correct: true, microseconds: 400.0, bus_gb_per_second: 2.6 };
     Facts {
         job: Job { ranks: 2, ranks_per_host: 2, device: Device::Auto, checkpoints_bytes: Some(100 << 20) },
         hosts: vec![host("node1")],
@@ -21,14 +22,14 @@ pub(crate) fn facts() -> Facts {
         },
         mpirun: Some(Mpirun { path: "/usr/bin/mpirun".into(), version: "mpirun (Open MPI) 4.1.4".into() }),
         mpirun_problem: None,
-        probe: Some(Probe {
+        probe: Some(ProbeReport {
             version: "0.1.0".into(),
             world_size: 2,
             backend: "Open MPI v4.1.4".into(),
             device: "cpu".into(),
             threads: 2,
             all_reduce: vec![sum],
-            ..Probe::default()
+            ..ProbeReport::default()
         }),
         probe_problem: None,
     }
@@ -55,6 +56,12 @@ pub(crate) fn host(name: &str) -> HostFacts {
         },
         data: None,
     }
+}
+
+/// A rank as it describes itself to the others.
+pub(crate) fn probed_rank(rank: usize, host: &str, gpu: Option<&str>, clock_s: Option<f64>) -> ProbedRank {
+    let gpu_pci_bus_id = gpu.map(str::to_owned);
+    ProbedRank { rank, host: host.to_owned(), device: String::new(), gpu_pci_bus_id, threads: 2, clock_s }
 }
 
 /// The same job on two GPUs.

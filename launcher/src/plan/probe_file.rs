@@ -3,23 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+use regatta_run_folder::ProbeReport;
 
 use super::all_reduce::Curve;
 use crate::failure::Usage;
-
-#[derive(Debug, Deserialize)]
-struct Probe {
-    world_size: usize,
-    all_reduce: Vec<Sum>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sum {
-    bytes: u64,
-    correct: bool,
-    microseconds: f64,
-}
 
 /// The curve in the file `path`.
 pub(crate) fn read(path: &Path) -> Result<Curve> {
@@ -29,7 +16,7 @@ pub(crate) fn read(path: &Path) -> Result<Curve> {
 }
 
 fn parse(text: &str) -> Result<Curve, String> {
-    let probe: Probe = serde_json::from_str(text)
+    let probe = ProbeReport::parse(text)
         .map_err(|error| format!("not what `trainer probe --json` prints: {error}"))?;
     if probe.world_size < 2 {
         return Err(
@@ -58,7 +45,9 @@ mod tests {
     use super::*;
 
     fn file(world_size: usize, sums: &str) -> String {
-        format!(r#"{{"version": "0.1.0", "world_size": {world_size}, "all_reduce": [{sums}]}}"#)
+        format!(
+            r#"{{"version": "0.1.0", "world_size": {world_size}, "backend": "Open MPI", "device": "cpu", "all_reduce": [{sums}]}}"#
+        )
     }
 
     #[test]
@@ -76,9 +65,14 @@ mod tests {
             ("[]".to_owned(), "not what `trainer probe --json` prints: "),
             (
                 "{\"world_size\": 2}".to_owned(),
-                "not what `trainer probe --json` prints: missing field `all_reduce`",
+                "not what `trainer probe --json` prints: missing field `version`",
+            ),
+            (
+                "{\"schema\": 2}".to_owned(),
+                "not what `trainer probe --json` prints: schema 2 is of a newer version of regatta",
             ),
             (file(1, sum), "measured by one rank"),
+            (file(1, sum).repeat(2), "measured by one rank"),
             (file(2, ""), "all_reduce has no sums"),
             (file(2, &sum.replace("true", "false")), "the sum of 4096 bytes was wrong"),
             (file(2, &sum.replace("1.0", "0.0")), "all_reduce has no sums, or some that took no time"),

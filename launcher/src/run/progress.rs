@@ -1,12 +1,10 @@
 //! How far a run is, read from its folder: heartbeats, metrics and checkpoints.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use regatta_ledger::Snapshot;
-use regatta_run_folder::RunFolder;
+use regatta_run_folder::{RunFolder, last_record};
 
 /// What changes when a run gets on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +25,7 @@ impl Progress {
         let since_ns = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let mut snapshots = Snapshot::of_run(folder);
         snapshots.retain(|snapshot| snapshot.heartbeat_ns >= since_ns);
-        let logged = last_logged_step(&folder.metrics());
+        let logged = last_record(&folder.metrics()).map(|record| record.steps_done());
         let entered = |it: &Snapshot| it.last_entered().map_or(0, |entry| entry.sequence);
         Self {
             step: snapshots.iter().map(|it| it.step).max().filter(|&step| step > 0).max(logged),
@@ -41,20 +39,6 @@ impl Progress {
 fn newest_checkpoint(folder: &RunFolder) -> Option<u64> {
     let names = fs::read_dir(folder.checkpoints()).ok()?.flatten().map(|entry| entry.file_name());
     names.filter_map(|name| name.to_str()?.strip_prefix("step-")?.parse().ok()).max()
-}
-
-/// The step of the last whole line of a metrics file.
-fn last_logged_step(path: &Path) -> Option<u64> {
-    /// Longer than two lines.
-    const TAIL: u64 = 16 * 1024;
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
-    let mut tail = Vec::new();
-    file.read_to_end(&mut tail).ok()?;
-    let whole = &tail[..tail.iter().rposition(|&byte| byte == b'\n')?];
-    let line = whole.rsplit(|&byte| byte == b'\n').next()?;
-    serde_json::from_slice::<serde_json::Value>(line).ok()?["step"].as_u64()
 }
 
 #[cfg(test)]
@@ -77,7 +61,11 @@ mod tests {
             before = now.clone();
             now
         };
-        fs::write(folder.metrics(), "{\"kind\":\"step\",\"step\":20}\n{\"kind\":\"st").unwrap();
+        fs::write(
+            folder.metrics(),
+            "{\"kind\":\"step\",\"epoch\":1,\"step\":20,\"images\":9}\n{\"kind\":\"st",
+        )
+        .unwrap();
         assert_eq!(changes("metrics").step, Some(20));
         fs::create_dir(folder.checkpoint(15)).unwrap();
         assert_eq!(changes("a checkpoint").checkpoint, Some(15));

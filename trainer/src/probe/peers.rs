@@ -3,34 +3,21 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use regatta_comm::Communicator;
-use regatta_run_folder::host_name;
-use serde::{Deserialize, Serialize};
-
-/// One rank.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Peer {
-    rank: usize,
-    host: String,
-    device: String,
-    gpu_pci_bus_id: Option<String>,
-    threads: i32,
-    /// Its host's clock just after a barrier, in seconds of unix time: ranks read it within a millisecond of each other.
-    clock_s: f64,
-}
+use regatta_run_folder::{ProbedRank, host_name};
 
 /// All ranks, in order. A collective.
-pub(super) fn peers(world: &dyn Communicator, device: &str, gpu: Option<&str>) -> Vec<Peer> {
+pub(super) fn peers(world: &dyn Communicator, device: &str, gpu: Option<&str>) -> Vec<ProbedRank> {
     /// Longer than any rank's line.
     const LENGTH: usize = 1024;
     world.barrier();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let own = Peer {
+    let own = ProbedRank {
         rank: world.rank(),
         host: host_name(),
         device: device.to_owned(),
         gpu_pci_bus_id: gpu.map(str::to_owned),
         threads: tch::get_num_threads(),
-        clock_s: clock.as_secs_f64(),
+        clock_s: Some(clock.as_secs_f64()),
     };
     let mut line = serde_json::to_vec(&own).expect("numbers and strings always have a JSON form");
     line.resize(LENGTH, b' ');

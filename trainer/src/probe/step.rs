@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use regatta_comm::{Communicator, Launch};
-use regatta_run_folder::print_output;
+use regatta_run_folder::{StepRate, print_output};
 use regatta_settings::{Recipe, RecipeArgs};
-use serde::Serialize;
 use tch::Device;
 
 use crate::control::Asked;
@@ -22,18 +21,6 @@ use crate::{automatic, device};
 
 /// Steps before the timed ones; cuDNN tries its algorithms in them, and a GPU's step is recorded.
 const WARM_UP: usize = 10;
-
-/// The rate of whole steps, sums over ranks and update included.
-#[derive(Debug, Serialize)]
-pub(super) struct StepRate {
-    pub(super) images_per_second: f64,
-    pub(super) milliseconds: f64,
-    /// From the first allocation to the end of the first step.
-    seconds_to_first_step: f64,
-    precision: String,
-    memory_format: String,
-    peak_device_mib: Option<f64>,
-}
 
 /// Takes `steps` steps of the recipe over one micro-batch of random images; where they are taken in turn with another program's,
 /// anew for each line of rank 0's standard input, with a line of JSON on its standard output each time. A collective.

@@ -12,7 +12,7 @@ use super::networks::{FOUR_STAGES, recipe, replica};
 use crate::batches::Batches;
 use crate::control::Asked;
 use crate::debug::Inspector;
-use crate::failure::{exit_code, told};
+use crate::failure::{describe, exit_code};
 use crate::feed::Feed;
 use crate::step::{Learner, StepSource};
 
@@ -61,7 +61,7 @@ fn an_image_that_cannot_be_read_ends_the_run_in_its_step_and_no_earlier() {
     assert_eq!(damaged.0.load(Ordering::Relaxed), 6, "the second step's first micro-batch was begun");
     let error = step(2).unwrap_err();
     assert_eq!(exit_code(&error), ExitCode::Data);
-    assert_eq!(told(&error), "cannot read training image 5: cannot read cat.jpeg: Input/output error");
+    assert_eq!(describe(&error), "cannot read training image 5: cannot read cat.jpeg: Input/output error");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use test_jobs::TINY;
 
 use crate::Cli;
-use crate::failure::{exit_code, told};
+use crate::failure::{describe, exit_code};
 
 /// The exit code and the message of a refusal.
 type Outcome = Result<(), (i32, String)>;
@@ -376,7 +376,7 @@ fn recipe(folder: &TempDir, text: &str, sets: &[String], variables: &[(&str, &st
     let resolved = load(&path, variables, sets).and_then(|raw| raw.resolve(1, None));
     let refused = |error: RecipeError| {
         let error = error.into();
-        (exit_code(&error).code(), told(&error))
+        (exit_code(&error).code(), describe(&error))
     };
     resolved.map(drop).map_err(refused)
 }

@@ -4,13 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
-use regatta_run_folder::print_output;
+use regatta_run_folder::{EpochRecord, StepRecord, print_output};
 
 use super::Trainer;
 use crate::attribution::{Phase, Slowest, told};
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{Progress, Sums};
-use crate::records::{EpochRecord, StepRecord};
 use crate::terminal;
 
 /// What the terminal is given to take the lines before the last.
@@ -35,7 +34,6 @@ impl Trainer<'_> {
     pub(super) fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
         let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world);
         let record = StepRecord {
-            kind: "step",
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
             images: self.progress.images,
@@ -51,7 +49,7 @@ impl Trainer<'_> {
             seconds_backward: phases[Phase::Backward as usize].median,
             seconds_exposed_comm: phases[Phase::ExposedComm as usize].median,
             seconds_optimizer: phases[Phase::Optimizer as usize].median,
-            slowest_rank: slowest.rank,
+            slowest_rank: Some(slowest.rank),
             peak_rss_mib: peak_rss_mib(self.world),
             peak_device_mib: peak_device_mib(self.device)?,
         };
@@ -68,7 +66,7 @@ impl Trainer<'_> {
                 self.recipe.log.straggler_factor
             );
         }
-        self.records.as_mut().map_or(Ok(()), |records| records.step(&record))
+        self.records.as_mut().map_or(Ok(()), |records| records.step(record))
     }
 
     /// The line of the log for the steps since the last one.
@@ -85,7 +83,6 @@ impl Trainer<'_> {
 
     pub(super) fn epoch_record(&self) -> EpochRecord {
         EpochRecord {
-            kind: "epoch",
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
             images: self.progress.images,

@@ -115,6 +115,6 @@ pub fn best(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
             }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(StorageError::Io { operation: "read the link", path: link, source }),
+        Err(source) => Err(StorageError::io("read the link", link)(source)),
     }
 }

@@ -1,6 +1,8 @@
 //! Whether ranks start, find each other, and sum right.
 
-use super::super::facts::{Facts, Probe};
+use regatta_run_folder::ProbeReport;
+
+use super::super::facts::Facts;
 use super::Finding;
 use super::Severity::{CannotStart, Warning};
 
@@ -48,7 +50,7 @@ fn probe(facts: &Facts) -> Option<Finding> {
 }
 
 /// An mpirun of another MPI starts ranks that do not find each other.
-fn worlds_apart(facts: &Facts, probe: &Probe) -> Finding {
+fn worlds_apart(facts: &Facts, probe: &ProbeReport) -> Finding {
     let mpirun = facts.mpirun.as_ref();
     let mpirun =
         mpirun.map_or_else(|| "mpirun".into(), |it| format!("{} ({})", it.path.display(), it.version));

@@ -1,0 +1,146 @@
+//! The records in `metrics.jsonl`: what a run reports of its steps and epochs. Everything that writes or reads a record uses
+//! these types.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A line of `metrics.jsonl`: a flat JSON object whose `kind` says which record it is.
+///
+/// Numbers that are not finite are written as `null`. A measured number that is `null` or missing, as in the files of older
+/// versions, is read as NaN.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// Written every `log.interval_steps`.
+    Step(StepRecord),
+    /// Written at the end of every epoch.
+    Epoch(EpochRecord),
+}
+
+/// The steps since the previous record of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Number of the epoch, counted from 1.
+    pub epoch: u64,
+    /// Steps done since the beginning of the run.
+    pub step: u64,
+    /// Images consumed since the beginning of the run.
+    pub images: u64,
+    /// Mean training loss over the images of the interval.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub loss: f64,
+    /// Fraction of the interval's training images whose first guess was right.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub top1: f64,
+    /// Learning rate of the last step.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub lr: f64,
+    /// Training images per second on all ranks together.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub images_per_second: f64,
+    /// Seconds since the process started.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_since_start: f64,
+    /// Seconds from the start of the process to the end of its first step.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_to_first_step: f64,
+    /// Seconds a step that the rank waited for images. This and the phases below are medians over the ranks of their means over
+    /// the interval.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_data: f64,
+    /// Seconds a step for the copy of images to the device.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_copy: f64,
+    /// Seconds a step for the forward pass.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_forward: f64,
+    /// Seconds a step for the backward pass.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_backward: f64,
+    /// Seconds a step for the part of the all-reduce that no computation hides.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_exposed_comm: f64,
+    /// Seconds a step for the update of the parameters.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds_optimizer: f64,
+    /// The rank whose own work took longest.
+    pub slowest_rank: Option<usize>,
+    /// Largest resident memory of a process so far, in MiB: the largest of all ranks.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub peak_rss_mib: f64,
+    /// Largest memory allocated on rank 0's GPU so far, in MiB; none on a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_device_mib: Option<f64>,
+}
+
+/// One epoch and its evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Number of the epoch, counted from 1.
+    pub epoch: u64,
+    /// Steps done since the beginning of the run.
+    pub step: u64,
+    /// Images consumed since the beginning of the run.
+    pub images: u64,
+    /// Mean loss over the epoch's training images.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub train_loss: f64,
+    /// Fraction of the epoch's training images whose first guess was right, as each step found the network.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub train_top1: f64,
+    /// Mean loss over the validation images; none where the epoch was not evaluated. With a moving average of the weights, this
+    /// and the next two are of the average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_loss: Option<f64>,
+    /// Fraction of the validation images whose first guess is right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_top1: Option<f64>,
+    /// Fraction of the validation images with the right class among the first five guesses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_top5: Option<f64>,
+    /// `val_top1` of the weights themselves, where there is a moving average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_raw_top1: Option<f64>,
+    /// Training images per second on all ranks together, without the evaluation.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub images_per_second: f64,
+    /// Seconds that training took, without the evaluation.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub seconds: f64,
+    /// Largest resident memory of a process so far, in MiB: the largest of all ranks.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub peak_rss_mib: f64,
+}
+
+impl Record {
+    /// Steps done when it was written.
+    pub fn steps_done(&self) -> u64 {
+        match self {
+            Self::Step(record) => record.step,
+            Self::Epoch(record) => record.step,
+        }
+    }
+
+    /// The record of a step, if it is one.
+    pub fn step(self) -> Option<StepRecord> {
+        match self {
+            Self::Step(record) => Some(record),
+            Self::Epoch(_) => None,
+        }
+    }
+
+    /// The record of an epoch, if it is one.
+    pub fn epoch(self) -> Option<EpochRecord> {
+        match self {
+            Self::Epoch(record) => Some(record),
+            Self::Step(_) => None,
+        }
+    }
+}
+
+fn nan() -> f64 {
+    f64::NAN
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
