@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nccl::Nccl;
+use regatta_anynet::Parameter;
 use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
 use regatta_run_folder::{ExitCode, RunFolder, counted};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
@@ -215,7 +216,7 @@ fn introduce(
     );
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
-        learner.replica.specs.iter().map(|spec| spec.shape.iter().product::<i64>()).sum::<i64>(),
+        learner.replica.specs.iter().map(Parameter::elements).sum::<i64>(),
         counted(learner.replica.layout.buckets.len(), "bucket"),
         train.global_batch_size,
         train.micro_batch_size,

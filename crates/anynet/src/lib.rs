@@ -34,6 +34,8 @@ pub mod zoo;
 
 mod weights;
 
+mod layout;
+
 mod complexity;
 
 mod memory;
@@ -49,6 +51,7 @@ mod random;
 pub use block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
+pub use layout::{BucketCaps, Layout, Slice};
 pub use memory::{Elements, Memory};
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use regatta_random::SplitMix64;

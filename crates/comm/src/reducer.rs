@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use regatta_anynet::{Layout, Parameter};
 use regatta_torch_ext::on_grad_accumulated;
 use tch::{Kind, Tensor};
 
 use crate::nccl_lane::NcclLane;
-use crate::{CommError, Communicator, FlatBuffer, Layout, ParameterSpec};
+use crate::{CommError, Communicator, FlatBuffer};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
 #[derive(Debug)]
@@ -163,7 +164,7 @@ impl Reducer {
     /// be given.
     pub fn new(
         layout: &Layout,
-        specs: &[ParameterSpec],
+        specs: &[Parameter],
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
         compression: Compression,
@@ -230,19 +231,20 @@ impl Reducer {
 
 #[cfg(test)]
 mod tests {
+    use regatta_anynet::{BucketCaps, Role};
     use regatta_torch_ext::{MemoryFormat, set_grad};
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{BucketCaps, Single};
+    use crate::Single;
 
     fn fixture(compression: Compression) -> (FlatBuffer, FlatBuffer, Reducer) {
         let specs: Vec<_> = (0..3)
-            .map(|block| ParameterSpec {
+            .map(|block| Parameter {
                 name: format!("layer{block}.weight"),
                 shape: vec![4],
                 block,
-                decayed: true,
+                role: Role::ConvWeight,
             })
             .collect();
         let layout = Layout::new(&specs, BucketCaps { first: 64, rest: 64 });

@@ -4,7 +4,6 @@ use regatta_anynet::Summary;
 use regatta_settings::{GradientCompression, Recipe};
 use serde::Serialize;
 
-use super::blocks::BlockCost;
 use super::job::computes_on_gpus;
 
 /// Bytes by what they are for.
@@ -29,9 +28,8 @@ impl Memory {
     }
 }
 
-/// What a rank of `recipe` needs; `summary` is of its micro-batch.
-pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Memory {
-    let elements: u64 = blocks.iter().map(|block| block.elements).sum();
+/// What a rank of `recipe` needs; `summary` is of its micro-batch, and flat buffers have `elements`.
+pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> Memory {
     let weights = elements * recipe.weight_bytes();
     let rounded = match recipe.comm.gradient_compression {
         GradientCompression::None => 0,
@@ -52,14 +50,17 @@ pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Me
 
 #[cfg(test)]
 mod tests {
-    use super::super::{blocks, testing};
+    use regatta_anynet::Layout;
+
+    use super::super::testing;
     use super::*;
 
     fn memory(sets: &[&str]) -> Memory {
         let recipe = testing::recipe(sets);
         let images = recipe.train.micro_batch_size as i64;
         let summary = recipe.network().summary(images, 96, 96).unwrap();
-        of(&summary, &blocks::costs(&recipe.network(), &summary), &recipe)
+        let layout = Layout::new(&recipe.network().parameters(), recipe.bucket_caps());
+        of(&summary, layout.len as u64, &recipe)
     }
 
     /// RegNetX32: 179,290 parameters, the last padded by 6. BatchNorms: the stem's 32, four blocks of 3 x 32 and six of 3 x

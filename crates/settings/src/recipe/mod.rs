@@ -6,7 +6,7 @@ mod training;
 
 use std::path::Path;
 
-use regatta_anynet::{Elements, Network};
+use regatta_anynet::{BucketCaps, Elements, Network};
 use serde::{Deserialize, Serialize};
 
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
@@ -93,6 +93,12 @@ impl Recipe {
     /// Bytes of an element of parameters, gradients and what belongs to them.
     pub fn weight_bytes(&self) -> u64 {
         if self.train.precision == Precision::Fp64 { 8 } else { 4 }
+    }
+
+    /// Sizes at which a bucket of gradients is full.
+    pub fn bucket_caps(&self) -> BucketCaps {
+        let bytes = |mib: f64| (mib * 1024.0 * 1024.0) as usize;
+        BucketCaps { first: bytes(self.comm.first_bucket_mib), rest: bytes(self.comm.bucket_cap_mib) }
     }
 
     /// Optimizer steps of an epoch over `train_images` images.
