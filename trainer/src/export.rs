@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use regatta_anynet::Network;
-use regatta_model::Naming;
+use regatta_anynet::{Naming, Network};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, print_output, write_output};
 use regatta_settings::{Architecture, Recipe};
@@ -37,8 +37,8 @@ pub(crate) struct ExportCommand {
     #[arg(long, value_enum)]
     weights: Option<Weights>,
     /// Whose names the tensors get
-    #[arg(long, value_enum, default_value = "torchvision")]
-    names: Names,
+    #[arg(long, value_parser = naming_parser(), default_value = "torchvision")]
+    names: Naming,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,21 +49,10 @@ enum Weights {
     Model,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Names {
-    Torchvision,
-    Timm,
-    Pycls,
-}
-
-impl From<Names> for Naming {
-    fn from(names: Names) -> Self {
-        match names {
-            Names::Torchvision => Naming::Torchvision,
-            Names::Timm => Naming::Timm,
-            Names::Pycls => Naming::Pycls,
-        }
-    }
+/// Takes the name of a library.
+fn naming_parser() -> impl TypedValueParser<Value = Naming> {
+    PossibleValuesParser::new(Naming::ALL.map(Naming::library))
+        .try_map(|library| Naming::of(&library).ok_or("unknown library"))
 }
 
 /// Writes the file and prints the Python that loads it.
@@ -80,17 +69,17 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
     let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
     let file = path.join(if weights == Weights::Ema { EMA } else { MODEL });
-    let (network, naming) = (recipe.network(), command.names.into());
+    let (network, naming) = (recipe.network(), command.names);
     let tensors = renamed(&file, &network, naming, manifest.step)?;
     let about = metadata(&recipe, weights, naming, manifest.step);
     let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
     write_output(&command.out, command.force, &bytes)?;
     print_output(format_args!(
-        "{}: {} tensors of {}, with {} names\n\n{}",
+        "{}: {} tensors of {}, with {}'s names\n\n{}",
         command.out.display(),
         tensors.len(),
         file.display(),
-        naming.whose(),
+        naming.library(),
         python::lines(&network, naming, &command.out)
     ))?;
     Ok(ExitCode::Done)
@@ -163,7 +152,7 @@ fn metadata(recipe: &Recipe, weights: Weights, naming: Naming, step: u64) -> Has
         ("std", json(serde_json::to_string(&recipe.data.std))),
         ("resolution_px", recipe.data.resolution_px.to_string()),
         ("weights", if weights == Weights::Ema { "ema" } else { "model" }.to_owned()),
-        ("names", format!("{naming:?}").to_lowercase()),
+        ("names", naming.library().to_owned()),
         ("step", step.to_string()),
     ]
     .into_iter()

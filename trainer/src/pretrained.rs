@@ -6,8 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use regatta_anynet::Network;
-use regatta_model::Naming;
+use regatta_anynet::{Naming, Network};
 use regatta_run_folder::StorageError;
 use tch::{Kind, Tensor};
 
@@ -74,8 +73,8 @@ impl Weights {
             tch::no_grad(|| views[*index].copy_(tensor));
         }
         let Self { path, naming, found, new_classifier, unused } = self;
-        let (path, whose) = (path.display(), naming.whose());
-        tracing::info!("pretrained: {} tensors from {path}, with {whose} names", found.len());
+        let (path, library) = (path.display(), naming.library());
+        tracing::info!("pretrained: {} tensors from {path}, with {library}'s names", found.len());
         if !new_classifier.is_empty() {
             tracing::info!(
                 "pretrained: the classifier starts anew, since the file has none for these classes: {} not loaded",

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use regatta_anynet::{Layout, Network, Parameter, Statistic};
 use regatta_comm::FlatBuffer;
-use regatta_model::{Init, Mode, Model, initialize};
+use regatta_model::{Mode, Model, initialize};
 use regatta_settings::{self as settings, Recipe};
 use regatta_torch_ext::{AutocastKind, MemoryFormat, autocast, set_grad};
 use tch::{Device, Kind, Reduction, Tensor};
@@ -50,7 +50,7 @@ impl Replica {
 
         let layout = Layout::new(&specs, recipe.bucket_caps());
         let mut parameters = FlatBuffer::zeros(&layout, &specs, memory_format(recipe), options);
-        initialize(&specs, &mut parameters.views, initial(recipe.model.init), recipe.train.seed as i64);
+        initialize(&specs, &mut parameters.views, recipe.model.init, recipe.train.seed as i64);
         let gradients = parameters.zeros_like();
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
             set_grad(&parameter.set_requires_grad(true), gradient)?;
@@ -140,12 +140,5 @@ pub(crate) fn memory_format(recipe: &Recipe) -> MemoryFormat {
         settings::MemoryFormat::ChannelsLast => MemoryFormat::ChannelsLast,
         settings::MemoryFormat::Contiguous => MemoryFormat::Contiguous,
         settings::MemoryFormat::Auto => unreachable!("the format is chosen before there are tensors"),
-    }
-}
-
-fn initial(init: settings::Init) -> Init {
-    match init {
-        settings::Init::HeFanOut => Init::HeFanOut,
-        settings::Init::XavierUniform => Init::XavierUniform,
     }
 }

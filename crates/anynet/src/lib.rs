@@ -36,6 +36,8 @@ mod weights;
 
 mod layout;
 
+mod naming;
+
 mod complexity;
 
 mod memory;
@@ -53,7 +55,8 @@ pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
 pub use layout::{BucketCaps, Layout, Slice};
 pub use memory::{Elements, Memory};
+pub use naming::Naming;
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use regatta_random::SplitMix64;
 pub use validation::{MAX_BATCH, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, MAX_STRIDE, NetworkError};
-pub use weights::{Parameter, Role, Statistic};
+pub use weights::{Init, Parameter, Role, Statistic};

@@ -1,5 +1,6 @@
 //! The words a recipe chooses from, one enum per key.
 
+pub use regatta_anynet::Init;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +13,6 @@ macro_rules! choice {
         pub enum $name { $($(#[$variant_meta])* $variant),+ }
     };
 }
-
-choice!(
-    /// How weights start.
-    Init {
-        /// Convolutions N(0, sqrt(2 / fan_out)), classifier N(0, 0.01): the RegNet paper's code.
-        HeFanOut,
-        /// Convolutions and classifier Xavier-uniform: Dive into Deep Learning.
-        XavierUniform,
-    }
-);
 
 choice!(
     /// Where the images come from.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use regatta_model::{Mode, Naming};
+use regatta_anynet::Naming;
+use regatta_model::Mode;
 use regatta_settings::Recipe;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
