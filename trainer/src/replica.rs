@@ -4,8 +4,8 @@ use anyhow::Result;
 use regatta_anynet::{Layout, Network, Parameter, Statistic};
 use regatta_comm::FlatBuffer;
 use regatta_model::{Mode, Model, initialize};
-use regatta_settings::{self as settings, Recipe};
-use regatta_torch_ext::{AutocastKind, MemoryFormat, autocast, set_grad};
+use regatta_settings::{MemoryFormat, Recipe};
+use regatta_torch_ext::{AutocastKind, autocast, set_grad, to_channels_last};
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::device::{autocast_kind, kind};
@@ -49,7 +49,7 @@ impl Replica {
         let options = (kind(recipe.train.precision), device);
 
         let layout = Layout::new(&specs, recipe.bucket_caps());
-        let mut parameters = FlatBuffer::zeros(&layout, &specs, memory_format(recipe), options);
+        let mut parameters = FlatBuffer::zeros(&layout, &specs, recipe.train.memory_format, options);
         initialize(&specs, &mut parameters.views, recipe.model.init, recipe.train.seed as i64);
         let gradients = parameters.zeros_like();
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
@@ -134,11 +134,11 @@ pub(crate) fn summed_loss(logits_nk: &Tensor, labels: &Tensor, smoothing: f64) -
     logits_nk.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)
 }
 
-/// The recipe's memory format in libtorch's terms.
-pub(crate) fn memory_format(recipe: &Recipe) -> MemoryFormat {
-    match recipe.train.memory_format {
-        settings::MemoryFormat::ChannelsLast => MemoryFormat::ChannelsLast,
-        settings::MemoryFormat::Contiguous => MemoryFormat::Contiguous,
-        settings::MemoryFormat::Auto => unreachable!("the format is chosen before there are tensors"),
+/// `images_nchw` densely in `format`; itself where it is so already.
+pub(crate) fn in_format(images_nchw: &Tensor, format: MemoryFormat) -> Tensor {
+    match format {
+        MemoryFormat::ChannelsLast => to_channels_last(images_nchw),
+        MemoryFormat::Contiguous => images_nchw.contiguous(),
+        MemoryFormat::Auto => unreachable!("the format is chosen before there are tensors"),
     }
 }

@@ -1,7 +1,8 @@
 //! One dense buffer that holds many tensors, each of them a view of it.
 
 use regatta_anynet::{Layout, Parameter};
-use regatta_torch_ext::{MemoryFormat, strides_channels_last};
+use regatta_settings::MemoryFormat;
+use regatta_torch_ext::strides_channels_last;
 use tch::{Device, Kind, Tensor};
 
 /// A one-dimensional tensor and the views of it that are the parameters, gradients, statistics or optimizer state.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use regatta_anynet::{Layout, Parameter};
+use regatta_settings::GradientCompression;
 use regatta_torch_ext::on_grad_accumulated;
 use tch::{Kind, Tensor};
 
@@ -70,7 +71,7 @@ impl Progress {
     fn new(
         layout: &Layout,
         gradients: &FlatBuffer,
-        compression: Compression,
+        compression: GradientCompression,
         lane: Option<Arc<NcclLane>>,
     ) -> Self {
         let members: Vec<usize> = (0..layout.buckets.len())
@@ -126,26 +127,17 @@ impl Progress {
     }
 }
 
-fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: Compression) -> Vec<Bucket> {
+fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: GradientCompression) -> Vec<Bucket> {
     let bucket = |range: &std::ops::Range<usize>| {
         let gradients = gradients.flat.narrow(0, range.start as i64, range.len() as i64);
         let compressed = match compression {
-            Compression::None => None,
-            Compression::Bf16 => Some(gradients.zeros_like().to_kind(Kind::BFloat16)),
+            GradientCompression::None => None,
+            // As DDP's bf16_compress_hook: precision is lost once in each rank and once in each addition.
+            GradientCompression::Bf16 => Some(gradients.zeros_like().to_kind(Kind::BFloat16)),
         };
         Bucket { gradients, compressed }
     };
     layout.buckets.iter().map(bucket).collect()
-}
-
-/// What gradients are rounded to before they are summed over ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// They are summed as they are.
-    None,
-    /// bfloat16: half the bytes of fp32, and eight bits of precision, lost once in each rank and once in each addition.
-    /// DDP's `bf16_compress_hook` does the same.
-    Bf16,
 }
 
 /// Owns the buckets of a gradient buffer and the hooks that watch them fill.
@@ -167,7 +159,7 @@ impl Reducer {
         specs: &[Parameter],
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
-        compression: Compression,
+        compression: GradientCompression,
         world: &dyn Communicator,
     ) -> Result<Self, CommError> {
         let progress = Arc::new(Progress::new(layout, gradients, compression, world.lane().cloned()));
@@ -232,13 +224,14 @@ impl Reducer {
 #[cfg(test)]
 mod tests {
     use regatta_anynet::{BucketCaps, Role};
-    use regatta_torch_ext::{MemoryFormat, set_grad};
+    use regatta_settings::MemoryFormat;
+    use regatta_torch_ext::set_grad;
     use tch::{Device, Kind};
 
     use super::*;
     use crate::Single;
 
-    fn fixture(compression: Compression) -> (FlatBuffer, FlatBuffer, Reducer) {
+    fn fixture(compression: GradientCompression) -> (FlatBuffer, FlatBuffer, Reducer) {
         let specs: Vec<_> = (0..3)
             .map(|block| Parameter {
                 name: format!("layer{block}.weight"),
@@ -265,7 +258,7 @@ mod tests {
 
     #[test]
     fn micro_batches_accumulate_into_the_flat_buffer() {
-        let (parameters, gradients, mut reducer) = fixture(Compression::None);
+        let (parameters, gradients, mut reducer) = fixture(GradientCompression::None);
         backward(&parameters.views, 2.0);
         reducer.arm();
         backward(&parameters.views, 3.0);
@@ -275,7 +268,9 @@ mod tests {
 
     #[test]
     fn compressed_gradients_are_rounded_to_bfloat16() {
-        for (compression, expected) in [(Compression::None, 1.0 + 1.0 / 512.0), (Compression::Bf16, 1.0)] {
+        for (compression, expected) in
+            [(GradientCompression::None, 1.0 + 1.0 / 512.0), (GradientCompression::Bf16, 1.0)]
+        {
             let (parameters, gradients, mut reducer) = fixture(compression);
             reducer.arm();
             backward(&parameters.views, 1.0 + 1.0 / 512.0);
@@ -286,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_parameter_without_a_gradient_is_named_each_time() {
-        let (parameters, _gradients, mut reducer) = fixture(Compression::None);
+        let (parameters, _gradients, mut reducer) = fixture(GradientCompression::None);
         for _ in 0..2 {
             reducer.arm();
             backward(&parameters.views[..2], 1.0);
@@ -300,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_rank_without_images_still_takes_part() {
-        let (_parameters, gradients, mut reducer) = fixture(Compression::None);
+        let (_parameters, gradients, mut reducer) = fixture(GradientCompression::None);
         reducer.reduce(&Single).unwrap();
         assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);
     }
