@@ -21,7 +21,7 @@ const SHOWN: usize = 6;
 
 /// What a file has for a network.
 #[derive(Debug)]
-pub(crate) struct Weights {
+pub(crate) struct Pretrained {
     path: PathBuf,
     /// Whose names the file has.
     pub(crate) naming: Naming,
@@ -33,7 +33,7 @@ pub(crate) struct Weights {
     pub(crate) unused: Vec<String>,
 }
 
-impl Weights {
+impl Pretrained {
     /// Reads the file. Everything of the network but its classifier must be there.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
         refuse_what_is_no_safetensors(path)?;
@@ -203,11 +203,11 @@ mod tests {
         tensors.map(|(name, shape)| (named(&name), Tensor::ones(&shape, (kind, Device::Cpu)))).collect()
     }
 
-    fn read(tensors: &BTreeMap<String, Tensor>) -> Result<Weights> {
+    fn read(tensors: &BTreeMap<String, Tensor>) -> Result<Pretrained> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         tensor_file::write(&path, tensors.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
-        Weights::read(&path, &network())
+        Pretrained::read(&path, &network())
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::datasets::Datasets;
 use crate::failure::{end_with, leave_files_in, together};
 use crate::in_flight::InFlight;
-use crate::pretrained::Weights;
+use crate::pretrained::Pretrained;
 use crate::records::Records;
 use crate::replica::Replica;
 use crate::save_clock::SaveClock;
@@ -146,10 +146,14 @@ fn train_in(
 }
 
 /// On rank 0, from which all take them: what a run starts from that has no checkpoint yet.
-fn pretrained_weights(recipe: &Recipe, start: &Start, world: &dyn Communicator) -> Result<Option<Weights>> {
+fn pretrained_weights(
+    recipe: &Recipe,
+    start: &Start,
+    world: &dyn Communicator,
+) -> Result<Option<Pretrained>> {
     match &recipe.model.pretrained {
         Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
-            Weights::read(file, &recipe.network()).map(Some)
+            Pretrained::read(file, &recipe.network()).map(Some)
         }
         _ => Ok(None),
     }

@@ -13,7 +13,7 @@ use crate::{CommError, Communicator, FlatBuffer};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
 #[derive(Debug)]
-struct Progress {
+struct BackwardProgress {
     /// Set while the backward of the step's last micro-batch runs; gradients of earlier ones are partial.
     armed: AtomicBool,
     /// Times each parameter's gradient was completed in this step.
@@ -67,7 +67,7 @@ impl Bucket {
     }
 }
 
-impl Progress {
+impl BackwardProgress {
     fn new(
         layout: &Layout,
         gradients: &FlatBuffer,
@@ -146,7 +146,7 @@ fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: GradientCompres
 /// funneled, so its buckets are reduced in order on the main thread after backward.
 #[derive(Debug)]
 pub struct Reducer {
-    progress: Arc<Progress>,
+    progress: Arc<BackwardProgress>,
     names: Vec<String>,
     completion_order: Vec<usize>,
 }
@@ -162,7 +162,7 @@ impl Reducer {
         compression: GradientCompression,
         world: &dyn Communicator,
     ) -> Result<Self, CommError> {
-        let progress = Arc::new(Progress::new(layout, gradients, compression, world.lane().cloned()));
+        let progress = Arc::new(BackwardProgress::new(layout, gradients, compression, world.lane().cloned()));
         for (index, parameter) in parameters.views.iter().enumerate() {
             let (progress, bucket) = (Arc::clone(&progress), layout.bucket_of[index]);
             on_grad_accumulated(parameter, move || progress.complete(index, bucket))?;
@@ -212,7 +212,7 @@ impl Reducer {
 
     /// Names of the parameters that the armed backward left without a gradient.
     fn without_gradient(&self) -> Vec<String> {
-        let Progress { missing, completed, .. } = &*self.progress;
+        let BackwardProgress { missing, completed, .. } = &*self.progress;
         if missing.iter().all(|count| count.load(Ordering::Acquire) == 0) {
             return Vec::new();
         }

@@ -8,7 +8,7 @@ use super::job::computes_on_gpus;
 
 /// Bytes by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
+pub(crate) struct RankMemory {
     pub(crate) weights: u64,
     /// With the rounded copy that is summed, where `comm.gradient_compression` asks for it.
     pub(crate) gradients: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Memory {
     pub(crate) activations: u64,
 }
 
-impl Memory {
+impl RankMemory {
     /// Everything.
     pub(crate) fn total(&self) -> u64 {
         let Self { weights, gradients, optimizer, ema, statistics, activations } = self;
@@ -29,7 +29,7 @@ impl Memory {
 }
 
 /// What a rank of `recipe` needs; `summary` is of its micro-batch, and flat buffers have `elements`.
-pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> Memory {
+pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> RankMemory {
     let weights = elements * recipe.weight_bytes();
     let rounded = match recipe.comm.gradient_compression {
         GradientCompression::None => 0,
@@ -38,7 +38,7 @@ pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> Memory {
     // A CPU takes bf16 only where it computes in it.
     let element = recipe.elements(computes_on_gpus(recipe));
     let of_batch = summary.memory(element);
-    Memory {
+    RankMemory {
         weights,
         gradients: weights + rounded,
         optimizer: element.optimizer_states * weights,
@@ -55,7 +55,7 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    fn memory(sets: &[&str]) -> Memory {
+    fn memory(sets: &[&str]) -> RankMemory {
         let recipe = testing::recipe(sets);
         let images = recipe.train.micro_batch_size as i64;
         let summary = recipe.network().summary(images, 96, 96).unwrap();
@@ -76,7 +76,7 @@ mod tests {
         let projections = 32 * 24 * 24 + 80 * 12 * 12;
         let kept = 2 * (stem + s1_wide + s1 + s2_wide + s2) + projections;
         let image = 96 * 96 + kept + 2 * stem;
-        let expected = Memory {
+        let expected = RankMemory {
             weights: flat,
             gradients: flat,
             optimizer: flat,
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(memory(&[precision]), expected);
         assert_eq!(expected.total(), 3 * flat + 24 * norm_channels + 256 * image);
         let more = memory(&[precision, "train.ema_decay=0.99", "optim.name=\"adamw\""]);
-        assert_eq!(more, Memory { ema: flat, optimizer: 2 * flat, ..expected });
+        assert_eq!(more, RankMemory { ema: flat, optimizer: 2 * flat, ..expected });
     }
 
     #[test]

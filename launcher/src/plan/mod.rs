@@ -25,10 +25,10 @@ use serde::Serialize;
 use crate::failure::Usage;
 use all_reduce::{AllReduce, Links};
 use measured::{MicroBatchTimes, Run};
-use memory::Memory;
+use memory::RankMemory;
 pub(crate) use options::PlanCommand;
 use scaling::{Row, Step};
-use verdict::Verdict;
+use verdict::Scaling;
 
 /// What is known about a job before it is started.
 #[derive(Debug, Serialize)]
@@ -39,7 +39,7 @@ struct Plan {
     micro_batches: usize,
     nodes: usize,
     gpus_per_node: usize,
-    memory_bytes: Memory,
+    memory_bytes: RankMemory,
     /// Of one micro-batch on one GPU.
     micro_batch_seconds: MicroBatchTimes,
     micro_batch_source: String,
@@ -51,7 +51,7 @@ struct Plan {
     train_images: usize,
     epochs: u64,
     rows: Vec<Row>,
-    verdict: Verdict,
+    verdict: Scaling,
 }
 
 /// Prints what is to be expected of the job, and draws it.
