@@ -9,6 +9,7 @@ use regatta_run_folder::{
     Attempt, AttemptStart, EpochRow, ExitCode, MetricsWriter, RunFolder, counted, read_epochs, write_atomic,
 };
 use regatta_settings::Recipe;
+use regatta_torch_ext::torch_version;
 use serde::Serialize;
 
 use crate::checkpoint;
@@ -212,10 +213,11 @@ impl Records {
 /// The resolved recipe, a recipe itself, under comments that say what it ran on.
 fn config_file(recipe: &Recipe, world: &dyn Communicator) -> String {
     format!(
-        "# Resolved by regatta {} for {} over {}, libtorch 2.11.\n\n{}",
+        "# Resolved by regatta {} for {} over {}, libtorch {}.\n\n{}",
         env!("CARGO_PKG_VERSION"),
         counted(world.world_size(), "rank"),
         world.description(),
+        torch_version(),
         recipe.to_toml()
     )
 }
