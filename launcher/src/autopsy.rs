@@ -13,7 +13,7 @@ use regatta_run_folder::{
 };
 
 use crate::failure::Usage;
-use findings::{Findings, Left};
+use findings::{Autopsy, Left};
 use silence::Words;
 
 /// What `launcher autopsy` is told.
@@ -28,7 +28,7 @@ pub(crate) struct AutopsyCommand {
 
 /// Prints what is found.
 pub(crate) fn autopsy(command: &AutopsyCommand) -> Result<ExitCode> {
-    let findings = Findings::of(&left_in(&command.run)?);
+    let findings = Autopsy::of(&left_in(&command.run)?);
     if command.json {
         print_output(serde_json::to_string_pretty(&findings)?)?;
     } else {

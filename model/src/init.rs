@@ -1,18 +1,7 @@
 //! Initial values of the parameters.
 
-use regatta_anynet::{Parameter, Role};
+use regatta_anynet::{Init, Parameter, Role};
 use tch::{Kind, Tensor};
-
-/// How weights start. BatchNorm always starts as the identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Init {
-    /// The paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01) with biases
-    /// 0; biases of convolutions (squeeze-and-excitation's) as PyTorch's layers make them: uniform in ±1/√fan_in.
-    HeFanOut,
-    /// The book's (Dive into Deep Learning 8.8): weights uniform in ±√(6/(fan_in + fan_out)), biases as PyTorch's
-    /// layers make them: uniform in ±1/√fan_in.
-    XavierUniform,
-}
 
 /// Fills `views` (one for each of `parameters`) from `seed`: the same values for any device, memory format and kind.
 pub fn initialize(parameters: &[Parameter], views: &mut [Tensor], init: Init, seed: i64) {

@@ -14,12 +14,12 @@ pub(crate) type Observer<'a> = &'a mut dyn FnMut(&str, &Tensor);
 
 /// A convolution's weight and bias.
 #[derive(Debug)]
-struct Weights {
+struct Conv {
     weight: Tensor,
     bias: Option<Tensor>,
 }
 
-impl Weights {
+impl Conv {
     fn build(has_bias: bool, views: &mut Views) -> Self {
         Self { weight: views.parameter(), bias: has_bias.then(|| views.parameter()) }
     }
@@ -33,7 +33,7 @@ impl Weights {
 #[derive(Debug)]
 pub(crate) struct Unit {
     description: ConvNorm,
-    conv: Weights,
+    conv: Conv,
     norm_weight: Tensor,
     norm_bias: Tensor,
     /// Mean and variance of the last training batch.
@@ -45,7 +45,7 @@ pub(crate) struct Unit {
 impl Unit {
     fn build(description: &ConvNorm, conv_bias: bool, views: &mut Views) -> Self {
         Self {
-            conv: Weights::build(conv_bias, views),
+            conv: Conv::build(conv_bias, views),
             norm_weight: views.parameter(),
             norm_bias: views.parameter(),
             batch: [views.batch_statistic(), views.batch_statistic()],
@@ -56,7 +56,7 @@ impl Unit {
 
     fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
         let ConvNorm { kernel, stride, groups, .. } = self.description;
-        let Weights { weight, bias } = &self.conv;
+        let Conv { weight, bias } = &self.conv;
         let output = conv2d(input, weight, bias.as_ref(), stride, kernel / 2, groups);
         observe(&self.description.name, &output);
         let mut output = self.normalize(&output, mode);
@@ -80,15 +80,15 @@ impl Unit {
 pub(crate) struct SqueezeExcite {
     /// Its own and those of its convolutions.
     names: [String; 3],
-    squeeze: Weights,
-    excite: Weights,
+    squeeze: Conv,
+    excite: Conv,
 }
 
 impl SqueezeExcite {
     fn build(description: &anynet::SqueezeExcite, views: &mut Views) -> Self {
         let [squeeze, excite] = description.convolutions();
         let names = [format!("{}.scale", description.name), squeeze, excite];
-        Self { names, squeeze: Weights::build(true, views), excite: Weights::build(true, views) }
+        Self { names, squeeze: Conv::build(true, views), excite: Conv::build(true, views) }
     }
 
     fn forward(&self, input: &Tensor, observe: Observer) -> Tensor {

@@ -1,11 +1,8 @@
-//! An AnyNet description built as tch layers over flat buffers: initialisation, forward, the names that others give its
-//! tensors. Knows nothing of ranks.
+//! An AnyNet description built as tch layers over flat buffers: initialisation and forward. Knows nothing of ranks.
 
 mod init;
 mod layers;
-mod names;
 mod network;
 
-pub use init::{Init, initialize};
-pub use names::Naming;
+pub use init::initialize;
 pub use network::{Mode, Model};

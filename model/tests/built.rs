@@ -1,8 +1,8 @@
 //! Built networks against their descriptions: tensors, shapes, multiply-adds.
 
 use regatta_anynet::space::{Input, Limits, Sampler, Space};
-use regatta_anynet::{BlockKind, Network, Rounding, Stage, Stem, zoo};
-use regatta_model::{Init, Mode};
+use regatta_anynet::{BlockKind, Init, Network, Rounding, Stage, Stem, zoo};
+use regatta_model::Mode;
 use tch::Tensor;
 
 use crate::{FP32, Fixture};

@@ -3,12 +3,10 @@
 
 mod built;
 
-mod names;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use regatta_anynet::{Network, Role, regnetx32};
-use regatta_model::{Init, Mode, Model, initialize};
+use regatta_anynet::{Init, Network, Role, regnetx32};
+use regatta_model::{Mode, Model, initialize};
 use tch::{Device, Kind, Tensor};
 
 const FP32: (Kind, Device) = (Kind::Float, Device::Cpu);

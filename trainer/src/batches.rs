@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use regatta_data::{Augment, Images, Scratch, Source, Split, Transform};
-use regatta_settings::Recipe;
-use regatta_torch_ext::MemoryFormat;
+use regatta_settings::{MemoryFormat, Recipe};
 use tch::{Device, Kind, Tensor};
 
 use crate::device::kind;
-use crate::replica::memory_format;
+use crate::replica::in_format;
 use crate::upload::Uploader;
 
 /// The labels come first in a block, so that both are aligned.
@@ -109,7 +108,7 @@ impl Preparation {
             resolution: data.resolution_px.into(),
             scale: per_channel(&|_, std| 1.0 / (255.0 * std)),
             shift: per_channel(&|mean, std| -mean / std),
-            format: memory_format(recipe),
+            format: recipe.train.memory_format,
         }
     }
 
@@ -122,6 +121,6 @@ impl Preparation {
         } else {
             normalized.upsample_bilinear2d([side, side], false, None, None)
         };
-        self.format.of(&resized)
+        in_format(&resized, self.format)
     }
 }

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use regatta_anynet::Network;
-use regatta_model::Naming;
+use regatta_anynet::{Naming, Network};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, print_output, write_output};
 use regatta_settings::{Architecture, Recipe};
@@ -35,35 +35,24 @@ pub(crate) struct ExportCommand {
     /// The weights themselves or their moving average; unset, the average where the run keeps one, since that is what it
     /// evaluates
     #[arg(long, value_enum)]
-    weights: Option<Weights>,
+    weights: Option<WeightsKind>,
     /// Whose names the tensors get
-    #[arg(long, value_enum, default_value = "torchvision")]
-    names: Names,
+    #[arg(long, value_parser = naming_parser(), default_value = "torchvision")]
+    names: Naming,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Weights {
+enum WeightsKind {
     /// The exponential moving average.
     Ema,
     /// The weights that are trained.
     Model,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Names {
-    Torchvision,
-    Timm,
-    Pycls,
-}
-
-impl From<Names> for Naming {
-    fn from(names: Names) -> Self {
-        match names {
-            Names::Torchvision => Naming::Torchvision,
-            Names::Timm => Naming::Timm,
-            Names::Pycls => Naming::Pycls,
-        }
-    }
+/// Takes the name of a library.
+fn naming_parser() -> impl TypedValueParser<Value = Naming> {
+    PossibleValuesParser::new(Naming::ALL.map(Naming::library))
+        .try_map(|library| Naming::of(&library).ok_or("unknown library"))
 }
 
 /// Writes the file and prints the Python that loads it.
@@ -79,28 +68,28 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     // Its files were verified when it was found.
     let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
     let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
-    let file = path.join(if weights == Weights::Ema { EMA } else { MODEL });
-    let (network, naming) = (recipe.network(), command.names.into());
+    let file = path.join(if weights == WeightsKind::Ema { EMA } else { MODEL });
+    let (network, naming) = (recipe.network(), command.names);
     let tensors = renamed(&file, &network, naming, manifest.step)?;
     let about = metadata(&recipe, weights, naming, manifest.step);
     let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
     write_output(&command.out, command.force, &bytes)?;
     print_output(format_args!(
-        "{}: {} tensors of {}, with {} names\n\n{}",
+        "{}: {} tensors of {}, with {}'s names\n\n{}",
         command.out.display(),
         tensors.len(),
         file.display(),
-        naming.whose(),
+        naming.library(),
         python::lines(&network, naming, &command.out)
     ))?;
     Ok(ExitCode::Done)
 }
 
 /// The checkpoint in which a file of weights lies, and which weights these are; any other path as it is.
-fn checkpoint_of(path: &Path) -> (&Path, Option<Weights>) {
+fn checkpoint_of(path: &Path) -> (&Path, Option<WeightsKind>) {
     let weights = match path.file_name().and_then(|name| name.to_str()) {
-        Some(MODEL) => Weights::Model,
-        Some(EMA) => Weights::Ema,
+        Some(MODEL) => WeightsKind::Model,
+        Some(EMA) => WeightsKind::Ema,
         _ => return (path, None),
     };
     match path.parent() {
@@ -109,15 +98,15 @@ fn checkpoint_of(path: &Path) -> (&Path, Option<Weights>) {
     }
 }
 
-fn chosen(asked: Option<Weights>, manifest: &Manifest, path: &Path) -> Result<Weights> {
+fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Result<WeightsKind> {
     let has_ema = manifest.files.iter().any(|file| file.name == EMA);
     match asked {
-        Some(Weights::Ema) if !has_ema => bail!(Usage(format!(
+        Some(WeightsKind::Ema) if !has_ema => bail!(Usage(format!(
             "--weights ema: the run keeps no moving average (train.ema_decay = 0), {} has none: use --weights model",
             path.display()
         ))),
         Some(weights) => Ok(weights),
-        None => Ok(if has_ema { Weights::Ema } else { Weights::Model }),
+        None => Ok(if has_ema { WeightsKind::Ema } else { WeightsKind::Model }),
     }
 }
 
@@ -146,7 +135,7 @@ pub(crate) fn renamed(
 }
 
 /// What the file says of itself: texts, as the format has them.
-fn metadata(recipe: &Recipe, weights: Weights, naming: Naming, step: u64) -> HashMap<String, String> {
+fn metadata(recipe: &Recipe, weights: WeightsKind, naming: Naming, step: u64) -> HashMap<String, String> {
     let arch = match &recipe.model.architecture {
         Architecture::Published(published) => published.0.name(),
         Architecture::RegNet(_) => "regnet".to_owned(),
@@ -162,8 +151,8 @@ fn metadata(recipe: &Recipe, weights: Weights, naming: Naming, step: u64) -> Has
         ("mean", json(serde_json::to_string(&recipe.data.mean))),
         ("std", json(serde_json::to_string(&recipe.data.std))),
         ("resolution_px", recipe.data.resolution_px.to_string()),
-        ("weights", if weights == Weights::Ema { "ema" } else { "model" }.to_owned()),
-        ("names", format!("{naming:?}").to_lowercase()),
+        ("weights", if weights == WeightsKind::Ema { "ema" } else { "model" }.to_owned()),
+        ("names", naming.library().to_owned()),
         ("step", step.to_string()),
     ]
     .into_iter()

@@ -6,8 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use regatta_anynet::Network;
-use regatta_model::Naming;
+use regatta_anynet::{Naming, Network};
 use regatta_run_folder::StorageError;
 use tch::{Kind, Tensor};
 
@@ -22,7 +21,7 @@ const SHOWN: usize = 6;
 
 /// What a file has for a network.
 #[derive(Debug)]
-pub(crate) struct Weights {
+pub(crate) struct Pretrained {
     path: PathBuf,
     /// Whose names the file has.
     pub(crate) naming: Naming,
@@ -34,7 +33,7 @@ pub(crate) struct Weights {
     pub(crate) unused: Vec<String>,
 }
 
-impl Weights {
+impl Pretrained {
     /// Reads the file. Everything of the network but its classifier must be there.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
         refuse_what_is_no_safetensors(path)?;
@@ -74,8 +73,8 @@ impl Weights {
             tch::no_grad(|| views[*index].copy_(tensor));
         }
         let Self { path, naming, found, new_classifier, unused } = self;
-        let (path, whose) = (path.display(), naming.whose());
-        tracing::info!("pretrained: {} tensors from {path}, with {whose} names", found.len());
+        let (path, library) = (path.display(), naming.library());
+        tracing::info!("pretrained: {} tensors from {path}, with {library}'s names", found.len());
         if !new_classifier.is_empty() {
             tracing::info!(
                 "pretrained: the classifier starts anew, since the file has none for these classes: {} not loaded",
@@ -204,11 +203,11 @@ mod tests {
         tensors.map(|(name, shape)| (named(&name), Tensor::ones(&shape, (kind, Device::Cpu)))).collect()
     }
 
-    fn read(tensors: &BTreeMap<String, Tensor>) -> Result<Weights> {
+    fn read(tensors: &BTreeMap<String, Tensor>) -> Result<Pretrained> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         tensor_file::write(&path, tensors.iter().map(|(name, tensor)| (name.clone(), tensor))).unwrap();
-        Weights::read(&path, &network())
+        Pretrained::read(&path, &network())
     }
 
     #[test]

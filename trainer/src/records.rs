@@ -10,6 +10,7 @@ use regatta_run_folder::{
     read_records, write_atomic,
 };
 use regatta_settings::Recipe;
+use regatta_torch_ext::torch_version;
 
 use crate::checkpoint;
 use crate::failure::{Superseded, describe, exit_code};
@@ -149,10 +150,11 @@ impl Records {
 /// The resolved recipe, a recipe itself, under comments that say what it ran on.
 fn config_file(recipe: &Recipe, world: &dyn Communicator) -> String {
     format!(
-        "# Resolved by regatta {} for {} over {}, libtorch 2.11.\n\n{}",
+        "# Resolved by regatta {} for {} over {}, libtorch {}.\n\n{}",
         env!("CARGO_PKG_VERSION"),
         counted(world.world_size(), "rank"),
         world.description(),
+        torch_version(),
         recipe.to_toml()
     )
 }

@@ -1,11 +1,11 @@
 //! This rank's copy of the network: parameters, gradients and BatchNorm statistics in flat buffers.
 
 use anyhow::Result;
-use regatta_anynet::{Network, Parameter, Statistic};
-use regatta_comm::{BucketCaps, FlatBuffer, Layout, ParameterSpec};
-use regatta_model::{Init, Mode, Model, initialize};
-use regatta_settings::{self as settings, Recipe};
-use regatta_torch_ext::{AutocastKind, MemoryFormat, autocast, set_grad};
+use regatta_anynet::{Layout, Network, Parameter, Statistic};
+use regatta_comm::FlatBuffer;
+use regatta_model::{Mode, Model, initialize};
+use regatta_settings::{MemoryFormat, Recipe};
+use regatta_torch_ext::{AutocastKind, autocast, set_grad, to_channels_last};
 use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::device::{autocast_kind, kind};
@@ -17,7 +17,7 @@ const NORM_MOMENTUM: f64 = 0.1;
 #[derive(Debug)]
 pub(crate) struct Replica {
     /// Names and shapes, in forward order.
-    pub(crate) specs: Vec<ParameterSpec>,
+    pub(crate) specs: Vec<Parameter>,
     /// Names and widths of the running statistics.
     pub(crate) statistics: Vec<Statistic>,
     /// Where everything lies.
@@ -44,14 +44,13 @@ impl Replica {
     /// Builds and initialises the recipe's network on `device`.
     pub(crate) fn new(recipe: &Recipe, device: Device) -> Result<Self> {
         let network = recipe.network();
-        let learned = network.parameters();
-        let specs: Vec<_> = learned.iter().map(spec).collect();
+        let specs = network.parameters();
         let statistics = network.statistics();
         let options = (kind(recipe.train.precision), device);
 
-        let layout = Layout::new(&specs, bucket_caps(&recipe.comm));
-        let mut parameters = FlatBuffer::zeros(&layout, &specs, memory_format(recipe), options);
-        initialize(&learned, &mut parameters.views, initial(recipe.model.init), recipe.train.seed as i64);
+        let layout = Layout::new(&specs, recipe.bucket_caps());
+        let mut parameters = FlatBuffer::zeros(&layout, &specs, recipe.train.memory_format, options);
+        initialize(&specs, &mut parameters.views, recipe.model.init, recipe.train.seed as i64);
         let gradients = parameters.zeros_like();
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
             set_grad(&parameter.set_requires_grad(true), gradient)?;
@@ -135,28 +134,11 @@ pub(crate) fn summed_loss(logits_nk: &Tensor, labels: &Tensor, smoothing: f64) -
     logits_nk.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)
 }
 
-fn spec(parameter: &Parameter) -> ParameterSpec {
-    let Parameter { name, shape, block, .. } = parameter;
-    ParameterSpec { name: name.clone(), shape: shape.clone(), block: *block, decayed: parameter.decayed() }
-}
-
-fn bucket_caps(comm: &settings::CommSettings) -> BucketCaps {
-    let bytes = |mib: f64| (mib * 1024.0 * 1024.0) as usize;
-    BucketCaps { first: bytes(comm.first_bucket_mib), rest: bytes(comm.bucket_cap_mib) }
-}
-
-/// The recipe's memory format in libtorch's terms.
-pub(crate) fn memory_format(recipe: &Recipe) -> MemoryFormat {
-    match recipe.train.memory_format {
-        settings::MemoryFormat::ChannelsLast => MemoryFormat::ChannelsLast,
-        settings::MemoryFormat::Contiguous => MemoryFormat::Contiguous,
-        settings::MemoryFormat::Auto => unreachable!("the format is chosen before there are tensors"),
-    }
-}
-
-fn initial(init: settings::Init) -> Init {
-    match init {
-        settings::Init::HeFanOut => Init::HeFanOut,
-        settings::Init::XavierUniform => Init::XavierUniform,
+/// `images_nchw` densely in `format`; itself where it is so already.
+pub(crate) fn in_format(images_nchw: &Tensor, format: MemoryFormat) -> Tensor {
+    match format {
+        MemoryFormat::ChannelsLast => to_channels_last(images_nchw),
+        MemoryFormat::Contiguous => images_nchw.contiguous(),
+        MemoryFormat::Auto => unreachable!("the format is chosen before there are tensors"),
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nccl::Nccl;
+use regatta_anynet::Parameter;
 use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
 use regatta_run_folder::{ExitCode, RunFolder, counted};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::datasets::Datasets;
 use crate::failure::{end_with, leave_files_in, together};
 use crate::in_flight::InFlight;
-use crate::pretrained::Weights;
+use crate::pretrained::Pretrained;
 use crate::records::Records;
 use crate::replica::Replica;
 use crate::save_clock::SaveClock;
@@ -145,10 +146,14 @@ fn train_in(
 }
 
 /// On rank 0, from which all take them: what a run starts from that has no checkpoint yet.
-fn pretrained_weights(recipe: &Recipe, start: &Start, world: &dyn Communicator) -> Result<Option<Weights>> {
+fn pretrained_weights(
+    recipe: &Recipe,
+    start: &Start,
+    world: &dyn Communicator,
+) -> Result<Option<Pretrained>> {
     match &recipe.model.pretrained {
         Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
-            Weights::read(file, &recipe.network()).map(Some)
+            Pretrained::read(file, &recipe.network()).map(Some)
         }
         _ => Ok(None),
     }
@@ -215,7 +220,7 @@ fn introduce(
     );
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
-        learner.replica.specs.iter().map(|spec| spec.shape.iter().product::<i64>()).sum::<i64>(),
+        learner.replica.specs.iter().map(Parameter::elements).sum::<i64>(),
         counted(learner.replica.layout.buckets.len(), "bucket"),
         train.global_batch_size,
         train.micro_batch_size,

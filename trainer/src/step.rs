@@ -4,10 +4,10 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use regatta_comm::{Communicator, Compression, FlatBuffer, Reducer};
+use regatta_comm::{Communicator, FlatBuffer, Reducer};
 use regatta_data::micro_batch_seed;
 use regatta_model::Mode;
-use regatta_settings::{GradientCompression, Precision, Recipe, TrainSettings};
+use regatta_settings::{Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, SpareMarks, StepTimes};
@@ -57,11 +57,8 @@ impl<'a> Learner<'a> {
     /// Takes a replica of which rank 0's counts: all take that one when the state is shared.
     pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a dyn Communicator) -> Result<Self> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
-        let compression = match recipe.comm.gradient_compression {
-            GradientCompression::None => Compression::None,
-            GradientCompression::Bf16 => Compression::Bf16,
-        };
-        let reducer = Reducer::new(layout, specs, parameters, gradients, compression, world)?;
+        let reducer =
+            Reducer::new(layout, specs, parameters, gradients, recipe.comm.gradient_compression, world)?;
         let ema = (recipe.train.ema_decay > 0.0).then(|| {
             let mut ema = parameters.zeros_like();
             tch::no_grad(|| ema.flat.copy_(&parameters.flat));

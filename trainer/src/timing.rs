@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::automatic::Candidate;
 use crate::device::{autocast_kind, kind, wait_for};
-use crate::replica::{Replica, memory_format, summed_loss};
+use crate::replica::{Replica, in_format, summed_loss};
 
 /// On a CPU a look at so many images is enough, or at fewer that take so many multiply-adds forward, and together with
 /// backward less than a second on two cores.
@@ -109,7 +109,7 @@ pub(crate) fn random_micro_batch(recipe: &Recipe, images: usize, device: Device)
     let shape = [images as i64, network.in_channels, side, side];
     let images_nchw = Tensor::randn(shape, (kind(recipe.train.precision), device));
     let labels = Tensor::randint(network.classes, [images as i64], (Kind::Int64, device));
-    (memory_format(recipe).of(&images_nchw), labels)
+    (in_format(&images_nchw, recipe.train.memory_format), labels)
 }
 
 #[test]

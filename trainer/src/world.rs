@@ -6,8 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nccl::{Nccl, UniqueId};
 use regatta_comm::{
-    Backend, CommError, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own,
-    join_world,
+    CommError, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own, join_world,
 };
 use regatta_settings as settings;
 use regatta_torch_ext::pci_bus_id;
@@ -23,7 +22,7 @@ pub(crate) fn join(
     comm: &settings::CommSettings,
     launch: &Launch,
 ) -> Result<(Box<dyn Communicator>, Option<Watchdog>)> {
-    let world = join_world(backend(comm.backend), launch)?;
+    let world = join_world(comm.backend, launch)?;
     if world.world_size() == 1 && comm.backend != settings::Backend::Nccl {
         return Ok((world, None));
     }
@@ -32,15 +31,6 @@ pub(crate) fn join(
     let timeout = Duration::try_from_secs_f64(comm.timeout_s).unwrap_or(Duration::MAX);
     let (world, watchdog) = Watchdog::watch(world, timeout, tell_of_the_watchdog(rank))?;
     Ok((world, Some(watchdog)))
-}
-
-fn backend(backend: settings::Backend) -> Backend {
-    match backend {
-        settings::Backend::Auto => Backend::Auto,
-        settings::Backend::Single => Backend::Single,
-        settings::Backend::Mpi => Backend::Mpi,
-        settings::Backend::Nccl => Backend::Nccl,
-    }
 }
 
 /// The NCCL to use: where the recipe asks for it, or leaves the choice and every rank has a GPU of its own. All ranks come

@@ -153,6 +153,8 @@ fn resolved_recipes_load_again() {
     assert_eq!(print(&["--config", "runs/recipe/config.toml"]), resolved);
     let kept = fs::read_to_string(workdir.run("recipe").config()).unwrap();
     assert!(kept.starts_with("# Resolved by regatta ") && kept.ends_with(&resolved), "{kept}");
+    let libtorch = regatta_torch_ext::torch_version();
+    assert!(kept.contains(&format!(", libtorch {libtorch}.\n\n")), "{kept}");
 }
 
 #[test]

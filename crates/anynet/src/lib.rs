@@ -34,6 +34,10 @@ pub mod zoo;
 
 mod weights;
 
+mod layout;
+
+mod naming;
+
 mod complexity;
 
 mod memory;
@@ -49,8 +53,10 @@ mod random;
 pub use block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
+pub use layout::{BucketCaps, Layout, Slice};
 pub use memory::{Elements, Memory};
+pub use naming::Naming;
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use regatta_random::SplitMix64;
 pub use validation::{MAX_BATCH, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, MAX_STRIDE, NetworkError};
-pub use weights::{Parameter, Role, Statistic};
+pub use weights::{Init, Parameter, Role, Statistic};

@@ -1,5 +1,8 @@
 //! Names and shapes of what a network learns and of what its BatchNorms keep, in forward order.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 use crate::network::Network;
 
@@ -49,6 +52,18 @@ impl Parameter {
     pub fn elements(&self) -> i64 {
         self.shape.iter().product()
     }
+}
+
+/// How weights start. BatchNorm always starts as the identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// The RegNet paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01) with
+    /// biases 0; biases of convolutions (squeeze-and-excitation's) as PyTorch's layers make them: uniform in ±1/√fan_in.
+    HeFanOut,
+    /// Dive into Deep Learning (8.8): weights uniform in ±√(6/(fan_in + fan_out)), biases as PyTorch's layers make them:
+    /// uniform in ±1/√fan_in.
+    XavierUniform,
 }
 
 /// One running statistic of a BatchNorm: a vector of `width` elements.

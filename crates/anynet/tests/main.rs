@@ -9,6 +9,8 @@ mod blocks;
 
 mod memory;
 
+mod naming;
+
 mod regnetx32;
 
 mod refusals;

@@ -1,9 +1,9 @@
 //! One dense buffer that holds many tensors, each of them a view of it.
 
-use regatta_torch_ext::{MemoryFormat, strides_channels_last};
+use regatta_anynet::{Layout, Parameter};
+use regatta_settings::MemoryFormat;
+use regatta_torch_ext::strides_channels_last;
 use tch::{Device, Kind, Tensor};
-
-use crate::{Layout, ParameterSpec};
 
 /// A one-dimensional tensor and the views of it that are the parameters, gradients, statistics or optimizer state.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl FlatBuffer {
     /// A zeroed buffer for `parameters` in `layout`; 4-dimensional ones have `format` in memory.
     pub fn zeros(
         layout: &Layout,
-        parameters: &[ParameterSpec],
+        parameters: &[Parameter],
         format: MemoryFormat,
         options: (Kind, Device),
     ) -> Self {
@@ -82,8 +82,9 @@ fn strides_contiguous(shape: &[i64]) -> Vec<i64> {
 
 #[cfg(test)]
 mod tests {
+    use regatta_anynet::{BucketCaps, Role};
+
     use super::*;
-    use crate::BucketCaps;
 
     #[test]
     fn views_share_the_buffer_in_either_format() {
@@ -91,11 +92,9 @@ mod tests {
         let parameters: Vec<_> = shapes
             .iter()
             .enumerate()
-            .map(|(block, shape)| ParameterSpec {
-                name: format!("p{block}"),
-                shape: shape.to_vec(),
-                block,
-                decayed: shape.len() > 1,
+            .map(|(block, shape)| {
+                let role = if shape.len() > 1 { Role::ConvWeight } else { Role::NormBias };
+                Parameter { name: format!("p{block}"), shape: shape.to_vec(), block, role }
             })
             .collect();
         let layout = Layout::new(&parameters, BucketCaps { first: 64, rest: 1 << 20 });

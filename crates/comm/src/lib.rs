@@ -22,7 +22,6 @@ mod recorded;
 mod watchdog;
 
 mod flat;
-mod layout;
 mod reducer;
 
 pub use agreement::{broadcast_and_prove_equal, broadcast_text, first_failed, prove_same_recipe};
@@ -33,10 +32,9 @@ pub use error::CommError;
 pub use flat::FlatBuffer;
 pub use gpus::every_rank_has_its_own;
 pub use held_signals::take_held_signals;
-pub use layout::{BucketCaps, Layout, ParameterSpec, Slice};
 pub use nccl_lane::NcclLane;
 pub use nccl_world::NcclWorld;
-pub use reducer::{Compression, Reducer};
+pub use reducer::Reducer;
 pub use single::Single;
-pub use start::{Backend, join_world};
+pub use start::join_world;
 pub use watchdog::{OnFailure, Watchdog};

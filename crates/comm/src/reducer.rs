@@ -3,15 +3,17 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use regatta_anynet::{Layout, Parameter};
+use regatta_settings::GradientCompression;
 use regatta_torch_ext::on_grad_accumulated;
 use tch::{Kind, Tensor};
 
 use crate::nccl_lane::NcclLane;
-use crate::{CommError, Communicator, FlatBuffer, Layout, ParameterSpec};
+use crate::{CommError, Communicator, FlatBuffer};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
 #[derive(Debug)]
-struct Progress {
+struct BackwardProgress {
     /// Set while the backward of the step's last micro-batch runs; gradients of earlier ones are partial.
     armed: AtomicBool,
     /// Times each parameter's gradient was completed in this step.
@@ -65,11 +67,11 @@ impl Bucket {
     }
 }
 
-impl Progress {
+impl BackwardProgress {
     fn new(
         layout: &Layout,
         gradients: &FlatBuffer,
-        compression: Compression,
+        compression: GradientCompression,
         lane: Option<Arc<NcclLane>>,
     ) -> Self {
         let members: Vec<usize> = (0..layout.buckets.len())
@@ -125,26 +127,17 @@ impl Progress {
     }
 }
 
-fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: Compression) -> Vec<Bucket> {
+fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: GradientCompression) -> Vec<Bucket> {
     let bucket = |range: &std::ops::Range<usize>| {
         let gradients = gradients.flat.narrow(0, range.start as i64, range.len() as i64);
         let compressed = match compression {
-            Compression::None => None,
-            Compression::Bf16 => Some(gradients.zeros_like().to_kind(Kind::BFloat16)),
+            GradientCompression::None => None,
+            // As DDP's bf16_compress_hook: precision is lost once in each rank and once in each addition.
+            GradientCompression::Bf16 => Some(gradients.zeros_like().to_kind(Kind::BFloat16)),
         };
         Bucket { gradients, compressed }
     };
     layout.buckets.iter().map(bucket).collect()
-}
-
-/// What gradients are rounded to before they are summed over ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// They are summed as they are.
-    None,
-    /// bfloat16: half the bytes of fp32, and eight bits of precision, lost once in each rank and once in each addition.
-    /// DDP's `bf16_compress_hook` does the same.
-    Bf16,
 }
 
 /// Owns the buckets of a gradient buffer and the hooks that watch them fill.
@@ -153,7 +146,7 @@ pub enum Compression {
 /// funneled, so its buckets are reduced in order on the main thread after backward.
 #[derive(Debug)]
 pub struct Reducer {
-    progress: Arc<Progress>,
+    progress: Arc<BackwardProgress>,
     names: Vec<String>,
     completion_order: Vec<usize>,
 }
@@ -163,13 +156,13 @@ impl Reducer {
     /// be given.
     pub fn new(
         layout: &Layout,
-        specs: &[ParameterSpec],
+        specs: &[Parameter],
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
-        compression: Compression,
+        compression: GradientCompression,
         world: &dyn Communicator,
     ) -> Result<Self, CommError> {
-        let progress = Arc::new(Progress::new(layout, gradients, compression, world.lane().cloned()));
+        let progress = Arc::new(BackwardProgress::new(layout, gradients, compression, world.lane().cloned()));
         for (index, parameter) in parameters.views.iter().enumerate() {
             let (progress, bucket) = (Arc::clone(&progress), layout.bucket_of[index]);
             on_grad_accumulated(parameter, move || progress.complete(index, bucket))?;
@@ -219,7 +212,7 @@ impl Reducer {
 
     /// Names of the parameters that the armed backward left without a gradient.
     fn without_gradient(&self) -> Vec<String> {
-        let Progress { missing, completed, .. } = &*self.progress;
+        let BackwardProgress { missing, completed, .. } = &*self.progress;
         if missing.iter().all(|count| count.load(Ordering::Acquire) == 0) {
             return Vec::new();
         }
@@ -230,19 +223,21 @@ impl Reducer {
 
 #[cfg(test)]
 mod tests {
-    use regatta_torch_ext::{MemoryFormat, set_grad};
+    use regatta_anynet::{BucketCaps, Role};
+    use regatta_settings::MemoryFormat;
+    use regatta_torch_ext::set_grad;
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{BucketCaps, Single};
+    use crate::Single;
 
-    fn fixture(compression: Compression) -> (FlatBuffer, FlatBuffer, Reducer) {
+    fn fixture(compression: GradientCompression) -> (FlatBuffer, FlatBuffer, Reducer) {
         let specs: Vec<_> = (0..3)
-            .map(|block| ParameterSpec {
+            .map(|block| Parameter {
                 name: format!("layer{block}.weight"),
                 shape: vec![4],
                 block,
-                decayed: true,
+                role: Role::ConvWeight,
             })
             .collect();
         let layout = Layout::new(&specs, BucketCaps { first: 64, rest: 64 });
@@ -263,7 +258,7 @@ mod tests {
 
     #[test]
     fn micro_batches_accumulate_into_the_flat_buffer() {
-        let (parameters, gradients, mut reducer) = fixture(Compression::None);
+        let (parameters, gradients, mut reducer) = fixture(GradientCompression::None);
         backward(&parameters.views, 2.0);
         reducer.arm();
         backward(&parameters.views, 3.0);
@@ -273,7 +268,9 @@ mod tests {
 
     #[test]
     fn compressed_gradients_are_rounded_to_bfloat16() {
-        for (compression, expected) in [(Compression::None, 1.0 + 1.0 / 512.0), (Compression::Bf16, 1.0)] {
+        for (compression, expected) in
+            [(GradientCompression::None, 1.0 + 1.0 / 512.0), (GradientCompression::Bf16, 1.0)]
+        {
             let (parameters, gradients, mut reducer) = fixture(compression);
             reducer.arm();
             backward(&parameters.views, 1.0 + 1.0 / 512.0);
@@ -284,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_parameter_without_a_gradient_is_named_each_time() {
-        let (parameters, _gradients, mut reducer) = fixture(Compression::None);
+        let (parameters, _gradients, mut reducer) = fixture(GradientCompression::None);
         for _ in 0..2 {
             reducer.arm();
             backward(&parameters.views[..2], 1.0);
@@ -298,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_rank_without_images_still_takes_part() {
-        let (_parameters, gradients, mut reducer) = fixture(Compression::None);
+        let (_parameters, gradients, mut reducer) = fixture(GradientCompression::None);
         reducer.reduce(&Single).unwrap();
         assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);
     }

@@ -1,22 +1,11 @@
 //! Joining the world that a launcher made.
 
+use regatta_settings::Backend;
+
 use crate::environment::Launch;
 use crate::{CommError, Communicator, Single};
 
-/// What carries the collectives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
-    /// MPI where a launcher started several ranks, else one rank alone.
-    Auto,
-    /// One rank alone; more are refused.
-    Single,
-    /// MPI, also for a world of one.
-    Mpi,
-    /// NCCL, also for a world of one; ranks meet through MPI.
-    Nccl,
-}
-
-/// Joins the world. Called once, from the main thread, which alone may use the communicator.
+/// Joins the world. Called once, from the main thread, which alone may use the communicator. NCCL's ranks meet through MPI.
 pub fn join_world(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
     match (backend, launch.ranks_without_mpi()) {
         (Backend::Single, _) | (_, None) => {}

@@ -9,10 +9,10 @@ use std::time::Duration;
 use nccl::Nccl;
 use nccl_double::Double;
 use regatta_comm::{
-    Backend, Communicator, Launch, NcclLane, NcclWorld, broadcast_text, first_failed, join_world,
-    prove_same_recipe,
+    Communicator, Launch, NcclLane, NcclWorld, broadcast_text, first_failed, join_world, prove_same_recipe,
 };
 use regatta_ledger::Ledger;
+use regatta_settings::Backend;
 use tch::{Device, Kind, Tensor};
 use test_jobs::{mpi_settings, mpirun, scrub};
 

@@ -12,9 +12,6 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The shard that takes everything.
-    pub const WHOLE: Self = Self { rank: 0, world_size: 1 };
-
     /// The items of `0..count` that this rank takes. Over all ranks in order the ranges are `0..count` without
     /// gap or overlap; their lengths differ by at most one, the first ranks having the longer ones.
     ///

@@ -14,7 +14,6 @@ use crate::error::StorageError;
 ///   attempts/000001             who started when, where, with what end, and the last step that was saved
 ///   config.toml                 the resolved recipe, plus versions, hosts, world size
 ///   metrics.jsonl               one object per log interval and per epoch
-///   tensorboard/                event files
 ///   curves.svg                  loss and accuracy by epoch
 ///   log/rank-0000.log           every rank's full log
 ///   log/rank-0000.out           what the rank printed, where the launcher started it
@@ -105,11 +104,6 @@ impl RunFolder {
     /// Metrics, one JSON object a line.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
-    }
-
-    /// The folder of event files for TensorBoard.
-    pub fn tensorboard(&self) -> PathBuf {
-        self.path.join("tensorboard")
     }
 
     /// Loss and accuracy by epoch, drawn.

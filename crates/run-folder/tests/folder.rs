@@ -14,7 +14,6 @@ fn everything_lies_where_the_documentation_says() {
         folder.attempt(1),
         folder.config(),
         folder.metrics(),
-        folder.tensorboard(),
         folder.curves(),
         folder.log(0),
         folder.ledger(12),
@@ -27,7 +26,6 @@ fn everything_lies_where_the_documentation_says() {
         runs/x/attempts/000001
         runs/x/config.toml
         runs/x/metrics.jsonl
-        runs/x/tensorboard
         runs/x/curves.svg
         runs/x/log/rank-0000.log
         runs/x/ranks/rank-0012.ledger

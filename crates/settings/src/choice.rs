@@ -1,5 +1,6 @@
 //! The words a recipe chooses from, one enum per key.
 
+pub use regatta_anynet::Init;
 use regatta_data::DatasetName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,16 +14,6 @@ macro_rules! choice {
         pub enum $name { $($(#[$variant_meta])* $variant),+ }
     };
 }
-
-choice!(
-    /// How weights start.
-    Init {
-        /// Convolutions N(0, sqrt(2 / fan_out)), classifier N(0, 0.01): the RegNet paper's code.
-        HeFanOut,
-        /// Convolutions and classifier Xavier-uniform: Dive into Deep Learning.
-        XavierUniform,
-    }
-);
 
 /// Where the images come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -26,7 +26,7 @@ pub use ffi::TorchError;
 pub use grad::{on_grad_accumulated, set_grad};
 pub use host_bytes::{HostBytes, pin_memory};
 pub use malloc::keep_freed_memory;
-pub use memory_format::{MemoryFormat, strides_channels_last, to_channels_last};
+pub use memory_format::{strides_channels_last, to_channels_last};
 pub use optim::{AdamW, Sgd, fused_adamw, fused_sgd};
 pub use stream::{Event, Stream, copy_non_blocking};
 

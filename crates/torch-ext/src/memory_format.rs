@@ -1,25 +1,6 @@
-//! The memory format of images and convolution weights: NCHW shapes in NCHW or NHWC order in memory.
+//! The memory format channels_last of images and convolution weights: NCHW shapes in NHWC order in memory.
 
 use tch::Tensor;
-
-/// The order of a 4-dimensional tensor's elements in memory; shapes are written NCHW in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryFormat {
-    /// NCHW in memory.
-    Contiguous,
-    /// NHWC in memory.
-    ChannelsLast,
-}
-
-impl MemoryFormat {
-    /// `images_nchw` densely in this format; itself where it is so already.
-    pub fn of(self, images_nchw: &Tensor) -> Tensor {
-        match self {
-            Self::ChannelsLast => to_channels_last(images_nchw),
-            Self::Contiguous => images_nchw.contiguous(),
-        }
-    }
-}
 
 /// The strides, in elements, of a dense channels_last tensor of shape `[n, c, h, w]`.
 pub fn strides_channels_last(shape: [i64; 4]) -> [i64; 4] {

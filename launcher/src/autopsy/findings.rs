@@ -35,17 +35,17 @@ pub(crate) struct Left {
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum State {
+pub(crate) enum RunState {
     Done,
     Preempted,
     Running,
     Failed,
 }
 
-/// What is found.
+/// What an autopsy finds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Findings {
-    state: State,
+pub(crate) struct Autopsy {
+    state: RunState,
     attempt: u64,
     started_at: String,
     host: String,
@@ -85,17 +85,19 @@ struct RankFinding {
     silent_before_the_end_s: u64,
 }
 
-impl Findings {
+impl Autopsy {
     pub(crate) fn of(left: &Left) -> Self {
         let record = &left.record;
         let end = record.end.as_ref();
         let state = match end.map(|end| end.exit_code) {
-            Some(code) if code == ExitCode::Done.code() => State::Done,
-            Some(code) if code == ExitCode::Preempted.code() => State::Preempted,
-            None if left.failures.is_empty() && left.silent_for < ALIVE && !left.has_gone => State::Running,
-            _ => State::Failed,
+            Some(code) if code == ExitCode::Done.code() => RunState::Done,
+            Some(code) if code == ExitCode::Preempted.code() => RunState::Preempted,
+            None if left.failures.is_empty() && left.silent_for < ALIVE && !left.has_gone => {
+                RunState::Running
+            }
+            _ => RunState::Failed,
         };
-        let is_failed = state == State::Failed;
+        let is_failed = state == RunState::Failed;
         let words = left.failures.first().map(|first| as_of(left.words.clone(), first.failed_at_ms));
         let words = if is_failed { words.unwrap_or_else(|| left.words.clone()) } else { Vec::new() };
         let left_a_word = |rank| left.failures.iter().any(|failure| failure.rank == rank);
@@ -148,18 +150,18 @@ fn ranks(words: &[Words]) -> Vec<RankFinding> {
     ranks
 }
 
-impl fmt::Display for Findings {
+impl fmt::Display for Autopsy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { attempt, started_at, host, world_size, .. } = self;
         let state = match self.state {
-            State::Done => "is done",
-            State::Preempted => "was stopped on request, with a checkpoint",
-            State::Running => "is going on: its ranks are alive",
-            State::Failed => "failed",
+            RunState::Done => "is done",
+            RunState::Preempted => "was stopped on request, with a checkpoint",
+            RunState::Running => "is going on: its ranks are alive",
+            RunState::Failed => "failed",
         };
         let ranks = counted(*world_size, "rank");
         writeln!(f, "attempt {attempt} ({ranks}, started {started_at} by {host}) {state}")?;
-        if self.state == State::Failed {
+        if self.state == RunState::Failed {
             self.tell_failure(f)?;
         }
         match &self.checkpoint {
@@ -169,7 +171,7 @@ impl fmt::Display for Findings {
     }
 }
 
-impl Findings {
+impl Autopsy {
     fn tell_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.end, self.exit_code) {
             (Some(end), Some(code)) => writeln!(f, "its end, exit code {code}: {end}")?,
@@ -277,7 +279,7 @@ mod tests {
     }
 
     fn check(left: &Left, expected: Expect) {
-        expected.assert_eq(&Findings::of(left).to_string());
+        expected.assert_eq(&Autopsy::of(left).to_string());
     }
 
     #[test]
@@ -349,7 +351,7 @@ mod tests {
     fn of_many_ranks_those_that_stand_out_are_told() {
         let snapshots =
             (0..20).map(|rank| snapshot(rank, 4, 5, if rank == 13 { 100 } else { 200 })).collect();
-        let findings = Findings::of(&left(None, vec![], snapshots));
+        let findings = Autopsy::of(&left(None, vec![], snapshots));
         assert_eq!(findings.ranks.len(), TOLD);
         assert_eq!((findings.ranks[0].rank, findings.ranks[0].silent_before_the_end_s), (13, 100));
     }

@@ -4,12 +4,11 @@ use regatta_anynet::Summary;
 use regatta_settings::{GradientCompression, Recipe};
 use serde::Serialize;
 
-use super::blocks::BlockCost;
 use super::job::computes_on_gpus;
 
 /// Bytes by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
+pub(crate) struct RankMemory {
     pub(crate) weights: u64,
     /// With the rounded copy that is summed, where `comm.gradient_compression` asks for it.
     pub(crate) gradients: u64,
@@ -21,7 +20,7 @@ pub(crate) struct Memory {
     pub(crate) activations: u64,
 }
 
-impl Memory {
+impl RankMemory {
     /// Everything.
     pub(crate) fn total(&self) -> u64 {
         let Self { weights, gradients, optimizer, ema, statistics, activations } = self;
@@ -29,9 +28,8 @@ impl Memory {
     }
 }
 
-/// What a rank of `recipe` needs; `summary` is of its micro-batch.
-pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Memory {
-    let elements: u64 = blocks.iter().map(|block| block.elements).sum();
+/// What a rank of `recipe` needs; `summary` is of its micro-batch, and flat buffers have `elements`.
+pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> RankMemory {
     let weights = elements * recipe.weight_bytes();
     let rounded = match recipe.comm.gradient_compression {
         GradientCompression::None => 0,
@@ -40,7 +38,7 @@ pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Me
     // A CPU takes bf16 only where it computes in it.
     let element = recipe.elements(computes_on_gpus(recipe));
     let of_batch = summary.memory(element);
-    Memory {
+    RankMemory {
         weights,
         gradients: weights + rounded,
         optimizer: element.optimizer_states * weights,
@@ -52,14 +50,17 @@ pub(crate) fn of(summary: &Summary, blocks: &[BlockCost], recipe: &Recipe) -> Me
 
 #[cfg(test)]
 mod tests {
-    use super::super::{blocks, testing};
+    use regatta_anynet::Layout;
+
+    use super::super::testing;
     use super::*;
 
-    fn memory(sets: &[&str]) -> Memory {
+    fn memory(sets: &[&str]) -> RankMemory {
         let recipe = testing::recipe(sets);
         let images = recipe.train.micro_batch_size as i64;
         let summary = recipe.network().summary(images, 96, 96).unwrap();
-        of(&summary, &blocks::costs(&recipe.network(), &summary), &recipe)
+        let layout = Layout::new(&recipe.network().parameters(), recipe.bucket_caps());
+        of(&summary, layout.len as u64, &recipe)
     }
 
     /// RegNetX32: 179,290 parameters, the last padded by 6. BatchNorms: the stem's 32, four blocks of 3 x 32 and six of 3 x
@@ -75,7 +76,7 @@ mod tests {
         let projections = 32 * 24 * 24 + 80 * 12 * 12;
         let kept = 2 * (stem + s1_wide + s1 + s2_wide + s2) + projections;
         let image = 96 * 96 + kept + 2 * stem;
-        let expected = Memory {
+        let expected = RankMemory {
             weights: flat,
             gradients: flat,
             optimizer: flat,
@@ -87,7 +88,7 @@ mod tests {
         assert_eq!(memory(&[precision]), expected);
         assert_eq!(expected.total(), 3 * flat + 24 * norm_channels + 256 * image);
         let more = memory(&[precision, "train.ema_decay=0.99", "optim.name=\"adamw\""]);
-        assert_eq!(more, Memory { ema: flat, optimizer: 2 * flat, ..expected });
+        assert_eq!(more, RankMemory { ema: flat, optimizer: 2 * flat, ..expected });
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod testing;
 mod verdict;
 
 use anyhow::Result;
+use regatta_anynet::Layout;
 use regatta_run_folder::{ExitCode, print_output, write_output};
 use regatta_settings::{Recipe, TrainSettings};
 use serde::Serialize;
@@ -24,10 +25,10 @@ use serde::Serialize;
 use crate::failure::Usage;
 use all_reduce::{AllReduce, Links};
 use measured::{MicroBatchTimes, Run};
-use memory::Memory;
+use memory::RankMemory;
 pub(crate) use options::PlanCommand;
 use scaling::{Row, Step};
-use verdict::Verdict;
+use verdict::Scaling;
 
 /// What is known about a job before it is started.
 #[derive(Debug, Serialize)]
@@ -38,7 +39,7 @@ struct Plan {
     micro_batches: usize,
     nodes: usize,
     gpus_per_node: usize,
-    memory_bytes: Memory,
+    memory_bytes: RankMemory,
     /// Of one micro-batch on one GPU.
     micro_batch_seconds: MicroBatchTimes,
     micro_batch_source: String,
@@ -50,7 +51,7 @@ struct Plan {
     train_images: usize,
     epochs: u64,
     rows: Vec<Row>,
-    verdict: Verdict,
+    verdict: Scaling,
 }
 
 /// Prints what is to be expected of the job, and draws it.
@@ -76,8 +77,9 @@ fn made(command: &PlanCommand) -> Result<Plan> {
     let side = recipe.data.resolution_px.into();
     let network = recipe.network();
     let summary = network.summary(micro_batch_size as i64, side, side)?;
-    let blocks = blocks::costs(&network, &summary);
-    let buckets = buckets::of(&blocks, &recipe);
+    let parameters = network.parameters();
+    let layout = Layout::new(&parameters, recipe.bucket_caps());
+    let buckets = buckets::of(&layout, &parameters, &blocks::backward_shares(&summary), &recipe);
     let overlap = job::sums_during_backward(&recipe);
     let trailing_bytes = scaling::trailing_bytes(&summary, &recipe);
     let step = Step { micro_batch_size, times, buckets, trailing_bytes, overlap, all_reduce };
@@ -89,7 +91,7 @@ fn made(command: &PlanCommand) -> Result<Plan> {
         micro_batches: global_batch_size.div_ceil(micro_batch_size),
         nodes: command.nodes,
         gpus_per_node: command.gpus_per_node,
-        memory_bytes: memory::of(&summary, &blocks, &recipe),
+        memory_bytes: memory::of(&summary, layout.len as u64, &recipe),
         micro_batch_seconds: times,
         micro_batch_source,
         all_reduce_source,

@@ -12,7 +12,7 @@ const LEAST_GAIN: f64 = 0.5;
 
 /// Where scaling ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Scaling {
     /// The largest size in the table that is worth it.
     pub(crate) scales_to: usize,
     /// What makes the next one not worth it.
@@ -34,17 +34,17 @@ pub(crate) enum Limit {
 }
 
 /// The verdict on `rows`, of global batches of `images`.
-pub(crate) fn of(step: &Step, rows: &[Row], images: usize) -> Verdict {
+pub(crate) fn of(step: &Step, rows: &[Row], images: usize) -> Scaling {
     let is_worth_it = |pair: &[Row]| {
         let gpus = pair[1].gpus as f64 / pair[0].gpus as f64 - 1.0;
         pair[1].images_per_second / pair[0].images_per_second - 1.0 >= LEAST_GAIN * gpus
     };
     if let Some(pair) = rows.windows(2).find(|pair| !is_worth_it(pair)) {
-        return Verdict { scales_to: pair[0].gpus, limit: largest_loss(step, pair[1].gpus, images) };
+        return Scaling { scales_to: pair[0].gpus, limit: largest_loss(step, pair[1].gpus, images) };
     }
     let last = rows[rows.len() - 1].gpus;
     let has_one_each = images.div_ceil(step.micro_batch_size) == last;
-    Verdict { scales_to: last, limit: if has_one_each { Limit::MicroBatches } else { Limit::None } }
+    Scaling { scales_to: last, limit: if has_one_each { Limit::MicroBatches } else { Limit::None } }
 }
 
 /// What costs most against linear scaling.
@@ -58,7 +58,7 @@ fn largest_loss(step: &Step, gpus: usize, images: usize) -> Limit {
     losses.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(Limit::None, |(_, limit)| limit)
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Scaling {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.limit {
             Limit::Communication => {
@@ -103,7 +103,7 @@ mod tests {
             epochs: 1,
             max_steps: None,
         };
-        let Verdict { scales_to, limit } = of(&step, &rows(&step, &training, gpus), micro_batches);
+        let Scaling { scales_to, limit } = of(&step, &rows(&step, &training, gpus), micro_batches);
         (scales_to, limit)
     }
 

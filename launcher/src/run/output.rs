@@ -22,11 +22,11 @@ pub(crate) struct Output {
     folder: RunFolder,
     /// The newest attempt before this start: until there is another the folder belongs to that one.
     before: Option<u64>,
-    state: Mutex<State>,
+    state: Mutex<OutputState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutputState {
     starter: VecDeque<String>,
     error: Option<(usize, String)>,
     pending: Vec<(usize, String)>,
@@ -86,7 +86,7 @@ impl Output {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, OutputState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +129,7 @@ impl Output {
         }
     }
 
-    fn keep(&self, state: &mut State, rank: usize, text: &str) {
+    fn keep(&self, state: &mut OutputState, rank: usize, text: &str) {
         if !state.is_ours {
             state.is_ours = Attempt::newest(&self.folder).is_ok_and(|newest| newest > self.before);
         }
@@ -145,7 +145,7 @@ impl Output {
         self.append(state, rank, text);
     }
 
-    fn append(&self, state: &mut State, rank: usize, text: &str) {
+    fn append(&self, state: &mut OutputState, rank: usize, text: &str) {
         let open = || File::options().create(true).append(true).open(self.folder.output(rank)).ok();
         if let Some(file) = state.files.entry(rank).or_insert_with(open) {
             // What does not fit on the disk was still shown.

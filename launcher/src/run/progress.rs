@@ -8,7 +8,7 @@ use regatta_run_folder::{RunFolder, last_record};
 
 /// What changes when a run gets on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct RunProgress {
     /// The step that some rank is in, or that was logged last.
     pub(crate) step: Option<u64>,
     /// The newest collective of each ledger that is there.
@@ -18,7 +18,7 @@ pub(crate) struct Progress {
     pub(crate) checkpoint: Option<u64>,
 }
 
-impl Progress {
+impl RunProgress {
     /// Of a run in which something was started at `since`: ledgers whose hearts last beat before that are another attempt's.
     /// A folder that is not there yet has none.
     pub(crate) fn of(folder: &RunFolder, since: SystemTime) -> Self {
@@ -51,8 +51,8 @@ mod tests {
     fn every_sign_of_life_counts() {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::new(root.path(), "x");
-        let of = |folder: &RunFolder| Progress::of(folder, UNIX_EPOCH);
-        assert_eq!(of(&folder), Progress::default());
+        let of = |folder: &RunFolder| RunProgress::of(folder, UNIX_EPOCH);
+        assert_eq!(of(&folder), RunProgress::default());
         folder.create().unwrap();
         let mut before = of(&folder);
         let mut changes = |what: &str| {
@@ -81,6 +81,6 @@ mod tests {
         ledger.publish(&folder.ledger(1)).unwrap();
         assert_eq!(of(&folder), before, "a heart that beats is no progress");
         let later = SystemTime::now() + std::time::Duration::from_secs(1);
-        assert_eq!(Progress::of(&folder, later).step, Some(20), "that ledger is of an earlier attempt");
+        assert_eq!(RunProgress::of(&folder, later).step, Some(20), "that ledger is of an earlier attempt");
     }
 }

@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use crate::failure::tell;
 
-use super::progress::Progress;
+use super::progress::RunProgress;
 use super::ranks::Ranks;
 
 /// Between two looks at the ranks.
@@ -43,7 +43,7 @@ pub(crate) struct Ended {
     /// The launcher did it, for this reason.
     pub(crate) stalled: Option<String>,
     /// How far it was.
-    pub(crate) progress: Progress,
+    pub(crate) progress: RunProgress,
     /// Something moved in its time.
     pub(crate) moved: bool,
 }
@@ -68,7 +68,7 @@ pub(crate) fn watch(
 ) -> Result<Ended> {
     let started = SystemTime::now();
     let mut stopping = Stopping::new(stop_signal, patience.grace);
-    let at_first = Progress::of(folder, started);
+    let at_first = RunProgress::of(folder, started);
     let mut standing = Standing::new(at_first.clone(), patience.stall);
     let mut failing = Failing::default();
     let status = loop {
@@ -79,12 +79,12 @@ pub(crate) fn watch(
             stopping.ask(signal, &ranks);
         }
         stopping.enforce(&ranks, || newest_since(folder, before).is_some());
-        standing.look(&ranks, || Progress::of(folder, started), || who_waits(folder));
+        standing.look(&ranks, || RunProgress::of(folder, started), || who_waits(folder));
         failing.look(&ranks, || a_rank_failed(folder, before));
         std::thread::sleep(POLL);
     };
     ranks.read_to_the_end();
-    let progress = Progress::of(folder, started);
+    let progress = RunProgress::of(folder, started);
     Ok(Ended {
         status,
         asked: stopping.outcome(),
@@ -153,19 +153,19 @@ impl Stopping {
 /// How long nothing has moved.
 struct Standing {
     patience: Duration,
-    progress: Progress,
+    progress: RunProgress,
     since: Instant,
     looked: Instant,
     ended_because: Option<String>,
 }
 
 impl Standing {
-    fn new(progress: Progress, patience: Duration) -> Self {
+    fn new(progress: RunProgress, patience: Duration) -> Self {
         let now = Instant::now();
         Self { patience, progress, since: now, looked: now, ended_because: None }
     }
 
-    fn look(&mut self, ranks: &Ranks, now: impl Fn() -> Progress, who: impl Fn() -> Option<String>) {
+    fn look(&mut self, ranks: &Ranks, now: impl Fn() -> RunProgress, who: impl Fn() -> Option<String>) {
         if self.looked.elapsed() < LOOK.min(self.patience) {
             return;
         }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use regatta_anynet::{BlockKind, Network, Rounding, Stage, Stem, zoo};
-use regatta_model::Naming;
+use regatta_anynet::{BlockKind, Naming, Network, Rounding, Stage, Stem, zoo};
 
 /// For the network with these names in `file`: the model and its weights, or, where the other side has no such model, the
 /// weights alone.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use regatta_model::{Mode, Naming};
+use regatta_anynet::Naming;
+use regatta_model::Mode;
 use regatta_settings::Recipe;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
@@ -10,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use super::networks::{REGNETX32, recipe};
 use super::reference::{Script, Tensors};
 use super::{alone, assert_close, assert_equal_to_the_bit};
-use crate::pretrained::Weights;
+use crate::pretrained::Pretrained;
 use crate::replica::{Replica, summed_loss};
 use crate::{export, tensor_file};
 
@@ -119,7 +120,7 @@ fn file(folder: &Path, case: &Case, kind: &str) -> Tensors {
 fn take_in(case: &Case, folder: &Path, compare: &impl Fn(&str, &Tensor, &Tensor)) {
     let mut replica = Replica::new(&case.recipe, Device::Cpu).unwrap();
     let weights = folder.join(format!("{}.weights.safetensors", case.model));
-    let loaded = Weights::read(&weights, replica.network()).unwrap();
+    let loaded = Pretrained::read(&weights, replica.network()).unwrap();
     let (naming, found) = (loaded.naming, loaded.found.len());
     assert_eq!((naming, found), (case.naming, replica.network().tensors().len()), "{}", case.model);
     assert!(loaded.new_classifier.is_empty() && loaded.unused.is_empty(), "{}", case.model);
@@ -147,7 +148,7 @@ fn give_back(case: &Case, folder: &Path, replica: &Replica) {
     let tensors = replica.parameters.views.iter().chain(&replica.running.views);
     let names = replica.network().tensors().into_iter().map(|(name, _)| name);
     tensor_file::write(&checkpoint, names.zip(tensors)).unwrap();
-    let own = Weights::read(&checkpoint, replica.network()).unwrap();
+    let own = Pretrained::read(&checkpoint, replica.network()).unwrap();
     assert_eq!((own.naming, own.found.len()), (Naming::Pycls, replica.network().tensors().len()));
     let renamed = export::renamed(&checkpoint, replica.network(), case.naming, 0).unwrap();
     let tensors = renamed.iter().map(|(name, tensor)| (name.clone(), tensor));

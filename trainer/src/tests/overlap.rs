@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nccl::Nccl;
 use nccl_double::Double;
-use regatta_comm::{Communicator, Compression, NcclLane, NcclWorld, Reducer, Single};
+use regatta_comm::{Communicator, NcclLane, NcclWorld, Reducer, Single};
 use regatta_ledger::Ledger;
 use regatta_model::Mode;
+use regatta_settings::GradientCompression;
 use tch::{Device, Kind, Tensor};
 
 use super::alone;
@@ -38,7 +39,7 @@ fn buckets_are_started_in_their_order_while_backward_runs() {
         let (layout, specs) = (&replica.layout, &replica.specs);
         let (parameters, gradients) = (&replica.parameters, &replica.gradients);
         let mut reducer =
-            Reducer::new(layout, specs, parameters, gradients, Compression::None, &world).unwrap();
+            Reducer::new(layout, specs, parameters, gradients, GradientCompression::None, &world).unwrap();
 
         let side = i64::from(recipe.data.resolution_px);
         let shape = [8, recipe.network().in_channels, side, side];

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::networks::{FOUR_STAGES, REGNETX32, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, compare_with_pytorch};
 use super::{alone, assert_close, assert_equal_to_the_bit};
-use crate::replica::{memory_format, summed_loss};
+use crate::replica::{in_format, summed_loss};
 
 /// One batch forward in evaluation mode, then forward and backward in training mode; PyTorch computes it as the recipe `theirs` says.
 fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32)) -> Case {
@@ -23,7 +23,7 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
     inputs.insert("images".into(), images.copy());
     inputs.insert("labels".into(), labels.to_kind(Kind::Double));
 
-    let images = memory_format(recipe).of(&images);
+    let images = in_format(&images, recipe.train.memory_format);
     let evaluation = tch::no_grad(|| replica.logits(&replica.model, &images, Mode::Evaluation).unwrap());
     let logits = replica.logits(&replica.model, &images, Mode::Training).unwrap();
     let loss = summed_loss(&logits, &labels, recipe.train.label_smoothing);

@@ -13,7 +13,7 @@ mod train;
 
 use std::path::Path;
 
-use regatta_anynet::{Elements, Network};
+use regatta_anynet::{BucketCaps, Elements, Network};
 use serde::Serialize;
 
 pub use data::{DataSettings, DataSource, RawData};
@@ -112,6 +112,12 @@ impl Recipe {
     /// Bytes of an element of parameters, gradients and what belongs to them.
     pub fn weight_bytes(&self) -> u64 {
         if self.train.precision == Precision::Fp64 { 8 } else { 4 }
+    }
+
+    /// Sizes at which a bucket of gradients is full.
+    pub fn bucket_caps(&self) -> BucketCaps {
+        let bytes = |mib: f64| (mib * 1024.0 * 1024.0) as usize;
+        BucketCaps { first: bytes(self.comm.first_bucket_mib), rest: bytes(self.comm.bucket_cap_mib) }
     }
 
     /// Optimizer steps of an epoch over `train_images` images.

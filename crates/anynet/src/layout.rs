@@ -3,27 +3,10 @@
 
 use std::ops::Range;
 
+use crate::weights::Parameter;
+
 /// Offsets are multiples of this many elements: 64 bytes in fp32.
 const ALIGNMENT: usize = 16;
-
-/// A parameter as the layout sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterSpec {
-    /// Its name in checkpoints.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<i64>,
-    /// Number of the block it belongs to, in forward order.
-    pub block: usize,
-    /// Takes the full weight decay (weights), or that of BatchNorm and biases.
-    pub decayed: bool,
-}
-
-impl ParameterSpec {
-    fn numel(&self) -> usize {
-        self.shape.iter().product::<i64>() as usize
-    }
-}
 
 /// Sizes at which a bucket is full, in bytes of fp32.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +45,7 @@ pub struct Layout {
 impl Layout {
     /// Lays out `parameters`, given in forward order. Blocks are never split: a bucket takes whole ones until the next
     /// would pass its cap.
-    pub fn new(parameters: &[ParameterSpec], caps: BucketCaps) -> Self {
+    pub fn new(parameters: &[Parameter], caps: BucketCaps) -> Self {
         let mut layout = Self {
             offsets: vec![0; parameters.len()],
             buckets: Vec::new(),
@@ -76,14 +59,14 @@ impl Layout {
         layout
     }
 
-    fn append_bucket(&mut self, parameters: &[ParameterSpec], members: &[usize]) {
+    fn append_bucket(&mut self, parameters: &[Parameter], members: &[usize]) {
         let start = self.len;
         for decayed in [true, false] {
             let slice_start = self.len;
-            for &index in members.iter().filter(|&&index| parameters[index].decayed == decayed) {
+            for &index in members.iter().filter(|&&index| parameters[index].decayed() == decayed) {
                 self.offsets[index] = self.len;
                 self.bucket_of[index] = self.buckets.len();
-                self.len += aligned(parameters[index].numel());
+                self.len += aligned(&parameters[index]);
             }
             if self.len > slice_start {
                 self.slices.push(Slice { range: slice_start..self.len, decayed });
@@ -93,18 +76,19 @@ impl Layout {
     }
 }
 
-fn aligned(elements: usize) -> usize {
-    elements.next_multiple_of(ALIGNMENT)
+/// Elements of a parameter and of the padding behind it.
+fn aligned(parameter: &Parameter) -> usize {
+    (parameter.elements() as usize).next_multiple_of(ALIGNMENT)
 }
 
 /// Indices of the parameters of each bucket, last block first.
-fn group_into_buckets(parameters: &[ParameterSpec], caps: BucketCaps) -> Vec<Vec<usize>> {
+fn group_into_buckets(parameters: &[Parameter], caps: BucketCaps) -> Vec<Vec<usize>> {
     let mut buckets: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;
     let blocks = parameters.chunk_by(|a, b| a.block == b.block);
     let mut end = parameters.len();
     for block in blocks.rev() {
-        let block_bytes: usize = block.iter().map(|parameter| aligned(parameter.numel()) * 4).sum();
+        let block_bytes: usize = block.iter().map(|parameter| aligned(parameter) * 4).sum();
         let cap = if buckets.len() <= 1 { caps.first } else { caps.rest };
         if buckets.is_empty() || bytes + block_bytes > cap {
             buckets.push(Vec::new());
@@ -121,16 +105,19 @@ fn group_into_buckets(parameters: &[ParameterSpec], caps: BucketCaps) -> Vec<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::Role;
 
-    fn parameter(block: usize, numel: i64, decayed: bool) -> ParameterSpec {
-        ParameterSpec { name: format!("b{block}"), shape: vec![numel], block, decayed }
+    fn parameter(block: usize, elements: i64, role: Role) -> Parameter {
+        Parameter { name: format!("b{block}"), shape: vec![elements], block, role }
     }
 
     /// Three blocks, each a weight and a bias.
-    fn parameters() -> Vec<ParameterSpec> {
+    fn parameters() -> Vec<Parameter> {
         [(0, 20), (1, 100), (2, 40)]
             .into_iter()
-            .flat_map(|(block, n)| [parameter(block, n, true), parameter(block, 3, false)])
+            .flat_map(|(block, n)| {
+                [parameter(block, n, Role::ConvWeight), parameter(block, 3, Role::NormBias)]
+            })
             .collect()
     }
 
@@ -150,8 +137,8 @@ mod tests {
         let layout = Layout::new(&parameters(), BucketCaps { first: 4, rest: 800 });
         assert_eq!(layout.buckets, [0..64, 64..240]);
         assert_eq!(layout.bucket_of, [1, 1, 1, 1, 0, 0]);
-        let tiny = Layout::new(&parameters(), BucketCaps { first: 4, rest: 4 });
-        assert_eq!(tiny.buckets.len(), 3);
+        let buckets = |first, rest| Layout::new(&parameters(), BucketCaps { first, rest }).buckets.len();
+        assert_eq!((buckets(4, 4), buckets(768, 4), buckets(767, 4)), (3, 2, 3));
     }
 
     #[test]
@@ -160,7 +147,7 @@ mod tests {
         for caps in [4, 300, 1 << 20].map(|bytes| BucketCaps { first: 64, rest: bytes }) {
             let layout = Layout::new(&parameters, caps);
             let mut ranges: Vec<_> = (0..parameters.len())
-                .map(|i| layout.offsets[i]..layout.offsets[i] + parameters[i].numel())
+                .map(|i| layout.offsets[i]..layout.offsets[i] + parameters[i].elements() as usize)
                 .collect();
             for (index, range) in ranges.iter().enumerate() {
                 assert_eq!(range.start % ALIGNMENT, 0);

@@ -1,9 +1,9 @@
-//! What others call the tensors of a network that is described here.
+//! The names that other libraries give the tensors of a network.
 //!
 //! The names of this project are pycls's, and so are those in checkpoints. BatchNorm's buffers are renamed with it:
 //! `s1.b1.f.a_bn.running_mean` is `trunk_output.block1.block1-0.f.a.1.running_mean` to torchvision.
 
-/// Whose names.
+/// The library whose names tensors have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
     /// Those of pycls, the RegNet paper's code: `s1.b1.f.a.weight`.
@@ -18,13 +18,18 @@ impl Naming {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Pycls, Self::Torchvision, Self::Timm];
 
-    /// Whose they are, for people.
-    pub fn whose(self) -> &'static str {
+    /// The library's name.
+    pub fn library(self) -> &'static str {
         match self {
-            Naming::Pycls => "pycls's",
-            Naming::Torchvision => "torchvision's",
-            Naming::Timm => "timm's",
+            Naming::Pycls => "pycls",
+            Naming::Torchvision => "torchvision",
+            Naming::Timm => "timm",
         }
+    }
+
+    /// The naming of a library.
+    pub fn of(library: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|naming| naming.library() == library)
     }
 
     /// The name of the tensor that is called `name` here, such as `s1.b2.f.a_bn.weight`.

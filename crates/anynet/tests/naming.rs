@@ -1,8 +1,7 @@
 //! Names that others give the tensors of a network.
 
 use expect_test::{Expect, expect};
-use regatta_anynet::{Network, Stage};
-use regatta_model::Naming;
+use regatta_anynet::{Naming, Network, Stage};
 
 fn network() -> Network {
     let stage = Stage { group_width: 8, se_ratio: 0.25, ..Stage::plain(2, 16, 2) };
