@@ -7,7 +7,7 @@ use regatta_torch_ext::on_grad_accumulated;
 use tch::{Kind, Tensor};
 
 use crate::nccl_lane::NcclLane;
-use crate::{CommError, Communicator, FlatBuffer, Layout, ParameterSpec};
+use crate::{CommError, FlatBuffer, Layout, ParameterSpec, World};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Reducer {
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
         compression: Compression,
-        world: &dyn Communicator,
+        world: &World,
     ) -> Result<Self, CommError> {
         let progress = Arc::new(Progress::new(layout, gradients, compression, world.lane().cloned()));
         for (index, parameter) in parameters.views.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Reducer {
 
     /// Sums every bucket over the ranks, in the fixed order, or waits for the sums that the hooks have started. A rank that
     /// had no micro-batch in this step (it never armed) takes part with what its buffer holds: zeros.
-    pub fn reduce(&mut self, world: &dyn Communicator) -> Result<(), CommError> {
+    pub fn reduce(&mut self, world: &World) -> Result<(), CommError> {
         let was_armed = self.progress.armed.swap(false, Ordering::AcqRel);
         let mut sums = self.progress.sums.lock().unwrap_or_else(PoisonError::into_inner);
         self.completion_order = std::mem::take(&mut sums.complete);
@@ -234,7 +234,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{BucketCaps, Single};
+    use crate::BucketCaps;
 
     fn fixture(compression: Compression) -> (FlatBuffer, FlatBuffer, Reducer) {
         let specs: Vec<_> = (0..3)
@@ -252,7 +252,8 @@ mod tests {
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
             set_grad(&parameter.set_requires_grad(true), gradient).unwrap();
         }
-        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients, compression, &Single).unwrap();
+        let reducer =
+            Reducer::new(&layout, &specs, &parameters, &gradients, compression, &World::alone()).unwrap();
         (parameters, gradients, reducer)
     }
 
@@ -267,7 +268,7 @@ mod tests {
         backward(&parameters.views, 2.0);
         reducer.arm();
         backward(&parameters.views, 3.0);
-        reducer.reduce(&Single).unwrap();
+        reducer.reduce(&World::alone()).unwrap();
         assert_eq!(gradients.flat.sum(Kind::Double).double_value(&[]), 5.0 * 12.0);
     }
 
@@ -277,7 +278,7 @@ mod tests {
             let (parameters, gradients, mut reducer) = fixture(compression);
             reducer.arm();
             backward(&parameters.views, 1.0 + 1.0 / 512.0);
-            reducer.reduce(&Single).unwrap();
+            reducer.reduce(&World::alone()).unwrap();
             assert_eq!(gradients.flat.max().double_value(&[]), expected);
         }
     }
@@ -288,18 +289,18 @@ mod tests {
         for _ in 0..2 {
             reducer.arm();
             backward(&parameters.views[..2], 1.0);
-            let error = reducer.reduce(&Single).unwrap_err();
+            let error = reducer.reduce(&World::alone()).unwrap_err();
             assert_eq!(error.to_string(), "no gradient reached layer2.weight");
         }
         reducer.arm();
         backward(&parameters.views, 1.0);
-        reducer.reduce(&Single).unwrap();
+        reducer.reduce(&World::alone()).unwrap();
     }
 
     #[test]
     fn a_rank_without_images_still_takes_part() {
         let (_parameters, gradients, mut reducer) = fixture(Compression::None);
-        reducer.reduce(&Single).unwrap();
+        reducer.reduce(&World::alone()).unwrap();
         assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);
     }
 }
