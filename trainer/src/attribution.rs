@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_torch_ext::{Event, Stream};
 use tch::Device;
 
@@ -145,19 +145,16 @@ impl IntervalTimes {
     }
 
     /// Every phase over the ranks, and the slowest of these. A collective.
-    pub(crate) fn over_ranks(&self, world: &dyn Communicator) -> ([Spread; 6], Slowest) {
+    pub(crate) fn over_ranks(&self, world: &World) -> Result<([Spread; 6], Slowest)> {
         let means = self.sums.map(|sum| sum / self.steps.max(1) as f64);
-        let bytes: Vec<u8> = means.iter().flat_map(|mean| mean.to_le_bytes()).collect();
-        let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let ranks = world.all_gather(&bytes);
-        let ranks: Vec<Vec<f64>> = ranks.iter().map(|rank| rank.chunks(8).map(number).collect()).collect();
+        let ranks = world.gather::<Seconds>(&means)?;
         let spread = |phase: usize| {
             let mut values: Vec<f64> = ranks.iter().map(|rank| rank[phase]).collect();
             values.sort_by(f64::total_cmp);
             Spread { min: values[0], median: values[values.len() / 2], max: values[values.len() - 1] }
         };
-        let own = |rank: &Vec<f64>| rank.iter().sum::<f64>() - rank[Phase::ExposedComm as usize];
-        (std::array::from_fn(spread), Slowest::of(&ranks.iter().map(own).collect::<Vec<_>>()))
+        let own = |rank: &Seconds| rank.iter().sum::<f64>() - rank[Phase::ExposedComm as usize];
+        Ok((std::array::from_fn(spread), Slowest::of(&ranks.iter().map(own).collect::<Vec<_>>())))
     }
 }
 
@@ -187,8 +184,6 @@ pub(crate) fn told(phases: &[Spread; 6], slowest: Slowest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use regatta_comm::Single;
-
     use super::*;
 
     #[test]
@@ -196,7 +191,7 @@ mod tests {
         let mut interval = IntervalTimes::default();
         interval.add(&[1.0, 0.0, 2.0, 4.0, 0.0, 1.0]);
         interval.add(&[3.0, 0.0, 2.0, 6.0, 1.0, 1.0]);
-        let (spreads, slowest) = interval.over_ranks(&Single);
+        let (spreads, slowest) = interval.over_ranks(&World::alone()).unwrap();
         assert_eq!(spreads.map(|spread| spread.median), [2.0, 0.0, 2.0, 5.0, 0.5, 1.0]);
         assert_eq!((spreads[3].min, spreads[3].max), (5.0, 5.0));
         assert_eq!(slowest, Slowest { rank: 0, times: 1.0 });

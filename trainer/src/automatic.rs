@@ -1,7 +1,7 @@
 //! Precision and memory format where the recipe leaves them open: what is possible is timed together, and one of it taken.
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_run_folder::counted;
 use regatta_settings::{MemoryFormat, Precision, Recipe};
 use tch::Device;
@@ -31,7 +31,7 @@ pub(crate) fn choose(
     recipe: &mut Recipe,
     kept: Option<&Recipe>,
     device: Device,
-    world: &dyn Communicator,
+    world: &World,
 ) -> Result<Option<String>> {
     let precisions = || possible_precisions(device, || all_have_bf16(world));
     let kept = kept.map(Candidate::of);
@@ -86,7 +86,7 @@ fn possible_precisions(device: Device, all_have_bf16: impl FnOnce() -> bool) -> 
 }
 
 /// A collective.
-fn all_have_bf16(world: &dyn Communicator) -> bool {
+fn all_have_bf16(world: &World) -> bool {
     let mut ranks = [i64::from(processor_has_bf16())];
     world.all_reduce_counts(&mut ranks);
     ranks == [world.world_size() as i64]

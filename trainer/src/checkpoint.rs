@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use regatta_comm::{Communicator, broadcast_and_prove_equal, broadcast_text};
+use regatta_comm::{World, broadcast_and_prove_equal};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
@@ -61,14 +61,13 @@ fn parameter_names(replica: &Replica) -> impl Iterator<Item = String> {
 pub(crate) fn restore_and_share(
     checkpoint: Option<&Path>,
     learner: &mut Learner,
-    world: &dyn Communicator,
+    world: &World,
 ) -> Result<Progress> {
     let mut progress = Progress::default();
     if let (Some(path), 0) = (checkpoint, world.rank()) {
         progress = read(path, learner).with_context(|| format!("cannot resume from {}", path.display()))?;
     }
-    let text = broadcast_text(world, &serde_json::to_string(&progress)?);
-    let progress: Progress = serde_json::from_str(&text)?;
+    let progress = world.share(progress)?;
     learner.optimizer.set_updates(progress.updates);
     if let (Some(scale), Some(state)) = (&mut learner.loss_scale, progress.loss_scale) {
         *scale = LossScale::new(state, learner.replica.device());

@@ -1,7 +1,7 @@
 //! What ranks agree on in a step, as one small vector that stays on the device until somebody reads it.
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_torch_ext::{Event, Stream, copy_non_blocking, pin_memory};
 use tch::{Device, Kind, Tensor};
 
@@ -41,7 +41,7 @@ pub(crate) fn agree(
     sums: &Tensor,
     asked: Asked,
     batch_statistics: &mut Tensor,
-    world: &dyn Communicator,
+    world: &World,
 ) -> Result<Tensor> {
     let count = |asks: bool| Tensor::full([1], f64::from(u8::from(asks)), (Kind::Double, sums.device()));
     let mut control = Tensor::cat(&[sums, &count(asked.stop), &count(asked.save)], 0);

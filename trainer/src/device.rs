@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use regatta_comm::{Communicator, Launch, core_numbers, cpu_share};
+use regatta_comm::{Launch, World, core_numbers, cpu_share};
 use regatta_run_folder::host_name;
 use regatta_settings::{self as settings, Precision, TrainSettings};
 use regatta_torch_ext::{
@@ -16,7 +16,7 @@ use crate::failure::Usage;
 
 /// Opens the device that the recipe asks for. `auto` takes CUDA where the machine has it; a GPU that is there but cannot
 /// be used is an error, never a silent run on the CPU.
-pub(crate) fn open(asked: settings::Device, world: &dyn Communicator) -> Result<Device> {
+pub(crate) fn open(asked: settings::Device, world: &World) -> Result<Device> {
     let devices = match (asked, open_if_asked(asked)) {
         (settings::Device::Cpu, _) | (settings::Device::Auto, Err(CudaError::NoDevice)) => {
             return Ok(Device::Cpu);
@@ -74,13 +74,13 @@ pub(crate) fn prepare(
     train: &TrainSettings,
     device: Device,
     launch: &Launch,
-    world: &dyn Communicator,
+    world: &World,
 ) -> Result<usize> {
     let near = match device {
         Device::Cuda(gpu) => cores_near(Path::new(PCI_DEVICES), &pci_bus_id(gpu)?),
         _ => String::new(),
     };
-    let (number, of) = place_among_equals(world, &near);
+    let (number, of) = place_among_equals(world, &near)?;
     let share = cpu_share(launch, number, of, &core_numbers(&near));
     let threads = if train.threads_per_rank > 0 { train.threads_per_rank } else { share.cores.len() };
     tch::set_num_threads(threads as i32);
@@ -101,17 +101,14 @@ fn cores_near(devices: &Path, pci_bus_id: &str) -> String {
 
 /// This rank's number among those of its host that are near the same cores (or of all there, where it is near none), and how
 /// many they are. A collective.
-fn place_among_equals(world: &dyn Communicator, near: &str) -> (usize, usize) {
-    /// Longer than a host's name; what differs beyond it is the same for this purpose.
-    const LENGTH: usize = 512;
-    let mut line = format!("{}\n{near}", host_name()).into_bytes();
-    line.resize(LENGTH, 0);
-    let others = world.all_gather(&line);
+fn place_among_equals(world: &World, near: &str) -> Result<(usize, usize)> {
+    let own = (host_name(), near.to_owned());
+    let ranks = world.gather(&own)?;
     if near.is_empty() {
-        return (world.local_rank(), world.local_size());
+        return Ok((world.local_rank(), world.local_size()));
     }
-    let before = others[..world.rank()].iter().filter(|other| **other == line).count();
-    (before, others.iter().filter(|other| **other == line).count())
+    let equals = |ranks: &[_]| ranks.iter().filter(|rank| **rank == own).count();
+    Ok((equals(&ranks[..world.rank()]), equals(&ranks)))
 }
 
 /// Element type of parameters, gradients and state.
@@ -130,8 +127,6 @@ pub(crate) fn autocast_kind(precision: Precision) -> Option<AutocastKind> {
 
 #[cfg(test)]
 mod tests {
-    use regatta_comm::Single;
-
     use super::*;
 
     #[test]
@@ -143,7 +138,7 @@ mod tests {
         let near = |address: &str| core_numbers(&cores_near(devices.path(), address));
         assert_eq!(near("0000:3B:00.0"), [0, 1, 2, 8]);
         assert_eq!(near("0000:5E:00.0"), Vec::<usize>::new());
-        assert_eq!(place_among_equals(&Single, "0-2,8"), (0, 1));
+        assert_eq!(place_among_equals(&World::alone(), "0-2,8").unwrap(), (0, 1));
     }
 
     #[test]

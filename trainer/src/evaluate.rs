@@ -1,7 +1,7 @@
 //! Exact evaluation: every validation image counted once, hits reduced as whole numbers.
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_data::Shard;
 use regatta_model::{Mode, Model};
 use tch::{Device, Kind, Tensor};
@@ -29,7 +29,7 @@ pub(crate) fn evaluate(
     model: &Model,
     batches: Batches,
     (images, batch_size): (usize, usize),
-    world: &dyn Communicator,
+    world: &World,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
     let _no_grad = tch::no_grad_guard();

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Result;
-use regatta_comm::{CommError, Communicator, OnFailure, end_job, exit_after, first_failed};
+use regatta_comm::{CommError, World, end_job, exit_after, first_failed};
 use regatta_data::DataError;
 use regatta_run_folder::{
     Attempt, AttemptRecord, Damaged, ExitCode, Failure, OutputError, RunFolder, StorageError,
@@ -68,6 +68,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
                         | CommError::WithoutMpi { .. }
                         | CommError::Backend { .. },
                     ) => Some(ExitCode::Usage),
+                    Some(CommError::Ledger(_)) => Some(ExitCode::Storage),
                     Some(CommError::NoGradient(_) | CommError::Torch(_)) => Some(ExitCode::Internal),
                     Some(_) => Some(ExitCode::Communication),
                     None => None,
@@ -83,7 +84,7 @@ struct OtherRankFailed(usize);
 
 /// What all ranks must manage before any may go on. Where some fail, the first of them keeps its error, and the others
 /// wait for it to end the job. A collective: every rank comes here, with its own outcome.
-pub(crate) fn together<T>(outcome: Result<T>, world: &dyn Communicator) -> Result<T> {
+pub(crate) fn together<T>(outcome: Result<T>, world: &World) -> Result<T> {
     match (first_failed(world, outcome.is_err()), outcome) {
         (Some(rank), outcome) if rank != world.rank() => {
             if let Err(error) = outcome {
@@ -134,13 +135,11 @@ pub(crate) fn record_left_at_once(signal: i32, code: i32, rank: usize) {
 }
 
 /// What the watchdog calls before it ends the job.
-pub(crate) fn tell_of_the_watchdog(rank: usize) -> OnFailure {
-    Box::new(move |error, speaks| {
-        leave(&error.to_string(), rank, ExitCode::Communication);
-        if speaks {
-            say(&error.to_string(), rank);
-        }
-    })
+pub(crate) fn tell_of_the_watchdog(rank: usize, error: &CommError, speaks: bool) {
+    leave(&error.to_string(), rank, ExitCode::Communication);
+    if speaks {
+        say(&error.to_string(), rank);
+    }
 }
 
 /// The error and its causes in one line, with libtorch's exceptions as sentences.

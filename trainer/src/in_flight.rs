@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 
 use crate::attribution::IntervalTimes;
 use crate::control::Asked;
@@ -36,19 +36,12 @@ impl InFlight {
 
     /// Reads the outcomes of all steps but the last `ahead` into `progress`. What they say that some rank asked
     /// for.
-    pub(crate) fn book(
-        &mut self,
-        ahead: usize,
-        progress: &mut Progress,
-        world: &dyn Communicator,
-    ) -> Result<Asked> {
+    pub(crate) fn book(&mut self, ahead: usize, progress: &mut Progress, world: &World) -> Result<Asked> {
         let mut asked = Asked::default();
         while self.steps.len() > ahead {
             let Some(Step { launched, number, images, lr }) = self.steps.pop_front() else { break };
             let outcome = launched.reading.outcome()?;
-            if let Some(lane) = world.lane() {
-                lane.hold_if_aborted();
-            }
+            world.hold_if_aborted();
             if !outcome.loss_sum.is_finite() {
                 return together(Err(diverged(outcome.loss_sum, number, progress, lr).into()), world);
             }

@@ -1,16 +1,14 @@
 //! Peak memory: resident, of this process and over all ranks, and on a GPU.
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_torch_ext::peak_device_bytes;
 use tch::Device;
 
 /// The largest peak over the ranks, in MiB. A collective.
-pub(crate) fn peak_rss_mib(world: &dyn Communicator) -> f64 {
-    let peaks = world.all_gather(&own_peak_kib().to_le_bytes());
-    let largest =
-        peaks.iter().map(|bytes| u64::from_le_bytes(bytes[..].try_into().expect("eight bytes"))).max();
-    (largest.unwrap_or(0) / 1024) as f64
+pub(crate) fn peak_rss_mib(world: &World) -> Result<f64> {
+    let largest = world.gather(&own_peak_kib())?.into_iter().max().unwrap_or(0);
+    Ok((largest / 1024) as f64)
 }
 
 /// The most that tensors took on this rank's GPU so far, in MiB; none on a CPU.
@@ -33,6 +31,6 @@ mod tests {
     #[test]
     fn a_process_has_a_peak() {
         assert!(own_peak_kib() > 1024);
-        assert!(peak_rss_mib(&regatta_comm::Single) >= 1.0);
+        assert!(peak_rss_mib(&World::alone()).unwrap() >= 1.0);
     }
 }

@@ -7,12 +7,12 @@ mod step;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use nccl::Nccl;
-use regatta_comm::{Communicator, Launch, Watchdog};
+use regatta_comm::{Launch, World};
 use regatta_run_folder::{
     ExitCode, ProbeReport, ProbedLibrary, Schema, StepRate, TimedSum, counted, print_output,
 };
@@ -21,9 +21,7 @@ use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use tch::{Device, Kind, Tensor};
 
 use self::peers::peers;
-use crate::failure::end_with;
-use crate::world::{self, NcclEnd};
-use crate::{device, telemetry};
+use crate::{device, telemetry, world};
 
 /// `trainer probe`.
 #[derive(Debug, Args)]
@@ -60,48 +58,32 @@ const REPEATS: u32 = 5;
 /// Measures and prints.
 pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode> {
     telemetry::start_quietly();
-    let comm = comm(command);
-    let (world, watchdog) = world::join(&comm, launch)?;
-    let rank = world.rank();
-    let report = measure(command, launch, &*world, watchdog.as_ref());
-    let report = report.unwrap_or_else(|error| end_with(&error, rank));
-    if rank == 0 {
-        match command.json {
-            true => print_output(serde_json::to_string_pretty(&report)?)?,
-            false => print_output(table(&report))?,
-        }
-    }
-    world.barrier();
-    Ok(ExitCode::Done)
-}
-
-fn comm(command: &ProbeCommand) -> CommSettings {
     let backend = if command.nccl { Backend::Nccl } else { Backend::Auto };
-    CommSettings { backend, ..CommSettings::default() }
+    world::in_world(CommSettings { backend, ..CommSettings::default() }, launch, |world| {
+        let findings = measure(command, backend, launch, world)?;
+        if world.rank() == 0 {
+            match command.json {
+                true => print_output(serde_json::to_string_pretty(&findings)?)?,
+                false => print_output(table(&findings))?,
+            }
+        }
+        world.barrier();
+        Ok(ExitCode::Done)
+    })
 }
 
-fn measure(
-    command: &ProbeCommand,
-    launch: &Launch,
-    world: &dyn Communicator,
-    watchdog: Option<&Watchdog>,
-) -> Result<ProbeReport> {
+fn measure(command: &ProbeCommand, backend: Backend, launch: &Launch, world: &World) -> Result<ProbeReport> {
     let asked = if command.cpu { AskedDevice::Cpu } else { AskedDevice::Auto };
     let device = device::open(asked, world)?;
-    let comm = comm(command);
-    let nccl = world::choose_nccl(world, comm.backend, device)?;
-    let timeout = Duration::from_secs_f64(comm.timeout_s);
-    let joined =
-        nccl.zip(watchdog).map(|(nccl, watchdog)| world::join_nccl(&nccl, world, timeout, device, watchdog));
-    let (nccl, end) = joined.transpose()?.unzip();
-    let ranks: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
-    let all_reduce = sums(ranks, device)?;
+    let nccl = world::choose_nccl(world, backend, device)?;
+    world::start_nccl(nccl.as_ref(), world, device)?;
+    let all_reduce = sums(world, device)?;
     let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
     let args = command.recipe.recipe();
     let loader = args.as_ref().map(|args| loader::images_per_second(args, world)).transpose()?;
     let step = args.zip(command.steps);
     let step = step
-        .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, ranks));
+        .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, world));
     let step = step.transpose()?;
     let library =
         |nccl: Nccl| ProbedLibrary { version: nccl.version().to_string(), path: nccl.path().to_owned() };
@@ -110,30 +92,30 @@ fn measure(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         libtorch_version: Some(torch_version()),
         nccl: Nccl::open().ok().map(library),
-        ranks: peers(world, &device::name(device), gpu.as_deref()),
+        ranks: peers(world, &device::name(device), gpu.as_deref())?,
         loader_images_per_second: loader,
         step,
         world_size: world.world_size(),
-        backend: ranks.description(),
+        backend: world.description(),
         device: device::name(device),
         gpu_pci_bus_id: gpu,
         visible_gpus: (device != Device::Cpu).then(tch::Cuda::device_count),
         threads: tch::get_num_threads(),
         hooks_run_on_engine_threads: hooks_run_on_engine_threads(device)?,
         all_reduce,
-        nccl_finalize_seconds: end.map(seconds_to_finalize).transpose()?,
+        nccl_finalize_seconds: nccl.is_some().then(|| seconds_to_finish_nccl(world)).transpose()?,
     })
 }
 
-fn seconds_to_finalize(end: NcclEnd) -> Result<f64> {
+fn seconds_to_finish_nccl(world: &World) -> Result<f64> {
     let begin = Instant::now();
-    end.finalize()?;
+    world.finish_nccl().context("NCCL does not end")?;
     Ok(begin.elapsed().as_secs_f64())
 }
 
 /// Sums of each size; none where one rank alone has nobody to sum with.
-fn sums(world: &dyn Communicator, device: Device) -> Result<Vec<TimedSum>> {
-    if world.world_size() == 1 && world.lane().is_none() {
+fn sums(world: &World, device: Device) -> Result<Vec<TimedSum>> {
+    if !world.sums_over_ranks() {
         return Ok(Vec::new());
     }
     let mut small = Tensor::ones([SIZES[0] as i64 / 4], (Kind::Float, device));
@@ -144,7 +126,7 @@ fn sums(world: &dyn Communicator, device: Device) -> Result<Vec<TimedSum>> {
     sizes.map(|bytes| time_sums(world, device, bytes)).collect()
 }
 
-fn time_sums(world: &dyn Communicator, device: Device, bytes: usize) -> Result<TimedSum> {
+fn time_sums(world: &World, device: Device, bytes: usize) -> Result<TimedSum> {
     let mut flat = Tensor::ones([bytes as i64 / 4], (Kind::Float, device));
     world.all_reduce(&mut flat)?;
     let size = world.world_size() as f64;

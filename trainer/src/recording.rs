@@ -5,7 +5,7 @@
 //! the epoch's last one, which is shorter.
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_settings::Recipe;
 use regatta_torch_ext::CudaGraph;
 use tch::{Device, Tensor};
@@ -40,10 +40,11 @@ struct RecordedUpdate {
 impl Recorder {
     /// Steps are recorded on a GPU where the recipe allows it and nothing in them changes from one to the next: sums over
     /// ranks, which hooks start during backward, and the seed of dropout stay out of a recording.
-    pub(crate) fn new(recipe: &Recipe, device: Device, world: &dyn Communicator) -> Self {
-        let is_alone = world.world_size() == 1 && world.lane().is_none();
-        let records =
-            recipe.train.cuda_graph && device != Device::Cpu && is_alone && recipe.network().dropout == 0.0;
+    pub(crate) fn new(recipe: &Recipe, device: Device, world: &World) -> Self {
+        let records = recipe.train.cuda_graph
+            && device != Device::Cpu
+            && !world.sums_over_ranks()
+            && recipe.network().dropout == 0.0;
         Self { warm_up: records.then_some(WARM_UP), micro_batch: None, update: None }
     }
 

@@ -2,7 +2,7 @@
 //! attempt still owns the folder.
 
 use anyhow::{Result, bail};
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_report::curves;
 use regatta_run_folder::checkpoint::{Manifest, prune, remove_after, set_aside_damaged, set_best};
 use regatta_run_folder::{
@@ -42,7 +42,7 @@ impl Records {
         steps_per_epoch: u64,
         start: &Start,
         resumed_step: u64,
-        world: &dyn Communicator,
+        world: &World,
     ) -> Result<Self> {
         let attempt =
             Attempt::start(&folder, &AttemptStart::here(world.world_size(), std::env::args().collect()))?;
@@ -148,7 +148,7 @@ impl Records {
 }
 
 /// The resolved recipe, a recipe itself, under comments that say what it ran on.
-fn config_file(recipe: &Recipe, world: &dyn Communicator) -> String {
+fn config_file(recipe: &Recipe, world: &World) -> String {
     format!(
         "# Resolved by regatta {} for {} over {}, libtorch {}.\n\n{}",
         env!("CARGO_PKG_VERSION"),

@@ -1,39 +1,32 @@
 //! From the command line to a trainer that is ready to run.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use nccl::Nccl;
 use regatta_anynet::Parameter;
-use regatta_comm::{Communicator, Launch, Watchdog, exit_after, prove_same_recipe};
+use regatta_comm::{Launch, World, prove_same_recipe};
 use regatta_run_folder::{ExitCode, RunFolder, counted};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;
-use crate::clock::Clock;
 use crate::datasets::Datasets;
-use crate::failure::{end_with, leave_files_in, together};
-use crate::in_flight::InFlight;
+use crate::failure::{leave_files_in, together};
 use crate::pretrained::Pretrained;
+use crate::progress::Progress;
 use crate::records::Records;
 use crate::replica::Replica;
-use crate::save_clock::SaveClock;
 use crate::signals::StopFlag;
 use crate::start::{Start, refuse_other_recipe};
 use crate::step::Learner;
-use crate::stragglers::Stragglers;
 use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
-use crate::world::{self, NcclEnd};
-use crate::{automatic, debug, device, telemetry};
+use crate::{automatic, debug, device, telemetry, world};
 
 /// Steps of a debug run.
 const DEBUG_STEPS: u64 = 5;
-/// What the end of MPI may take, once the run has ended.
-const FINALIZE: Duration = Duration::from_secs(60);
 
-/// Trains as the recipe says; returns how it ended. Errors end the job before the world is dropped: an unwinding rank
-/// would wait in MPI_Finalize for peers that wait for it.
+/// Trains as the recipe says; returns how it ended.
 pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: Instant) -> Result<ExitCode> {
     let mut raw = args.load()?;
     if debug {
@@ -42,115 +35,96 @@ pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: In
     }
     // From the very start: a request that comes while ranks still meet is kept for the first step.
     let stop = StopFlag::install(raw.run.preemption_signal, launch.rank)?;
-    let timeout = Duration::try_from_secs_f64(raw.comm.timeout_s).unwrap_or(FINALIZE);
-    let (world, watchdog) = world::join(&raw.comm, launch)?;
-    let rank = world.rank();
-    let started = Started { args, debug, stop, launch, process };
-    let outcome = train_in(&*world, watchdog.as_ref(), raw, started);
-    let code = outcome.unwrap_or_else(|error| end_with(&error, rank));
-    // All is written, and MPI_Finalize waits for mpirun, which may be stopped or hang.
-    exit_after(FINALIZE.min(timeout), code.code());
-    drop(watchdog);
-    drop(world);
-    Ok(code)
+    let started = Started { args, debug, launch, process, stop, stop_time: StopTime::default() };
+    world::in_world(raw.comm.clone(), launch, |world| train_in(world, raw, &started))
 }
 
-/// How this process was started.
-struct Started<'a> {
+/// How this process was started, and how it hears that it is to stop.
+pub(crate) struct Started<'a> {
     args: &'a RecipeArgs,
-    debug: bool,
-    stop: StopFlag,
+    /// `--debug`
+    pub(crate) debug: bool,
     launch: &'a Launch,
-    /// When.
-    process: Instant,
+    /// When the process began.
+    pub(crate) process: Instant,
+    pub(crate) stop: StopFlag,
+    pub(crate) stop_time: StopTime,
 }
 
-fn train_in(
-    world: &dyn Communicator,
-    watchdog: Option<&Watchdog>,
-    raw: RawRecipe,
-    started: Started,
-) -> Result<ExitCode> {
-    let Started { args, debug, stop, launch, process } = started;
-    let folder = together(run_folder(&raw, args, debug), world)?;
-    if debug {
-        debug::refuse_other_run(&folder)?;
-    }
-    let start = Start::agree(&args.resume, &folder, debug, world)?;
-    let Resolved { recipe, device, nccl, chosen } = resolve(raw, &start, launch, world)?;
+fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode> {
+    let folder = together(run_folder(&raw, started), world)?;
+    let start = Start::agree(&started.args.resume, &folder, started.debug, world)?;
+    let Resolved { recipe, device, nccl, chosen } = resolve(raw, &start, started.launch, world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
     let weights = together(pretrained_weights(&recipe, &start, world), world)?;
+    make_folder(&folder, started.debug, world)?;
+    let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
+    world::start_nccl(nccl.as_ref(), world, device)?;
+    let (learner, progress) = first_state(&recipe, device, weights, &start, world)?;
+    introduce(&recipe, world, &folder, &learner, chosen.as_deref());
+    let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
+    progress.check_epoch(steps_per_epoch, datasets.train.len())?;
+    start.introduce(&recipe, &progress, steps_per_epoch);
+    let records = open_records(&folder, &recipe, steps_per_epoch, &start, progress.step, world)?;
+    if world.rank() == 0 {
+        time_limit::watch(started.launch, &started.stop, &started.stop_time);
+    }
+    Trainer::new(&recipe, world, started, &datasets, (learner, progress), records, bar).run()
+}
+
+/// Makes the run's folder, on rank 0; a debug run's is cleared.
+fn make_folder(folder: &RunFolder, debug: bool, world: &World) -> Result<()> {
     if world.rank() == 0 {
         if debug {
-            debug::begin_anew(&folder)?;
+            debug::begin_anew(folder)?;
         } else {
-            debug::take_over(&folder)?;
+            debug::take_over(folder)?;
         }
         folder.create()?;
     }
     world.barrier();
-    let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
-    let timeout = Duration::from_secs_f64(recipe.comm.timeout_s);
-    let joined = nccl.zip(watchdog).map(|(nccl, dog)| world::join_nccl(&nccl, world, timeout, device, dog));
-    let (nccl, nccl_end) = joined.transpose()?.unzip();
-    let world: &dyn Communicator = nccl.as_ref().map_or(world, |nccl| nccl);
+    Ok(())
+}
 
-    let mut replica = Replica::new(&recipe, device)?;
-    if let Some(weights) = &weights {
+/// What training continues from, the same on all ranks: the checkpoint, or the first weights.
+fn first_state<'a>(
+    recipe: &'a Recipe,
+    device: tch::Device,
+    weights: Option<Pretrained>,
+    start: &Start,
+    world: &'a World,
+) -> Result<(Learner<'a>, Progress)> {
+    let mut replica = Replica::new(recipe, device)?;
+    if let Some(weights) = weights {
         weights.fill(&mut replica);
     }
-    let mut learner = Learner::new(&recipe, replica, world)?;
+    let mut learner = Learner::new(recipe, replica, world)?;
     let progress = restore_and_share(start.checkpoint.as_deref(), &mut learner, world)?;
-    introduce(&recipe, world, device, &folder, &learner, chosen.as_deref());
-    let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
-    progress.check_epoch(steps_per_epoch, datasets.train.len())?;
-    start.introduce(&recipe, &progress, steps_per_epoch);
+    Ok((learner, progress))
+}
+
+/// Takes the run folder, on rank 0, which alone writes records. All ranks hear the attempt's number: their ledgers and the files
+/// that they leave at a failure carry it.
+fn open_records(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    steps_per_epoch: u64,
+    start: &Start,
+    step: u64,
+    world: &World,
+) -> Result<Option<Records>> {
     let records = match world.rank() {
-        0 => Some(Records::open(folder.clone(), &recipe, steps_per_epoch, &start, progress.step, world)?),
+        0 => Some(Records::open(folder.clone(), recipe, steps_per_epoch, start, step, world)?),
         _ => None,
     };
-    let mut attempt = records.as_ref().map_or(0, Records::attempt).to_le_bytes();
-    world.broadcast(&mut attempt);
-    let attempt = u64::from_le_bytes(attempt);
-    leave_files_in(&folder, attempt);
-    if let Some(watchdog) = watchdog {
-        watchdog.publish_to(&folder, attempt);
-    }
-    let stop_time = StopTime::default();
-    if world.rank() == 0 {
-        time_limit::watch(launch, &stop, &stop_time);
-    }
-    let clock = Clock::new(process);
-    let datasets = &datasets;
-    let recipe = &recipe;
-    let code = Trainer {
-        recipe,
-        world,
-        device,
-        datasets,
-        learner,
-        progress,
-        records,
-        stop,
-        stop_time,
-        bar,
-        debug,
-        clock,
-        in_flight: InFlight::default(),
-        save_clock: SaveClock::new(recipe.checkpoint.interval_minutes, world.rank()),
-        stragglers: Stragglers::new(&recipe.log),
-    }
-    .run()?;
-    nccl_end.map_or(Ok(()), NcclEnd::finalize)?;
-    Ok(code)
+    let attempt = world.share(records.as_ref().map_or(0, Records::attempt))?;
+    leave_files_in(folder, attempt);
+    world.publish_to(folder, attempt);
+    Ok(records)
 }
 
 /// On rank 0, from which all take them: what a run starts from that has no checkpoint yet.
-fn pretrained_weights(
-    recipe: &Recipe,
-    start: &Start,
-    world: &dyn Communicator,
-) -> Result<Option<Pretrained>> {
+fn pretrained_weights(recipe: &Recipe, start: &Start, world: &World) -> Result<Option<Pretrained>> {
     match &recipe.model.pretrained {
         Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
             Pretrained::read(file, &recipe.network()).map(Some)
@@ -167,10 +141,14 @@ fn make_debug(raw: &mut RawRecipe) {
     raw.log.interval_steps = 1;
 }
 
-/// The run's folder. That of a debug run has a name of its own.
-fn run_folder(raw: &RawRecipe, args: &RecipeArgs, debug: bool) -> Result<RunFolder> {
-    let suffix = if debug { "-debug" } else { "" };
-    Ok(RunFolder::new(&raw.run.folder, args.run_name()? + suffix))
+/// The run's folder. That of a debug run has a name of its own, and is refused if no debug run made it.
+fn run_folder(raw: &RawRecipe, started: &Started) -> Result<RunFolder> {
+    let suffix = if started.debug { "-debug" } else { "" };
+    let folder = RunFolder::new(&raw.run.folder, started.args.run_name()? + suffix);
+    if started.debug {
+        debug::refuse_other_run(&folder)?;
+    }
+    Ok(folder)
 }
 
 /// What a recipe comes to on these ranks.
@@ -183,7 +161,7 @@ struct Resolved {
 }
 
 /// The recipe at this world size, with every automatic choice taken, the same on all ranks.
-fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &dyn Communicator) -> Result<Resolved> {
+fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Result<Resolved> {
     let kept = together(start.kept_recipe(), world)?;
     let resolved = raw.resolve(world.world_size(), kept.as_ref());
     let mut recipe = together(resolved.map_err(Into::into), world)?;
@@ -200,20 +178,13 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &dyn Communica
 }
 
 /// The first lines of the log.
-fn introduce(
-    recipe: &Recipe,
-    world: &dyn Communicator,
-    device: tch::Device,
-    folder: &RunFolder,
-    learner: &Learner,
-    chosen: Option<&str>,
-) {
+fn introduce(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learner, chosen: Option<&str>) {
     let train = &recipe.train;
     tracing::info!(
         "{} over {}, {}, {} a rank, {}, {}",
         counted(world.world_size(), "rank"),
         world.description(),
-        device::name(device),
+        device::name(learner.replica.device()),
         counted(tch::get_num_threads(), "thread"),
         device::word(&train.precision),
         device::word(&train.memory_format)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use regatta_comm::{Communicator, broadcast_text};
+use regatta_comm::World;
 use regatta_run_folder::checkpoint::newest_valid;
 use regatta_run_folder::{Attempt, Checkpoint, Damaged, RunFolder, StorageError};
 use regatta_settings::{Recipe, Resume, Schedule};
@@ -27,17 +27,12 @@ pub(crate) struct Start {
 
 impl Start {
     /// Rank 0 looks at the folders; the others hear from it. What is in a folder that will be `cleared` does not count.
-    pub(crate) fn agree(
-        resume: &Resume,
-        folder: &RunFolder,
-        cleared: bool,
-        world: &dyn Communicator,
-    ) -> Result<Self> {
+    pub(crate) fn agree(resume: &Resume, folder: &RunFolder, cleared: bool, world: &World) -> Result<Self> {
         let decided = match world.rank() {
             0 => Self::decide(resume, folder, folder.exists()? && !cleared)?,
             _ => Self::default(),
         };
-        Ok(serde_json::from_str(&broadcast_text(world, &serde_json::to_string(&decided)?))?)
+        Ok(world.share(decided)?)
     }
 
     fn decide(resume: &Resume, folder: &RunFolder, exists: bool) -> Result<Self> {

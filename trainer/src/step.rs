@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use regatta_comm::{Communicator, FlatBuffer, Reducer};
+use regatta_comm::{FlatBuffer, Reducer, World};
 use regatta_data::micro_batch_seed;
 use regatta_model::Mode;
 use regatta_settings::{Precision, Recipe, TrainSettings};
@@ -50,12 +50,12 @@ pub(crate) struct Learner<'a> {
     sums: Tensor,
     spare_marks: SpareMarks,
     train: &'a TrainSettings,
-    world: &'a dyn Communicator,
+    world: &'a World,
 }
 
 impl<'a> Learner<'a> {
     /// Takes a replica of which rank 0's counts: all take that one when the state is shared.
-    pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a dyn Communicator) -> Result<Self> {
+    pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a World) -> Result<Self> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
         let reducer =
             Reducer::new(layout, specs, parameters, gradients, recipe.comm.gradient_compression, world)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_model::Mode;
 use regatta_settings::{Precision, Recipe};
 use tch::{Device, Kind, Tensor};
@@ -44,17 +44,15 @@ pub(crate) fn seconds_on_rank_0(
     candidates: &[Candidate],
     images: usize,
     device: Device,
-    world: &dyn Communicator,
+    world: &World,
 ) -> Result<Vec<f64>> {
-    let mut bytes = vec![0; 8 * candidates.len()];
+    let mut seconds = Vec::new();
     if world.rank() == 0 {
         let by_format = candidates.chunk_by(|one, other| one.memory_format == other.memory_format);
         let subjects = by_format.map(|candidates| Subject::new(recipe, candidates, images, device));
-        let seconds = fastest_passes(subjects.collect::<Result<_>>()?)?;
-        bytes = seconds.into_iter().flat_map(f64::to_le_bytes).collect();
+        seconds = fastest_passes(subjects.collect::<Result<_>>()?)?;
     }
-    world.broadcast(&mut bytes);
-    Ok(bytes.chunks(8).map(|number| f64::from_le_bytes(number.try_into().expect("eight bytes"))).collect())
+    Ok(world.share(seconds)?)
 }
 
 fn fastest_passes(mut subjects: Vec<Subject>) -> Result<Vec<f64>> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use indicatif::ProgressBar;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_data::{Sampler, Shard, Split};
 use regatta_run_folder::{EpochRecord, ExitCode};
 use regatta_settings::Recipe;
@@ -25,29 +25,25 @@ use crate::progress::Progress;
 use crate::records::Records;
 use crate::save_clock::SaveClock;
 use crate::schedule::LearningRate;
-use crate::signals::StopFlag;
+use crate::session::Started;
 use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::stragglers::Stragglers;
-use crate::time_limit::StopTime;
 
 /// Everything of a run on one rank.
 pub(crate) struct Trainer<'a> {
-    pub(crate) recipe: &'a Recipe,
-    pub(crate) world: &'a dyn Communicator,
-    pub(crate) device: Device,
-    pub(crate) datasets: &'a Datasets,
-    pub(crate) learner: Learner<'a>,
-    pub(crate) progress: Progress,
+    recipe: &'a Recipe,
+    world: &'a World,
+    started: &'a Started<'a>,
+    datasets: &'a Datasets,
+    learner: Learner<'a>,
+    progress: Progress,
     /// On rank 0.
-    pub(crate) records: Option<Records>,
-    pub(crate) stop: StopFlag,
-    pub(crate) stop_time: StopTime,
-    pub(crate) bar: ProgressBar,
-    pub(crate) debug: bool,
-    pub(crate) clock: Clock,
-    pub(crate) in_flight: InFlight,
-    pub(crate) save_clock: SaveClock,
-    pub(crate) stragglers: Stragglers,
+    records: Option<Records>,
+    bar: ProgressBar,
+    clock: Clock,
+    in_flight: InFlight,
+    save_clock: SaveClock,
+    stragglers: Stragglers,
 }
 
 /// Why an epoch's steps ended.
@@ -61,7 +57,33 @@ enum Steps {
     Stopped,
 }
 
-impl Trainer<'_> {
+impl<'a> Trainer<'a> {
+    /// Everything that a run needs, from where it begins or goes on; `records` are rank 0's.
+    pub(crate) fn new(
+        recipe: &'a Recipe,
+        world: &'a World,
+        started: &'a Started,
+        datasets: &'a Datasets,
+        (learner, progress): (Learner<'a>, Progress),
+        records: Option<Records>,
+        bar: ProgressBar,
+    ) -> Self {
+        Self {
+            recipe,
+            world,
+            started,
+            datasets,
+            learner,
+            progress,
+            records,
+            bar,
+            clock: Clock::new(started.process),
+            in_flight: InFlight::default(),
+            save_clock: SaveClock::new(recipe.checkpoint.interval_minutes, world.rank()),
+            stragglers: Stragglers::new(&recipe.log),
+        }
+    }
+
     /// Trains until the recipe's end or a request to stop, and records how it ended. Rank 0 finishes its files before
     /// anybody leaves: the first rank to exit may take the others along.
     pub(crate) fn run(mut self) -> Result<ExitCode> {
@@ -116,11 +138,12 @@ impl Trainer<'_> {
         let permutation = sampler.permutation(epoch);
         let shard = Shard { rank: self.world.rank(), world_size: self.world.world_size() };
         let schedule = LearningRate::of(self.recipe, steps);
-        let batches = Batches::new(self.recipe, &*self.datasets.train, Split::Train, self.device)?;
+        let device = self.learner.replica.device();
+        let batches = Batches::new(self.recipe, &*self.datasets.train, Split::Train, device)?;
         let remaining = self.progress.step_in_epoch as usize..steps as usize;
         let upcoming = remaining.flat_map(|step| sampler.micro_batches(&permutation, step, shard));
         let feed = Feed::new(batches, epoch, upcoming.map(|micro_batch| micro_batch.indices.to_vec()));
-        let mut source = StepSource { feed, inspector: Inspector { enabled: self.debug } };
+        let mut source = StepSource { feed, inspector: Inspector { enabled: self.started.debug } };
         self.begin_epoch(steps);
         while self.progress.step_in_epoch < steps {
             if self.max_steps_reached() {
@@ -134,10 +157,10 @@ impl Trainer<'_> {
             let numbers = first.map_or(0..0, |first| first.number..first.number + count);
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
-            let asked = Asked { stop: self.stop.is_set(), save: self.save_clock.asks() };
+            let asked = Asked { stop: self.started.stop.is_set(), save: self.save_clock.asks() };
             let launched = self.learner.step(numbers, images, lr, asked, &mut source)?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
-            self.stop_time.note_step(begin.elapsed());
+            self.started.stop_time.note_step(begin.elapsed());
             if is_stopped {
                 return Ok(Steps::Stopped);
             }
@@ -207,7 +230,7 @@ impl Trainer<'_> {
 
     /// Steps that the host may launch before it reads the outcome of the first: a GPU is never waited for between two.
     fn steps_ahead(&self) -> usize {
-        usize::from(self.device != Device::Cpu)
+        usize::from(self.learner.replica.device() != Device::Cpu)
     }
 
     /// Evaluates where it is time to, records the epoch and saves a checkpoint. `None` when stopped in between: the epoch
@@ -215,7 +238,7 @@ impl Trainer<'_> {
     fn end_epoch(&mut self) -> Result<Option<()>> {
         let number = self.progress.epoch + 1;
         let due = |interval: u64| number == self.recipe.train.epochs || number.is_multiple_of(interval);
-        let mut record = self.epoch_record();
+        let mut record = self.epoch_record()?;
         let mut is_best = false;
         if self.evaluates() && due(self.recipe.eval.interval_epochs) {
             let Some(top1) = self.evaluate_into(&mut record)? else { return Ok(None) };
@@ -241,7 +264,7 @@ impl Trainer<'_> {
 
     /// Evaluates an epoch that `train.max_steps` ended early, and saves a checkpoint from which it may go on.
     fn end_early(&mut self) -> Result<Option<()>> {
-        let mut record = self.epoch_record();
+        let mut record = self.epoch_record()?;
         let mut reached = None;
         if self.evaluates() {
             reached = self.evaluate_into(&mut record)?;
@@ -284,12 +307,13 @@ impl Trainer<'_> {
 
     fn evaluate(&self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
         let replica = &self.learner.replica;
-        let batches = Batches::new(self.recipe, &*self.datasets.validation, Split::Validation, self.device)?;
+        let batches =
+            Batches::new(self.recipe, &*self.datasets.validation, Split::Validation, replica.device())?;
         let batch_size = self.recipe.eval.batch_size;
         let images = self.datasets.validation.len();
-        let images = if self.debug { images.min(4 * batch_size) } else { images };
+        let images = if self.started.debug { images.min(4 * batch_size) } else { images };
         let model = model.unwrap_or(&replica.model);
-        let stop = || self.stop.is_set();
+        let stop = || self.started.stop.is_set();
         evaluate(replica, model, batches, (images, batch_size), self.world, &stop)
     }
 
@@ -301,7 +325,7 @@ impl Trainer<'_> {
             Some(records) => {
                 let begin = Instant::now();
                 records.checkpoint(&self.learner, &self.progress, is_best)?;
-                self.stop_time.note_checkpoint(begin.elapsed());
+                self.started.stop_time.note_checkpoint(begin.elapsed());
                 Ok(())
             }
             None => Ok(()),

@@ -1,45 +1,36 @@
 //! The ranks that this one works with: joined, watched, and with NCCL beside MPI where they compute on GPUs.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nccl::{Nccl, UniqueId};
-use regatta_comm::{
-    CommError, Communicator, Launch, NcclLane, NcclWorld, Watchdog, every_rank_has_its_own, join_world,
-};
+use regatta_comm::{CommError, Launch, World, every_rank_has_its_own};
+use regatta_run_folder::ExitCode;
 use regatta_settings as settings;
 use regatta_torch_ext::pci_bus_id;
 use tch::Device;
 
-use crate::failure::{Usage, tell_of_the_watchdog, together};
+use crate::failure::{Usage, end_with, tell_of_the_watchdog, together};
 
-/// What the end of NCCL's communicator may take.
-const FINALIZE: Duration = Duration::from_secs(20);
-
-/// Joins the world that the launcher made. Several ranks are watched, and so is one that uses NCCL.
-pub(crate) fn join(
-    comm: &settings::CommSettings,
+/// Joins the world that the launcher made, does `work` in it and leaves it. An error of `work` ends the job with the ranks still
+/// joined: a rank that left would wait in MPI_Finalize for peers that wait for it.
+pub(crate) fn in_world(
+    comm: settings::CommSettings,
     launch: &Launch,
-) -> Result<(Box<dyn Communicator>, Option<Watchdog>)> {
-    let world = join_world(comm.backend, launch)?;
-    if world.world_size() == 1 && comm.backend != settings::Backend::Nccl {
-        return Ok((world, None));
-    }
-    let rank = world.rank();
+    work: impl FnOnce(&World) -> Result<ExitCode>,
+) -> Result<ExitCode> {
     // Not yet checked, as the whole recipe: what is no duration is refused in a moment.
     let timeout = Duration::try_from_secs_f64(comm.timeout_s).unwrap_or(Duration::MAX);
-    let (world, watchdog) = Watchdog::watch(world, timeout, tell_of_the_watchdog(rank))?;
-    Ok((world, Some(watchdog)))
+    let world = World::join(comm.backend, launch, timeout, tell_of_the_watchdog)?;
+    let rank = world.rank();
+    let code = work(&world).unwrap_or_else(|error| end_with(&error, rank));
+    world.finish(code.code()).context("NCCL does not end").unwrap_or_else(|error| end_with(&error, rank));
+    Ok(code)
 }
 
 /// The NCCL to use: where the recipe asks for it, or leaves the choice and every rank has a GPU of its own. All ranks come
 /// to the same answer or fail together; nothing is started yet.
-pub(crate) fn choose_nccl(
-    world: &dyn Communicator,
-    backend: settings::Backend,
-    device: Device,
-) -> Result<Option<Nccl>> {
+pub(crate) fn choose_nccl(world: &World, backend: settings::Backend, device: Device) -> Result<Option<Nccl>> {
     let gpu = match device {
         Device::Cuda(gpu) => Some(pci_bus_id(gpu)?),
         _ => None,
@@ -63,11 +54,7 @@ pub(crate) fn choose_nccl(
 }
 
 /// Refuses to round gradients for ranks that sum over MPI, which knows no bfloat16 and would save no byte.
-pub(crate) fn check_compression(
-    world: &dyn Communicator,
-    comm: &settings::CommSettings,
-    over_nccl: bool,
-) -> Result<()> {
+pub(crate) fn check_compression(world: &World, comm: &settings::CommSettings, over_nccl: bool) -> Result<()> {
     let compresses = comm.gradient_compression != settings::GradientCompression::None;
     if compresses && world.world_size() > 1 && !over_nccl {
         let why = "comm.gradient_compression = \"bf16\" is for ranks that sum over NCCL, and these sum over MPI: set it to \
@@ -90,38 +77,23 @@ fn open_nccl(on_gpus: bool) -> Result<Nccl> {
     Ok(nccl)
 }
 
-/// Starts `nccl` between the ranks of `world`.
-pub(crate) fn join_nccl<'a>(
-    nccl: &Nccl,
-    world: &'a dyn Communicator,
-    timeout: Duration,
-    device: Device,
-    watchdog: &Watchdog,
-) -> Result<(NcclWorld<'a>, NcclEnd)> {
+/// Starts NCCL between the ranks of `world`, where it was chosen.
+pub(crate) fn start_nccl(nccl: Option<&Nccl>, world: &World, device: Device) -> Result<()> {
+    let Some(nccl) = nccl else { return Ok(()) };
     // Only rank 0 makes one: whoever does keeps a thread and a socket for those who join by it.
     let made = if world.rank() == 0 { nccl.unique_id() } else { Ok(UniqueId([0; 128])) };
     let mut id = together(made.context("NCCL does not start"), world)?;
     world.broadcast(&mut id.0);
-    let lane = NcclLane::join(nccl, &id, world, device, watchdog.ledger(), timeout);
-    let is_late = matches!(lane, Err(CommError::Nccl(nccl::Error::Deadline { .. })));
-    let lane = lane.context("NCCL does not start");
+    let started = world.start_nccl(nccl, &id, device);
+    let is_late = matches!(started, Err(CommError::Nccl(nccl::Error::Deadline { .. })));
+    let started = started.context("NCCL does not start");
     // A rank that fails otherwise than by the deadline ends the job at once, with its cause: its peers wait for it inside
     // NCCL, and would not hear of it.
-    let lane = if lane.is_ok() || is_late { together(lane, world)? } else { lane? };
-    watchdog.watch_lane(&lane);
-    let end = NcclEnd { lane: Arc::clone(&lane), timeout: timeout.min(FINALIZE) };
-    Ok((NcclWorld::new(world, lane, nccl), end))
-}
-
-/// Ends NCCL's communicator in agreement with the other ranks.
-pub(crate) struct NcclEnd {
-    lane: Arc<NcclLane>,
-    timeout: Duration,
-}
-
-impl NcclEnd {
-    /// Comes after everything that is summed.
-    pub(crate) fn finalize(self) -> Result<()> {
-        self.lane.finalize(self.timeout).context("NCCL does not end")
-    }
+    if started.is_ok() || is_late {
+        together(started, world)?
+    } else {
+        started?
+    };
+    world.watch_nccl();
+    Ok(())
 }

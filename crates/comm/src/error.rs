@@ -109,6 +109,21 @@ pub enum CommError {
     /// A collective was called after the communicator had ended.
     #[error("NCCL's communicator has ended already")]
     LaneClosed,
+    /// What another rank sent is of another type, or this rank's value cannot be sent.
+    #[error(
+        "the value that rank {rank} sent cannot be read as {what} ({reason}): start the same build of the trainer on all ranks"
+    )]
+    Unreadable {
+        /// The rank that sent it.
+        rank: usize,
+        /// The type that was expected.
+        what: &'static str,
+        /// Why it is none.
+        reason: String,
+    },
+    /// The ledger of collectives cannot be made.
+    #[error(transparent)]
+    Ledger(#[from] regatta_run_folder::StorageError),
     /// libtorch refused something.
     #[error(transparent)]
     Torch(#[from] regatta_torch_ext::TorchError),

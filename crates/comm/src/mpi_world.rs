@@ -9,7 +9,8 @@ use mpi::traits::{Communicator as _, CommunicatorCollectives as _, Equivalence, 
 use mpi::{Rank, Threading};
 use tch::{Device, Kind, Tensor};
 
-use crate::{CommError, Communicator};
+use crate::CommError;
+use crate::communicator::{Communicator, Place};
 
 /// Elements a collective is cut into: MPI counts are 32 bits.
 const CHUNK: usize = 1 << 28;
@@ -17,8 +18,7 @@ const CHUNK: usize = 1 << 28;
 /// MPI's world. Dropping it runs MPI_Finalize, which waits for the peers: a rank that fails calls `abort` instead.
 pub(crate) struct MpiWorld {
     world: SimpleCommunicator,
-    local_rank: usize,
-    local_size: usize,
+    place: Place,
     /// Receives a reduction before it is copied back; grows to the largest bucket.
     scratch: RefCell<Vec<u8>>,
     _universe: Universe,
@@ -40,8 +40,13 @@ impl MpiWorld {
         }
         let world = universe.world();
         let local = world.split_shared(world.rank());
-        let (local_rank, local_size) = (local.rank() as usize, local.size() as usize);
-        Ok(Self { world, local_rank, local_size, scratch: RefCell::default(), _universe: universe })
+        let place = Place {
+            rank: world.rank() as usize,
+            world_size: world.size() as usize,
+            local_rank: local.rank() as usize,
+            local_size: local.size() as usize,
+        };
+        Ok(Self { world, place, scratch: RefCell::default(), _universe: universe })
     }
 
     fn sum_in_place<T: Equivalence + Copy>(&self, values: &mut [T]) {
@@ -70,27 +75,18 @@ unsafe fn elements<T>(flat: &mut Tensor) -> &mut [T] {
 }
 
 impl Communicator for MpiWorld {
-    fn rank(&self) -> usize {
-        self.world.rank() as usize
-    }
-    fn world_size(&self) -> usize {
-        self.world.size() as usize
-    }
-    fn local_rank(&self) -> usize {
-        self.local_rank
-    }
-    fn local_size(&self) -> usize {
-        self.local_size
+    fn place(&self) -> Place {
+        self.place
     }
     fn description(&self) -> String {
         library_version()
     }
 
-    fn all_reduce(&self, flat: &mut Tensor) -> Result<(), CommError> {
+    fn all_reduce(&self, flat: &mut Tensor) {
         assert!(flat.device() == Device::Cpu && flat.is_contiguous(), "MPI reduces dense host memory");
         let kind = flat.kind();
         if flat.numel() == 0 {
-            return Ok(());
+            return;
         }
         match kind {
             // SAFETY: the element type is the tensor's, and `flat` is borrowed exclusively.
@@ -99,7 +95,6 @@ impl Communicator for MpiWorld {
             Kind::Double => self.sum_in_place(unsafe { elements::<f64>(flat) }),
             other => panic!("no all-reduce of {other:?}"),
         }
-        Ok(())
     }
 
     fn all_reduce_counts(&self, counts: &mut [i64]) {
@@ -114,9 +109,9 @@ impl Communicator for MpiWorld {
 
     fn all_gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
         if bytes.is_empty() {
-            return vec![Vec::new(); self.world_size()];
+            return vec![Vec::new(); self.place.world_size];
         }
-        let mut gathered = vec![0u8; bytes.len() * self.world_size()];
+        let mut gathered = vec![0u8; bytes.len() * self.place.world_size];
         self.world.all_gather_into(bytes, &mut gathered[..]);
         gathered.chunks(bytes.len()).map(<[u8]>::to_vec).collect()
     }

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nccl::{DataType, Nccl, ReduceOp, UniqueId};
-use regatta_ledger::{Collective, Ledger, Operation};
+use regatta_ledger::{Collective, Element, Ledger, Operation};
 use regatta_torch_ext::{Event, Stream, set_device};
 use tch::{Device, Kind, Tensor};
 
-use crate::recorded::element;
-use crate::{CommError, Communicator};
+use crate::{CommError, World};
 
 /// Between two looks at whether host memory is reduced.
 const POLL: Duration = Duration::from_micros(50);
@@ -23,7 +22,7 @@ const ABORT: Duration = Duration::from_secs(2);
 /// Where collectives of NCCL are started, from any thread; a mutex lets one at a time into NCCL. On a GPU nothing here makes
 /// the host wait for the device.
 #[derive(Debug)]
-pub struct NcclLane {
+pub(crate) struct NcclLane {
     nccl: Nccl,
     device: Device,
     /// Of high priority, so that a bucket's kernels go in between those of backward. None where the test double reduces
@@ -47,10 +46,10 @@ struct State {
 
 impl NcclLane {
     /// Meets the other ranks of `host` in the communicator of `id`; all of them come here, each with its own GPU.
-    pub fn join(
+    pub(crate) fn join(
         nccl: &Nccl,
         id: &UniqueId,
-        host: &dyn Communicator,
+        host: &World,
         device: Device,
         ledger: &Arc<Ledger>,
         timeout: Duration,
@@ -72,6 +71,11 @@ impl NcclLane {
         });
         let launch = timeout.saturating_add(AFTER_THE_WATCHDOG);
         Ok(Arc::new(Self { nccl: nccl.clone(), device, stream, ledger: Arc::clone(ledger), state, launch }))
+    }
+
+    /// NCCL's version and file.
+    pub(crate) fn description(&self) -> String {
+        format!("NCCL {} ({})", self.nccl.version(), self.nccl.path().display())
     }
 
     /// The device whose memory is reduced.
@@ -132,6 +136,18 @@ impl NcclLane {
         Ok(())
     }
 
+    /// Sums dense tensors over all ranks, each in place, for what this thread's current stream does next.
+    pub(crate) fn sum(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
+        let mut flats: Vec<_> =
+            flats.iter_mut().filter(|flat| flat.numel() > 0).map(|flat| &mut **flat).collect();
+        if flats.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: they are borrowed until the lane has finished.
+        unsafe { self.start_sums(&mut flats)? };
+        self.finish()
+    }
+
     /// Makes this thread's current stream wait for all that was started. The host waits only where the double reduces host
     /// memory.
     pub(crate) fn finish(&self) -> Result<(), CommError> {
@@ -184,12 +200,12 @@ impl NcclLane {
     }
 
     /// For a thread that has waited for the device: after an abort, what the device brought is nothing.
-    pub fn hold_if_aborted(&self) {
+    pub(crate) fn hold_if_aborted(&self) {
         drop(self.lock_alive());
     }
 
     /// Ends the communicator in agreement with the other ranks; one that does not end in time is aborted.
-    pub fn finalize(&self, timeout: Duration) -> Result<(), CommError> {
+    pub(crate) fn finalize(&self, timeout: Duration) -> Result<(), CommError> {
         self.finish()?;
         let communicator = self.lock_alive().communicator.take();
         if let Some(communicator) = communicator {
@@ -214,6 +230,18 @@ impl NcclLane {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// How the ledger names the element type of a tensor that is reduced.
+pub(crate) fn element(kind: Kind) -> Element {
+    match kind {
+        Kind::Float => Element::F32,
+        Kind::Double => Element::F64,
+        Kind::BFloat16 => Element::Bf16,
+        Kind::Half => Element::F16,
+        Kind::Int64 => Element::I64,
+        other => panic!("no collective is of {other:?}"),
     }
 }
 

@@ -9,7 +9,7 @@ use regatta_torch_ext::on_grad_accumulated;
 use tch::{Kind, Tensor};
 
 use crate::nccl_lane::NcclLane;
-use crate::{CommError, Communicator, FlatBuffer};
+use crate::{CommError, FlatBuffer, World};
 
 /// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl Reducer {
         parameters: &FlatBuffer,
         gradients: &FlatBuffer,
         compression: GradientCompression,
-        world: &dyn Communicator,
+        world: &World,
     ) -> Result<Self, CommError> {
         let progress = Arc::new(BackwardProgress::new(layout, gradients, compression, world.lane().cloned()));
         for (index, parameter) in parameters.views.iter().enumerate() {
@@ -181,7 +181,7 @@ impl Reducer {
 
     /// Sums every bucket over the ranks, in the fixed order, or waits for the sums that the hooks have started. A rank that
     /// had no micro-batch in this step (it never armed) takes part with what its buffer holds: zeros.
-    pub fn reduce(&mut self, world: &dyn Communicator) -> Result<(), CommError> {
+    pub fn reduce(&mut self, world: &World) -> Result<(), CommError> {
         let was_armed = self.progress.armed.swap(false, Ordering::AcqRel);
         let mut sums = self.progress.sums.lock().unwrap_or_else(PoisonError::into_inner);
         self.completion_order = std::mem::take(&mut sums.complete);
@@ -229,7 +229,6 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::Single;
 
     fn fixture(compression: GradientCompression) -> (FlatBuffer, FlatBuffer, Reducer) {
         let specs: Vec<_> = (0..3)
@@ -247,7 +246,8 @@ mod tests {
         for (parameter, gradient) in parameters.views.iter().zip(&gradients.views) {
             set_grad(&parameter.set_requires_grad(true), gradient).unwrap();
         }
-        let reducer = Reducer::new(&layout, &specs, &parameters, &gradients, compression, &Single).unwrap();
+        let reducer =
+            Reducer::new(&layout, &specs, &parameters, &gradients, compression, &World::alone()).unwrap();
         (parameters, gradients, reducer)
     }
 
@@ -262,7 +262,7 @@ mod tests {
         backward(&parameters.views, 2.0);
         reducer.arm();
         backward(&parameters.views, 3.0);
-        reducer.reduce(&Single).unwrap();
+        reducer.reduce(&World::alone()).unwrap();
         assert_eq!(gradients.flat.sum(Kind::Double).double_value(&[]), 5.0 * 12.0);
     }
 
@@ -274,7 +274,7 @@ mod tests {
             let (parameters, gradients, mut reducer) = fixture(compression);
             reducer.arm();
             backward(&parameters.views, 1.0 + 1.0 / 512.0);
-            reducer.reduce(&Single).unwrap();
+            reducer.reduce(&World::alone()).unwrap();
             assert_eq!(gradients.flat.max().double_value(&[]), expected);
         }
     }
@@ -285,18 +285,18 @@ mod tests {
         for _ in 0..2 {
             reducer.arm();
             backward(&parameters.views[..2], 1.0);
-            let error = reducer.reduce(&Single).unwrap_err();
+            let error = reducer.reduce(&World::alone()).unwrap_err();
             assert_eq!(error.to_string(), "no gradient reached layer2.weight");
         }
         reducer.arm();
         backward(&parameters.views, 1.0);
-        reducer.reduce(&Single).unwrap();
+        reducer.reduce(&World::alone()).unwrap();
     }
 
     #[test]
     fn a_rank_without_images_still_takes_part() {
         let (_parameters, gradients, mut reducer) = fixture(GradientCompression::None);
-        reducer.reduce(&Single).unwrap();
+        reducer.reduce(&World::alone()).unwrap();
         assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);
     }
 }

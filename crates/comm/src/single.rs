@@ -2,31 +2,19 @@
 
 use tch::Tensor;
 
-use crate::{CommError, Communicator};
+use crate::communicator::{Communicator, Place};
 
 /// One rank alone.
-#[derive(Debug, Clone, Copy)]
-pub struct Single;
+pub(crate) struct Single;
 
 impl Communicator for Single {
-    fn rank(&self) -> usize {
-        0
-    }
-    fn world_size(&self) -> usize {
-        1
-    }
-    fn local_rank(&self) -> usize {
-        0
-    }
-    fn local_size(&self) -> usize {
-        1
+    fn place(&self) -> Place {
+        Place { rank: 0, world_size: 1, local_rank: 0, local_size: 1 }
     }
     fn description(&self) -> String {
         "single".into()
     }
-    fn all_reduce(&self, _flat: &mut Tensor) -> Result<(), CommError> {
-        Ok(())
-    }
+    fn all_reduce(&self, _flat: &mut Tensor) {}
     fn all_reduce_counts(&self, _counts: &mut [i64]) {}
     fn broadcast(&self, _bytes: &mut [u8]) {}
     fn all_gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {

@@ -1,12 +1,14 @@
-//! Joining the world that a launcher made.
+//! What carries the collectives on the host, by the backend that is asked for and what the launcher made.
 
 use regatta_settings::Backend;
 
+use crate::CommError;
+use crate::communicator::Communicator;
 use crate::environment::Launch;
-use crate::{CommError, Communicator, Single};
+use crate::single::Single;
 
-/// Joins the world. Called once, from the main thread, which alone may use the communicator. NCCL's ranks meet through MPI.
-pub fn join_world(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
+/// MPI, or nothing for one rank alone; called once.
+pub(crate) fn host(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
     match (backend, launch.ranks_without_mpi()) {
         (Backend::Single, _) | (_, None) => {}
         (_, Some(ranks)) => return Err(CommError::WithoutMpi { ranks }),
@@ -34,13 +36,11 @@ fn join_mpi(launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
         return Err(CommError::SlurmWithoutPmix { tasks: launch.slurm_tasks });
     }
     let world = MpiWorld::join()?;
+    let actual = world.place().world_size;
     match launch.world_size {
-        Some((variable, expected)) if expected > world.world_size() => Err(CommError::WorldTooSmall {
-            variable,
-            expected,
-            actual: world.world_size(),
-            library: library_version(),
-        }),
+        Some((variable, expected)) if expected > actual => {
+            Err(CommError::WorldTooSmall { variable, expected, actual, library: library_version() })
+        }
         _ => Ok(Box::new(world)),
     }
 }

@@ -12,11 +12,11 @@ use regatta_ledger::{
     Entry, LOCAL_MEMORY, Ledger, Snapshot, Verdict, judge, mismatch, name_in_memory, publish_left,
 };
 use regatta_run_folder::{Attempt, ExitCode, RunFolder, StorageError, describe, host_name};
+use serde::{Deserialize, Serialize};
 
 use crate::held_up::held_up_in;
 use crate::nccl_lane::NcclLane;
-use crate::recorded::Recorded;
-use crate::{CommError, Communicator, end_job, exit_after};
+use crate::{CommError, World, end_job, exit_after};
 
 /// Between two looks at the ledger.
 const POLL: Duration = Duration::from_millis(100);
@@ -35,12 +35,12 @@ const ENDING: Duration = Duration::from_secs(20);
 /// A ledger whose heart did not beat for so long may be removed, if its process is not there.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
-/// Tells about a failure that the watchdog found: in the rank's log, and on the terminal where this rank is the one to
-/// speak. The watchdog then ends the job.
-pub type OnFailure = Box<dyn Fn(&CommError, bool) + Send + Sync>;
+/// Tells about a failure that the watchdog found on this rank, which is given: in its log, and on the terminal where it is the
+/// one to speak. The watchdog then ends the job.
+pub type OnFailure = fn(rank: usize, error: &CommError, speaks: bool);
 
-/// A world whose collectives are watched. Dropped, the thread ends and the ledger is removed.
-pub struct Watchdog {
+/// The thread that watches a world's collectives. Dropped, it ends and the ledger is removed.
+pub(crate) struct Watchdog {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -59,28 +59,27 @@ struct Shared {
 }
 
 impl Watchdog {
-    /// Begins to record and to watch `world`; every rank comes here. Collectives that take longer than `timeout` are a
-    /// failure.
-    pub fn watch(
-        world: Box<dyn Communicator>,
+    /// Makes a rank's ledger in node-local memory, for a world that is to be watched.
+    pub(crate) fn ledger(rank: usize, world_size: usize) -> Result<(Arc<Ledger>, PathBuf), StorageError> {
+        remove_leftovers();
+        let path = local_path(rank);
+        Ok((Arc::new(Ledger::create(&path, rank, world_size)?), path))
+    }
+
+    /// Begins to watch `world`, whose collectives are entered in the `ledger` at `path`; every rank comes here. Collectives that
+    /// take longer than `timeout` are a failure.
+    pub(crate) fn watch(
+        world: &World,
+        ledger: Arc<Ledger>,
+        path: PathBuf,
         timeout: Duration,
         on_failure: OnFailure,
-    ) -> Result<(Box<dyn Communicator>, Self), StorageError> {
-        let (rank, world_size) = (world.rank(), world.world_size());
-        let path = local_path(rank);
-        remove_leftovers();
-        let ledger = match Ledger::create(&path, rank, world_size) {
-            Ok(ledger) => Arc::new(ledger),
-            Err(error) => {
-                // Dropped, it would run MPI_Finalize and wait for peers.
-                std::mem::forget(world);
-                return Err(error);
-            }
-        };
-        let world: Box<dyn Communicator> = Box::new(Recorded::new(world, Arc::clone(&ledger)));
-        let peers = peers(&*world, &path, &ledger);
+    ) -> Result<Self, CommError> {
+        let Snapshot { process_id, nonce, .. } = ledger.snapshot();
+        let own = Peer { host: host_name(), process: (process_id, nonce), ledger: path };
+        let peers = world.gather(&own)?;
         let shared = Arc::new(Shared {
-            rank,
+            rank: world.rank(),
             timeout,
             ledger,
             peers,
@@ -97,21 +96,16 @@ impl Watchdog {
             spawn("watchdog", Box::new(move || watches.run())),
             spawn("last resort", Box::new(move || resorts.last_resort())),
         ];
-        Ok((world, Self { shared, threads }))
-    }
-
-    /// The ledger, for what is called besides the world.
-    pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.shared.ledger
+        Ok(Self { shared, threads })
     }
 
     /// From now on the ledger is published to the run folder, for as long as `attempt` owns it.
-    pub fn publish_to(&self, folder: &RunFolder, attempt: u64) {
+    pub(crate) fn publish_to(&self, folder: &RunFolder, attempt: u64) {
         _ = self.shared.folder.set((folder.clone(), attempt));
     }
 
     /// From now on this lane is watched for asynchronous errors, and aborted at a failure.
-    pub fn watch_lane(&self, lane: &Arc<NcclLane>) {
+    pub(crate) fn watch_lane(&self, lane: &Arc<NcclLane>) {
         _ = self.shared.lane.set(Arc::clone(lane));
     }
 }
@@ -277,11 +271,11 @@ impl Shared {
     fn fail(&self, error: &CommError, speaks: bool) -> ! {
         exit_after(ENDING, ExitCode::Communication.code());
         self.publish();
-        (self.on_failure)(error, speaks);
+        (self.on_failure)(self.rank, error, speaks);
         if !speaks {
             std::thread::sleep(SPEAKER_ENDS);
             // Nobody has ended the job: then this rank is the one.
-            (self.on_failure)(error, true);
+            (self.on_failure)(self.rank, error, true);
         }
         self.abort_lane();
         end_job(ExitCode::Communication.code())
@@ -343,29 +337,11 @@ fn remove_leftovers() {
 }
 
 /// Another rank, or this one, and where its ledger is.
+#[derive(Debug, Serialize, Deserialize)]
 struct Peer {
     host: String,
     /// Its id, and its random number.
     process: (u32, u32),
     /// In the memory of its host.
     ledger: PathBuf,
-}
-
-/// All ranks tell where they are. A collective.
-fn peers(world: &dyn Communicator, own: &Path, ledger: &Ledger) -> Vec<Peer> {
-    /// Longer than a host's name and a path in node-local memory.
-    const LENGTH: usize = 512;
-    let Snapshot { process_id, nonce, .. } = ledger.snapshot();
-    let line = format!("{}\n{}\n{process_id}\n{nonce}\n", host_name(), own.display());
-    let mut line = line.into_bytes();
-    line.resize(LENGTH, 0);
-    let peer = |bytes: Vec<u8>| {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let mut lines = text.lines().map(str::to_owned);
-        let mut next = || lines.next().unwrap_or_default();
-        let (host, ledger) = (next(), next().into());
-        let mut number = || next().parse().unwrap_or(0);
-        Peer { host, ledger, process: (number(), number()) }
-    };
-    world.all_gather(&line).into_iter().map(peer).collect()
 }

@@ -2,35 +2,32 @@
 //! are this test's own binary, started again by mpirun.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
-use std::process::Command;
-use std::sync::Arc;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use nccl::Nccl;
 use nccl_double::Double;
-use regatta_comm::{
-    Communicator, Launch, NcclLane, NcclWorld, broadcast_text, first_failed, join_world, prove_same_recipe,
-};
-use regatta_ledger::Ledger;
+use regatta_comm::{CommError, Launch, World, end_job, first_failed, prove_same_recipe};
 use regatta_settings::Backend;
 use tch::{Device, Kind, Tensor};
 use test_jobs::{mpi_settings, mpirun, scrub};
 
-/// Names the backend in the processes that are ranks: `mpi`, or the path of a double.
+/// Names the backend in the processes that are ranks: `mpi`, [`DROPS`], or the path of a double.
 const RANK: &str = "REGATTA_TEST_CONTRACT";
+/// Over MPI, where rank 0 drops its world and ends the job.
+const DROPS: &str = "drops";
 /// What the ranks of one world may take, in seconds.
 const LIMIT_S: &str = "100";
 
 #[test]
 fn one_rank_alone() {
-    let world = join_world(Backend::Single, &Launch::default()).unwrap();
-    check(&*world);
+    check(&World::alone());
 }
 
 #[test]
 fn over_mpi() {
     for ranks in 1..=3 {
-        start_ranks(ranks, "mpi");
+        keep_the_contract(ranks, "mpi");
     }
 }
 
@@ -38,21 +35,32 @@ fn over_mpi() {
 fn over_nccl() {
     let double = Double::build();
     for ranks in [1, 2, 4] {
-        start_ranks(ranks, double.path().to_str().unwrap());
+        keep_the_contract(ranks, double.path().to_str().unwrap());
     }
 }
 
-/// Starts this binary as ranks, each of which runs [`as_a_rank`].
-fn start_ranks(ranks: usize, backend: &str) {
-    let mut command = Command::new("timeout");
-    command.args(["-k", "5", LIMIT_S]).arg(mpirun()).args(["-n", &ranks.to_string()]);
-    command.arg(std::env::current_exe().unwrap()).args(["--exact", "as_a_rank", "--nocapture"]);
-    scrub(&mut command);
-    let output = command.envs(mpi_settings()).env(RANK, backend).output().unwrap();
+/// A rank that drops its world on the way to the end of the job does not wait for the others in MPI_Finalize.
+#[test]
+fn a_world_that_is_dropped_leaves_mpi_as_it_is() {
+    let output = start_ranks(2, DROPS);
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn keep_the_contract(ranks: usize, backend: &str) {
+    let output = start_ranks(ranks, backend);
     let text = String::from_utf8_lossy(&output.stdout);
     let told = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{ranks} ranks over {backend}: {}\n{told}", output.status);
     assert_eq!(text.matches("kept the contract").count(), ranks, "{told}");
+}
+
+/// Starts this binary as ranks, each of which runs [`as_a_rank`].
+fn start_ranks(ranks: usize, backend: &str) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", LIMIT_S]).arg(mpirun()).args(["-n", &ranks.to_string()]);
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", "as_a_rank", "--nocapture"]);
+    scrub(&mut command);
+    command.envs(mpi_settings()).env(RANK, backend).output().unwrap()
 }
 
 /// Does nothing but in a process that [`start_ranks`] started.
@@ -60,24 +68,31 @@ fn start_ranks(ranks: usize, backend: &str) {
 fn as_a_rank() {
     let Ok(backend) = std::env::var(RANK) else { return };
     tch::set_num_threads(1);
-    let host = join_world(Backend::Mpi, &Launch::from_environment()).unwrap();
-    if backend == "mpi" {
-        check(&*host);
-        return;
+    let carrier = if ["mpi", DROPS].contains(&backend.as_str()) { Backend::Mpi } else { Backend::Nccl };
+    let fails = |rank, error: &CommError, _| panic!("rank {rank}: {error}");
+    let world = World::join(carrier, &Launch::from_environment(), Duration::from_secs(30), fails).unwrap();
+    if backend == DROPS {
+        if world.rank() == 0 {
+            drop(world);
+            end_job(4);
+        }
+        world.barrier();
+        unreachable!("rank 0 does not come here");
     }
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::create(&folder.path().join("ledger"), host.rank(), host.world_size()).unwrap();
-    let nccl = Nccl::open_at(backend.as_ref()).unwrap();
-    let timeout = Duration::from_secs(30);
-    let mut id = nccl.unique_id().unwrap();
-    host.broadcast(&mut id.0);
-    let lane = NcclLane::join(&nccl, &id, &*host, Device::Cpu, &Arc::new(ledger), timeout).unwrap();
-    check(&NcclWorld::new(&*host, Arc::clone(&lane), &nccl));
-    lane.finalize(timeout).unwrap();
+    if carrier == Backend::Nccl {
+        let nccl = Nccl::open_at(backend.as_ref()).unwrap();
+        let mut id = nccl.unique_id().unwrap();
+        world.broadcast(&mut id.0);
+        world.start_nccl(&nccl, &id, Device::Cpu).unwrap();
+        world.watch_nccl();
+        assert!(world.description().starts_with("NCCL "), "{}", world.description());
+    }
+    check(&world);
+    world.finish(70).unwrap();
 }
 
 /// The contract.
-fn check(world: &dyn Communicator) {
+fn check(world: &World) {
     let (rank, size) = (world.rank(), world.world_size());
     assert!(rank < size && world.local_rank() < world.local_size() && world.local_size() <= size);
     assert!(!world.description().is_empty());
@@ -110,8 +125,20 @@ fn check(world: &dyn Communicator) {
     assert_eq!(world.all_gather(&[]), vec![Vec::<u8>::new(); size]);
     world.barrier();
 
-    let text = if rank == 0 { "as rank 0 says, ümläuts too" } else { "" };
-    assert_eq!(broadcast_text(world, text), "as rank 0 says, ümläuts too");
+    // Values of another length on each rank.
+    let value = |rank: usize| (rank, "ümläut".repeat(50 * rank), Some(f64::NEG_INFINITY));
+    assert_eq!(world.share(value(rank + 1)).unwrap(), value(1));
+    assert_eq!(world.gather(&value(rank)).unwrap(), (0..size).map(value).collect::<Vec<_>>());
+    // What the last rank sends is of another type than the others read: it is named.
+    if rank + 1 == size {
+        world.gather(&u64::MAX).unwrap();
+    } else {
+        let error = world.gather(&1u8).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("the value that rank {} sent cannot be read as u8", size - 1)),
+            "{error}"
+        );
+    }
     assert_eq!(first_failed(world, false), None);
     assert_eq!(first_failed(world, rank + 1 == size), Some(size - 1));
     prove_same_recipe(world, "equal").unwrap();
@@ -121,7 +148,7 @@ fn check(world: &dyn Communicator) {
 }
 
 /// Sums of numbers whose order of addition shows in the last bits: all ranks get the same ones.
-fn check_sum(world: &dyn Communicator, length: i64, kind: Kind) {
+fn check_sum(world: &World, length: i64, kind: Kind) {
     let (rank, size) = (world.rank() as f64, world.world_size() as f64);
     let numbers = Tensor::arange(length, (Kind::Double, Device::Cpu)) / 3.0 + rank * 0.1;
     let mut summed = numbers.to_kind(kind);

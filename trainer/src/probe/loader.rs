@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use regatta_comm::Communicator;
+use regatta_comm::World;
 use regatta_data::{Sampler, Scratch, Split};
 use regatta_settings::{Recipe, RecipeArgs};
 
@@ -15,7 +15,7 @@ use crate::failure::together;
 const TIME: Duration = Duration::from_secs(1);
 
 /// Images a second of all ranks together, each assembling micro-batches of its own at once. A collective.
-pub(super) fn images_per_second(args: &RecipeArgs, world: &dyn Communicator) -> Result<f64> {
+pub(super) fn images_per_second(args: &RecipeArgs, world: &World) -> Result<f64> {
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let recipe = together(recipe(), world)?;
     let datasets = together(Datasets::open(&recipe), world)?;
@@ -40,6 +40,5 @@ pub(super) fn images_per_second(args: &RecipeArgs, world: &dyn Communicator) -> 
         }
     }
     let rate = count as f64 / begin.elapsed().as_secs_f64();
-    let rates = world.all_gather(&rate.to_le_bytes());
-    Ok(rates.iter().map(|rate| f64::from_le_bytes(rate[..].try_into().expect("eight bytes"))).sum())
+    Ok(world.gather(&rate)?.into_iter().sum())
 }

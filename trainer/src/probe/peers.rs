@@ -2,13 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use regatta_comm::Communicator;
+use anyhow::Result;
+use regatta_comm::World;
 use regatta_run_folder::{ProbedRank, host_name};
 
 /// All ranks, in order. A collective.
-pub(super) fn peers(world: &dyn Communicator, device: &str, gpu: Option<&str>) -> Vec<ProbedRank> {
-    /// Longer than any rank's line.
-    const LENGTH: usize = 1024;
+pub(super) fn peers(world: &World, device: &str, gpu: Option<&str>) -> Result<Vec<ProbedRank>> {
     world.barrier();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let own = ProbedRank {
@@ -19,8 +18,5 @@ pub(super) fn peers(world: &dyn Communicator, device: &str, gpu: Option<&str>) -
         threads: tch::get_num_threads(),
         clock_s: Some(clock.as_secs_f64()),
     };
-    let mut line = serde_json::to_vec(&own).expect("numbers and strings always have a JSON form");
-    line.resize(LENGTH, b' ');
-    let peer = |bytes: Vec<u8>| serde_json::from_slice(&bytes).expect("a rank of this program wrote it");
-    world.all_gather(&line).into_iter().map(peer).collect()
+    Ok(world.gather(&own)?)
 }

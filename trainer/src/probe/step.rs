@@ -4,7 +4,7 @@ use std::io::stdin;
 use std::time::Instant;
 
 use anyhow::Result;
-use regatta_comm::{Communicator, Launch};
+use regatta_comm::{Launch, World};
 use regatta_run_folder::{StepRate, print_output};
 use regatta_settings::{Recipe, RecipeArgs};
 use tch::Device;
@@ -30,7 +30,7 @@ pub(super) fn measure(
     in_turn: bool,
     device: Device,
     launch: &Launch,
-    world: &dyn Communicator,
+    world: &World,
 ) -> Result<StepRate> {
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let mut recipe = together(recipe(), world)?;
@@ -70,17 +70,17 @@ pub(super) fn measure(
 }
 
 /// Whether rank 0 has read another line of its standard input. A collective.
-fn is_asked_again(world: &dyn Communicator) -> Result<bool> {
+fn is_asked_again(world: &World) -> Result<bool> {
     let read = if world.rank() == 0 { stdin().read_line(&mut String::new()) } else { Ok(0) };
     let bytes = together(read.map_err(Into::into), world)?;
-    Ok(world.all_gather(&[u8::from(bytes > 0)])[0] == [1])
+    Ok(world.share(bytes > 0)?)
 }
 
 /// Of `steps` steps of all ranks, from idle devices to idle devices.
 fn seconds_a_step(
     steps: usize,
     device: Device,
-    world: &dyn Communicator,
+    world: &World,
     step: &mut impl FnMut() -> Result<LaunchedStep>,
 ) -> Result<f64> {
     device::wait_for(device)?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use regatta_comm::Single;
+use regatta_comm::World;
 use regatta_data::{DataError, Encoding, ImageShape, Source, Split};
 use regatta_run_folder::ExitCode;
 use tch::Device;
@@ -55,7 +55,8 @@ fn an_image_that_cannot_be_read_ends_the_run_in_its_step_and_no_earlier() {
     let batches = Batches::new(&recipe, &damaged, Split::Train, Device::Cpu).unwrap();
     let feed = Feed::new(batches, 0, [vec![0, 1], vec![2, 3], vec![4, BAD], vec![6, 7]].into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let mut learner = Learner::new(&recipe, replica(&recipe), &Single).unwrap();
+    let world = World::alone();
+    let mut learner = Learner::new(&recipe, replica(&recipe), &world).unwrap();
     let mut step = |first| learner.step(first..first + 2, 4, recipe.optim.lr, Asked::default(), &mut source);
     assert!(step(0).unwrap().reading.outcome().unwrap().updated);
     assert_eq!(damaged.0.load(Ordering::Relaxed), 6, "the second step's first micro-batch was begun");

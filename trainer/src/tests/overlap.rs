@@ -1,14 +1,13 @@
 //! Communication goes on while backward runs: seen on the test double of NCCL, with the networks that are trained.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nccl::Nccl;
 use nccl_double::Double;
-use regatta_comm::{Communicator, NcclLane, NcclWorld, Reducer, Single};
-use regatta_ledger::Ledger;
+use regatta_comm::{Launch, Reducer, World};
+use regatta_ledger::Operation;
 use regatta_model::Mode;
-use regatta_settings::GradientCompression;
+use regatta_settings::{Backend, GradientCompression};
 use tch::{Device, Kind, Tensor};
 
 use super::alone;
@@ -25,17 +24,15 @@ fn buckets_are_started_in_their_order_while_backward_runs() {
     let _alone = alone();
     let double = Double::build();
     let nccl = Nccl::open_at(&double.path()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
     let buckets = ["comm.first_bucket_mib=0.01", "comm.bucket_cap_mib=0.05"].map(str::to_owned);
     for (name, text) in [("regnetx32", REGNETX32), ("four_stages", FOUR_STAGES)] {
         let recipe = recipe(text, &buckets);
         let replica = replica(&recipe);
-        let ledger = Arc::new(Ledger::create(&folder.path().join(name), 0, 1).unwrap());
         let timeout = Duration::from_secs(30);
-        let id = nccl.unique_id().unwrap();
-        let lane = NcclLane::join(&nccl, &id, &Single, Device::Cpu, &ledger, timeout).unwrap();
-        let world = NcclWorld::new(&Single, Arc::clone(&lane), &nccl);
-        assert!(world.lane().is_some());
+        let fails = |_, error: &_, _| panic!("{error}");
+        let world = World::join(Backend::Nccl, &Launch::default(), timeout, fails).unwrap();
+        world.start_nccl(&nccl, &nccl.unique_id().unwrap(), Device::Cpu).unwrap();
+        assert!(world.sums_over_ranks());
         let (layout, specs) = (&replica.layout, &replica.specs);
         let (parameters, gradients) = (&replica.parameters, &replica.gradients);
         let mut reducer =
@@ -55,12 +52,15 @@ fn buckets_are_started_in_their_order_while_backward_runs() {
         let buckets = layout.buckets.len();
         assert!(buckets > 2, "{name} has {buckets} buckets");
         assert_eq!(reducer.completion_order(), (0..buckets).collect::<Vec<_>>(), "{name}");
-        let entries = ledger.snapshot().entries;
+        let ledger = world.ledger().unwrap();
+        let mut entries = ledger.snapshot().entries;
+        entries.retain(|entry| entry.collective.operation == Operation::AllReduce);
         let bytes: Vec<_> = layout.buckets.iter().map(|bucket| 4 * bucket.len() as u64).collect();
         assert_eq!(entries.iter().map(|entry| entry.collective.bytes).collect::<Vec<_>>(), bytes, "{name}");
         let [first, .., last] = &entries[..] else { panic!("{name} has several") };
         assert!(first.entered_ns < last.entered_ns && last.entered_ns < backward_ended, "{name}");
         assert!(entries.iter().all(|entry| entry.completed_ns.is_some()), "{name}");
-        lane.finalize(timeout).unwrap();
+        world.finish_nccl().unwrap();
+        ledger.remove();
     }
 }

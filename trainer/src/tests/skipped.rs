@@ -1,6 +1,6 @@
 //! A step whose gradients are not finite changes nothing but the loss scale, and the next one goes on as if it had not been.
 
-use regatta_comm::Single;
+use regatta_comm::World;
 use regatta_data::{ImageShape, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::Recipe;
 use tch::{Device, Tensor};
@@ -15,10 +15,10 @@ use crate::loss_scale::{LossScale, LossScaleState};
 use crate::step::{Learner, StepSource};
 
 /// Of weights so large that gradients times 1e38 overflow, while the loss is finite.
-fn learner(recipe: &Recipe) -> Learner<'_> {
+fn learner<'a>(recipe: &'a Recipe, world: &'a World) -> Learner<'a> {
     let mut replica = replica(recipe);
     tch::no_grad(|| _ = replica.parameters.flat.g_mul_scalar_(100.0));
-    Learner::new(recipe, replica, &Single).unwrap()
+    Learner::new(recipe, replica, world).unwrap()
 }
 
 fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
@@ -51,7 +51,8 @@ fn a_step_that_overflows_is_as_if_it_had_not_been() {
         let sets: Vec<_> =
             common.iter().map(|it| it.to_string()).chain([format!("optim.name={optimizer}")]).collect();
         let recipe = recipe(FOUR_STAGES, &sets);
-        let (mut skipping, mut straight) = (learner(&recipe), learner(&recipe));
+        let world = World::alone();
+        let (mut skipping, mut straight) = (learner(&recipe, &world), learner(&recipe, &world));
 
         let scale = LossScaleState { scale: 1e38, finite_steps: 7 };
         skipping.loss_scale = Some(LossScale::new(scale, Device::Cpu));

@@ -1,6 +1,6 @@
 //! Ten updates of an optimizer, and a whole step with all that belongs to it, give what PyTorch gives.
 
-use regatta_comm::Single;
+use regatta_comm::World;
 use regatta_data::{ImageShape, Images, Scratch, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
@@ -117,7 +117,8 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let order = [3, 0, 5, 1, 4, 2];
     let mut inputs = step_inputs(&replica, images(&recipe, &dataset, Split::Validation), &order);
 
-    let mut learner = Learner::new(&recipe, replica, &Single).unwrap();
+    let world = World::alone();
+    let mut learner = Learner::new(&recipe, replica, &world).unwrap();
     let mut batches = Batches::new(&recipe, &dataset, Split::Train, Device::Cpu).unwrap();
     if recipe.train.precision == settings::Precision::Fp32 {
         // Backward carries an image's last bit, which depends on how it is normalised, beyond the tolerance.

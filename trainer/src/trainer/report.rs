@@ -32,7 +32,7 @@ impl Trainer<'_> {
     }
 
     pub(super) fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
-        let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world);
+        let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world)?;
         let record = StepRecord {
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
@@ -50,8 +50,8 @@ impl Trainer<'_> {
             seconds_exposed_comm: phases[Phase::ExposedComm as usize].median,
             seconds_optimizer: phases[Phase::Optimizer as usize].median,
             slowest_rank: Some(slowest.rank),
-            peak_rss_mib: peak_rss_mib(self.world),
-            peak_device_mib: peak_device_mib(self.device)?,
+            peak_rss_mib: peak_rss_mib(self.world)?,
+            peak_device_mib: peak_device_mib(self.learner.replica.device())?,
         };
         self.tell_step(lr);
         self.progress.interval_sum = Sums::default();
@@ -81,8 +81,8 @@ impl Trainer<'_> {
         );
     }
 
-    pub(super) fn epoch_record(&self) -> EpochRecord {
-        EpochRecord {
+    pub(super) fn epoch_record(&self) -> Result<EpochRecord> {
+        Ok(EpochRecord {
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
             images: self.progress.images,
@@ -94,8 +94,8 @@ impl Trainer<'_> {
             val_raw_top1: None,
             images_per_second: self.clock.epoch_rate(self.progress.images),
             seconds: self.clock.epoch_seconds(),
-            peak_rss_mib: peak_rss_mib(self.world),
-        }
+            peak_rss_mib: peak_rss_mib(self.world)?,
+        })
     }
 
     pub(super) fn log_epoch(&self, record: &EpochRecord) {
