@@ -58,9 +58,7 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     let side = i64::from(recipe.data.resolution_px);
     let network = recipe.network();
     let summary = network.summary(1, side, side)?;
-    let micro_batch = network.summary(recipe.train.micro_batch_size as i64, side, side);
-    let micro_batch = micro_batch.map_err(|error| Usage(format!("train.micro_batch_size: {error}")))?;
-    let memory = micro_batch.memory(recipe.elements(false));
+    let memory = memory(&recipe)?;
     if command.json {
         print_output(serde_json::to_string_pretty(&Described { summary, memory })?)?;
         return Ok(ExitCode::Done);
@@ -73,6 +71,19 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     let memory = memory_line(&recipe, world_size, memory);
     print_output(format_args!("{}\n{blocks}\n{memory}", summary.to_table()))?;
     Ok(ExitCode::Done)
+}
+
+/// Returns what a rank's weights, gradients, optimizer state and activations are estimated to take, as one line.
+pub(crate) fn memory_estimate(recipe: &Recipe, world_size: usize) -> Result<String> {
+    Ok(memory_line(recipe, world_size, memory(recipe)?))
+}
+
+/// Returns the estimate in bytes, with the activations of one micro-batch.
+fn memory(recipe: &Recipe) -> Result<Memory> {
+    let side = i64::from(recipe.data.resolution_px);
+    let micro_batch = recipe.network().summary(recipe.train.micro_batch_size as i64, side, side);
+    let micro_batch = micro_batch.map_err(|error| Usage(format!("train.micro_batch_size: {error}")))?;
+    Ok(micro_batch.memory(recipe.elements(false)))
 }
 
 fn memory_line(recipe: &Recipe, world_size: usize, memory: Memory) -> String {

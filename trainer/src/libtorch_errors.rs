@@ -1,5 +1,10 @@
 //! What libtorch throws, as a sentence: without its C++ frames and the binding's `unwrap`, and with a remedy where there is one.
 
+use std::sync::OnceLock;
+
+/// The estimate of this run's memory, for the panic hook too, which has no other way to it.
+static ESTIMATE: OnceLock<String> = OnceLock::new();
+
 /// How the binding's panics show an exception of libtorch, as Rust's debug text of it.
 const IN_PANICS: &str = ": Torch(\"";
 /// What the binding and `regatta-torch-ext` put before libtorch's own text.
@@ -9,6 +14,11 @@ const OUT_OF_MEMORY: [&str; 4] =
     ["DefaultCPUAllocator: ", "CUDA out of memory", "CUDA error: out of memory", "std::bad_alloc"];
 /// What CUDA's allocator goes on with: its books, and settings of its own.
 const CUDA_DETAILS: [&str; 2] = [" Including non-PyTorch memory", " Of the allocated memory"];
+
+/// Keeps the estimate of the run's memory, to which an error that memory has run out refers.
+pub(crate) fn keep_memory_estimate(estimate: String) {
+    _ = ESTIMATE.set(estimate);
+}
 
 /// The sentence for the text of a panic that an exception of libtorch caused; none for any other panic.
 pub(crate) fn of_panic(panic: &str) -> Option<String> {
@@ -32,9 +42,11 @@ fn sentence(thrown: &str) -> String {
     let line = &line[start..];
     let end = CUDA_DETAILS.iter().filter_map(|text| line.find(text)).min().unwrap_or(line.len());
     let line = line[..end].trim_end_matches('.');
-    format!(
-        "out of memory ({line}): lower train.micro_batch_size; `trainer summary --config RECIPE` estimates what weights and activations take"
-    )
+    let estimate = ESTIMATE.get().map_or(
+        "`trainer summary --config RECIPE` estimates what weights and activations take",
+        String::as_str,
+    );
+    format!("out of memory ({line}): lower train.micro_batch_size; {estimate}")
 }
 
 /// The text that Rust's debug text `quoted` stands for, up to the quotation mark that ends it.

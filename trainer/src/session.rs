@@ -12,6 +12,8 @@ use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 use crate::checkpoint::restore_and_share;
 use crate::datasets::Datasets;
 use crate::failure::{leave_files_in, together};
+use crate::inspect::memory_estimate;
+use crate::libtorch_errors::keep_memory_estimate;
 use crate::pretrained::Pretrained;
 use crate::progress::Progress;
 use crate::records::Records;
@@ -170,6 +172,9 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
     let nccl = world::choose_nccl(world, recipe.comm.backend, device)?;
     together(world::check_compression(world, &recipe.comm, nccl.is_some()), world)?;
     let chosen = automatic::choose(&mut recipe, kept.as_ref(), device, world)?;
+    if let Ok(estimate) = memory_estimate(&recipe, world.world_size()) {
+        keep_memory_estimate(estimate);
+    }
     together(prove_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;
     if let Some(kept) = &kept {
         together(refuse_other_recipe(kept, &recipe), world)?;

@@ -4,7 +4,7 @@ mod report;
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use regatta_comm::World;
 use regatta_data::{Sampler, Shard, Split};
@@ -135,7 +135,7 @@ impl<'a> Trainer<'a> {
     fn train_epoch(&mut self) -> Result<Steps> {
         let sampler = self.sampler();
         let (epoch, steps) = (self.progress.epoch, sampler.steps_per_epoch() as u64);
-        let permutation = sampler.permutation(epoch);
+        let permutation = sampler.permutation(epoch).context("an epoch's order of images")?;
         let shard = Shard { rank: self.world.rank(), world_size: self.world.world_size() };
         let schedule = LearningRate::of(self.recipe, steps);
         let device = self.learner.replica.device();

@@ -1,5 +1,7 @@
 //! The order of an epoch: which images form a step's global batch and how it is cut into micro-batches.
 
+use std::collections::TryReserveError;
+
 use crate::random::Purpose;
 use crate::shard::Shard;
 
@@ -45,10 +47,15 @@ impl Sampler {
     }
 
     /// The order of all images in an epoch, a function of (seed, epoch) alone; with `drop_last` its end is unused.
-    pub fn permutation(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len).collect();
+    ///
+    /// # Errors
+    /// If there is no memory for eight bytes an image.
+    pub fn permutation(&self, epoch: u64) -> Result<Vec<usize>, TryReserveError> {
+        let mut order = Vec::new();
+        order.try_reserve_exact(self.len)?;
+        order.extend(0..self.len);
         Purpose::Permutation.stream(&[self.seed, epoch]).shuffle(&mut order);
-        order
+        Ok(order)
     }
 
     /// The images of step `step` of the epoch (counted from 0) whose permutation is given, over all ranks.

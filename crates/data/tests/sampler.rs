@@ -5,7 +5,7 @@ use regatta_data::{Sampler, Shard};
 
 /// Every micro-batch of an epoch, step by step and rank by rank, as (step, number, images).
 fn epoch(sampler: &Sampler, world_size: usize, epoch: u64) -> Vec<(usize, usize, Vec<usize>)> {
-    let permutation = sampler.permutation(epoch);
+    let permutation = sampler.permutation(epoch).unwrap();
     let mut seen = Vec::new();
     for step in 0..sampler.steps_per_epoch() {
         for rank in 0..world_size {
@@ -33,7 +33,7 @@ fn samplers() -> impl Strategy<Value = Sampler> {
 proptest! {
     #[test]
     fn an_epoch_is_partitioned_exactly(sampler in samplers(), world_size in 1_usize..20, e in 0_u64..5) {
-        let permutation = sampler.permutation(e);
+        let permutation = sampler.permutation(e).unwrap();
         let mut all = permutation.clone();
         all.sort_unstable();
         prop_assert!(all.into_iter().eq(0..sampler.len), "a permutation of the data set");
@@ -56,7 +56,7 @@ proptest! {
 
     #[test]
     fn only_the_last_step_is_short(sampler in samplers()) {
-        let permutation = sampler.permutation(0);
+        let permutation = sampler.permutation(0).unwrap();
         for step in 0..sampler.steps_per_epoch() {
             let size = sampler.global_batch(&permutation, step).len();
             prop_assert!(size >= 1);
@@ -90,7 +90,11 @@ proptest! {
 fn permutations_never_change() {
     let sampler = Sampler { len: 12, global_batch_size: 4, micro_batch_size: 2, seed: 0, drop_last: false };
     let check = |seed, epoch, expected: [usize; 12]| {
-        assert_eq!(Sampler { seed, ..sampler }.permutation(epoch), expected, "seed {seed}, epoch {epoch}");
+        assert_eq!(
+            Sampler { seed, ..sampler }.permutation(epoch).unwrap(),
+            expected,
+            "seed {seed}, epoch {epoch}"
+        );
     };
     check(0, 0, [10, 11, 5, 9, 8, 1, 6, 2, 7, 3, 4, 0]);
     check(0, 1, [6, 9, 11, 8, 3, 2, 5, 0, 1, 4, 10, 7]);
@@ -100,7 +104,7 @@ fn permutations_never_change() {
 #[test]
 fn a_short_last_batch_leaves_ranks_without_a_micro_batch() {
     let sampler = Sampler { len: 25, global_batch_size: 12, micro_batch_size: 4, seed: 5, drop_last: false };
-    let permutation = sampler.permutation(0);
+    let permutation = sampler.permutation(0).unwrap();
     let counts = |step| -> Vec<usize> {
         let shards = (0..3).map(|rank| Shard { rank, world_size: 3 });
         shards.map(|shard| sampler.micro_batches(&permutation, step, shard).len()).collect()
@@ -114,4 +118,11 @@ fn fewer_images_than_a_batch_are_one_step_or_with_drop_last_none() {
     let sampler = Sampler { len: 3, global_batch_size: 8, micro_batch_size: 4, seed: 5, drop_last: false };
     assert_eq!(sampler.steps_per_epoch(), 1);
     assert_eq!(Sampler { drop_last: true, ..sampler }.steps_per_epoch(), 0);
+}
+
+#[test]
+fn an_order_that_memory_does_not_hold_is_an_error() {
+    let sampler =
+        Sampler { len: 1 << 58, global_batch_size: 1, micro_batch_size: 1, seed: 1, drop_last: false };
+    assert!(sampler.permutation(0).is_err());
 }

@@ -27,7 +27,7 @@ pub(super) fn images_per_second(args: &RecipeArgs, world: &World) -> Result<f64>
         seed: recipe.train.seed,
         drop_last: recipe.train.drop_last,
     };
-    let permutation = sampler.permutation(world.rank() as u64);
+    let permutation = sampler.permutation(world.rank() as u64)?;
     let (mut images, mut scratch) = (Vec::new(), Scratch::default());
     world.barrier();
     let (begin, mut count) = (Instant::now(), 0);
