@@ -99,8 +99,8 @@ fn an_image_that_cannot_be_read_is_named_with_its_cause() {
     let mut refused = |split, indices: &[usize]| {
         let images = Images::new(&Uneven, split, Transform::new(Uneven.encoding(), None));
         let error = images.read_all(0, indices, &mut Scratch::default(), &mut pixels).unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap();
-        format!("{error}: {cause}")
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     };
     assert_eq!(
         refused(Split::Train, &[0, 1]),
