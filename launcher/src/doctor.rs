@@ -1,4 +1,4 @@
-//! `launcher doctor`: what to know before a long run, measured in seconds, and what to do about it.
+//! `launcher doctor`: checks hosts, GPUs and communication before a long run, in seconds, and suggests remedies.
 
 mod facts;
 mod findings;
@@ -25,13 +25,13 @@ use regatta_settings::{DataSource, Device, OptionalRecipeArgs, Recipe};
 use serde::Serialize;
 
 use crate::run::command_line;
-use crate::run::gpus::Wanted;
+use crate::run::gpus::GpuSelection;
 use crate::run::mpi::{Kind, Starter, Via};
-use crate::run::placement::{Placement, cores, of_allocation};
+use crate::run::placement::{Placement, cores, slurm_variable};
 use facts::{Facts, HostFacts, Job, Mpirun};
 use findings::Finding;
 
-/// What `launcher doctor` is told.
+/// Options of `launcher doctor`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorCommand {
     #[command(flatten)]
@@ -41,20 +41,20 @@ pub(crate) struct DoctorCommand {
     /// Prints facts and findings as JSON
     #[arg(long)]
     json: bool,
-    /// Prints what this host says of itself, on one line: for the doctor on another host
+    /// Prints this host's facts as one line of JSON, for the doctor on another host
     #[arg(long, hide = true)]
     of_host: bool,
 }
 
-/// What is looked at on each host.
+/// What the doctor inspects on each host.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     run_folder: PathBuf,
-    /// Where the recipe's images come from.
+    /// Source of the recipe's images.
     data: Option<DataSource>,
 }
 
-/// What is printed as JSON.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Report<'a> {
     can_start: bool,
@@ -62,7 +62,10 @@ struct Report<'a> {
     facts: &'a Facts,
 }
 
-/// Looks, measures and tells; the exit code says whether a run can start.
+/// Collects the facts and prints the findings; the exit code is 0 if a run can start, else 2.
+///
+/// # Errors
+/// If the recipe or the options are invalid.
 pub(crate) fn doctor(command: &DoctorCommand) -> Result<ExitCode> {
     if command.of_host {
         let raw = command.recipe.load()?;
@@ -88,37 +91,37 @@ impl DoctorCommand {
     fn facts(&self) -> Result<Facts> {
         let raw = self.recipe.load()?;
         let device = raw.as_ref().map_or(Device::Auto, |raw| raw.train.device);
-        let (mpirun, mpirun_problem) = halves(self.placement.starter(Via::Mpirun));
+        let (mpirun, mpirun_problem) = value_and_problem(self.placement.starter(Via::Mpirun));
         let job = self.job(mpirun.as_ref(), device)?;
         let ranks = job.ranks;
         let recipe = raw.map(|raw| raw.resolve(ranks, None)).transpose()?;
-        let (mut there, hosts_problem) = self.look_at_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
-        // Without what starts them, or where hosts do not answer, ranks would only say so once more.
+        let (mut hosts, hosts_problem) = self.inspect_hosts(&job, recipe.as_ref(), mpirun.is_some())?;
+        // Without a starter, or with hosts that do not answer, the probe would only repeat that problem.
         let may_start = (mpirun.is_some() || ranks == 1) && hosts_problem.is_none();
-        let probed = may_start.then(|| ranks::probe(&job, self.options_of_probe(device, &there)));
-        let (probe, probe_problem) = halves(probed.transpose().map_err(anyhow::Error::msg));
+        let probed = may_start.then(|| ranks::probe(&job, self.options_of_probe(device, &hosts)));
+        let (probe, probe_problem) = value_and_problem(probed.transpose().map_err(anyhow::Error::msg));
         let probe = probe.flatten();
         if let Some(probe) = &probe {
-            ranks::compare_clocks(&mut there, probe);
+            ranks::compare_clocks(&mut hosts, probe);
         }
         Ok(Facts {
             job: Job {
                 ranks,
-                ranks_per_host: job::most_on_a_host(&job.hosts, of_allocation("SLURM_JOB_NUM_NODES"), ranks),
+                ranks_per_host: job::most_on_a_host(&job.hosts, slurm_variable("SLURM_JOB_NUM_NODES"), ranks),
                 device,
                 checkpoints_bytes: recipe.as_ref().map(job::checkpoints_bytes),
             },
-            hosts: there,
+            hosts: hosts,
             hosts_problem,
             trainer: libraries::of(&job.trainer),
-            mpirun: mpirun.as_ref().map(says_of_itself),
+            mpirun: mpirun.as_ref().map(mpirun_version),
             mpirun_problem,
             probe,
             probe_problem,
         })
     }
 
-    /// With files missing, the loader would only say so once more.
+    /// Options of `trainer probe`. Without the recipe if data files are missing, which the loader would only report again.
     fn options_of_probe(&self, device: Device, hosts: &[HostFacts]) -> Vec<String> {
         let files = hosts.iter().flat_map(|host| &host.data).flat_map(|data| &data.files);
         let has_data = !files.into_iter().any(|file| file.problem.is_some());
@@ -127,24 +130,24 @@ impl DoctorCommand {
         options
     }
 
-    /// The job whose ranks are looked at. Where there is no mpirun nothing is started with it.
+    /// The job whose ranks are probed. Without an mpirun a placeholder is filled in, and never started.
     fn job(&self, mpirun: Option<&Starter>, device: Device) -> Result<command_line::Job> {
         let starter = mpirun.cloned().unwrap_or(Starter { program: "mpirun".into(), kind: Kind::OpenMpi4 });
-        let job = self.placement.job(starter, device, &Wanted::All)?;
+        let job = self.placement.job(starter, device, &GpuSelection::All)?;
         Ok(command_line::Job { oversubscribe: job.hosts.is_empty() && job.ranks > cores(), ..job })
     }
 
-    /// This host, or each that was named.
-    fn look_at_hosts(
+    /// Collects the facts of this host, or of each that was named.
+    fn inspect_hosts(
         &self,
         job: &command_line::Job,
         recipe: Option<&Recipe>,
-        can_ask: bool,
+        can_start_there: bool,
     ) -> Result<(Vec<HostFacts>, Option<String>)> {
-        if job.hosts.is_empty() || !can_ask {
+        if job.hosts.is_empty() || !can_start_there {
             return Ok((vec![host::read(&subject(recipe))], None));
         }
-        let own = std::env::current_exe().context("cannot tell where this launcher is")?;
+        let own = std::env::current_exe().context("cannot find the launcher's own path")?;
         let arguments =
             [vec!["doctor".to_owned(), "--of-host".to_owned()], self.recipe.to_arguments()].concat();
         Ok(match ranks::hosts(job, &own, &arguments) {
@@ -154,7 +157,7 @@ impl DoctorCommand {
     }
 }
 
-/// Without a recipe, runs go where recipes say by default.
+/// Without a recipe, the run folder is the default of recipes.
 fn subject(recipe: Option<&Recipe>) -> Subject {
     Subject {
         run_folder: recipe.map_or_else(|| "runs".into(), |recipe| recipe.run.folder.clone()),
@@ -162,15 +165,15 @@ fn subject(recipe: Option<&Recipe>) -> Subject {
     }
 }
 
-/// The value or the error, whose causes are told in one line.
-fn halves<T>(outcome: Result<T>) -> (Option<T>, Option<String>) {
+/// Splits a result into its value and its error, with the causes in one line.
+fn value_and_problem<T>(outcome: Result<T>) -> (Option<T>, Option<String>) {
     match outcome {
         Ok(value) => (Some(value), None),
         Err(error) => (None, Some(format!("{error:#}"))),
     }
 }
 
-fn says_of_itself(starter: &Starter) -> Mpirun {
+fn mpirun_version(starter: &Starter) -> Mpirun {
     let output = Command::new(&starter.program).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let version = text.lines().next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Shell completions and manual pages, made from the definitions of the commands.
+//! Shell completions and manual pages, generated from the definitions of the commands.
 
 use std::io;
 use std::iter::once;
@@ -12,24 +12,27 @@ use regatta_run_folder::{ExitCode, check_output, print_output, write_output};
 
 use crate::Cli;
 
-/// What `launcher completions` is told.
+/// Options of `launcher completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsCommand {
     /// The shell
     shell: Shell,
 }
 
-/// What `launcher man` is told.
+/// Options of `launcher man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManCommand {
-    /// The folder to write them to, for example ~/.local/share/man/man1; it is made if it is not there
+    /// The folder to write them to, for example ~/.local/share/man/man1; created if missing
     folder: PathBuf,
-    /// Replaces pages that are there
+    /// Replaces existing pages
     #[arg(long)]
     force: bool,
 }
 
-/// Prints a shell's completions.
+/// Prints the completion script of a shell.
+///
+/// # Errors
+/// If standard output cannot be written.
 pub(crate) fn completions(command: &CompletionsCommand) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(command.shell, &mut Cli::command(), "launcher", &mut script);
@@ -37,7 +40,10 @@ pub(crate) fn completions(command: &CompletionsCommand) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Writes the manual pages, or none if one of them may not be written.
+/// Writes the manual pages, or none if one of them may not be replaced.
+///
+/// # Errors
+/// If a page exists and `--force` is missing, or a page cannot be written.
 pub(crate) fn man(command: &ManCommand) -> Result<ExitCode> {
     let folder = &command.folder;
     let failed = || format!("cannot write manual pages to {}", folder.display());
@@ -52,7 +58,7 @@ pub(crate) fn man(command: &ManCommand) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// The launcher's page and one for each command, by the names of their files.
+/// Renders the launcher's page and one for each command, each with its file name.
 fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut launcher = Cli::command().disable_help_subcommand(true);
     launcher.build();

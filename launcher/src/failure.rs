@@ -1,4 +1,4 @@
-//! How a command that cannot do what it was asked ends: one line on standard error, and the exit code of the cause.
+//! Error reporting: one line on standard error, and the exit code that belongs to the cause.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -7,17 +7,17 @@ use std::process::ExitCode;
 use regatta_run_folder::{OutputError, StorageError};
 use regatta_settings::RecipeError;
 
-/// The command asks for something that cannot be done as it stands.
+/// A command line that cannot be carried out as given; exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Prints a line about the job. A terminal that is gone is no reason to stop it.
-pub(crate) fn tell(line: impl Display) {
+/// Prints a line about the job to standard error. Write errors are ignored: a closed terminal must not stop the job.
+pub(crate) fn print_status(line: impl Display) {
     _ = writeln!(io::stderr(), "launcher: {line}");
 }
 
-/// Says what went wrong and returns the exit code for it.
+/// Prints an error with its causes and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     _ = writeln!(io::stderr(), "error: {error:#}");
     ExitCode::from(exit_code(error).code() as u8)

@@ -1,6 +1,7 @@
-//! Starts the ranks of a job and watches them; tells what to know before and after a run. Never links libtorch.
+//! The launcher: starts and supervises the ranks of a job, checks a cluster before a run and explains a run's end afterwards.
+//! Never links libtorch.
 
-// Their macros panic where nobody reads.
+// The print macros panic when the reader of a pipe is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod run;
@@ -32,19 +33,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts the ranks of a job, watches them, and starts them again from the newest checkpoint when they fail
+    /// Starts the ranks of a job, watches them, and restarts them from the newest checkpoint when they fail
     Run(Box<run::RunCommand>),
-    /// Submits a run to Slurm as a batch job that is stopped with a checkpoint and comes back by itself
+    /// Submits a run to Slurm as a batch job that saves a checkpoint before its time limit and requeues itself
     Slurm(Box<slurm::SlurmCommand>),
-    /// Looks at hosts, GPUs, versions, limits, storage and the speed of sums before a long run, and says what to do
+    /// Checks hosts, GPUs, versions, limits, storage and all-reduce speed before a long run, and suggests remedies
     Doctor(Box<doctor::DoctorCommand>),
     /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
     Plan(Box<plan::PlanCommand>),
-    /// Tells how a run came to its end, from what its ranks left: who failed first, and who waited for whom
+    /// Explains how a run ended from the files that its ranks left: who failed first, and who waited for whom
     Autopsy(autopsy::AutopsyCommand),
-    /// Prints the completions of a shell, to be put where it looks for them
+    /// Prints the completion script of a shell
     Completions(documents::CompletionsCommand),
-    /// Writes manual pages, one a command
+    /// Writes manual pages, one for each command
     Man(documents::ManCommand),
 }
 

@@ -1,4 +1,4 @@
-//! `launcher run`: starts the ranks of a job, watches them, and starts them again from the newest checkpoint.
+//! `launcher run`: starts the ranks of a job, watches them, and restarts them from the newest checkpoint when they fail.
 
 pub(crate) mod command_line;
 pub(crate) mod gpus;
@@ -29,21 +29,21 @@ use signal_hook::iterator::Signals;
 
 use crate::failure::Usage;
 use command_line::Job;
-use gpus::Wanted;
+use gpus::GpuSelection;
 use mpi::Via;
 use placement::{Placement, cores};
 use policy::Limits;
 use supervisor::Supervisor;
 use watch::Patience;
 
-/// What `launcher run` is told.
+/// Options of `launcher run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunCommand {
     #[command(flatten)]
     recipe: RecipeArgs,
     /// GPUs of this host to use: all, none (ranks compute on CPUs), or numbers such as 0,1,3
     #[arg(long, value_name = "all|none|LIST", default_value = "all")]
-    gpus: Wanted,
+    gpus: GpuSelection,
     #[command(flatten)]
     placement: Placement,
     /// What starts the ranks
@@ -55,25 +55,25 @@ pub(crate) struct RunCommand {
     /// Allows more ranks than cores
     #[arg(long)]
     oversubscribe: bool,
-    /// Allows to run as root
+    /// Allows running as root
     #[arg(long)]
     allow_run_as_root: bool,
-    /// Times that a failed job is started again from its newest checkpoint
+    /// How often a failed job is restarted from its newest checkpoint
     #[arg(long, value_name = "N", default_value_t = 3)]
     max_restarts: usize,
-    /// Seconds before the first restart; doubled each time that no new checkpoint was reached
+    /// Seconds before the first restart; doubled after each attempt that saved no new checkpoint
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
     back_off: f64,
-    /// Goes on with fewer ranks, down to this many, when a host or a GPU is gone
+    /// Continues with fewer ranks, but at least this many, when a host or a GPU is lost
     #[arg(long, value_name = "M")]
     min_ranks: Option<usize>,
-    /// Seconds without any progress after which the ranks are ended
+    /// Seconds without progress after which the ranks are ended
     #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, value_parser = seconds_above_zero)]
     stall_timeout: f64,
-    /// Seconds that ranks have to save a checkpoint once they are asked to stop
+    /// Seconds for ranks to save a checkpoint once they are asked to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds)]
     grace: f64,
-    /// Prints the command that starts the ranks, and starts nothing
+    /// Prints the command that starts the ranks without running it
     #[arg(long)]
     dry_run: bool,
 }
@@ -90,9 +90,12 @@ fn seconds_above_zero(text: &str) -> Result<f64, String> {
     above_zero.ok_or_else(|| "expected a number of seconds above 0".into())
 }
 
-/// Runs the job to its end; returns the exit code to end with.
+/// Runs the job to its end and returns the launcher's exit code.
+///
+/// # Errors
+/// If the recipe or the options are invalid, or the ranks cannot be started.
 pub(crate) fn run(command: &RunCommand) -> Result<u8> {
-    // Before anything is started or asked: a signal counts from the first moment.
+    // First of all, so that no signal is lost.
     let signals =
         Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
     let args = command.recipe();
@@ -127,30 +130,30 @@ fn signal_of(signal: PreemptionSignal) -> rustix::process::Signal {
     }
 }
 
-/// What ranks are started with held back: the signals that ask them to stop, where `env` can do it (coreutils from 8.31 on).
-fn held_signals(signal: PreemptionSignal) -> Vec<&'static str> {
-    let mut tried = Command::new("env");
-    tried
+/// The stop signals to block while ranks start, or none if `env` cannot block signals (coreutils before 8.31).
+fn blocked_signals(signal: PreemptionSignal) -> Vec<&'static str> {
+    let mut block_usr2 = Command::new("env");
+    block_usr2
         .args(["--block-signal=USR2", "true"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    match tried.status().is_ok_and(|status| status.success()) {
+    match block_usr2.status().is_ok_and(|status| status.success()) {
         true => vec!["INT", "TERM", signal.name()],
         false => Vec::new(),
     }
 }
 
 impl RunCommand {
-    /// The recipe, with what other options say of it.
+    /// The recipe's arguments, with the keys that `--threads-per-rank` and `--gpus none` set.
     fn recipe(&self) -> RecipeArgs {
         let mut recipe = self.recipe.clone();
         recipe.set.extend(self.threads_per_rank.map(|threads| format!("train.threads_per_rank={threads}")));
-        recipe.set.extend((self.gpus == Wanted::None).then(|| "train.device=\"cpu\"".to_owned()));
+        recipe.set.extend((self.gpus == GpuSelection::None).then(|| "train.device=\"cpu\"".to_owned()));
         recipe
     }
 
-    /// The job that trains the recipe, checked against this host.
+    /// Builds the job that trains the recipe and checks it against this host.
     fn job(&self, args: &RecipeArgs, raw: &RawRecipe) -> Result<Job> {
         let starter = self.placement.starter(self.via)?;
         let job = self.placement.job(starter, raw.train.device, &self.gpus)?;
@@ -158,7 +161,7 @@ impl RunCommand {
         self.check_root(&job)?;
         Ok(Job {
             oversubscribe: self.oversubscribe,
-            held_signals: held_signals(raw.run.preemption_signal),
+            blocked_signals: blocked_signals(raw.run.preemption_signal),
             arguments: args.to_arguments(),
             ..job
         })
@@ -171,27 +174,25 @@ impl RunCommand {
         }
         if gpus > 0 && ranks > gpus {
             return Err(Usage(format!(
-                "{ranks} ranks, but {} to use here: one rank a GPU, or --gpus none for ranks on CPUs",
+                "{ranks} ranks, but {} available: use one rank per GPU, or --gpus none for ranks on CPUs",
                 counted(gpus, "GPU")
             )));
         }
         if job.is_on_this_host() && ranks > cores && !self.oversubscribe {
             return Err(Usage(format!(
-                "{ranks} ranks, but {cores} cores here: fewer ranks, or --oversubscribe where that is meant"
+                "{ranks} ranks, but this host has {cores} cores: use fewer ranks, or pass --oversubscribe"
             )));
         }
         Ok(())
     }
 
-    /// Refuses to start ranks as root where that is not allowed.
+    /// Rejects starting ranks as root unless it is allowed explicitly.
     fn check_root(&self, job: &Job) -> Result<(), Usage> {
         let allowed = |name: &str| std::env::var(name).is_ok_and(|value| value == "1");
         let by_variables = allowed("OMPI_ALLOW_RUN_AS_ROOT") && allowed("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM");
         if !job.as_root || self.allow_run_as_root || by_variables || self.dry_run {
             return Ok(());
         }
-        Err(Usage(
-            "this is root, and mpirun refuses that: be somebody else, or say --allow-run-as-root".into(),
-        ))
+        Err(Usage("mpirun refuses to run as root: use another user, or pass --allow-run-as-root".into()))
     }
 }

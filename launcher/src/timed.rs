@@ -1,4 +1,4 @@
-//! A command that is given so long: what it printed and how it ended.
+//! Runs a command with a time limit and captures its output.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
@@ -9,19 +9,19 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process_tree;
 
-/// What mpirun is given to end its ranks.
+/// Time for mpirun to end its ranks, between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// None where a signal ended it, that of the time limit included.
+    /// None if a signal ended it, for example at the time limit.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Runs it, for `limit` at most.
+/// Runs `command` for at most `limit`, then ends it.
 ///
 /// # Errors
 /// If it cannot be started.
@@ -47,11 +47,11 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<std::process::E
     }
 }
 
-/// TERM first, for mpirun to take its ranks along.
+/// Ends the command with TERM first, so that mpirun ends its ranks, then with KILL.
 fn end(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
     _ = kill_process(Pid::from_child(child), Signal::TERM);
     if wait(child, GRACE)?.is_none() {
-        // A descendant that lived on would keep the pipes open, which are read to their end.
+        // A surviving descendant would keep the pipes open, and they are read to the end.
         process_tree::kill(Pid::from_child(child));
         child.wait()?;
     }
@@ -61,7 +61,7 @@ fn end(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
 fn reader(mut source: impl Read + Send + 'static) -> JoinHandle<String> {
     let read = move || {
         let mut bytes = Vec::new();
-        // What was read before an error is what there is.
+        // After a read error the output so far is kept.
         _ = source.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     };

@@ -1,10 +1,13 @@
-//! Where the trainer is that this launcher starts.
+//! Finds the trainer binary that this launcher starts.
 
 use std::path::{Path, PathBuf};
 
 use crate::failure::Usage;
 
-/// The trainer that is named, or else `TRAINER`, or else the one beside this binary, or else the one on the path.
+/// Returns the trainer named on the command line, or by `TRAINER`, or the one beside this binary, or on the path, in this order.
+///
+/// # Errors
+/// If the named file does not exist, or no trainer is found.
 pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Usage> {
     let variable = std::env::var_os("TRAINER").map(PathBuf::from);
     if let Some(path) = named.map(Path::to_owned).or(variable) {
@@ -17,6 +20,6 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Usage> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("trainer"));
     beside.into_iter().chain(on_path).find(|file| file.is_file()).ok_or_else(|| {
-        Usage("no trainer beside the launcher nor on the path: name it with --trainer or TRAINER".into())
+        Usage("no trainer beside the launcher or on the path: name it with --trainer or TRAINER".into())
     })
 }

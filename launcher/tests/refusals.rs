@@ -14,7 +14,7 @@ fn ranks_that_have_no_place() {
     check("run --config recipe.toml -n 0", "error: -n 0: at least one rank is needed");
     check("run --config recipe.toml -n 4096", "error: 4096 ranks, but ");
     check("run --config recipe.toml --hosts a:2,b:2 -n 5", "error: -n 5, but the hosts take 4 ranks");
-    check("run --config recipe.toml --hosts a:2,a:1", "error: --hosts: a stands there twice");
+    check("run --config recipe.toml --hosts a:2,a:1", "error: --hosts: names a twice");
     check("run --config recipe.toml --hostfile none", "error: --hostfile none: No such file or directory");
     check(
         "run --config recipe.toml -n 2 --min-ranks 3",
@@ -24,7 +24,7 @@ fn ranks_that_have_no_place() {
     check(on_any_device, "error: --gpus: there is no GPU 0: the driver lists 0");
     check(
         "run --config recipe.toml --gpus 0",
-        "error: --gpus names some, but the recipe's train.device is \"cpu\"",
+        "error: --gpus names GPUs, but the recipe's train.device is \"cpu\"",
     );
 }
 
@@ -36,7 +36,7 @@ fn programs_that_are_not_there() {
     );
     check("run --config recipe.toml --mpirun /bin/true", "error: /bin/true --version says \"");
     check("run --config recipe.toml --trainer none", "error: there is no trainer at none");
-    check("run --config recipe.toml --via srun", "error: --via srun is for inside of a Slurm allocation");
+    check("run --config recipe.toml --via srun", "error: --via srun needs a Slurm allocation");
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn what_would_fail_again_is_not_started_again() {
     let refused = workdir.launcher("run --config recipe.toml -n 2 --oversubscribe").ends_with(2);
     // mpirun names the rank in most cases.
     let refused = refused.says(" ended with exit code 2: ").says("runs/recipe");
-    _ = refused.says(". Not started again: exit code 2 would come again.");
+    _ = refused.says(". Not restarted: a restart would end with exit code 2 again.");
     assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
 }
 
@@ -266,7 +266,7 @@ fn a_crash_loop_stops() {
     let options = "--max-restarts 9 --back-off 0.1 --trainer crashes";
     let ended = workdir.launcher(&format!("run --config recipe.toml -n 1 {options}")).ends_with(9);
     let ended = ended.says("Restart 1 of 9 from runs/recipe/checkpoints/step-000000002 in 0.1 s.");
-    _ = ended.says("Not started again: it failed in step 2 twice in a row.");
+    _ = ended.says("Not restarted: it failed in step 2 twice in a row.");
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_full_disk_is_named() {
     let ended = ended.says("No space left on device").says(" (step ");
     let ended = ended
         .says(" ended with exit code 6: cannot create runs/recipe/attempts/000002: No space left on device");
-    let ended = ended.says("Not started again: the run folder failed twice in a row before any step.");
+    let ended = ended.says("Not restarted: the run folder failed twice in a row before any step.");
     assert!(!ended.stderr.contains("in step"), "{ended}");
     let [(end, 6)] = &ends_of_attempts(&workdir.run("recipe"))[..] else { panic!("one attempt") };
     assert!(end.contains("No space left on device"), "{end}");
@@ -371,14 +371,14 @@ fn a_run_folder_that_cannot_be_used_is_not_tried_again() {
     fs::write(unusable.path().join("runs"), "").unwrap();
     let ended = unusable.launcher(line).ends_with(6);
     let ended = ended.says(" ended with exit code 6: cannot ");
-    _ = ended.says("Not started again: the run folder cannot be used as it is.");
+    _ = ended.says("Not restarted: the run folder cannot be used as it is.");
 
     let damaged = Workdir::new(TINY);
     damaged.launcher(&format!("{line} --set train.max_steps=4")).ends_with(0);
     fs::remove_file(damaged.run("recipe").metrics()).unwrap();
     fs::create_dir(damaged.run("recipe").metrics()).unwrap();
     let ended = damaged.launcher(line).ends_with(6);
-    _ = ended.says("metrics.jsonl").says("Not started again: the run folder cannot be used as it is.");
+    _ = ended.says("metrics.jsonl").says("Not restarted: the run folder cannot be used as it is.");
 }
 
 /// Ranks that are killed leave what they share in memory, and an mpirun that is killed the files of its job.
@@ -443,7 +443,7 @@ fn ranks_stay_on_the_cores_that_the_launcher_was_given() {
     let [stdout, stderr] = on_one_core("-n 1");
     assert_eq!(stdout, format!("Cpus_allowed_list:\t{first}\n"), "{stderr}");
     let [_, stderr] = on_one_core("-n 2");
-    assert!(stderr.starts_with("error: 2 ranks, but 1 cores here: "), "{stderr}");
+    assert!(stderr.starts_with("error: 2 ranks, but this host has 1 cores: "), "{stderr}");
 }
 
 /// Without ssh and rsh Open MPI 4 must be told that it needs neither: `make train` does so where nobody has said otherwise.

@@ -52,7 +52,7 @@ fn a_rank_on_each_computes_what_two_on_one_do() {
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
 }
 
-/// With --min-ranks the run goes on without a host that does not answer.
+/// With --min-ranks the run continues without a host that does not answer.
 #[test]
 fn a_host_that_is_gone_is_left_out() {
     let Some(hosts) = Hosts::up() else { return };
@@ -64,7 +64,7 @@ fn a_host_that_is_gone_is_left_out() {
     hosts.cable(2, "down");
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
-    let ended = ended.says("launcher: goes on with 1 of 2 ranks").says("1 rank over ");
+    let ended = ended.says("launcher: continuing with 1 of 2 ranks").says("1 rank over ");
     assert_eq!(AttemptRecord::read(&run.attempt(2)).unwrap().start.world_size, 1, "{ended}");
     assert!(run.checkpoint(300).exists(), "{ended}");
 }

@@ -1,4 +1,4 @@
-//! The files of a data set: the first and the last are there and can be read from their beginning to their end.
+//! Checks that a data set's files exist and that their beginnings and ends can be read.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,21 +9,21 @@ use regatta_settings::DataSource;
 
 use super::facts::{DataFile, DataSet};
 
-/// Read at the beginning and at the end of a file.
+/// Number of bytes to read at the beginning and at the end of a file.
 const BYTES: u64 = 4096;
-/// What a gzip file begins with.
+/// Magic number of gzip files.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// Looks at the files of a data set that consists of files.
-pub(crate) fn look_at(source: &DataSource) -> Option<DataSet> {
+/// Checks the files of a data set; None for a source without files.
+pub(crate) fn inspect(source: &DataSource) -> Option<DataSet> {
     let DataSource::Files { dataset, folder } = source else { return None };
     let facts = dataset.facts();
     let names = facts.train_files.iter().chain(facts.validation_files);
-    let files = names.map(|name| look_at_file(folder, name, facts.format)).collect();
+    let files = names.map(|name| inspect_file(folder, name, facts.format)).collect();
     Some(DataSet { folder: folder.clone(), files })
 }
 
-fn look_at_file(folder: &Path, name: &str, format: &Format) -> DataFile {
+fn inspect_file(folder: &Path, name: &str, format: &Format) -> DataFile {
     let path = find_file(folder, name).ok().flatten().unwrap_or_else(|| folder.join(name));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match read_ends(&path, format) {
@@ -32,14 +32,14 @@ fn look_at_file(folder: &Path, name: &str, format: &Format) -> DataFile {
     }
 }
 
-/// The file's length, once its ends were read.
+/// Reads both ends of a file and returns its length.
 fn read_ends(path: &Path, format: &Format) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut start = Vec::new();
     (&file).take(BYTES).read_to_end(&mut start)?;
     if !start.starts_with(GZIP) && !start.starts_with(format.magic) {
-        return Err(io::Error::other(format!("it begins neither as {} nor as gzip", format.file)));
+        return Err(io::Error::other(format!("starts neither like {} nor like gzip", format.file)));
     }
     file.seek(SeekFrom::Start(length.saturating_sub(BYTES)))?;
     file.read_to_end(&mut start)?;
@@ -53,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_found_in_either_form() {
+    fn plain_and_compressed_files_are_found() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("train-images-idx3-ubyte"), [0, 0, 8, 3, 0]).unwrap();
         std::fs::write(folder.path().join("train-labels-idx1-ubyte.gz"), [0x1f, 0x8b, 8]).unwrap();
         std::fs::write(folder.path().join("t10k-images-idx3-ubyte"), "an error page").unwrap();
         let mnist = DataSource::Files { dataset: DatasetName::Mnist, folder: folder.path().to_owned() };
-        let files = look_at(&mnist).unwrap().files;
+        let files = inspect(&mnist).unwrap().files;
         let found: Vec<_> =
             files.iter().map(|it| (&*it.name, it.bytes, it.problem.as_deref().unwrap_or("whole"))).collect();
         assert_eq!(
@@ -67,7 +67,7 @@ mod tests {
             [
                 ("train-images-idx3-ubyte", 5, "whole"),
                 ("train-labels-idx1-ubyte.gz", 3, "whole"),
-                ("t10k-images-idx3-ubyte", 0, "it begins neither as an idx file nor as gzip"),
+                ("t10k-images-idx3-ubyte", 0, "starts neither like an idx file nor like gzip"),
                 ("t10k-labels-idx1-ubyte", 0, "No such file or directory (os error 2)"),
             ]
         );

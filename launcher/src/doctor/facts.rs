@@ -1,4 +1,4 @@
-//! What is known before a run: of the job, of each host, of its ranks. Findings are drawn from this alone.
+//! The facts collected about a job, its hosts and its ranks. Findings depend on nothing else.
 
 use std::path::PathBuf;
 
@@ -6,37 +6,37 @@ use regatta_run_folder::ProbeReport;
 use regatta_settings::Device;
 use serde::{Deserialize, Serialize};
 
-/// Everything that was found. What could not be found is absent.
+/// All facts. Those that could not be determined are absent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Facts {
     pub(crate) job: Job,
-    /// This host alone, or those that were named, in their order.
+    /// This host, or those that were named, in their order.
     pub(crate) hosts: Vec<HostFacts>,
-    /// Why hosts that were named are missing above.
+    /// Why facts of the named hosts are missing.
     pub(crate) hosts_problem: Option<String>,
     pub(crate) trainer: Trainer,
     pub(crate) mpirun: Option<Mpirun>,
     /// Why there is no mpirun.
     pub(crate) mpirun_problem: Option<String>,
-    /// What the ranks measured.
+    /// Measurements of the ranks.
     pub(crate) probe: Option<ProbeReport>,
-    /// Why they measured nothing.
+    /// Why there are no measurements.
     pub(crate) probe_problem: Option<String>,
 }
 
-/// What is to be run.
+/// The job to run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Job {
     pub(crate) ranks: usize,
-    /// Ranks on the host that takes most of them.
+    /// Ranks on the host with the most ranks.
     pub(crate) ranks_per_host: usize,
     /// `train.device` of the recipe; `auto` without one.
     pub(crate) device: Device,
-    /// What the checkpoints take that are on disk at once. Without a recipe nothing is known of them.
+    /// Bytes of all checkpoints that are on disk at the same time. None without a recipe.
     pub(crate) checkpoints_bytes: Option<u64>,
 }
 
-/// The binary and what it is linked with.
+/// The trainer binary and the libraries that it is linked with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Trainer {
     pub(crate) path: PathBuf,
@@ -52,52 +52,52 @@ pub(crate) struct Trainer {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Mpirun {
     pub(crate) path: PathBuf,
-    /// The first line that it says of itself.
+    /// The first line of `mpirun --version`.
     pub(crate) version: String,
 }
 
-/// One host, as it sees itself.
+/// Facts that a host reports about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostFacts {
     pub(crate) name: String,
-    /// Its clock when this was read, in nanoseconds of unix time.
+    /// The host's clock when the facts were read, in nanoseconds of Unix time.
     pub(crate) clock_ns: u64,
-    /// By how much its clock is ahead of the first host's, in seconds; of several with ranks that did not tell, at least.
+    /// Seconds by which the host's clock is ahead of the first host's. A lower bound if ranks did not report their clocks.
     #[serde(default)]
     pub(crate) clock_apart_s: f64,
     pub(crate) cores: usize,
     pub(crate) nvidia: Nvidia,
     pub(crate) interfaces: Vec<Interface>,
-    /// Devices of InfiniBand and RoCE.
+    /// Names of InfiniBand and RoCE devices.
     pub(crate) infiniband: Vec<String>,
-    /// /dev/shm.
+    /// Size of /dev/shm.
     pub(crate) shared_memory: Option<Space>,
     pub(crate) open_files: Limit,
     pub(crate) locked_memory_bytes: Limit,
     pub(crate) run_folder: Storage,
-    /// None where the recipe reads no files.
+    /// None if the recipe reads no files.
     pub(crate) data: Option<DataSet>,
 }
 
-/// What there is of NVIDIA's.
+/// NVIDIA GPUs and their driver.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Nvidia {
-    /// GPUs on the PCI bus, driver or not.
+    /// Number of GPUs on the PCI bus, with or without a driver.
     pub(crate) on_the_bus: usize,
-    /// The driver's version, where it is loaded.
+    /// The version of the driver, if it is loaded.
     pub(crate) driver: Option<String>,
-    /// Those that the driver lists, by PCI address.
+    /// GPUs that the driver lists, sorted by PCI address.
     pub(crate) gpus: Vec<Gpu>,
     /// Why the driver's device files cannot be used.
     pub(crate) device_problem: Option<String>,
 }
 
-/// A GPU.
+/// A GPU that the driver lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Gpu {
     pub(crate) pci_bus_id: String,
     pub(crate) model: String,
-    /// The processor socket, or part of one, that it hangs on.
+    /// The NUMA node that the GPU is attached to.
     pub(crate) numa_node: Option<u32>,
 }
 
@@ -109,44 +109,44 @@ pub(crate) struct Interface {
     pub(crate) megabit_per_second: Option<u64>,
 }
 
-/// Size of a file system.
+/// Size and free space of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Space {
     pub(crate) total_bytes: u64,
     pub(crate) free_bytes: u64,
 }
 
-/// A limit of this process; none is unlimited.
+/// A resource limit of this process; None is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limit {
     pub(crate) soft: Option<u64>,
     pub(crate) hard: Option<u64>,
 }
 
-/// Where runs go.
+/// The folder of the runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Storage {
-    /// As the recipe says it.
+    /// As given in the recipe.
     pub(crate) path: PathBuf,
     pub(crate) space: Option<Space>,
-    /// Measured with a file that is gone again, made durable.
+    /// Speed of durable writes, measured with a temporary file.
     pub(crate) written_mib_per_second: Option<f64>,
-    /// Why nothing can be written there.
+    /// Why the folder is not writable.
     pub(crate) problem: Option<String>,
 }
 
-/// The files of the recipe's data set that were looked at: the first and the last.
+/// The files of the recipe's data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DataSet {
     pub(crate) folder: PathBuf,
     pub(crate) files: Vec<DataFile>,
 }
 
-/// One of them.
+/// A file of the data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DataFile {
     pub(crate) name: String,
     pub(crate) bytes: u64,
-    /// Why it cannot be read.
+    /// Why the file cannot be used.
     pub(crate) problem: Option<String>,
 }

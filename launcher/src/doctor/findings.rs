@@ -1,4 +1,4 @@
-//! What the facts mean for a run: one line a finding, worst first, with what to do. A pure function of the facts.
+//! Findings: what the facts mean for a run, worst first, each with a remedy. A pure function of the facts.
 
 mod gpus;
 mod limits;
@@ -11,30 +11,30 @@ use serde::Serialize;
 
 use super::facts::Facts;
 
-/// What a finding means, worst first.
+/// Severity of a finding, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Severity {
-    /// The run cannot start, or would fail.
+    /// The run cannot start or would fail.
     CannotStart,
-    /// It can, but slower or with a risk.
+    /// The run can start, but would be slow or at risk.
     Warning,
     /// Worth knowing.
     Note,
 }
 
-/// One of them.
+/// A problem or remark, with its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
-    /// Where, if it is about a host.
+    /// The host that it concerns, if any.
     pub(crate) host: Option<String>,
     pub(crate) found: String,
-    /// What to do.
+    /// What to do about it.
     pub(crate) remedy: String,
 }
 
-/// All findings.
+/// Returns all findings, sorted by severity.
 pub(crate) fn of(facts: &Facts) -> Vec<Finding> {
     let mut found = ranks::check(facts);
     for host in &facts.hosts {
@@ -43,7 +43,7 @@ pub(crate) fn of(facts: &Facts) -> Vec<Finding> {
         let named = |finding| Finding { host: Some(host.name.clone()), ..finding };
         found.extend(here.into_iter().flatten().map(named));
     }
-    found.sort_by_key(|finding| finding.severity); // stable: within a severity in the order of the checks
+    found.sort_by_key(|finding| finding.severity); // stable: the order of the checks is kept within a severity
     found
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn can_start(findings: &[Finding]) -> bool {
 }
 
 impl Severity {
-    /// A finding of this severity, and what to do.
+    /// Creates a finding of this severity.
     fn of(self, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding { severity: self, host: None, found: found.into(), remedy: remedy.into() }
     }
@@ -71,7 +71,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A size for people.
+/// Formats a number of bytes with a binary unit.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         _ if bytes >= 1 << 40 => format!("{:.1} TiB", bytes as f64 / (1_u64 << 40) as f64),
@@ -87,7 +87,7 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    /// What is found once `change` has made facts worse.
+    /// The findings after `change` has modified the facts.
     pub(super) fn found(mut facts: Facts, change: impl FnOnce(&mut Facts)) -> String {
         change(&mut facts);
         of(&facts).iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
@@ -101,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_stands_first() {
+    fn findings_are_sorted_by_severity() {
         let change = |facts: &mut Facts| {
             facts.hosts[0].open_files.soft = Some(10);
             facts.hosts[0].clock_apart_s = 4.0;
         };
         expect![[r#"
-            cannot start: node1: at most 10 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 65536
-            warning: node1: its clock is at least 4.0 s ahead: let chrony or ntpd set the hosts' clocks: times of failures are compared
+            cannot start: node1: at most 10 files may be open, but each rank needs about 320: raise the limit: ulimit -n 65536
+            warning: node1: its clock is at least 4.0 s ahead: synchronize the hosts' clocks with chrony or ntpd: failure times are compared
             note: node1: no GPU: ranks compute on CPUs"#]]
         .assert_eq(&found(testing::facts(), change));
         let mut worse = testing::facts();

@@ -1,4 +1,4 @@
-//! What this host says of itself in /proc, /sys and /dev, without libtorch.
+//! Reads this host's facts from /proc, /sys and /dev, without libtorch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::storage::{self, space_of};
 use super::{Subject, data_set};
 use crate::run::placement::cores;
 
-/// This host, with what the recipe needs of it.
+/// Collects this host's facts, including those about the run folder and the data set.
 pub(crate) fn read(subject: &Subject) -> HostFacts {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     HostFacts {
@@ -25,18 +25,18 @@ pub(crate) fn read(subject: &Subject) -> HostFacts {
         shared_memory: space_of(Path::new("/dev/shm")).ok(),
         open_files: limit(&limits, "Max open files"),
         locked_memory_bytes: limit(&limits, "Max locked memory"),
-        run_folder: storage::look_at(&subject.run_folder),
-        data: subject.data.as_ref().and_then(data_set::look_at),
-        clock_ns: now_ns(), // last, when the line is about to be printed
+        run_folder: storage::inspect(&subject.run_folder),
+        data: subject.data.as_ref().and_then(data_set::inspect),
+        clock_ns: now_ns(), // last, right before the line is printed
     }
 }
 
-/// Nanoseconds of unix time.
+/// The current Unix time in nanoseconds.
 pub(crate) fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
 }
 
-/// The names of a folder's entries, in order; none where it is not there.
+/// Sorted names of a folder's entries; empty if the folder does not exist.
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut names: Vec<_> =
@@ -45,7 +45,7 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A file of one word, as those of /sys are.
+/// Reads a file that holds a single word, as in /sys.
 pub(crate) fn word(path: PathBuf) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
@@ -54,14 +54,14 @@ fn interfaces(folder: &Path) -> Vec<Interface> {
     let names = names_in(folder).into_iter().filter(|name| name != "lo");
     let interface = |name: String| Interface {
         is_up: word(folder.join(&name).join("operstate")).is_some_and(|state| state == "up"),
-        // Virtual ones say -1 or refuse to be read.
+        // Virtual interfaces report -1 or cannot be read.
         megabit_per_second: word(folder.join(&name).join("speed")).and_then(|speed| speed.parse().ok()),
         name,
     };
     names.map(interface).collect()
 }
 
-/// A line of /proc/self/limits: its name, the soft limit, the hard one, the unit.
+/// Parses a line of /proc/self/limits: name, soft limit, hard limit, unit.
 fn limit(limits: &str, name: &str) -> Limit {
     let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_those_but_the_loopback() {
+    fn the_loopback_is_no_interface() {
         let folder = tempfile::tempdir().unwrap();
         for (name, state, speed) in [("eth0", "up", "100000"), ("ib0", "down", "-1"), ("lo", "unknown", "")] {
             let interface = folder.path().join(name);

@@ -1,4 +1,4 @@
-//! What the trainer is linked with, as the dynamic linker would find it.
+//! Libraries that the trainer is linked with, as the dynamic linker finds them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::facts::Trainer;
 
-/// The trainer at `path`.
+/// Inspects the trainer at `path` with `ldd`.
 pub(crate) fn of(path: &Path) -> Trainer {
     let listed = Command::new("ldd").arg(path).output().map(|output| output.stdout).unwrap_or_default();
     let trainer = parse(path, &String::from_utf8_lossy(&listed));
@@ -14,7 +14,7 @@ pub(crate) fn of(path: &Path) -> Trainer {
     Trainer { libtorch_version, ..trainer }
 }
 
-/// Lines such as `libmpi.so.40 => /lib/libmpi.so.40 (0x...)` and `libmpi.so.40 => not found`.
+/// Parses lines such as `libmpi.so.40 => /lib/libmpi.so.40 (0x...)` and `libmpi.so.40 => not found`.
 fn parse(path: &Path, listed: &str) -> Trainer {
     let lines: Vec<_> = listed.lines().filter_map(|line| line.trim().split_once(" => ")).collect();
     let find = |start: &str| {
@@ -33,7 +33,7 @@ fn parse(path: &Path, listed: &str) -> Trainer {
     }
 }
 
-/// As the wheel says it in its version.py, or the archive of libtorch in its build-version.
+/// The version in the wheel's `version.py` or the libtorch archive's `build-version`.
 fn libtorch_version(library: &Path) -> Option<String> {
     let root = library.parent()?.parent()?;
     let of_archive = || Some(fs::read_to_string(root.join("build-version")).ok()?.trim().to_owned());
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn libtorch_says_its_version_in_either_form() {
+    fn the_libtorch_version_is_read_from_wheel_or_archive() {
         let folder = tempfile::tempdir().unwrap();
         let library = folder.path().join("lib/libtorch_cpu.so");
         assert_eq!(libtorch_version(&library), None);

@@ -1,4 +1,4 @@
-//! GPUs and their driver, as the PCI bus and NVIDIA's kernel module list them. Not yet compared with a host that has some.
+//! GPUs and their driver, as listed by the PCI bus and NVIDIA's kernel module. Not yet checked on a host with several GPUs.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::facts::{Gpu, Nvidia};
 use super::host::{names_in, word};
 
-/// What there is below `root`, which is `/` but for tests.
+/// Reads the lists below `root`, which is `/` except in tests.
 pub(crate) fn read(root: &Path) -> Nvidia {
     let bus = root.join("sys/bus/pci/devices");
     let driver = fs::read_to_string(root.join("proc/driver/nvidia/version")).ok();
@@ -19,13 +19,13 @@ pub(crate) fn read(root: &Path) -> Nvidia {
     }
 }
 
-/// A display controller, with or without an output, of NVIDIA.
+/// Whether a PCI device is an NVIDIA display or 3D controller.
 fn is_gpu(device: &Path) -> bool {
     let is = |file: &str, start: &str| word(device.join(file)).is_some_and(|it| it.starts_with(start));
     is("vendor", "0x10de") && is("class", "0x03")
 }
 
-/// The first word of the module's own line that looks like 580.65.06.
+/// The first word of the module's version line that looks like 580.65.06.
 fn driver_version(text: &str) -> Option<String> {
     let is_version = |word: &&str| {
         word.contains('.') && word.chars().all(|c| c.is_ascii_digit() || c == '.') && word.len() >= 5
@@ -37,7 +37,7 @@ fn gpus(listed: &Path, bus: &Path) -> Vec<Gpu> {
     let gpu = |address: String| {
         let information = fs::read_to_string(listed.join(&address).join("information")).unwrap_or_default();
         let model = information.lines().find_map(|line| line.strip_prefix("Model:"));
-        // The bus has addresses in lower case, and -1 where there is but one node.
+        // The bus lists addresses in lower case, and node -1 if there is only one.
         let node = word(bus.join(address.to_lowercase()).join("numa_node"));
         Gpu {
             model: model.unwrap_or("unknown").trim().to_owned(),
@@ -48,7 +48,7 @@ fn gpus(listed: &Path, bus: &Path) -> Vec<Gpu> {
     names_in(listed).into_iter().map(gpu).collect()
 }
 
-/// A container that was not given the GPUs sees the driver's lists, but not its device files.
+/// Checks the driver's control device: a container without access to the GPUs sees the driver's lists, but no device files.
 fn device_problem(root: &Path) -> Option<String> {
     let path = root.join("dev/nvidiactl");
     let opened = fs::File::options().read(true).write(true).open(&path);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drivers_say_their_versions() {
+    fn driver_versions_are_parsed() {
         for (text, expected) in [
             (
                 "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023",

@@ -1,4 +1,4 @@
-//! Starts things on ranks: the trainer's probe on all of the job's, and the doctor on each host.
+//! Runs the trainer's probe on all ranks of the job, and the doctor on each host.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,29 +12,37 @@ use crate::run::hosts::Host;
 use crate::run::mpi::Kind;
 use crate::timed::{self, Ended};
 
-/// What a probe may take: libtorch's start from a slow file system, and the sums.
-const PROBE: Duration = Duration::from_secs(180);
-/// What the hosts may take to tell of themselves.
-const HOSTS: Duration = Duration::from_secs(60);
+/// Time limit of a probe: loading libtorch from a slow file system, and the all-reduces.
+const PROBE_LIMIT: Duration = Duration::from_secs(180);
+/// Time limit for the hosts to report their facts.
+const HOSTS_LIMIT: Duration = Duration::from_secs(60);
 
-/// `trainer probe --json OPTIONS` on the job's ranks, or why there is none.
+/// Runs `trainer probe --json OPTIONS` on the job's ranks.
+///
+/// # Errors
+/// The first error of a rank or the starter, or that the time limit was exceeded.
 pub(crate) fn probe(job: &Job, options: Vec<String>) -> Result<ProbeReport, String> {
     let arguments = [vec!["probe".to_owned(), "--json".to_owned()], options].concat();
     let job = Job { arguments, ..job.clone() };
-    // A world of one needs no mpirun, and shall not fail without one.
-    let line = if job.ranks == 1 && job.hosts.is_empty() { alone(&job) } else { job.command_line() };
+    // A single rank needs no mpirun, and must not fail without one.
+    let line =
+        if job.ranks == 1 && job.hosts.is_empty() { single_rank_command(&job) } else { job.command_line() };
     let ended =
-        timed::run(&mut line.command(), PROBE).map_err(|error| format!("{}: {error}", line.program))?;
+        timed::run(&mut line.command(), PROBE_LIMIT).map_err(|error| format!("{}: {error}", line.program))?;
     let text = of_rank_0(job.starter.kind, &ended.stdout);
     match ended.code {
-        // Worlds of one all call themselves rank 0: the first of them is taken, and has a world of one.
-        Some(0) => ProbeReport::parse(&text)
-            .map_err(|error| format!("trainer probe printed something else than it should: {error}")),
-        code => Err(complaint(job.starter.kind, code, &ended, PROBE)),
+        // If every rank sees a world of one, all call themselves rank 0: the first report is taken.
+        Some(0) => {
+            ProbeReport::parse(&text).map_err(|error| format!("unexpected output of trainer probe: {error}"))
+        }
+        code => Err(describe_failure(job.starter.kind, code, &ended, PROBE_LIMIT)),
     }
 }
 
-/// Every host's facts in the order of `hosts`, each by a doctor on that host, `arguments` being this one's.
+/// Collects every host's facts, in the order of `job.hosts`, by running this launcher with `arguments` on each host.
+///
+/// # Errors
+/// If a host cannot be reached or does not answer in time.
 pub(crate) fn hosts(job: &Job, launcher: &Path, arguments: &[String]) -> Result<Vec<HostFacts>, String> {
     let once = job.hosts.iter().map(|host| Host { name: host.name.clone(), slots: 1 }).collect::<Vec<_>>();
     let job = Job {
@@ -47,22 +55,23 @@ pub(crate) fn hosts(job: &Job, launcher: &Path, arguments: &[String]) -> Result<
     let line = job.command_line();
     let begin_ns = now_ns();
     let ended =
-        timed::run(&mut line.command(), HOSTS).map_err(|error| format!("{}: {error}", line.program))?;
+        timed::run(&mut line.command(), HOSTS_LIMIT).map_err(|error| format!("{}: {error}", line.program))?;
     let end_ns = now_ns();
     if ended.code != Some(0) {
-        return Err(complaint(job.starter.kind, ended.code, &ended, HOSTS));
+        return Err(describe_failure(job.starter.kind, ended.code, &ended, HOSTS_LIMIT));
     }
     let lines = ended.stdout.lines().filter_map(|line| job.starter.kind.rank_of_line(line));
-    let mut told: Vec<(usize, HostFacts)> =
+    let mut answers: Vec<(usize, HostFacts)> =
         lines.filter_map(|(rank, text)| Some((rank, serde_json::from_str(text).ok()?))).collect();
-    told.sort_by_key(|(rank, _)| *rank);
-    if told.len() != job.ranks {
-        return Err(format!("{} of {} hosts told of themselves", told.len(), job.ranks));
+    answers.sort_by_key(|(rank, _)| *rank);
+    if answers.len() != job.ranks {
+        return Err(format!("only {} of {} hosts answered", answers.len(), job.ranks));
     }
-    Ok(told.into_iter().map(|(_, facts)| with_clock(facts, begin_ns, end_ns)).collect())
+    Ok(answers.into_iter().map(|(_, facts)| with_clock(facts, begin_ns, end_ns)).collect())
 }
 
-/// What ranks read of their hosts' clocks at one moment says more than when a doctor was started there.
+/// Takes clock offsets from the probe, whose ranks read their clocks at the same moment. This is more precise than comparing the
+/// times at which doctors were started.
 pub(crate) fn compare_clocks(hosts: &mut [HostFacts], probe: &ProbeReport) {
     let clock = |name: &str| probe.ranks.iter().find(|rank| rank.host == name)?.clock_s;
     let Some(first) = hosts.first().and_then(|host| clock(&host.name)) else { return };
@@ -71,40 +80,41 @@ pub(crate) fn compare_clocks(hosts: &mut [HostFacts], probe: &ProbeReport) {
     }
 }
 
-/// A host that looked at its clock between two times and saw another is apart by at least the difference.
+/// Sets the clock's offset: a host that read its clock between two times of this host and got a time outside of them is off by
+/// at least the difference.
 fn with_clock(facts: HostFacts, begin_ns: u64, end_ns: u64) -> HostFacts {
     let early = begin_ns.saturating_sub(facts.clock_ns) as f64;
     let late = facts.clock_ns.saturating_sub(end_ns) as f64;
     HostFacts { clock_apart_s: (late - early) / 1e9, ..facts }
 }
 
-fn alone(job: &Job) -> CommandLine {
+fn single_rank_command(job: &Job) -> CommandLine {
     let program = job.trainer.display().to_string();
     CommandLine { program, arguments: job.arguments.clone(), variables: Vec::new() }
 }
 
-/// What rank 0 printed; all of it where lines bear no marks.
+/// The lines of rank 0, or all lines if none is tagged with a rank.
 fn of_rank_0(kind: Kind, stdout: &str) -> String {
     let lines: Vec<_> = stdout.lines().map(|line| (line, kind.rank_of_line(line))).collect();
-    let is_marked = lines.iter().any(|(_, marked)| marked.is_some());
-    let of_0 = lines.iter().filter_map(|(line, marked)| match marked {
+    let is_tagged = lines.iter().any(|(_, tagged)| tagged.is_some());
+    let of_0 = lines.iter().filter_map(|(line, tagged)| match tagged {
         Some((0, text)) => Some(*text),
-        None if !is_marked => Some(*line),
+        None if !is_tagged => Some(*line),
         _ => None,
     });
     of_0.collect::<Vec<_>>().join("\n")
 }
 
-/// The first line in which a rank says an error, or else the first that anybody said.
-fn complaint(kind: Kind, code: Option<i32>, ended: &Ended, limit: Duration) -> String {
+/// Describes a failed command: by the first error line of a rank, or else the first line of its standard error.
+fn describe_failure(kind: Kind, code: Option<i32>, ended: &Ended, limit: Duration) -> String {
     let lines =
         ended.stderr.lines().map(|line| kind.rank_of_line(line).map_or(line, |(_, text)| text).trim());
-    let said: Vec<_> = lines.filter(|line| line.chars().any(char::is_alphanumeric)).collect();
-    let error = said.iter().find_map(|line| line.strip_prefix("error: "));
-    let said = error.or(said.first().copied()).unwrap_or("nothing was said");
+    let lines: Vec<_> = lines.filter(|line| line.chars().any(char::is_alphanumeric)).collect();
+    let error = lines.iter().find_map(|line| line.strip_prefix("error: "));
+    let line = error.or(lines.first().copied()).unwrap_or("no output");
     match code {
-        Some(code) => format!("exit code {code}: {said}"),
-        None => format!("killed, or not through after {} s: {said}", limit.as_secs()),
+        Some(code) => format!("exit code {code}: {line}"),
+        None => format!("killed, or not finished after {} s: {line}", limit.as_secs()),
     }
 }
 
@@ -114,18 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rank_0_is_heard_among_others() {
-        let marked = "[1,0]<stdout>:{\n[1,1]<stdout>:{\n[1,0]<stdout>:}\nA note of mpirun\n";
-        assert_eq!(of_rank_0(Kind::OpenMpi4, marked), "{\n}");
+    fn rank_0_s_output_is_extracted() {
+        let tagged = "[1,0]<stdout>:{\n[1,1]<stdout>:{\n[1,0]<stdout>:}\nA note of mpirun\n";
+        assert_eq!(of_rank_0(Kind::OpenMpi4, tagged), "{\n}");
         assert_eq!(of_rank_0(Kind::OpenMpi4, "{\n}\n"), "{\n}");
     }
 
     #[test]
-    fn the_first_error_of_a_rank_is_what_is_told() {
+    fn the_first_error_of_a_rank_is_reported() {
         let ended = |stderr: &str| Ended { code: Some(4), stdout: String::new(), stderr: stderr.to_owned() };
         let check = |stderr, code, expected: &str| {
             let limit = Duration::from_secs(9);
-            assert_eq!(complaint(Kind::OpenMpi4, code, &ended(stderr), limit), expected);
+            assert_eq!(describe_failure(Kind::OpenMpi4, code, &ended(stderr), limit), expected);
         };
         check(
             "[1,1]<stderr>:error: rank 1: no GPU\n-----\nmpirun noticed\n-----\n",
@@ -133,7 +143,7 @@ mod tests {
             "exit code 2: rank 1: no GPU",
         );
         check("ssh: no such host\n----\n", Some(1), "exit code 1: ssh: no such host");
-        check("", None, "killed, or not through after 9 s: nothing was said");
+        check("", None, "killed, or not finished after 9 s: no output");
     }
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_apart_by_what_cannot_be_explained() {
+    fn clock_offsets_are_lower_bounds() {
         for (clock_s, apart_s) in [(99, -1.0), (100, 0.0), (105, 0.0), (110, 0.0), (113, 3.0)] {
             let facts = HostFacts { clock_ns: clock_s * 1_000_000_000, ..testing::host("a") };
             let apart = with_clock(facts, 100_000_000_000, 110_000_000_000).clock_apart_s;

@@ -1,4 +1,4 @@
-//! The facts for a person: some lines on the job, each host, and what was measured.
+//! The facts as text: the job, each host, and the measurements.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use regatta_run_folder::ProbeReport;
 use super::facts::{Facts, HostFacts, Interface, Limit};
 use super::findings::size;
 
-/// A table of the facts.
+/// Formats the facts as a table.
 pub(crate) fn table(facts: &Facts) -> String {
     let mut rows = vec![("job", job(facts)), ("trainer", trainer(facts))];
     for host in &facts.hosts {
@@ -60,17 +60,20 @@ fn of_host(host: &HostFacts) -> String {
     format!("{}: {} cores, {gpus}{driver}", host.name, host.cores)
 }
 
-/// Which rank takes which GPU: the one with its number on the host. What the ranks said themselves counts more.
+/// One line for each GPU with its rank: as the ranks reported it, or else the one whose local rank is the GPU's number.
 fn gpu_map(host: &HostFacts, facts: &Facts) -> Vec<String> {
-    let told = facts.probe.iter().flat_map(|probe| &probe.ranks).filter(|rank| rank.host == host.name);
-    let told: Vec<_> = told.filter_map(|rank| Some((rank.rank, rank.gpu_pci_bus_id.as_ref()?))).collect();
+    let reported = facts.probe.iter().flat_map(|probe| &probe.ranks).filter(|rank| rank.host == host.name);
+    let reported: Vec<_> =
+        reported.filter_map(|rank| Some((rank.rank, rank.gpu_pci_bus_id.as_ref()?))).collect();
     let line = |(number, gpu): (usize, &super::facts::Gpu)| {
         let node =
             gpu.numa_node.map_or_else(|| "NUMA node unknown".into(), |node| format!("NUMA node {node}"));
-        let is_it = |(_, address): &&(usize, &String)| address.eq_ignore_ascii_case(&gpu.pci_bus_id);
-        let rank = match told.iter().find(is_it) {
+        let is_this_gpu = |(_, address): &&(usize, &String)| address.eq_ignore_ascii_case(&gpu.pci_bus_id);
+        let rank = match reported.iter().find(is_this_gpu) {
             Some((rank, _)) => format!("rank {rank}"),
-            None if told.is_empty() && number < facts.job.ranks_per_host => format!("local rank {number}"),
+            None if reported.is_empty() && number < facts.job.ranks_per_host => {
+                format!("local rank {number}")
+            }
             None => "no rank".to_owned(),
         };
         format!("{rank} on GPU {number}, {} at {}, {node}", gpu.model, gpu.pci_bus_id)
@@ -87,7 +90,7 @@ fn network(host: &HostFacts) -> String {
     let ethernet = host.interfaces.iter().map(line);
     let all: Vec<_> =
         ethernet.chain(host.infiniband.iter().map(|name| format!("{name} (InfiniBand)"))).collect();
-    if all.is_empty() { "none but the loopback".into() } else { all.join(", ") }
+    if all.is_empty() { "only the loopback".into() } else { all.join(", ") }
 }
 
 fn limits(host: &HostFacts) -> String {
@@ -141,7 +144,7 @@ mod tests {
             host     node1: 4 cores, 2 GPUs, driver 580.65.06
             gpu      local rank 0 on GPU 0, NVIDIA H100 80GB HBM3 at 0000:17:00.0, NUMA node 0
             gpu      local rank 1 on GPU 1, NVIDIA H100 80GB HBM3 at 0000:ca:00.0, NUMA node 1
-            network  none but the loopback
+            network  only the loopback
             limits   /dev/shm 8.0 GiB free, open files 65536, locked memory 8.0 MiB
             storage  runs: 50.0 GiB free, 500 MiB/s written
             ranks    2 over NCCL 2.28.9, cuda:0, 2 threads each

@@ -1,4 +1,4 @@
-//! The folder that runs go to: how much is free there, and how fast it takes what must be durable.
+//! The run folder: free space, and the speed of durable writes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,35 +7,38 @@ use std::time::{Duration, Instant};
 
 use super::facts::{Space, Storage};
 
-/// Written at most.
+/// Most bytes to write.
 const BYTES: usize = 64 << 20;
-/// Written at once.
+/// Bytes of a single write.
 const CHUNK: usize = 4 << 20;
-/// Writing goes on for no longer.
+/// Time after which no further chunk is written.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Measures in `folder`, or where it is going to be made.
-pub(crate) fn look_at(folder: &Path) -> Storage {
+/// Measures `folder`, or its nearest existing ancestor if it does not exist yet.
+pub(crate) fn inspect(folder: &Path) -> Storage {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let there = absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
-    let measured = write_speed(there);
+    let existing = absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let measured = write_speed(existing);
     let problem =
-        measured.as_ref().err().map(|error| format!("cannot write in {}: {error}", there.display()));
+        measured.as_ref().err().map(|error| format!("cannot write in {}: {error}", existing.display()));
     Storage {
         path: folder.to_owned(),
-        space: space_of(there).ok(),
+        space: space_of(existing).ok(),
         written_mib_per_second: measured.ok(),
         problem,
     }
 }
 
-/// What the file system of `path` has, for users other than root.
+/// Returns the size of the file system of `path` and the space that is free for users other than root.
+///
+/// # Errors
+/// If the file system cannot be queried.
 pub(crate) fn space_of(path: &Path) -> io::Result<Space> {
     let found = rustix::fs::statvfs(path)?;
     Ok(Space { total_bytes: found.f_blocks * found.f_frsize, free_bytes: found.f_bavail * found.f_frsize })
 }
 
-/// MiB a second, the time until they are durable included.
+/// Writes a temporary file and returns MiB/s, including the time to make it durable.
 fn write_speed(folder: &Path) -> io::Result<f64> {
     let path = folder.join(format!(".launcher-doctor-{}", std::process::id()));
     let mut file = File::options().write(true).create_new(true).open(&path)?;
@@ -45,7 +48,7 @@ fn write_speed(folder: &Path) -> io::Result<f64> {
 }
 
 fn fill(file: &mut File) -> io::Result<f64> {
-    // Not all zeros, which a file system may not store at all.
+    // Not all zeros, which a file system may store as a hole.
     let chunk: Vec<u8> = (0..CHUNK).map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let (begin, mut written) = (Instant::now(), 0);
     while written < BYTES && begin.elapsed() < LIMIT {
@@ -61,9 +64,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_not_there_is_measured_above_and_nothing_stays() {
+    fn a_missing_folder_is_measured_above_and_left_clean() {
         let folder = tempfile::tempdir().unwrap();
-        let found = look_at(&folder.path().join("runs/x"));
+        let found = inspect(&folder.path().join("runs/x"));
         assert_eq!(found.problem, None);
         assert!(found.written_mib_per_second.unwrap() > 0.0);
         let Space { total_bytes, free_bytes } = found.space.unwrap();
@@ -72,8 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_takes_no_files_is_a_problem() {
-        let found = look_at(Path::new("/proc/nothing/runs"));
+    fn a_folder_that_is_not_writable_is_a_problem() {
+        let found = inspect(Path::new("/proc/nothing/runs"));
         assert!(found.problem.unwrap().starts_with("cannot write in /proc: "));
         assert_eq!(found.written_mib_per_second, None);
     }

@@ -1,4 +1,4 @@
-//! Facts of a job that can start, for tests to change.
+//! Facts of a job that can start, for tests to modify.
 
 use regatta_run_folder::{ProbeReport, ProbedRank, TimedSum};
 use regatta_settings::Device;
@@ -35,7 +35,7 @@ pub(crate) fn facts() -> Facts {
     }
 }
 
-/// A host without a GPU on which nothing is wrong.
+/// A host without GPUs and without problems.
 pub(crate) fn host(name: &str) -> HostFacts {
     HostFacts {
         name: name.to_owned(),
@@ -58,7 +58,7 @@ pub(crate) fn host(name: &str) -> HostFacts {
     }
 }
 
-/// A rank as it describes itself to the others.
+/// A rank's entry in the probe's report.
 pub(crate) fn probed_rank(rank: usize, host: &str, gpu: Option<&str>, clock_s: Option<f64>) -> ProbedRank {
     let gpu_pci_bus_id = gpu.map(str::to_owned);
     ProbedRank { rank, host: host.to_owned(), device: String::new(), gpu_pci_bus_id, threads: 2, clock_s }

@@ -1,4 +1,4 @@
-//! The command that starts the ranks of a job: a pure function of what is asked for.
+//! Builds the command that starts the ranks of a job: a pure function of the job.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,62 +7,62 @@ use std::process::Command;
 use super::hosts::Host;
 use super::mpi::{Kind, Starter};
 
-/// What is asked for.
+/// A job: how many ranks to start, where, with which program and which options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) starter: Starter,
     pub(crate) ranks: usize,
-    /// None where this host or the scheduler's allocation is meant.
+    /// Empty for this host or the scheduler's allocation.
     pub(crate) hosts: Vec<Host>,
-    /// In a Slurm allocation: then the starter finds hosts by itself.
+    /// Whether this is a Slurm allocation, in which the starter finds the hosts by itself.
     pub(crate) in_allocation: bool,
-    /// GPUs of this host that the ranks use: none on CPUs, nor where they are elsewhere.
+    /// Number of this host's GPUs that the ranks use: 0 for ranks on CPUs or on other hosts.
     pub(crate) gpus: usize,
-    /// `CUDA_VISIBLE_DEVICES` of the ranks, where it is not what they have.
+    /// `CUDA_VISIBLE_DEVICES` for the ranks, if it differs from the inherited value.
     pub(crate) visible_gpus: Option<String>,
     /// The network interface for MPI and NCCL.
     pub(crate) interface: Option<String>,
-    /// More ranks than cores are meant.
+    /// Whether more ranks than cores are allowed.
     pub(crate) oversubscribe: bool,
-    /// To be started by root.
+    /// Whether root starts the ranks.
     pub(crate) as_root: bool,
-    /// Names of variables that ranks on other hosts are to have too.
+    /// Names of environment variables to forward to ranks on other hosts.
     pub(crate) forwarded: Vec<String>,
-    /// There is no way to start anything on other hosts, which mpirun looks for even where all ranks are on this one.
+    /// Whether there is no ssh or rsh to reach other hosts; mpirun looks for one even if all ranks are on this host.
     pub(crate) isolated: bool,
-    /// Signals that ranks are started with held back, for the time in which they have no handlers yet.
-    pub(crate) held_signals: Vec<&'static str>,
-    /// The user's own options.
+    /// Signals that are blocked in the ranks until their handlers are installed.
+    pub(crate) blocked_signals: Vec<&'static str>,
+    /// Further options for the starter, given by the user.
     pub(crate) extra: Vec<String>,
     pub(crate) trainer: PathBuf,
     pub(crate) arguments: Vec<String>,
 }
 
-/// Options that Open MPI's versions spell differently.
+/// Options whose spelling differs between versions of Open MPI.
 struct OpenMpi {
-    marked_lines: &'static str,
+    tag_output: &'static str,
     oversubscribe: &'static str,
-    /// The network interface of mpirun's own daemons; its name follows.
+    /// Sets the network interface of mpirun's daemons; the interface's name follows.
     daemons_interface: &'static str,
-    /// A cut link is noticed in 13 seconds; without, never.
+    /// Detects a cut link after 13 seconds; without these options it is never detected.
     keep_alive: &'static str,
 }
 
 const OPEN_MPI_4: OpenMpi = OpenMpi {
-    marked_lines: "--tag-output",
+    tag_output: "--tag-output",
     oversubscribe: "--oversubscribe",
     daemons_interface: "--mca oob_tcp_if_include",
     keep_alive: "--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3",
 };
 
 const OPEN_MPI_5: OpenMpi = OpenMpi {
-    marked_lines: "--output tag",
+    tag_output: "--output tag",
     oversubscribe: "--map-by :OVERSUBSCRIBE",
     daemons_interface: "--prtemca prte_if_include",
     keep_alive: "",
 };
 
-/// A program, its arguments, and variables set for it. Displayed as a person would type it.
+/// A program with its arguments and environment variables. Its `Display` form can be pasted into a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CommandLine {
     pub(crate) program: String,
@@ -71,7 +71,7 @@ pub(crate) struct CommandLine {
 }
 
 impl Job {
-    /// The command.
+    /// Builds the command line for the job's starter.
     pub(crate) fn command_line(&self) -> CommandLine {
         let mut arguments = match self.starter.kind {
             Kind::OpenMpi4 => self.open_mpi(&OPEN_MPI_4),
@@ -80,8 +80,9 @@ impl Job {
             Kind::Srun => self.srun(),
         };
         arguments.extend(self.extra.iter().cloned());
-        if !self.held_signals.is_empty() {
-            arguments.extend(["env".to_owned(), format!("--block-signal={}", self.held_signals.join(","))]);
+        if !self.blocked_signals.is_empty() {
+            arguments
+                .extend(["env".to_owned(), format!("--block-signal={}", self.blocked_signals.join(","))]);
         }
         arguments.push(self.trainer.display().to_string());
         arguments.extend(self.arguments.iter().cloned());
@@ -92,12 +93,12 @@ impl Job {
         }
     }
 
-    /// Whether all ranks are here, as far as the launcher knows.
+    /// Whether all ranks run on this host: no hosts are named and there is no allocation.
     pub(crate) fn is_on_this_host(&self) -> bool {
         self.hosts.is_empty() && !self.in_allocation
     }
 
-    /// Variables of the starter, which the ranks on this host inherit.
+    /// Environment variables of the starter, inherited by the ranks on this host.
     fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = Vec::new();
         if let Some(gpus) = &self.visible_gpus {
@@ -107,7 +108,7 @@ impl Job {
             variables.push(("NCCL_SOCKET_IFNAME", interface.clone()));
         }
         if self.oversubscribe && self.starter.kind == Kind::OpenMpi4 {
-            // A rank that waits would keep the core from one that works.
+            // Otherwise a waiting rank would spin and keep the core from a working one.
             variables.push(("OMPI_MCA_mpi_yield_when_idle", "1".into()));
         }
         if self.isolated && self.is_on_this_host() && self.starter.kind == Kind::OpenMpi4 {
@@ -116,16 +117,16 @@ impl Job {
         variables
     }
 
-    /// All that other hosts' ranks are to have: the user's, and what is set here.
+    /// All variables to forward to other hosts: the user's and those set by [`Self::variables`].
     fn forwarded(&self) -> Vec<String> {
         let own = self.variables().into_iter().map(|(name, _)| name.to_owned());
-        // The scheduler gives each node its own GPUs: those of this one say nothing of the others.
+        // The scheduler gives each node its own GPUs: this node's value is wrong on the others.
         let is_of_this_node = |name: &&String| self.in_allocation && *name == "CUDA_VISIBLE_DEVICES";
         self.forwarded.iter().filter(|name| !is_of_this_node(name)).cloned().chain(own).collect()
     }
 
-    /// The hosts with their slots. This one, named with its slots, takes as many ranks as are asked for, whatever is counted as a
-    /// core there; in an allocation the starter finds them.
+    /// The hosts with their slots. `localhost` gets one slot per rank, so that mpirun does not count cores. None in an allocation,
+    /// where the starter finds the hosts.
     fn places(&self) -> Option<String> {
         let entries: Vec<_> = self.hosts.iter().map(|host| format!("{}:{}", host.name, host.slots)).collect();
         match self.is_on_this_host() {
@@ -136,8 +137,8 @@ impl Job {
 
     fn open_mpi(&self, version: &OpenMpi) -> Vec<String> {
         let mut options = Options::default();
-        options.add(version.marked_lines).with("-n", self.ranks).with_some("--host", self.places());
-        // Ranks bind themselves, to their share of the cores near their GPU: mpirun's default is one core a rank.
+        options.add(version.tag_output).with("-n", self.ranks).with_some("--host", self.places());
+        // Ranks bind themselves to their share of the cores near their GPU; mpirun's default is one core per rank.
         options.add("--bind-to none");
         options.add(if self.oversubscribe { version.oversubscribe } else { "" });
         options.add(if self.as_root { "--allow-run-as-root" } else { "" });
@@ -172,13 +173,13 @@ impl Job {
 struct Options(Vec<String>);
 
 impl Options {
-    /// Words separated by spaces.
+    /// Appends words separated by spaces.
     fn add(&mut self, words: &str) -> &mut Self {
         self.0.extend(words.split_whitespace().map(str::to_owned));
         self
     }
 
-    /// Words, and a value that may be any text.
+    /// Appends words and a value that may contain any text.
     fn with(&mut self, words: &str, value: impl ToString) -> &mut Self {
         self.add(words).0.push(value.to_string());
         self
@@ -193,7 +194,7 @@ impl Options {
 }
 
 impl CommandLine {
-    /// To be started.
+    /// Converts it to a [`Command`].
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -204,15 +205,15 @@ impl CommandLine {
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.variables {
-            write!(f, "{name}={} ", quoted(value))?;
+            write!(f, "{name}={} ", shell_quoted(value))?;
         }
-        write!(f, "{}", quoted(&self.program))?;
-        self.arguments.iter().try_for_each(|argument| write!(f, " {}", quoted(argument)))
+        write!(f, "{}", shell_quoted(&self.program))?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {}", shell_quoted(argument)))
     }
 }
 
-/// As a shell reads it.
-pub(crate) fn quoted(text: &str) -> String {
+/// Quotes text for a POSIX shell.
+pub(crate) fn shell_quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
@@ -240,7 +241,7 @@ pub(crate) mod tests {
             as_root: false,
             forwarded: vec!["REGATTA__OPTIM__LR".into()],
             isolated: false,
-            held_signals: Vec::new(),
+            blocked_signals: Vec::new(),
             extra: Vec::new(),
             trainer: "/opt/regatta/trainer".into(),
             arguments: vec!["--config".into(), "r.toml".into()],
@@ -281,7 +282,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_besides() {
+    fn other_options() {
         let open_mpi = Job {
             visible_gpus: Some("1,3".into()),
             oversubscribe: true,
@@ -312,8 +313,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn without_ssh_and_with_signals_held_back() {
-        let alone = Job { isolated: true, held_signals: vec!["INT", "TERM", "USR2"], ..job(Kind::OpenMpi4) };
+    fn without_ssh_and_with_blocked_signals() {
+        let alone =
+            Job { isolated: true, blocked_signals: vec!["INT", "TERM", "USR2"], ..job(Kind::OpenMpi4) };
         check(
             &alone,
             expect![[

@@ -8,21 +8,21 @@ use regatta_settings::Device;
 
 use crate::failure::Usage;
 
-/// Where the driver lists them, a folder each by its PCI address.
+/// Where the driver lists GPUs: one folder for each, named by its PCI address.
 const DRIVER: &str = "/proc/driver/nvidia/gpus";
 
-/// What `--gpus` says.
+/// The value of `--gpus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// All that are there; none is no error.
+pub(crate) enum GpuSelection {
+    /// All GPUs of the host; having none is not an error.
     All,
     /// Ranks compute on CPUs.
     None,
-    /// These, by number.
+    /// These GPUs, by number.
     List(Vec<usize>),
 }
 
-impl FromStr for Wanted {
+impl FromStr for GpuSelection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -37,11 +37,15 @@ impl FromStr for Wanted {
         let count = numbers.len();
         numbers.sort_unstable();
         numbers.dedup();
-        if numbers.len() == count { Ok(Self::List(numbers)) } else { Err(format!("{text} names one twice")) }
+        if numbers.len() == count {
+            Ok(Self::List(numbers))
+        } else {
+            Err(format!("{text} names a GPU twice"))
+        }
     }
 }
 
-/// Number of GPUs that the driver knows; 0 where there is no driver.
+/// Number of GPUs that the driver lists; 0 without a driver.
 pub(crate) fn present() -> usize {
     count_in(Path::new(DRIVER))
 }
@@ -50,29 +54,32 @@ fn count_in(driver: &Path) -> usize {
     fs::read_dir(driver).map_or(0, |entries| entries.flatten().count())
 }
 
-/// The GPUs that ranks on `device` use, as `CUDA_VISIBLE_DEVICES` names them, of `present` ones and those that this variable
-/// leaves `visible`: numbers that are wanted count among the latter, as CUDA counts.
+/// Returns the GPUs that ranks on `device` use, as names for `CUDA_VISIBLE_DEVICES`. `present` is the number of GPUs, `visible` the
+/// current value of that variable; numbers in `selection` index the visible GPUs, as CUDA does.
+///
+/// # Errors
+/// If a selected GPU does not exist, or GPUs are selected for ranks on CPUs.
 pub(crate) fn choose(
-    wanted: &Wanted,
+    selection: &GpuSelection,
     device: Device,
     present: usize,
     visible: Option<&str>,
 ) -> Result<Vec<String>, Usage> {
     let there: Vec<String> = match visible {
-        // As it was narrowed by a scheduler or by hand; names other than numbers are the driver's to read.
+        // Narrowed by a scheduler or by hand; names other than numbers (UUIDs) are passed on to the driver.
         Some(visible) => {
             let names = visible.split(',').map(str::trim).filter(|name| !name.is_empty());
             names.take(present).map(str::to_owned).collect()
         }
         None => (0..present).map(|number| number.to_string()).collect(),
     };
-    match (wanted, device) {
-        (Wanted::List(_), Device::Cpu) => Err(Usage(
-            "--gpus names some, but the recipe's train.device is \"cpu\": leave one of them out".into(),
+    match (selection, device) {
+        (GpuSelection::List(_), Device::Cpu) => Err(Usage(
+            "--gpus names GPUs, but the recipe's train.device is \"cpu\": leave one of them out".into(),
         )),
-        (Wanted::None, _) | (_, Device::Cpu) => Ok(Vec::new()),
-        (Wanted::All, _) => Ok(there),
-        (Wanted::List(numbers), _) => {
+        (GpuSelection::None, _) | (_, Device::Cpu) => Ok(Vec::new()),
+        (GpuSelection::All, _) => Ok(there),
+        (GpuSelection::List(numbers), _) => {
             let named = |&number: &usize| there.get(number).cloned().ok_or(number);
             numbers.iter().map(named).collect::<Result<_, _>>().map_err(|missing| {
                 let left = match visible {
@@ -85,7 +92,7 @@ pub(crate) fn choose(
     }
 }
 
-/// Numbers as `CUDA_VISIBLE_DEVICES` has them.
+/// Joins numbers with commas, as in `CUDA_VISIBLE_DEVICES`.
 pub(crate) fn joined(numbers: &[usize]) -> String {
     numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
@@ -95,20 +102,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_wanted() {
-        assert_eq!("all".parse(), Ok(Wanted::All));
-        assert_eq!("3,1".parse(), Ok(Wanted::List(vec![1, 3])));
-        assert_eq!("1,1".parse::<Wanted>(), Err("1,1 names one twice".into()));
+    fn selections_are_parsed() {
+        assert_eq!("all".parse(), Ok(GpuSelection::All));
+        assert_eq!("3,1".parse(), Ok(GpuSelection::List(vec![1, 3])));
+        assert_eq!("1,1".parse::<GpuSelection>(), Err("1,1 names a GPU twice".into()));
         assert_eq!(
-            "one".parse::<Wanted>(),
+            "one".parse::<GpuSelection>(),
             Err("expected all, none or numbers such as 0,1,3, not one".into())
         );
     }
 
     #[test]
-    fn the_driver_and_the_scheduler_limit_it() {
-        let chosen = |wanted: &str, present, visible| {
-            let chosen = choose(&wanted.parse().unwrap(), Device::Auto, present, visible);
+    fn the_driver_and_the_scheduler_limit_the_selection() {
+        let chosen = |selection: &str, present, visible| {
+            let chosen = choose(&selection.parse().unwrap(), Device::Auto, present, visible);
             chosen.map(|names| names.join(" ")).unwrap_or_else(|error| error.to_string())
         };
         assert_eq!(chosen("all", 4, None), "0 1 2 3");
@@ -127,11 +134,11 @@ mod tests {
 
     #[test]
     fn ranks_on_cpus_use_none() {
-        assert_eq!(choose(&Wanted::All, Device::Cpu, 4, Some("2,3")).unwrap(), [""; 0]);
-        assert_eq!(choose(&Wanted::All, Device::Cuda, 2, None).unwrap(), ["0", "1"]);
+        assert_eq!(choose(&GpuSelection::All, Device::Cpu, 4, Some("2,3")).unwrap(), [""; 0]);
+        assert_eq!(choose(&GpuSelection::All, Device::Cuda, 2, None).unwrap(), ["0", "1"]);
         assert_eq!(
-            choose(&Wanted::List(vec![1]), Device::Cpu, 4, None).unwrap_err().to_string(),
-            "--gpus names some, but the recipe's train.device is \"cpu\": leave one of them out"
+            choose(&GpuSelection::List(vec![1]), Device::Cpu, 4, None).unwrap_err().to_string(),
+            "--gpus names GPUs, but the recipe's train.device is \"cpu\": leave one of them out"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Hosts and how many ranks each takes.
+//! Hosts and their slots, from `--hosts` or a host file.
 
 use std::path::Path;
 
@@ -6,20 +6,26 @@ use anyhow::{Context, Result};
 
 use crate::failure::Usage;
 
-/// A host and its slots, as `--hosts a:8` or a line `a slots=8` of a host file say it.
+/// A host and its slots: `a:8` in `--hosts`, `a slots=8` in a host file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) slots: usize,
 }
 
-/// `a:8,b:8`; a host without a number takes one rank.
+/// Parses `a:8,b:8`; a host without a number has one slot.
+///
+/// # Errors
+/// If the list is empty, an entry is malformed, or a host is named twice.
 pub(crate) fn parse_list(text: &str) -> Result<Vec<Host>, Usage> {
     let hosts: Result<Vec<_>, _> = text.split(',').map(|part| parse_host(part.trim(), ':')).collect();
     check(hosts?, "--hosts")
 }
 
-/// A host file in Open MPI's form (`a slots=8`) or MPICH's (`a:8`); `#` begins a comment.
+/// Reads a host file in Open MPI's format (`a slots=8`) or MPICH's (`a:8`); `#` begins a comment.
+///
+/// # Errors
+/// If the file cannot be read, names no host or one twice, or a line is malformed.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<Host>> {
     let text = std::fs::read_to_string(path).map_err(|error| Usage(error.to_string()));
     let text = text.with_context(|| format!("--hostfile {}", path.display()))?;
@@ -48,11 +54,11 @@ fn parse_host(text: &str, separator: char) -> Result<Host, Usage> {
 
 fn check(hosts: Vec<Host>, place: &str) -> Result<Vec<Host>, Usage> {
     if hosts.is_empty() {
-        return Err(Usage(format!("{place}: no host in it")));
+        return Err(Usage(format!("{place}: names no host")));
     }
     match hosts.iter().enumerate().find(|(at, host)| hosts[..*at].iter().any(|other| other.name == host.name))
     {
-        Some((_, twice)) => Err(Usage(format!("{place}: {} stands there twice", twice.name))),
+        Some((_, twice)) => Err(Usage(format!("{place}: names {} twice", twice.name))),
         None => Ok(hosts),
     }
 }
@@ -66,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_files_say_the_same() {
+    fn lists_and_files_are_equivalent() {
         let expected = vec![host("a", 8), host("b", 1)];
         assert_eq!(parse_list("a:8, b").unwrap(), expected);
         let folder = tempfile::tempdir().unwrap();
@@ -78,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_hosts_is_refused() {
+    fn malformed_host_lists_are_rejected() {
         for (text, expected) in [
             ("a:0", "\"a:0\": expected a host and its number of ranks, such as node1:8"),
             ("a:x", "\"a:x\": expected a host and its number of ranks, such as node1:8"),
             ("", "\"\": expected a host and its number of ranks, such as node1:8"),
-            ("a,b,a:2", "--hosts: a stands there twice"),
+            ("a,b,a:2", "--hosts: names a twice"),
         ] {
             assert_eq!(parse_list(text).unwrap_err().to_string(), expected);
         }

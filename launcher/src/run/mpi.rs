@@ -1,4 +1,4 @@
-//! What starts ranks here: which mpirun this is, or srun.
+//! The program that starts ranks: identifies the mpirun, or uses srun.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,12 +8,12 @@ use clap::ValueEnum;
 
 use crate::failure::Usage;
 
-/// What is asked to start ranks.
+/// The value of `--via`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Via {
-    /// MPI's own
+    /// The mpirun of the MPI library
     Mpirun,
-    /// Slurm's, where it has PMIx
+    /// Slurm's srun; needs PMIx
     Srun,
 }
 
@@ -24,21 +24,24 @@ pub(crate) struct Starter {
     pub(crate) kind: Kind,
 }
 
-/// Whose options it takes.
+/// Which program's options a starter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Open MPI's mpirun up to 4.
+    /// Open MPI's mpirun up to version 4.
     OpenMpi4,
-    /// Open MPI's mpirun from 5 on, which is PRRTE's prterun.
+    /// Open MPI's mpirun from version 5 on, which is PRRTE's prterun.
     OpenMpi5,
-    /// MPICH's mpiexec (Hydra), and Intel's.
+    /// MPICH's mpiexec (Hydra) and Intel MPI's.
     Mpich,
-    /// Slurm's.
+    /// Slurm's srun.
     Srun,
 }
 
 impl Starter {
-    /// The mpirun that is named, or else `MPIRUN`, or else the one on the path.
+    /// Returns the mpirun named on the command line, or by `MPIRUN`, or the one on the path, in this order.
+    ///
+    /// # Errors
+    /// If it cannot be started, or is neither Open MPI's nor MPICH's.
     pub(crate) fn mpirun(named: Option<&Path>) -> Result<Self> {
         let variable = std::env::var_os("MPIRUN").map(PathBuf::from);
         let program = named.map(Path::to_owned).or(variable).unwrap_or_else(|| "mpirun".into());
@@ -52,7 +55,7 @@ impl Starter {
         let kind = Kind::of_version(&text).ok_or_else(|| {
             let first = text.lines().next().unwrap_or("nothing").to_owned();
             Usage(format!(
-                "{} --version says \"{first}\": neither Open MPI nor MPICH; start the ranks with it yourself",
+                "{} --version says \"{first}\": neither Open MPI nor MPICH; start the ranks without the launcher",
                 program.display()
             ))
         })?;
@@ -65,8 +68,8 @@ impl Starter {
     }
 }
 
-/// Whether neither ssh nor rsh is on the path, nor the user names another way to other hosts. Open MPI's mpirun looks for one of
-/// them even to start ranks on this host alone.
+/// Whether neither ssh nor rsh is on the path and the user configured no other launch agent. Open MPI's mpirun looks for one
+/// even to start ranks on this host alone.
 pub(crate) fn has_no_remote_shell() -> bool {
     let named = ["OMPI_MCA_plm", "OMPI_MCA_plm_rsh_agent", "OMPI_MCA_orte_rsh_agent"];
     let is_named = named.iter().any(|name| std::env::var_os(name).is_some());
@@ -80,7 +83,7 @@ pub(crate) fn is_on_path(program: &str) -> bool {
 }
 
 impl Kind {
-    /// What people call it.
+    /// The usual name of the program.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OpenMpi4 | Self::OpenMpi5 => "mpirun",
@@ -89,7 +92,7 @@ impl Kind {
         }
     }
 
-    /// By what `mpirun --version` prints.
+    /// Identifies the kind from the output of `mpirun --version`.
     fn of_version(text: &str) -> Option<Self> {
         let after = |name: &str| text.split_once(name).map(|(_, rest)| rest.trim_start());
         if let Some(version) = after("(Open MPI)").or_else(|| after("(PRRTE)").or_else(|| after("PRRTE"))) {
@@ -100,10 +103,10 @@ impl Kind {
         (text.contains("HYDRA") || text.contains("Intel(R) MPI")).then_some(Self::Mpich)
     }
 
-    /// How it marks the lines of ranks, once asked to.
+    /// Splits a tagged line of output into its rank and text; None for the starter's own lines.
     pub(crate) fn rank_of_line(self, line: &str) -> Option<(usize, &str)> {
         match self {
-            // [1,3]<stderr>:text, from 5 on with a blank after the colon
+            // [1,3]<stderr>:text, from version 5 on with a space after the colon
             Self::OpenMpi4 | Self::OpenMpi5 => {
                 let (rank, rest) = line.strip_prefix('[')?.split_once(',')?.1.split_once(']')?;
                 let text = ["<stdout>:", "<stderr>:"].iter().find_map(|stream| rest.strip_prefix(stream))?;
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starters_are_known_by_their_versions() {
+    fn starters_are_identified_by_their_versions() {
         for (text, kind) in [
             ("mpirun (Open MPI) 4.1.4\n\nReport bugs to http://www.open-mpi.org/", Some(Kind::OpenMpi4)),
             ("mpirun (Open MPI) 5.0.3\n", Some(Kind::OpenMpi5)),
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_told_apart_by_rank() {
+    fn tagged_lines_are_split_into_rank_and_text() {
         for (kind, line, expected) in [
             (Kind::OpenMpi4, "[1,3]<stderr>:error: x", Some((3, "error: x"))),
             (Kind::OpenMpi4, "[1,12]<stdout>:", Some((12, ""))),

@@ -1,6 +1,6 @@
-//! What mpirun or srun says of the first rank that failed, one that could say nothing itself.
+//! Parses the messages of mpirun or srun about the first rank that failed.
 
-/// What a starter says of the first rank that failed.
+/// What a starter reports about the first rank that failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notice {
     pub(super) rank: Option<usize>,
@@ -11,7 +11,7 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// From the starter's own lines.
+    /// Parses the starter's own lines.
     pub(super) fn read(lines: &[String]) -> Self {
         let mut notice = Self::default();
         notice.add_killed(&lines.join(" "));
@@ -21,7 +21,7 @@ impl Notice {
         notice
     }
 
-    /// mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed). (Open MPI 5 breaks the line.)
+    /// Parses "mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed)."; Open MPI 5 wraps the line.
     fn add_killed(&mut self, text: &str) {
         let Some((_, rest)) = text.split_once(" noticed that process rank ") else { return };
         let Some((who, how)) = rest.split_once(" exited on ") else { return };
@@ -30,7 +30,7 @@ impl Notice {
         self.set(number(who), host, signal, None);
     }
 
-    /// The first that is said of each counts.
+    /// Parses one line. The first value found for each field is kept.
     fn add(&mut self, line: &str) {
         let after = |words: &str| line.split_once(words).map(|(_, rest)| rest);
         // MPI_ABORT was invoked on rank 1 in communicator MPI_COMM_WORLD / with errorcode 4.
@@ -43,7 +43,7 @@ impl Notice {
             self.set(name.rsplit_once(',').and_then(|(_, rank)| number(rank)), None, None, None);
         } else if let Some(code) = after("Exit code:") {
             self.set(None, None, None, number(code.trim_start()));
-        // PID 123 RUNNING AT node2 / EXIT CODE: 3, or for a killed one EXIT STRING: Killed (signal 9)
+        // PID 123 RUNNING AT node2 / EXIT CODE: 3, or for a killed rank EXIT STRING: Killed (signal 9)
         } else if let Some(host) = after(" RUNNING AT ") {
             self.set(None, Some(host), None, None);
         } else if let Some((name, signal)) =
@@ -71,7 +71,7 @@ impl Notice {
     }
 }
 
-/// The number that a text begins with.
+/// Parses the number at the start of `text`.
 pub(super) fn number(text: &str) -> Option<usize> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

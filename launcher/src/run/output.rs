@@ -1,4 +1,5 @@
-//! What ranks print: rank 0's lines as they are, the errors of others with their rank, everything in full in the run folder.
+//! Output of the ranks: the terminal shows rank 0's lines and the errors of the others, prefixed with their rank; the run folder
+//! gets everything.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -10,17 +11,17 @@ use regatta_run_folder::{Attempt, RunFolder};
 
 use super::mpi::Kind;
 
-/// Lines of the starter itself that are kept, the last ones.
-const KEPT: usize = 100;
-/// Lines that wait for the run folder.
-const PENDING: usize = 10_000;
+/// Number of the starter's own last lines to keep.
+const MAX_STARTER_LINES: usize = 100;
+/// Most lines to buffer until the attempt has its folder.
+const MAX_PENDING_LINES: usize = 10_000;
 
-/// Where lines go. Shared by the threads that read the starter's two streams.
+/// Distributes lines to the terminal and the run folder. Shared by the threads that read the starter's two streams.
 #[derive(Debug)]
 pub(crate) struct Output {
     kind: Kind,
     folder: RunFolder,
-    /// The newest attempt before this start: until there is another the folder belongs to that one.
+    /// The newest attempt before this start: the log files belong to it until a newer one exists.
     before: Option<u64>,
     state: Mutex<OutputState>,
 }
@@ -34,15 +35,15 @@ struct OutputState {
     is_ours: bool,
 }
 
-/// What remains to be told of an attempt by what was printed.
+/// The printed lines that explain how an attempt ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct AttemptOutput {
     /// The starter's name.
-    pub(crate) by: &'static str,
-    /// Its own last lines.
-    pub(crate) starter: Vec<String>,
-    /// A rank that ended with an error, and the error.
-    pub(crate) error: Option<(usize, String)>,
+    pub(crate) starter_name: &'static str,
+    /// The starter's own last lines.
+    pub(crate) starter_lines: Vec<String>,
+    /// The first rank that printed an error, and the error.
+    pub(crate) rank_error: Option<(usize, String)>,
 }
 
 /// One of the starter's streams.
@@ -76,13 +77,13 @@ impl Output {
         std::thread::Builder::new().name("output".into()).spawn(read).expect("a thread for the ranks' output")
     }
 
-    /// What was said by the starter itself, and by the first rank that told of an error.
-    pub(crate) fn said(&self) -> Said {
+    /// The starter's own lines and the first error of a rank.
+    pub(crate) fn summary(&self) -> AttemptOutput {
         let state = self.lock();
-        Said {
-            by: self.kind.name(),
-            starter: state.starter.iter().cloned().collect(),
-            error: state.error.clone(),
+        AttemptOutput {
+            starter_name: self.kind.name(),
+            starter_lines: state.starter.iter().cloned().collect(),
+            rank_error: state.error.clone(),
         }
     }
 
@@ -92,7 +93,7 @@ impl Output {
 
     fn take(&self, line: &str, stream: Stream) {
         if let Some(shown) = self.shown(line, stream) {
-            // A terminal that is gone is no reason to stop the ranks.
+            // A closed terminal must not stop the ranks.
             _ = match stream {
                 Stream::Out => writeln!(std::io::stdout(), "{shown}"),
                 Stream::Err => writeln!(std::io::stderr(), "{shown}"),
@@ -109,14 +110,14 @@ impl Output {
             }
             None => {
                 state.starter.push_back(line.to_owned());
-                if state.starter.len() > KEPT {
+                if state.starter.len() > MAX_STARTER_LINES {
                     state.starter.pop_front();
                 }
             }
         }
     }
 
-    /// What the terminal shows of a line.
+    /// The line as shown on the terminal; None if it is not shown.
     fn shown(&self, line: &str, stream: Stream) -> Option<String> {
         match (self.kind.rank_of_line(line), stream) {
             (None, _) => Some(line.to_owned()),
@@ -134,7 +135,7 @@ impl Output {
             state.is_ours = Attempt::newest(&self.folder).is_ok_and(|newest| newest > self.before);
         }
         if !state.is_ours {
-            if state.pending.len() < PENDING {
+            if state.pending.len() < MAX_PENDING_LINES {
                 state.pending.push((rank, text.to_owned()));
             }
             return;
@@ -148,7 +149,7 @@ impl Output {
     fn append(&self, state: &mut OutputState, rank: usize, text: &str) {
         let open = || File::options().create(true).append(true).open(self.folder.output(rank)).ok();
         if let Some(file) = state.files.entry(rank).or_insert_with(open) {
-            // What does not fit on the disk was still shown.
+            // A full disk loses the line here only: it was shown.
             _ = writeln!(file, "{text}");
         }
     }
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_are_told_apart_on_the_terminal() {
+    fn ranks_are_distinguished_on_the_terminal() {
         let output = Output::new(Kind::OpenMpi4, RunFolder::new("/nowhere", "x"), None);
         let shown = |line: &str, stream| output.shown(line, stream);
         assert_eq!(shown("[1,0]<stdout>:done", Stream::Out).as_deref(), Some("done"));
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_wait_for_the_attempt_that_they_belong_to() {
+    fn lines_are_buffered_until_their_attempt_exists() {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::new(root.path(), "x");
         folder.create().unwrap();
@@ -188,8 +189,11 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.output(0)).unwrap(), "of rank 0\n");
         output.take("1: error: rank 1: first", Stream::Err);
         output.take("0: error: second", Stream::Err);
-        let said = output.said();
-        assert_eq!((said.by, &said.starter[..]), ("srun", &["srun: said".to_owned()][..]));
-        assert_eq!(said.error, Some((1, "first".to_owned())));
+        let summary = output.summary();
+        assert_eq!(
+            (summary.starter_name, &summary.starter_lines[..]),
+            ("srun", &["srun: said".to_owned()][..])
+        );
+        assert_eq!(summary.rank_error, Some((1, "first".to_owned())));
     }
 }

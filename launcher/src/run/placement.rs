@@ -1,5 +1,4 @@
-//! Where ranks are started and with what: the options that every command has that starts some, and the one place where they
-//! become a [`Job`].
+//! Placement of ranks: the options shared by all commands that start ranks, and their conversion to a [`Job`].
 
 use std::path::PathBuf;
 
@@ -8,22 +7,22 @@ use regatta_run_folder::counted;
 use regatta_settings::Device;
 
 use super::command_line::Job;
-use super::gpus::{self, Wanted};
+use super::gpus::{self, GpuSelection};
 use super::hosts::{self, Host};
 use super::mpi::{Starter, Via, has_no_remote_shell};
 use crate::failure::Usage;
 use crate::trainer_binary;
 
-/// Ranks, hosts, programs and network.
+/// Options for ranks, hosts, programs and the network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Placement {
-    /// Number of ranks [default: one a GPU, or a slot of the hosts, or a task of the allocation; else 1]
+    /// Number of ranks [default: one per GPU, per slot of the hosts or per task of the allocation; else 1]
     #[arg(short = 'n', long, value_name = "N", value_parser = rank_count)]
     ranks: Option<usize>,
-    /// Hosts and how many ranks each takes, such as a:8,b:8
+    /// Hosts with their number of ranks, such as a:8,b:8
     #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
     hosts: Option<String>,
-    /// A file of such hosts, a line each
+    /// A file of hosts with their number of ranks, one per line
     #[arg(long, value_name = "FILE")]
     hostfile: Option<PathBuf>,
     /// The mpirun to use [default: MPIRUN, or the one on the path]
@@ -41,12 +40,15 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
-    /// What starts the ranks here.
+    /// Returns the program that starts the ranks.
+    ///
+    /// # Errors
+    /// If there is no usable mpirun, or srun is asked for outside of an allocation or with hosts.
     pub(crate) fn starter(&self, via: Via) -> Result<Starter> {
         match via {
             Via::Mpirun => Starter::mpirun(self.mpirun.as_deref()),
             Via::Srun if !in_allocation() => {
-                Err(Usage("--via srun is for inside of a Slurm allocation (sbatch, salloc)".into()).into())
+                Err(Usage("--via srun needs a Slurm allocation (sbatch, salloc)".into()).into())
             }
             Via::Srun if self.hosts.is_some() || self.hostfile.is_some() => {
                 let problem = "--via srun takes its hosts from the allocation: leave --hosts out";
@@ -56,14 +58,17 @@ impl Placement {
         }
     }
 
-    /// The job of as many ranks as are asked for, or fit, with those of this host's GPUs that are wanted if `device`, the recipe's,
-    /// is not the CPU. What is run is the trainer without arguments; commands fill in theirs.
-    pub(crate) fn job(&self, starter: Starter, device: Device, wanted: &Wanted) -> Result<Job> {
+    /// Builds the job: the requested number of ranks, or as many as fit, with the selected GPUs of this host unless `device`, the
+    /// recipe's, is the CPU. The trainer gets no arguments yet; commands fill in theirs.
+    ///
+    /// # Errors
+    /// If hosts, ranks, GPUs or the trainer are not as the options say.
+    pub(crate) fn job(&self, starter: Starter, device: Device, selection: &GpuSelection) -> Result<Job> {
         let (hosts, in_allocation) = (self.hosts()?, in_allocation());
         let is_here = hosts.is_empty() && !in_allocation;
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let gpus = match is_here {
-            true => gpus::choose(wanted, device, gpus::present(), visible.as_deref())?,
+            true => gpus::choose(selection, device, gpus::present(), visible.as_deref())?,
             false => Vec::new(),
         };
         Ok(Job {
@@ -72,24 +77,24 @@ impl Placement {
             hosts,
             in_allocation,
             gpus: gpus.len(),
-            visible_gpus: match wanted {
-                Wanted::List(_) if is_here => Some(gpus.join(",")),
-                Wanted::List(numbers) => Some(gpus::joined(numbers)),
-                Wanted::All | Wanted::None => None,
+            visible_gpus: match selection {
+                GpuSelection::List(_) if is_here => Some(gpus.join(",")),
+                GpuSelection::List(numbers) => Some(gpus::joined(numbers)),
+                GpuSelection::All | GpuSelection::None => None,
             },
             interface: self.interface.clone(),
             oversubscribe: false,
             as_root: rustix::process::geteuid().is_root(),
             forwarded: forwarded(),
             isolated: has_no_remote_shell(),
-            held_signals: Vec::new(),
+            blocked_signals: Vec::new(),
             extra: self.extra.clone(),
             trainer: trainer_binary::find(self.trainer.as_deref())?,
             arguments: Vec::new(),
         })
     }
 
-    /// Those that were named; none is this one, or what Slurm allocated.
+    /// The hosts that were named; empty for this host or a Slurm allocation.
     fn hosts(&self) -> Result<Vec<Host>> {
         match (&self.hosts, &self.hostfile) {
             (Some(list), _) => Ok(hosts::parse_list(list)?),
@@ -98,14 +103,14 @@ impl Placement {
         }
     }
 
-    /// Refuses more ranks than named `hosts` take, and none at all.
+    /// The number of ranks. Rejects 0, and more than `hosts` have slots.
     fn ranks(&self, hosts: &[Host], gpus: usize) -> Result<usize, Usage> {
         let slots: usize = hosts.iter().map(|host| host.slots).sum();
         let ranks = match self.ranks {
             Some(0) => return Err(Usage("-n 0: at least one rank is needed".into())),
             Some(ranks) => ranks,
             None if slots > 0 => slots,
-            None => of_allocation("SLURM_NTASKS").unwrap_or(gpus).max(1),
+            None => slurm_variable("SLURM_NTASKS").unwrap_or(gpus).max(1),
         };
         if slots > 0 && ranks > slots {
             let slots = counted(slots, "rank");
@@ -124,12 +129,12 @@ fn in_allocation() -> bool {
     std::env::var_os("SLURM_JOB_ID").is_some()
 }
 
-/// A number that Slurm tells inside of an allocation.
-pub(crate) fn of_allocation(variable: &str) -> Option<usize> {
+/// The value of one of Slurm's variables, within an allocation.
+pub(crate) fn slurm_variable(variable: &str) -> Option<usize> {
     std::env::var(variable).ok().filter(|_| in_allocation())?.parse().ok()
 }
 
-/// Names of the variables that ranks read, wherever they are.
+/// Names of the set environment variables that ranks read, on whatever host they run.
 fn forwarded() -> Vec<String> {
     let is_read = |name: &String| {
         ["REGATTA__", "NCCL_", "UCX_"].iter().any(|prefix| name.starts_with(prefix))
@@ -141,7 +146,7 @@ fn forwarded() -> Vec<String> {
     names
 }
 
-/// A number of ranks as it is typed; that there is at least one is checked with the hosts.
+/// Parses a number of ranks; 0 is rejected later, together with the hosts.
 fn rank_count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "expected a number of ranks, such as 8".to_owned())
 }

@@ -1,58 +1,58 @@
-//! Whether a job that failed is started again: a pure function of what its attempts came to.
+//! Restart policy: decides from the history of failed attempts whether to start another. A pure function.
 
 use std::time::Duration;
 
 use regatta_run_folder::ExitCode;
 
-/// Longest time between two starts.
+/// Longest wait before a restart.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 
-/// A failed attempt.
+/// How far a failed attempt came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed {
     /// Exit code of the first rank that failed.
     pub(crate) code: i32,
-    /// The step that it was in, if it came to one.
+    /// The step that it was in, if it reached one.
     pub(crate) step: Option<u64>,
-    /// Step of the newest checkpoint afterwards.
+    /// Step of the newest checkpoint after the attempt.
     pub(crate) checkpoint: Option<u64>,
 }
 
-/// What the user allows.
+/// The user's limits on restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) max_restarts: usize,
     pub(crate) back_off: Duration,
 }
 
-/// What comes next.
+/// The decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Restart { after: Duration },
     GiveUp { why: String },
 }
 
-/// After the failures of `history`, oldest first.
+/// Decides after the failures of `history`, oldest first.
 pub(crate) fn next(history: &[Failed], limits: Limits) -> Next {
     let give_up = |why: String| Next::GiveUp { why };
     let Some(last) = history.last() else { return Next::Restart { after: Duration::ZERO } };
-    let lasting = [ExitCode::Usage, ExitCode::Data, ExitCode::Diverged];
-    if lasting.iter().any(|code| code.code() == last.code) {
-        return give_up(format!("exit code {} would come again", last.code));
+    let permanent = [ExitCode::Usage, ExitCode::Data, ExitCode::Diverged];
+    if permanent.iter().any(|code| code.code() == last.code) {
+        return give_up(format!("a restart would end with exit code {} again", last.code));
     }
     if history.len() > limits.max_restarts {
         return give_up(format!("--max-restarts {} is reached", limits.max_restarts));
     }
     let is_storage = |it: &Failed| it.code == ExitCode::Storage.code() && it.step.is_none();
     match history {
-        // Nothing that worked before: a folder that is damaged, or that may not be written.
+        // The folder never worked: it is damaged or not writable.
         [only] if is_storage(only) => return give_up("the run folder cannot be used as it is".into()),
         [.., before, last] if is_storage(before) && is_storage(last) => {
             return give_up("the run folder failed twice in a row before any step".into());
         }
         _ => {}
     }
-    // One that did not come to a step may have met a host or a file system that will be back.
+    // Attempts that reached no step are exempt: a host or a file system may come back.
     if let ([.., before, _], Some(step)) = (history, last.step)
         && (before.step, before.checkpoint) == (last.step, last.checkpoint)
     {
@@ -82,9 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn what_another_start_cannot_mend_is_given_up() {
+    fn permanent_failures_are_not_restarted() {
         for code in [2, 3, 5] {
-            assert_eq!(why(&[failed(code, Some(7), None)]), format!("exit code {code} would come again"));
+            assert_eq!(
+                why(&[failed(code, Some(7), None)]),
+                format!("a restart would end with exit code {code} again")
+            );
         }
         for code in [1, 4, 6, 70, 137] {
             assert_eq!(why(&[failed(code, Some(7), None)]), "restart after 5s");
@@ -101,7 +104,7 @@ mod tests {
 
     /// A full disk may be emptied; one on which nothing ever worked is the user's to see to.
     #[test]
-    fn a_folder_that_cannot_be_used_is_not_tried_again_and_again() {
+    fn an_unusable_folder_is_not_retried_forever() {
         let none = failed(6, None, None);
         let (at_30, again) = (failed(6, Some(30), Some(20)), failed(6, None, Some(20)));
         assert_eq!(why(&[none]), "the run folder cannot be used as it is");
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_longer_while_nothing_is_gained() {
+    fn the_back_off_doubles_without_a_new_checkpoint() {
         let at = |step, checkpoint| failed(4, Some(step), Some(checkpoint));
         assert_eq!(why(&[at(12, 10), at(14, 10), at(13, 10)]), "restart after 20s");
         assert_eq!(why(&[at(12, 10), at(14, 10), at(23, 20)]), "restart after 5s");

@@ -1,4 +1,4 @@
-//! How far a run is, read from its folder: heartbeats, metrics and checkpoints.
+//! Progress of a run, read from its folder: heartbeats, metrics and checkpoints.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,12 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use regatta_ledger::Snapshot;
 use regatta_run_folder::{RunFolder, last_record};
 
-/// What changes when a run gets on.
+/// Observations that change when a run makes progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RunProgress {
-    /// The step that some rank is in, or that was logged last.
+    /// The latest step of any rank, or the last that was logged.
     pub(crate) step: Option<u64>,
-    /// The newest collective of each ledger that is there.
+    /// Sequence number of the last collective that each rank entered.
     entered: Vec<u64>,
     metrics_bytes: u64,
     /// Step of the newest checkpoint, damaged or not.
@@ -19,8 +19,8 @@ pub(crate) struct RunProgress {
 }
 
 impl RunProgress {
-    /// Of a run in which something was started at `since`: ledgers whose hearts last beat before that are another attempt's.
-    /// A folder that is not there yet has none.
+    /// Reads the progress of an attempt started at `since`; ledgers with an older heartbeat belong to another attempt.
+    /// A missing folder means no progress.
     pub(crate) fn of(folder: &RunFolder, since: SystemTime) -> Self {
         let since_ns = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let mut snapshots = Snapshot::of_run(folder);

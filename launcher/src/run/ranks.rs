@@ -1,4 +1,4 @@
-//! The ranks of one attempt as a process: started, signalled, ended.
+//! The starter process of one attempt: starts, signals and ends its ranks.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,17 +13,20 @@ use super::mpi::is_on_path;
 use super::output::{Output, Stream};
 use crate::process_tree;
 
-/// A started mpirun or srun, in a process group of its own: the terminal's Ctrl-C reaches the launcher alone.
+/// A running mpirun or srun, in its own process group, so that the terminal's Ctrl-C reaches only the launcher.
 pub(crate) struct Ranks {
     child: Child,
     readers: Vec<JoinHandle<()>>,
 }
 
 impl Ranks {
-    /// Starts them.
+    /// Starts the ranks and the threads that read their output.
+    ///
+    /// # Errors
+    /// If the starter cannot be started.
     pub(crate) fn start(line: &CommandLine, output: &Arc<Output>) -> Result<Self> {
         process_tree::adopt();
-        let mut command = dying_with_this_process(line.command());
+        let mut command = ended_with_launcher(line.command());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", line.program))?;
         let out = child.stdout.take().map(|source| output.relay(source, Stream::Out));
@@ -31,26 +34,29 @@ impl Ranks {
         Ok(Self { child, readers: out.into_iter().chain(err).collect() })
     }
 
-    /// To the starter alone, which passes it on. One that is gone is not told.
+    /// Signals the starter, which passes the signal on to its ranks. Does nothing if it has ended.
     pub(crate) fn signal(&self, signal: Signal) {
         _ = kill_process(self.pid(), signal);
     }
 
-    /// Ends everything on this host at once. Ranks have process groups of their own, and without this would take a second to
-    /// notice that mpirun is gone.
+    /// Kills the starter and all its descendants on this host. Ranks have their own process groups and would otherwise take a
+    /// second to notice that mpirun is gone.
     pub(crate) fn kill(&self) {
         process_tree::kill(self.pid());
-        // Whose parent is gone is in the group still.
+        // Orphans are no descendants any more, but still in the group.
         _ = kill_process_group(self.pid(), Signal::KILL);
     }
 
-    /// How it ended, if it has.
+    /// The starter's exit status, if it has ended.
+    ///
+    /// # Errors
+    /// If its state cannot be read.
     pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("cannot wait for the ranks")
     }
 
-    /// Reads the rest of what was printed, once it has ended, and ends ranks that outlived it.
-    pub(crate) fn read_to_the_end(mut self) {
+    /// Reads the rest of the output of a starter that has ended, and kills ranks that outlived it.
+    pub(crate) fn finish(mut self) {
         for reader in self.readers.drain(..) {
             _ = reader.join();
         }
@@ -71,8 +77,8 @@ impl Drop for Ranks {
     }
 }
 
-/// Under util-linux's setpriv, where it is: then ranks do not outlive a launcher that is killed.
-fn dying_with_this_process(command: Command) -> Command {
+/// Wraps the command in util-linux's setpriv, if present, so that ranks do not outlive a launcher that is killed.
+fn ended_with_launcher(command: Command) -> Command {
     if !is_on_path("setpriv") {
         return command;
     }

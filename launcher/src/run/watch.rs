@@ -1,4 +1,4 @@
-//! One attempt from its start to its end: passes signals on, and ends what no longer gets on.
+//! Watches one attempt from start to end: passes signals on, and ends ranks that make no progress.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,28 +9,28 @@ use regatta_run_folder::{Attempt, Failure, RunFolder};
 use rustix::process::Signal;
 use signal_hook::iterator::Signals;
 
-use crate::failure::tell;
+use crate::failure::print_status;
 
 use super::progress::RunProgress;
 use super::ranks::Ranks;
 
-/// Between two looks at the ranks.
+/// Interval at which the ranks' process is polled.
 const POLL: Duration = Duration::from_millis(50);
-/// Between two looks at the run folder, which may lie on a network file system.
-const LOOK: Duration = Duration::from_secs(2);
-/// From TERM to KILL: mpirun needs some seconds to take its ranks along.
+/// Interval at which the run folder is read, which may be on a network file system.
+const FOLDER_POLL: Duration = Duration::from_secs(2);
+/// Time between TERM and KILL: mpirun needs some seconds to end its ranks.
 const TEARDOWN: Duration = Duration::from_secs(10);
-/// From a rank's own word that it failed to the end of the starter. mpirun waits without end for a host that is cut off.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(15);
-/// Signals nearer to each other than this are one.
+/// Time from a rank's recorded failure to killing the starter: mpirun waits forever for a host that is cut off.
+const TEARDOWN_AFTER_FAILURE: Duration = Duration::from_secs(15);
+/// Signals within this time count as one request.
 const SAME_REQUEST: Duration = Duration::from_millis(200);
 
-/// What ranks are given.
+/// Time limits for the ranks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// To save a checkpoint once they were asked to stop.
+    /// Time to save a checkpoint after a stop request.
     pub(crate) grace: Duration,
-    /// To get on.
+    /// Longest time without progress.
     pub(crate) stall: Duration,
 }
 
@@ -38,26 +38,29 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// Somebody asked for it, and how that came out.
-    pub(crate) asked: Option<Asked>,
-    /// The launcher did it, for this reason.
+    /// The request to stop, if there was one.
+    pub(crate) stop_request: Option<StopRequest>,
+    /// Why the launcher ended the ranks, if it did.
     pub(crate) stalled: Option<String>,
-    /// How far it was.
+    /// Progress at the end.
     pub(crate) progress: RunProgress,
-    /// Something moved in its time.
+    /// Whether there was progress since the start.
     pub(crate) moved: bool,
 }
 
 /// A request to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// By this signal to the launcher, the last one that counted.
+pub(crate) struct StopRequest {
+    /// The signal that the launcher received; the second one if two requests came.
     pub(crate) signal: i32,
-    /// The ranks did not end by themselves: the grace was over, or it was asked for twice.
+    /// Whether the ranks were killed or terminated: the grace period was over, or a second request came.
     pub(crate) is_forced: bool,
 }
 
 /// Watches the ranks until they have ended. `before` is the newest attempt before theirs.
+///
+/// # Errors
+/// If the starter cannot be waited for.
 pub(crate) fn watch(
     mut ranks: Ranks,
     signals: &mut Signals,
@@ -67,65 +70,65 @@ pub(crate) fn watch(
     patience: Patience,
 ) -> Result<Ended> {
     let started = SystemTime::now();
-    let mut stopping = Stopping::new(stop_signal, patience.grace);
+    let mut shutdown = Shutdown::new(stop_signal, patience.grace);
     let at_first = RunProgress::of(folder, started);
-    let mut standing = Standing::new(at_first.clone(), patience.stall);
-    let mut failing = Failing::default();
+    let mut stall = StallDetector::new(at_first.clone(), patience.stall);
+    let mut failure = FailureDetector::default();
     let status = loop {
         if let Some(status) = ranks.try_wait()? {
             break status;
         }
         for signal in signals.pending() {
-            stopping.ask(signal, &ranks);
+            shutdown.request(signal, &ranks);
         }
-        stopping.enforce(&ranks, || newest_since(folder, before).is_some());
-        standing.look(&ranks, || RunProgress::of(folder, started), || who_waits(folder));
-        failing.look(&ranks, || a_rank_failed(folder, before));
+        shutdown.enforce(&ranks, || newest_since(folder, before).is_some());
+        stall.check(&ranks, || RunProgress::of(folder, started), || who_waits(folder));
+        failure.check(&ranks, || a_rank_failed(folder, before));
         std::thread::sleep(POLL);
     };
-    ranks.read_to_the_end();
+    ranks.finish();
     let progress = RunProgress::of(folder, started);
     Ok(Ended {
         status,
-        asked: stopping.outcome(),
-        stalled: standing.ended_because,
+        stop_request: shutdown.outcome(),
+        stalled: stall.ended_because,
         moved: progress != at_first,
         progress,
     })
 }
 
-/// A stop that was asked for: the ranks' own signal first, TERM after the grace, then KILL.
-struct Stopping {
+/// Stops the ranks on request: with their stop signal first, with TERM after the grace period, then with KILL.
+struct Shutdown {
     signal: Signal,
     grace: Duration,
     asked: Option<(i32, Instant)>,
     is_passed_on: bool,
     terminated: Option<Instant>,
-    /// By a second request, with this signal.
-    left: Option<i32>,
+    /// Signal of the second request, which kills the ranks at once.
+    second_signal: Option<i32>,
 }
 
-impl Stopping {
+impl Shutdown {
     fn new(signal: Signal, grace: Duration) -> Self {
-        Self { signal, grace, asked: None, is_passed_on: false, terminated: None, left: None }
+        Self { signal, grace, asked: None, is_passed_on: false, terminated: None, second_signal: None }
     }
 
-    fn ask(&mut self, signal: i32, ranks: &Ranks) {
+    fn request(&mut self, signal: i32, ranks: &Ranks) {
         match self.asked {
             None => {
-                tell("stopping, with a checkpoint; once more to leave at once");
+                print_status("stopping with a checkpoint; signal again to stop at once");
                 self.asked = Some((signal, Instant::now()));
             }
             Some((_, asked)) if asked.elapsed() > SAME_REQUEST => {
-                self.left = Some(signal);
+                self.second_signal = Some(signal);
                 ranks.kill();
             }
             Some(_) => {}
         }
     }
 
-    /// `have_begun` tells whether the ranks have met: sooner, the starter itself or a rank may have no handler yet, which a signal
-    /// ends, or there may be no rank yet to pass it on to.
+    /// Carries out a request. `have_begun` returns whether all ranks have connected: before that, the starter or a rank may have no
+    /// signal handler yet and would be ended by the signal, or there may be no rank to pass it on to.
     fn enforce(&mut self, ranks: &Ranks, have_begun: impl Fn() -> bool) {
         let Some((_, asked)) = self.asked else { return };
         if !self.is_passed_on && have_begun() {
@@ -134,7 +137,10 @@ impl Stopping {
         }
         match self.terminated {
             None if asked.elapsed() > self.grace => {
-                tell(format_args!("no end after {} s of grace", self.grace.as_secs_f64()));
+                print_status(format_args!(
+                    "ranks did not stop within {} s (--grace), terminating them",
+                    self.grace.as_secs_f64()
+                ));
                 ranks.signal(Signal::TERM);
                 self.terminated = Some(Instant::now());
             }
@@ -143,33 +149,33 @@ impl Stopping {
         }
     }
 
-    fn outcome(&self) -> Option<Asked> {
+    fn outcome(&self) -> Option<StopRequest> {
         let (first, _) = self.asked?;
-        let is_forced = self.left.is_some() || self.terminated.is_some();
-        Some(Asked { signal: self.left.unwrap_or(first), is_forced })
+        let is_forced = self.second_signal.is_some() || self.terminated.is_some();
+        Some(StopRequest { signal: self.second_signal.unwrap_or(first), is_forced })
     }
 }
 
-/// How long nothing has moved.
-struct Standing {
+/// Ends ranks that make no progress for `patience`.
+struct StallDetector {
     patience: Duration,
     progress: RunProgress,
     since: Instant,
-    looked: Instant,
+    checked: Instant,
     ended_because: Option<String>,
 }
 
-impl Standing {
+impl StallDetector {
     fn new(progress: RunProgress, patience: Duration) -> Self {
         let now = Instant::now();
-        Self { patience, progress, since: now, looked: now, ended_because: None }
+        Self { patience, progress, since: now, checked: now, ended_because: None }
     }
 
-    fn look(&mut self, ranks: &Ranks, now: impl Fn() -> RunProgress, who: impl Fn() -> Option<String>) {
-        if self.looked.elapsed() < LOOK.min(self.patience) {
+    fn check(&mut self, ranks: &Ranks, now: impl Fn() -> RunProgress, who: impl Fn() -> Option<String>) {
+        if self.checked.elapsed() < FOLDER_POLL.min(self.patience) {
             return;
         }
-        self.looked = Instant::now();
+        self.checked = Instant::now();
         let progress = now();
         if progress != self.progress {
             (self.progress, self.since) = (progress, Instant::now());
@@ -182,21 +188,21 @@ impl Standing {
     }
 }
 
-/// Whether a rank has said that it failed, and since when.
+/// Ends a starter that does not end by itself after a rank has recorded a failure.
 #[derive(Default)]
-struct Failing {
-    looked: Option<Instant>,
+struct FailureDetector {
+    checked: Option<Instant>,
     since: Option<Instant>,
 }
 
-impl Failing {
-    fn look(&mut self, ranks: &Ranks, has_failed: impl Fn() -> bool) {
+impl FailureDetector {
+    fn check(&mut self, ranks: &Ranks, has_failed: impl Fn() -> bool) {
         match self.since {
-            Some(since) if since.elapsed() > AFTER_A_FAILURE => ranks.kill(),
+            Some(since) if since.elapsed() > TEARDOWN_AFTER_FAILURE => ranks.kill(),
             Some(_) => {}
-            None if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) => {}
+            None if self.checked.is_some_and(|checked| checked.elapsed() < FOLDER_POLL) => {}
             None => {
-                self.looked = Some(Instant::now());
+                self.checked = Some(Instant::now());
                 self.since = has_failed().then(Instant::now);
             }
         }
@@ -212,7 +218,7 @@ fn a_rank_failed(folder: &RunFolder, before: Option<u64>) -> bool {
         .is_some_and(|attempt| Failure::of_attempt(folder, attempt).is_ok_and(|it| !it.is_empty()))
 }
 
-/// What the ledgers prove.
+/// Which ranks wait for which, if the ledgers prove it.
 fn who_waits(folder: &RunFolder) -> Option<String> {
     judge(&Snapshot::of_run(folder)).map(|verdict| verdict.to_string())
 }

@@ -1,4 +1,4 @@
-//! What is left of the hosts and GPUs after a failure.
+//! Reduces a job to the hosts and GPUs that remain after a failure.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,10 +11,13 @@ use super::mpi::Kind;
 use crate::failure::Usage;
 use crate::timed;
 
-/// What a host is given to answer.
+/// Time for a host to answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// The job on those of its hosts that answer and of its GPUs, of which this host has `gpus` now, with at least `min_ranks` ranks.
+/// Returns the job on the hosts that still answer, or on the `gpus` that this host still has.
+///
+/// # Errors
+/// If fewer than `min_ranks` ranks fit.
 pub(crate) fn shrink(job: &Job, gpus: usize, min_ranks: usize) -> Result<Job, Usage> {
     let mut smaller = job.clone();
     if job.gpus > 0 {
@@ -26,14 +29,14 @@ pub(crate) fn shrink(job: &Job, gpus: usize, min_ranks: usize) -> Result<Job, Us
     }
     if smaller.ranks < min_ranks {
         return Err(Usage(format!(
-            "what is left has room for {} ranks, and --min-ranks is {min_ranks}",
+            "the remaining hosts and GPUs have room for {} ranks, and --min-ranks is {min_ranks}",
             smaller.ranks
         )));
     }
     Ok(smaller)
 }
 
-/// Whether the starter can start anything there.
+/// Whether the starter can start a process on the host.
 fn answers(job: &Job, host: &Host) -> bool {
     let option = if job.starter.kind == Kind::Mpich { "-hosts" } else { "--host" };
     let mut command = Command::new(&job.starter.program);
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_with_a_gpu_each_are_as_many_as_gpus_are_left() {
+    fn the_world_shrinks_to_the_remaining_gpus() {
         let with_gpus = |gpus| Job { gpus, ..job(Kind::OpenMpi4) };
         let ranks =
             |job: &Job, left| shrink(job, left, 2).map(|job| job.ranks).map_err(|why| why.to_string());
@@ -60,7 +63,7 @@ mod tests {
         assert_eq!(ranks(&with_gpus(0), 0), Ok(4), "on CPUs");
         assert_eq!(
             ranks(&with_gpus(4), 1),
-            Err("what is left has room for 1 ranks, and --min-ranks is 2".into())
+            Err("the remaining hosts and GPUs have room for 1 ranks, and --min-ranks is 2".into())
         );
     }
 }

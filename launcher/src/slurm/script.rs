@@ -6,7 +6,7 @@ use std::path::Path;
 use regatta_settings::{PreemptionSignal, RecipeArgs, Resume};
 
 use super::SlurmCommand;
-use crate::run::command_line::quoted;
+use crate::run::command_line::shell_quoted;
 use crate::run::mpi::Via;
 
 /// From the start of the ranks on, with USR2 as the signal.
@@ -40,7 +40,7 @@ impl Batch<'_> {
         );
         script.push_str("\"${held[@]}\" true 2>/dev/null || held=()\n");
         script.push_str(&self.arguments());
-        let (starter, trainer) = (self.starter(), quoted(&self.trainer.display().to_string()));
+        let (starter, trainer) = (self.starter(), shell_quoted(&self.trainer.display().to_string()));
         _ = writeln!(script, "command=({starter} \"${{held[@]}}\" {trainer} \"${{arguments[@]}}\")\n");
         script.push_str(&TAIL.replace("USR2", self.signal.name()));
         script
@@ -49,7 +49,7 @@ impl Batch<'_> {
     fn options(&self) -> Vec<String> {
         let command = self.command;
         let mut options = vec![
-            format!("job-name={}", quoted(self.name)),
+            format!("job-name={}", shell_quoted(self.name)),
             format!("nodes={}", command.nodes),
             format!("ntasks-per-node={}", command.ranks_per_node()),
         ];
@@ -78,7 +78,7 @@ impl Batch<'_> {
     /// The trainer's. Whatever the first start is told, a later one goes on from the newest checkpoint.
     fn arguments(&self) -> String {
         let array = |recipe: &RecipeArgs| {
-            let arguments: Vec<_> = recipe.to_arguments().iter().map(|it| quoted(it)).collect();
+            let arguments: Vec<_> = recipe.to_arguments().iter().map(|it| shell_quoted(it)).collect();
             format!("arguments=({})\n", arguments.join(" "))
         };
         let first = array(&self.command.recipe);

@@ -1,4 +1,4 @@
-//! GPUs, their driver, and the ranks that want one each. Not yet compared with a host that has some.
+//! Checks of GPUs and their driver against the ranks. Not yet checked on a host with several GPUs.
 
 use regatta_settings::Device;
 
@@ -6,10 +6,10 @@ use super::super::facts::{Facts, HostFacts, Nvidia};
 use super::Finding;
 use super::Severity::{CannotStart, Note, Warning};
 
-/// The oldest driver for a major version of CUDA (NVIDIA, "CUDA Compatibility", minor version compatibility).
+/// Major version of CUDA, and its oldest driver (NVIDIA, "CUDA Compatibility", minor version compatibility).
 const OLDEST_DRIVERS: [(u32, u32); 3] = [(11, 450), (12, 525), (13, 580)];
 
-/// What is found on `host`.
+/// Returns the findings on `host`.
 pub(super) fn check(host: &HostFacts, facts: &Facts) -> Vec<Finding> {
     match (facts.job.device, host.nvidia.gpus.is_empty()) {
         (Device::Cpu, _) => Vec::new(),
@@ -18,8 +18,8 @@ pub(super) fn check(host: &HostFacts, facts: &Facts) -> Vec<Finding> {
     }
 }
 
-fn without_gpus(nvidia: &Nvidia, is_asked_for: bool) -> Finding {
-    let severity = if is_asked_for { CannotStart } else { Warning };
+fn without_gpus(nvidia: &Nvidia, is_required: bool) -> Finding {
+    let severity = if is_required { CannotStart } else { Warning };
     match nvidia {
         Nvidia { on_the_bus: 1.., driver: None, .. } => {
             let found = format!("{} NVIDIA GPUs on the PCI bus, but no driver is loaded", nvidia.on_the_bus);
@@ -29,7 +29,7 @@ fn without_gpus(nvidia: &Nvidia, is_asked_for: bool) -> Finding {
             let found = format!("driver {driver} is loaded, but lists no GPU");
             severity.of(found, "see dmesg and nvidia-smi; in a container, ask for GPUs (--gpus all)")
         }
-        _ if is_asked_for => {
+        _ if is_required => {
             let remedy = "set it to \"auto\" or \"cpu\", or choose another host";
             CannotStart.of("no GPU, and train.device is \"cuda\"", remedy)
         }
@@ -38,8 +38,8 @@ fn without_gpus(nvidia: &Nvidia, is_asked_for: bool) -> Finding {
 }
 
 fn with_gpus(host: &HostFacts, facts: &Facts) -> Vec<Finding> {
-    let (there, ranks) = (host.nvidia.gpus.len(), facts.job.ranks_per_host);
-    // The probe ran on the ranks of all hosts; its rank 0 is on the first.
+    let (gpus, ranks) = (host.nvidia.gpus.len(), facts.job.ranks_per_host);
+    // The probe's device is that of rank 0, which is on the first host.
     let is_first = facts.hosts.first().is_some_and(|first| first.name == host.name);
     let is_on_cpus = is_first && facts.probe.as_ref().is_some_and(|probe| probe.device == "cpu");
     let unusable = host.nvidia.device_problem.as_ref().map(|problem| {
@@ -48,9 +48,9 @@ fn with_gpus(host: &HostFacts, facts: &Facts) -> Vec<Finding> {
             "in a container, ask for GPUs (--gpus all); else see the file's permissions and nvidia-modprobe";
         CannotStart.of(found, remedy)
     });
-    let too_few = (ranks > there).then(|| {
+    let too_few = (ranks > gpus).then(|| {
         let remedy = "start at most one rank for each GPU, or train.device = \"cpu\"";
-        CannotStart.of(format!("{ranks} ranks, but {there} GPUs"), remedy)
+        CannotStart.of(format!("{ranks} ranks, but {gpus} GPUs"), remedy)
     });
     let not_found = is_on_cpus.then(|| {
         let remedy = "see CUDA_VISIBLE_DEVICES, and that the trainer's libtorch is one for CUDA (libtorch_cuda.so beside libtorch_cpu.so)";
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn no_gpu_is_as_bad_as_it_was_asked_for() {
+    fn a_missing_gpu_is_as_bad_as_the_recipe_requires() {
         let check = |device, change: fn(&mut Nvidia), expected: Expect| {
             let change = |facts: &mut Facts| {
                 facts.job.device = device;

@@ -1,4 +1,4 @@
-//! Shared memory, limits of the process, and clocks.
+//! Checks of shared memory, resource limits and clocks.
 
 use regatta_settings::Device;
 
@@ -6,19 +6,19 @@ use super::super::facts::{HostFacts, Job, Space};
 use super::Severity::{CannotStart, Warning};
 use super::{Finding, size};
 
-/// Of /dev/shm, for whatever the ranks of a host are, and for each of them: NCCL's buffers between GPUs that do not reach each
-/// other directly, MPI's between processes, the ledgers. Docker's default of 64 MiB is known to be too little for NCCL.
+/// Bytes needed in /dev/shm: a fixed part, and a part for each rank of the host. Holds NCCL's buffers between GPUs without
+/// peer-to-peer access, MPI's between processes, and the ledgers. Docker's default of 64 MiB is known to be too small for NCCL.
 const SHARED_MEMORY: (u64, u64) = (64 << 20, 32 << 20);
-/// Without which not even the ledgers and MPI's own files fit.
+/// Bytes of each rank below which not even the ledgers and MPI's own files fit.
 const SHARED_MEMORY_OF_A_RANK: u64 = 8 << 20;
-/// Open files of a rank, besides its connections to every other rank.
+/// Open files of a rank in addition to its connections.
 const OPEN_FILES: u64 = 256;
-/// Connections between two ranks: MPI's and NCCL's, several channels each.
+/// Connections of MPI and NCCL between two ranks, several channels each.
 const CONNECTIONS: u64 = 32;
-/// Clocks of one network are nearer to each other than that.
+/// Largest clock offset that is normal within a network, in seconds.
 const CLOCKS_APART_S: f64 = 1.0;
 
-/// What is found on `host`.
+/// Returns the findings on `host`.
 pub(super) fn check(host: &HostFacts, job: &Job) -> Vec<Finding> {
     let found = [shared_memory(host, job), open_files(host, job), locked_memory(host), clock(host)];
     found.into_iter().flatten().collect()
@@ -30,7 +30,7 @@ fn shared_memory(host: &HostFacts, job: &Job) -> Option<Finding> {
         return None;
     }
     let Some(Space { free_bytes, total_bytes }) = host.shared_memory else {
-        let remedy = "mount it: ranks of a host reach each other through it";
+        let remedy = "mount it: ranks of a host communicate through it";
         return Some(Warning.of("there is no /dev/shm", remedy));
     };
     let (base, each) = SHARED_MEMORY;
@@ -41,7 +41,7 @@ fn shared_memory(host: &HostFacts, job: &Job) -> Option<Finding> {
         let [free, total, needed] = [free_bytes, total_bytes, needed].map(size);
         let found = format!("/dev/shm has {free} free of {total}, and {ranks} ranks need about {needed}");
         let remedy =
-            "a larger one: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm";
+            "enlarge it: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm";
         if fails { CannotStart } else { Warning }.of(found, remedy)
     })
 }
@@ -56,14 +56,14 @@ fn open_files(host: &HostFacts, job: &Job) -> Option<Finding> {
         }
         hard => format!("raise the limit: ulimit -n {}", hard.unwrap_or(1 << 16).min(1 << 16)),
     };
-    let found = format!("at most {soft} files may be open, and a rank of these needs about {needed}");
+    let found = format!("at most {soft} files may be open, but each rank needs about {needed}");
     Some(CannotStart.of(found, remedy))
 }
 
-/// InfiniBand registers the memory that it sends from, and that is locked.
+/// InfiniBand registers the memory that it sends from, which locks it.
 fn locked_memory(host: &HostFacts) -> Option<Finding> {
     let soft = host.locked_memory_bytes.soft.filter(|_| !host.infiniband.is_empty())?;
-    let found = format!("InfiniBand is there, but only {} may be locked", size(soft));
+    let found = format!("this host has InfiniBand, but only {} of memory may be locked", size(soft));
     Some(Warning.of(found, "ulimit -l unlimited (memlock in /etc/security/limits.conf)"))
 }
 
@@ -72,7 +72,7 @@ fn clock(host: &HostFacts) -> Option<Finding> {
     (apart.abs() > CLOCKS_APART_S).then(|| {
         let side = if apart > 0.0 { "ahead" } else { "behind" };
         let found = format!("its clock is at least {:.1} s {side}", apart.abs());
-        Warning.of(found, "let chrony or ntpd set the hosts' clocks: times of failures are compared")
+        Warning.of(found, "synchronize the hosts' clocks with chrony or ntpd: failure times are compared")
     })
 }
 
@@ -90,19 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_memory_of_a_container_is_too_small() {
+    fn small_shared_memory_is_reported() {
         let container = Space { total_bytes: 64 << 20, free_bytes: 63 << 20 };
         check_host(
             |host| host.shared_memory = Some(container),
             expect![
-                "cannot start: node1: /dev/shm has 63.0 MiB free of 64.0 MiB, and 2 ranks need about 128.0 MiB: a larger one: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm"
+                "cannot start: node1: /dev/shm has 63.0 MiB free of 64.0 MiB, and 2 ranks need about 128.0 MiB: enlarge it: docker run --shm-size=8g (or --ipc=host), mount -o remount,size=8G /dev/shm"
             ],
         );
         check_host(
             |host| host.shared_memory = None,
-            expect![
-                "warning: node1: there is no /dev/shm: mount it: ranks of a host reach each other through it"
-            ],
+            expect!["warning: node1: there is no /dev/shm: mount it: ranks of a host communicate through it"],
         );
         // On CPUs that is a risk; full, it is an end. One rank has nobody to share with.
         let on_cpus = |free_bytes, ranks_per_host| {
@@ -123,19 +121,19 @@ mod tests {
         check_host(
             |host| host.open_files = limit(128, Some(4096)),
             expect![
-                "cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 4096"
+                "cannot start: node1: at most 128 files may be open, but each rank needs about 320: raise the limit: ulimit -n 4096"
             ],
         );
         check_host(
             |host| host.open_files = limit(128, None),
             expect![
-                "cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise the limit: ulimit -n 65536"
+                "cannot start: node1: at most 128 files may be open, but each rank needs about 320: raise the limit: ulimit -n 65536"
             ],
         );
         check_host(
             |host| host.open_files = limit(128, Some(128)),
             expect![
-                "cannot start: node1: at most 128 files may be open, and a rank of these needs about 320: raise nofile in /etc/security/limits.conf (for services: LimitNOFILE), and log in again"
+                "cannot start: node1: at most 128 files may be open, but each rank needs about 320: raise nofile in /etc/security/limits.conf (for services: LimitNOFILE), and log in again"
             ],
         );
         check_host(|host| host.open_files = Limit { soft: None, hard: None }, expect![""]);
@@ -144,10 +142,7 @@ mod tests {
             facts.probe.as_mut().unwrap().world_size = 64;
             facts.hosts[0].open_files = limit(1024, Some(1 << 20));
         });
-        assert!(
-            many.contains("at most 1024 files may be open, and a rank of these needs about 2304"),
-            "{many}"
-        );
+        assert!(many.contains("at most 1024 files may be open, but each rank needs about 2304"), "{many}");
     }
 
     #[test]
@@ -155,7 +150,7 @@ mod tests {
         check_host(
             |host| host.infiniband = vec!["mlx5_0".into()],
             expect![
-                "warning: node1: InfiniBand is there, but only 8.0 MiB may be locked: ulimit -l unlimited (memlock in /etc/security/limits.conf)"
+                "warning: node1: this host has InfiniBand, but only 8.0 MiB of memory may be locked: ulimit -l unlimited (memlock in /etc/security/limits.conf)"
             ],
         );
         let unlimited = |host: &mut HostFacts| {
@@ -170,7 +165,7 @@ mod tests {
         check_host(
             |host| host.clock_apart_s = -2.25,
             expect![
-                "warning: node1: its clock is at least 2.2 s behind: let chrony or ntpd set the hosts' clocks: times of failures are compared"
+                "warning: node1: its clock is at least 2.2 s behind: synchronize the hosts' clocks with chrony or ntpd: failure times are compared"
             ],
         );
         check_host(|host| host.clock_apart_s = 0.9, expect![""]);

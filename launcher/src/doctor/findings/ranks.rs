@@ -1,4 +1,4 @@
-//! Whether ranks start, find each other, and sum right.
+//! Checks that ranks start, connect, and compute correct all-reduces.
 
 use regatta_run_folder::ProbeReport;
 
@@ -6,7 +6,7 @@ use super::super::facts::Facts;
 use super::Finding;
 use super::Severity::{CannotStart, Warning};
 
-/// What is found of the job as a whole.
+/// Returns the findings about the job as a whole.
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     [libraries(facts), mpirun(facts), hosts(facts), probe(facts), cores(facts)]
         .into_iter()
@@ -30,7 +30,7 @@ fn mpirun(facts: &Facts) -> Option<Finding> {
 fn hosts(facts: &Facts) -> Option<Finding> {
     let found = format!("the hosts do not answer: {}", facts.hosts_problem.as_ref()?);
     let remedy =
-        "each host must be reached by ssh without a password, and have this launcher at the same path";
+        "every host must be reachable by ssh without a password, and have this launcher at the same path";
     Some(CannotStart.of(found, remedy))
 }
 
@@ -41,33 +41,33 @@ fn probe(facts: &Facts) -> Option<Finding> {
     }
     let probe = facts.probe.as_ref()?;
     if probe.world_size != facts.job.ranks {
-        return Some(worlds_apart(facts, probe));
+        return Some(world_size_mismatch(facts, probe));
     }
     let wrong = probe.all_reduce.iter().find(|sum| !sum.correct)?;
     let found = format!("the sum of {} bytes over the ranks is wrong ({})", wrong.bytes, probe.backend);
-    let remedy = "do not train on this: suspect memory, links or the library; try other hosts";
+    let remedy = "do not train here: suspect memory, links or the library; try other hosts";
     Some(CannotStart.of(found, remedy))
 }
 
-/// An mpirun of another MPI starts ranks that do not find each other.
-fn worlds_apart(facts: &Facts, probe: &ProbeReport) -> Finding {
+/// Ranks started by an mpirun of another MPI do not find each other.
+fn world_size_mismatch(facts: &Facts, probe: &ProbeReport) -> Finding {
     let mpirun = facts.mpirun.as_ref();
     let mpirun =
         mpirun.map_or_else(|| "mpirun".into(), |it| format!("{} ({})", it.path.display(), it.version));
     let linked =
         facts.trainer.mpi.as_ref().map_or_else(|| "another MPI".into(), |it| it.display().to_string());
     let (wanted, actual) = (facts.job.ranks, probe.world_size);
-    let what =
+    let found =
         format!("{mpirun} started {wanted} ranks in worlds of {actual}: the trainer is linked with {linked}");
-    CannotStart.of(what, "name the mpirun of that MPI with --mpirun or MPIRUN")
+    CannotStart.of(found, "name the mpirun of that MPI with --mpirun or MPIRUN")
 }
 
 fn cores(facts: &Facts) -> Option<Finding> {
     let host = facts.hosts.iter().min_by_key(|host| host.cores)?;
     let ranks = facts.job.ranks_per_host;
     (ranks > host.cores).then(|| {
-        let what = format!("{ranks} ranks on the {} cores of {}", host.cores, host.name);
-        Warning.of(what, "ranks take turns: fewer ranks, or --oversubscribe where that is meant")
+        let found = format!("{ranks} ranks on the {} cores of {}", host.cores, host.name);
+        Warning.of(found, "ranks share cores: use fewer ranks, or pass --oversubscribe")
     })
 }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn mpi_may_be_missing() {
+    fn a_missing_mpi_is_reported() {
         let missing = |facts: &mut Facts| {
             facts.mpirun = None;
             facts.mpirun_problem = Some("install an MPI, or name its mpirun with --mpirun or MPIRUN".into());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn mpi_may_be_another_than_the_trainer_s() {
+    fn an_mpirun_of_another_mpi_is_reported() {
         check_facts(
             |facts| facts.probe.as_mut().unwrap().world_size = 1,
             expect![
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_fails_tells_why() {
+    fn a_failed_probe_is_reported_with_its_error() {
         let fails = |facts: &mut Facts| {
             facts.probe = None;
             facts.probe_problem = Some("exit code 2: ranks 0 and 1 share GPU 0000:17:00.0 on node1".into());
@@ -134,27 +134,27 @@ mod tests {
     }
 
     #[test]
-    fn sums_must_be_right() {
+    fn wrong_sums_are_reported() {
         check_facts(
             |facts| facts.probe.as_mut().unwrap().all_reduce[0].correct = false,
             expect![
-                "cannot start: the sum of 1048576 bytes over the ranks is wrong (NCCL 2.28.9): do not train on this: suspect memory, links or the library; try other hosts"
+                "cannot start: the sum of 1048576 bytes over the ranks is wrong (NCCL 2.28.9): do not train here: suspect memory, links or the library; try other hosts"
             ],
         );
     }
 
     #[test]
-    fn hosts_may_not_answer_and_cores_may_be_few() {
+    fn silent_hosts_and_too_few_cores_are_reported() {
         check_facts(
             |facts| facts.hosts_problem = Some("exit code 1: ssh: no host b".into()),
             expect![
-                "cannot start: the hosts do not answer: exit code 1: ssh: no host b: each host must be reached by ssh without a password, and have this launcher at the same path"
+                "cannot start: the hosts do not answer: exit code 1: ssh: no host b: every host must be reachable by ssh without a password, and have this launcher at the same path"
             ],
         );
         check_facts(
             |facts| facts.hosts[0].cores = 1,
             expect![
-                "warning: 2 ranks on the 1 cores of node1: ranks take turns: fewer ranks, or --oversubscribe where that is meant"
+                "warning: 2 ranks on the 1 cores of node1: ranks share cores: use fewer ranks, or pass --oversubscribe"
             ],
         );
     }
