@@ -1,4 +1,4 @@
-//! `launcher autopsy`: how a run came to its end, from what its ranks left in the run folder.
+//! `launcher autopsy`: explains how a run ended from the files that its ranks left in the run folder.
 
 mod findings;
 mod silence;
@@ -13,22 +13,25 @@ use regatta_run_folder::{
 };
 
 use crate::failure::Usage;
-use findings::{Autopsy, Left};
-use silence::Words;
+use findings::{Autopsy, Evidence};
+use silence::LastSnapshot;
 
-/// What `launcher autopsy` is told.
+/// Options of `launcher autopsy`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AutopsyCommand {
     /// The run folder, for example runs/regnetx
     run: PathBuf,
-    /// Prints what was found as JSON
+    /// Prints the findings as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Prints what is found.
+/// Prints the findings on the newest attempt.
+///
+/// # Errors
+/// If the folder holds no run or cannot be read.
 pub(crate) fn autopsy(command: &AutopsyCommand) -> Result<ExitCode> {
-    let findings = Autopsy::of(&left_in(&command.run)?);
+    let findings = Autopsy::of(&read_evidence(&command.run)?);
     if command.json {
         print_output(serde_json::to_string_pretty(&findings)?)?;
     } else {
@@ -37,8 +40,8 @@ pub(crate) fn autopsy(command: &AutopsyCommand) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Everything that the newest attempt left.
-fn left_in(path: &Path) -> Result<Left> {
+/// Reads everything that the newest attempt left.
+fn read_evidence(path: &Path) -> Result<Evidence> {
     let folder = RunFolder::new(path, "");
     let is_run = folder.attempts().is_dir();
     let newest = if is_run { Attempt::newest(&folder)? } else { None };
@@ -48,37 +51,37 @@ fn left_in(path: &Path) -> Result<Left> {
     };
     let record = AttemptRecord::read(&folder.attempt(number))?;
     let mut snapshots = Snapshot::of_run(&folder);
-    // Those of earlier attempts stay until they are replaced.
+    // Snapshots of earlier attempts remain until they are overwritten.
     snapshots.retain(|snapshot| snapshot.heartbeat_at() >= record.start.started_at);
-    let words: Vec<_> = snapshots.into_iter().map(last_words).collect();
+    let ledgers: Vec<_> = snapshots.into_iter().map(last_snapshot).collect();
     let metrics = std::fs::metadata(folder.metrics()).and_then(|it| it.modified()).ok();
     let since_metrics = metrics.and_then(|at| SystemTime::now().duration_since(at).ok());
-    let silent_for = words.iter().map(|words| words.snapshot.silent_for()).chain(since_metrics).min();
-    Ok(Left {
+    let silent_for = ledgers.iter().map(|it| it.snapshot.silent_for()).chain(since_metrics).min();
+    Ok(Evidence {
         failures: Failure::of_attempt(&folder, number).unwrap_or_default(),
-        has_gone: has_gone(&record.start, &words),
+        has_gone: has_gone(&record.start, &ledgers),
         silent_for: silent_for.unwrap_or(Duration::MAX),
         checkpoint: regatta_run_folder::checkpoint::newest_valid(&folder)?
             .0
             .map(|checkpoint| checkpoint.path),
         log_of: Box::new(move |rank| Some(folder.log(rank)).filter(|log| log.exists())),
         record,
-        words,
+        ledgers,
     })
 }
 
-/// From the memory of this host where the rank ran here, else as they were published.
-fn last_words(published: Snapshot) -> Words {
+/// The ledger in this host's shared memory if the rank ran here, else the published copy.
+fn last_snapshot(published: Snapshot) -> LastSnapshot {
     match published.in_memory(Path::new(LOCAL_MEMORY)) {
-        Some(snapshot) => Words { snapshot, is_exact: true },
-        None => Words { snapshot: published, is_exact: false },
+        Some(snapshot) => LastSnapshot { snapshot, is_exact: true },
+        None => LastSnapshot { snapshot: published, is_exact: false },
     }
 }
 
-/// Whether a process of the attempt ran on this host and is not there any more.
-fn has_gone(start: &AttemptStart, words: &[Words]) -> bool {
+/// Whether a process of the attempt ran on this host and no longer exists.
+fn has_gone(start: &AttemptStart, ledgers: &[LastSnapshot]) -> bool {
     let here = host_name();
-    let ranks = words.iter().map(|words| (&words.snapshot.host, words.snapshot.process_id));
+    let ranks = ledgers.iter().map(|ledgers| (&ledgers.snapshot.host, ledgers.snapshot.process_id));
     let mut processes = ranks.chain([(&start.host, start.process_id)]).filter(|(host, _)| **host == here);
     processes.any(|(_, process)| !Path::new("/proc").join(process.to_string()).exists())
 }

@@ -111,7 +111,7 @@ impl DoctorCommand {
                 device,
                 checkpoints_bytes: recipe.as_ref().map(job::checkpoints_bytes),
             },
-            hosts: hosts,
+            hosts,
             hosts_problem,
             trainer: libraries::of(&job.trainer),
             mpirun: mpirun.as_ref().map(mpirun_version),

@@ -1,4 +1,4 @@
-//! `launcher slurm`: a run as a batch job that comes back by itself, checked before it is handed to Slurm.
+//! `launcher slurm`: submits a run as a batch job that requeues itself, and checks it beforehand.
 
 mod input;
 mod limits;
@@ -21,7 +21,7 @@ use limits::Request;
 use script::Batch;
 use time::TimeLimit;
 
-/// What `launcher slurm` is told.
+/// Options of `launcher slurm`.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("resume", |resume| resume.default_value("auto")))]
 pub(crate) struct SlurmCommand {
@@ -33,16 +33,16 @@ pub(crate) struct SlurmCommand {
     /// GPUs of each node that the job takes
     #[arg(long, value_name = "N", required_unless_present = "ranks_per_node", value_parser = count)]
     gpus_per_node: Option<NonZeroU32>,
-    /// Ranks on each node [default: one a GPU]
+    /// Ranks on each node [default: one per GPU]
     #[arg(long, value_name = "N", value_parser = count)]
     ranks_per_node: Option<NonZeroU32>,
-    /// Cores of each rank [default: what the cluster gives]
+    /// Cores of each rank [default: the cluster's]
     #[arg(long, value_name = "N", value_parser = count)]
     cpus_per_rank: Option<NonZeroU32>,
     /// Time limit of each start
     #[arg(long, value_name = "[D-]HH:MM:SS")]
     time: TimeLimit,
-    /// Seconds before the time limit at which the run is asked to stop: more than a step and a checkpoint take
+    /// Seconds before the time limit at which the run is asked to stop; must cover a step and a checkpoint
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..))]
     checkpoint_seconds: u16,
     /// What starts the ranks
@@ -51,7 +51,7 @@ pub(crate) struct SlurmCommand {
     /// The trainer to start [default: TRAINER, or the one beside the launcher, or on the path]
     #[arg(long, value_name = "FILE")]
     trainer: Option<PathBuf>,
-    /// Prints the script, and submits nothing
+    /// Prints the script without submitting it
     #[arg(long)]
     dry_run: bool,
     /// Options for sbatch, as --name=value, such as --partition=gpu
@@ -64,6 +64,9 @@ fn count(text: &str) -> Result<NonZeroU32, String> {
 }
 
 /// Prints the script, or submits it and prints the job's number.
+///
+/// # Errors
+/// If the recipe or the options are invalid, no partition can run the job, or sbatch rejects it.
 pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
     let script = command.script()?;
     input::check_options(&command.extra)?;
@@ -79,7 +82,7 @@ pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
 }
 
 impl SlurmCommand {
-    /// The script, with a recipe that so many ranks can train.
+    /// Generates the script, after checking that the recipe is valid for the number of ranks.
     fn script(&self) -> Result<String> {
         let trainer = trainer_binary::find(self.trainer.as_deref())?;
         input::check_script(&self.recipe, &trainer)?;
@@ -112,7 +115,7 @@ impl SlurmCommand {
     }
 }
 
-/// The partition that options of sbatch name.
+/// The partition named in sbatch's options; the last one counts.
 fn partition(options: &[String]) -> Option<String> {
     let mut options = options.iter();
     let mut named = None;
@@ -126,12 +129,12 @@ fn partition(options: &[String]) -> Option<String> {
     named
 }
 
-/// Refuses srun where Slurm was built without PMIx, which Open MPI's ranks need to find each other.
+/// Rejects srun if Slurm was built without PMIx, which Open MPI's ranks need to find each other.
 fn check_starter(via: Via) -> Result<(), Usage> {
     let Ok(output) = Command::new("srun").arg("--mpi=list").output() else { return Ok(()) };
     let told = [output.stdout, output.stderr].concat();
     match via == Via::Srun && output.status.success() && !String::from_utf8_lossy(&told).contains("pmix") {
-        true => Err(Usage("this Slurm has no PMIx (srun --mpi=list): --via mpirun".into())),
+        true => Err(Usage("this Slurm has no PMIx (srun --mpi=list): use --via mpirun".into())),
         false => Ok(()),
     }
 }
@@ -153,11 +156,11 @@ fn submit(script: &str, options: &[String]) -> Result<String> {
         }
         outcome => outcome.context("cannot start sbatch")?,
     };
-    // An sbatch that refuses its options ends before it reads: what it says counts, not the pipe.
+    // An sbatch that rejects its options exits without reading: its own message matters, not the broken pipe.
     _ = sbatch.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
-    let output = sbatch.wait_with_output().context("cannot hear from sbatch")?;
+    let output = sbatch.wait_with_output().context("cannot wait for sbatch")?;
     if !output.status.success() {
-        return Err(Usage(format!("sbatch did not take the job ({})", output.status)).into());
+        return Err(Usage(format!("sbatch rejected the job ({})", output.status)).into());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

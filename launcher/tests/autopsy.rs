@@ -32,11 +32,11 @@ fn started(workdir: &Workdir, options: &str) -> Running {
 fn a_rank_that_hung_is_named() {
     let workdir = Workdir::new(TINY);
     let running = started(&workdir, "comm.timeout_s=2");
-    assert!(text(&workdir).contains(" is going on: its ranks are alive"));
+    assert!(text(&workdir).contains(" is running: its ranks are alive"));
     running.signal_rank("STOP", 1);
     assert_eq!(running.wait().code, Some(4));
     let told = text(&workdir);
-    assert!(told.contains("first to say so: rank 0 on "), "{told}");
+    assert!(told.contains("first reported failure: rank 0 on "), "{told}");
     assert!(told.contains("rank 1 on ") && told.contains(" gives no sign of life"), "{told}");
     // mpirun wakes the stopped rank before it ends it: what that one did then does not make the other the one behind.
     assert!(told.contains("\nthe ledgers: ") && told.contains("\nrank 1 on "), "{told}");
@@ -60,7 +60,7 @@ fn a_rank_that_was_killed_under_plain_mpirun_is_named() {
         let process = running.signal_rank("KILL", rank);
         assert_ne!(running.wait().code, Some(0));
         let told = text(&workdir);
-        assert!(told.contains(") failed\nits end is not recorded: "), "{told}");
+        assert!(told.contains(") failed\nits end was not recorded: "), "{told}");
         assert!(told.contains(&format!("\nfirst to fall silent: rank {rank} on ")), "{told}");
         assert!(told.contains(&format!(" (process {process}), ")), "{told}");
         assert!(!told.contains(&format!("the ledgers: rank {} ", 1 - rank)), "{told}");
@@ -86,13 +86,13 @@ fn what_ranks_leave_is_read() {
         }
         ledger.publish(&run.ledger(rank)).unwrap();
     }
-    assert!(text(&workdir).contains(" is going on: its ranks are alive"));
+    assert!(text(&workdir).contains(" is running: its ranks are alive"));
     // Not in the millisecond of the last entry.
     let failure = Failure::here(attempt.number(), 1, ExitCode::Data, "image 7 is damaged: cut short");
     Failure { failed_at_ms: failure.failed_at_ms + 1, ..failure }.leave(&run).unwrap();
     let told = text(&workdir);
     assert!(
-        told.contains("first to say so: rank 1 on ") && told.contains("exit code 3: image 7 is"),
+        told.contains("first reported failure: rank 1 on ") && told.contains("exit code 3: image 7 is"),
         "{told}"
     );
     assert!(told.contains("waits in collective 2 (all_reduce of 4.0 KiB in f32, step 0)"), "{told}");
@@ -112,7 +112,7 @@ fn a_rank_that_the_launcher_saw_killed_is_named() {
     running.signal_rank("KILL", 1);
     assert_eq!(running.wait().code, Some(137));
     let told = text(&workdir);
-    assert!(told.contains(") failed\nits end, exit code 137: rank 1 on "), "{told}");
+    assert!(told.contains(") failed\nended with exit code 137: rank 1 on "), "{told}");
     assert!(told.contains(" was killed by signal 9 (Killed)"), "{told}");
 }
 
@@ -129,7 +129,7 @@ fn a_run_that_is_done_says_so_and_what_is_no_run_is_refused() {
     workdir.train("").ends_with(0);
     let told = text(&workdir);
     assert!(
-        told.contains(") is done\nnewest whole checkpoint: runs/recipe/checkpoints/step-000000006"),
+        told.contains(") is done\nnewest complete checkpoint: runs/recipe/checkpoints/step-000000006"),
         "{told}"
     );
 }

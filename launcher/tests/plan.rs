@@ -184,10 +184,7 @@ fn what_cannot_be_planned_is_refused_with_what_would_be_right() {
             "no run is there: expected a folder with attempts/",
         ),
         (&["--gpus-per-node", "2", "--from-run", empty], "no run is there"),
-        (
-            &["--gpus-per-node", "2", "--from-run", other],
-            "data.resolution_px is another there than in --config",
-        ),
+        (&["--gpus-per-node", "2", "--from-run", other], "data.resolution_px differs from that in --config"),
         (
             &[&step[..], &["--set", "comm.backend=\"mpi\"", "--set", "comm.gradient_compression=\"bf16\""]]
                 .concat(),

@@ -360,7 +360,10 @@ fn a_full_disk_is_named() {
     assert!(end.contains("No space left on device"), "{end}");
     let told = crate::launcher(&["autopsy", "runs/recipe"]).current_dir(workdir.path()).output().unwrap();
     let told = String::from_utf8(told.stdout).unwrap();
-    assert!(told.contains("\nits end, exit code 6: ") && told.contains("No space left on device"), "{told}");
+    assert!(
+        told.contains("\nended with exit code 6: ") && told.contains("No space left on device"),
+        "{told}"
+    );
 }
 
 /// Another start cannot mend it: neither a folder in whose place a file is, nor one with damaged files.

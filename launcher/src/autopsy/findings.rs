@@ -1,4 +1,4 @@
-//! What can be said of an attempt's end: a pure function of what it left.
+//! Findings about an attempt's end: a pure function of the evidence that it evidence.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,27 +8,27 @@ use regatta_ledger::{Entry, Snapshot};
 use regatta_run_folder::{AttemptRecord, ExitCode, Failure, counted};
 use serde::Serialize;
 
-use super::silence::{FirstSilent, Words, as_of, first_silent, proven};
+use super::silence::{FirstSilent, LastSnapshot, as_of, first_silent, proven};
 
-/// Ranks publish every two seconds: nobody alive is silent for so long.
+/// Longest silence of a live rank; ranks publish every two seconds.
 const ALIVE: Duration = Duration::from_secs(10);
-/// Ranks that are told one by one; of more, those that stand out.
-const TOLD: usize = 8;
+/// Most ranks to list; of more, only the conspicuous ones.
+const MAX_LISTED_RANKS: usize = 8;
 
-/// What an attempt left in the run folder.
-pub(crate) struct Left {
+/// The files that an attempt evidence in the run folder.
+pub(crate) struct Evidence {
     pub(crate) record: AttemptRecord,
-    /// The first failure first.
+    /// Failures in order of time.
     pub(crate) failures: Vec<Failure>,
-    /// By rank.
-    pub(crate) words: Vec<Words>,
-    /// A process of the attempt is known not to be there any more.
+    /// The last known ledgers, sorted by rank.
+    pub(crate) ledgers: Vec<LastSnapshot>,
+    /// Whether a process of the attempt is known to be gone.
     pub(crate) has_gone: bool,
-    /// Since the last sign of life of any rank.
+    /// Time since the last sign of life of any rank.
     pub(crate) silent_for: Duration,
-    /// The newest whole one.
+    /// The newest complete checkpoint.
     pub(crate) checkpoint: Option<PathBuf>,
-    /// A rank's log, if it is there.
+    /// Returns a rank's log, if it exists.
     pub(crate) log_of: Box<dyn Fn(usize) -> Option<PathBuf>>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum RunState {
     Failed,
 }
 
-/// What an autopsy finds.
+/// The findings.
 #[derive(Debug, Serialize)]
 pub(crate) struct Autopsy {
     state: RunState,
@@ -50,19 +50,19 @@ pub(crate) struct Autopsy {
     started_at: String,
     host: String,
     world_size: usize,
-    /// As it was recorded.
+    /// The recorded end.
     end: Option<String>,
     exit_code: Option<i32>,
     first_failure: Option<FirstFailure>,
-    /// The rank that was killed or lost, or hangs, as the heartbeats tell it.
+    /// The rank that was killed, lost or hung, by its heartbeats.
     first_silent: Option<FirstSilent>,
-    /// Who waited for whom, as the ledgers prove it.
+    /// Who waited for whom, proven by the ledgers.
     verdict: Option<String>,
     ranks: Vec<RankFinding>,
     checkpoint: Option<PathBuf>,
 }
 
-/// The rank that failed first and could say so.
+/// The first rank that reported a failure.
 #[derive(Debug, Serialize)]
 struct FirstFailure {
     rank: usize,
@@ -73,7 +73,7 @@ struct FirstFailure {
     log: Option<PathBuf>,
 }
 
-/// Where a rank stood.
+/// State of a rank at the end.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct RankFinding {
     rank: usize,
@@ -81,26 +81,28 @@ struct RankFinding {
     step: u64,
     last_completed: Option<String>,
     waits_in: Option<String>,
-    /// Seconds from its last heartbeat to the last of all.
+    /// Seconds between its last heartbeat and the last of all ranks.
     silent_before_the_end_s: u64,
 }
 
 impl Autopsy {
-    pub(crate) fn of(left: &Left) -> Self {
-        let record = &left.record;
+    pub(crate) fn of(evidence: &Evidence) -> Self {
+        let record = &evidence.record;
         let end = record.end.as_ref();
         let state = match end.map(|end| end.exit_code) {
             Some(code) if code == ExitCode::Done.code() => RunState::Done,
             Some(code) if code == ExitCode::Preempted.code() => RunState::Preempted,
-            None if left.failures.is_empty() && left.silent_for < ALIVE && !left.has_gone => {
+            None if evidence.failures.is_empty() && evidence.silent_for < ALIVE && !evidence.has_gone => {
                 RunState::Running
             }
             _ => RunState::Failed,
         };
         let is_failed = state == RunState::Failed;
-        let words = left.failures.first().map(|first| as_of(left.words.clone(), first.failed_at_ms));
-        let words = if is_failed { words.unwrap_or_else(|| left.words.clone()) } else { Vec::new() };
-        let left_a_word = |rank| left.failures.iter().any(|failure| failure.rank == rank);
+        let ledgers =
+            evidence.failures.first().map(|first| as_of(evidence.ledgers.clone(), first.failed_at_ms));
+        let ledgers =
+            if is_failed { ledgers.unwrap_or_else(|| evidence.ledgers.clone()) } else { Vec::new() };
+        let reported_failure = |rank| evidence.failures.iter().any(|failure| failure.rank == rank);
         Self {
             state,
             attempt: record.number,
@@ -109,24 +111,24 @@ impl Autopsy {
             world_size: record.start.world_size,
             end: end.map(|end| end.end.clone()),
             exit_code: end.map(|end| end.exit_code),
-            first_failure: left.failures.first().map(|failure| FirstFailure::of(failure, left)),
-            first_silent: first_silent(&words).filter(|silent| !left_a_word(silent.rank)),
-            verdict: proven(&words).map(|verdict| verdict.to_string()),
-            ranks: ranks(&words),
-            checkpoint: left.checkpoint.clone(),
+            first_failure: evidence.failures.first().map(|failure| FirstFailure::of(failure, evidence)),
+            first_silent: first_silent(&ledgers).filter(|silent| !reported_failure(silent.rank)),
+            verdict: proven(&ledgers).map(|verdict| verdict.to_string()),
+            ranks: ranks(&ledgers),
+            checkpoint: evidence.checkpoint.clone(),
         }
     }
 }
 
 impl FirstFailure {
-    fn of(failure: &Failure, left: &Left) -> Self {
+    fn of(failure: &Failure, evidence: &Evidence) -> Self {
         let Failure { rank, host, failed_at, exit_code, error, .. } = failure.clone();
-        Self { rank, host, failed_at, exit_code, error, log: (left.log_of)(rank) }
+        Self { rank, host, failed_at, exit_code, error, log: (evidence.log_of)(rank) }
     }
 }
 
-fn ranks(words: &[Words]) -> Vec<RankFinding> {
-    let snapshots = words.iter().map(|words| &words.snapshot);
+fn ranks(ledgers: &[LastSnapshot]) -> Vec<RankFinding> {
+    let snapshots = ledgers.iter().map(|ledgers| &ledgers.snapshot);
     let last_ns = snapshots.clone().map(|snapshot| snapshot.heartbeat_ns).max().unwrap_or(0);
     let finding = |snapshot: &Snapshot| {
         let completed = snapshot.entries.iter().rev().find(|entry| entry.completed_ns.is_some());
@@ -140,12 +142,12 @@ fn ranks(words: &[Words]) -> Vec<RankFinding> {
         }
     };
     let mut ranks: Vec<_> = snapshots.map(finding).collect();
-    if ranks.len() > TOLD {
+    if ranks.len() > MAX_LISTED_RANKS {
         // Those that fell silent first, and those that are behind.
         ranks.sort_by_key(|it| {
             (std::cmp::Reverse(it.silent_before_the_end_s), it.step, it.waits_in.is_some(), it.rank)
         });
-        ranks.truncate(TOLD);
+        ranks.truncate(MAX_LISTED_RANKS);
     }
     ranks
 }
@@ -156,36 +158,36 @@ impl fmt::Display for Autopsy {
         let state = match self.state {
             RunState::Done => "is done",
             RunState::Preempted => "was stopped on request, with a checkpoint",
-            RunState::Running => "is going on: its ranks are alive",
+            RunState::Running => "is running: its ranks are alive",
             RunState::Failed => "failed",
         };
         let ranks = counted(*world_size, "rank");
         writeln!(f, "attempt {attempt} ({ranks}, started {started_at} by {host}) {state}")?;
         if self.state == RunState::Failed {
-            self.tell_failure(f)?;
+            self.write_failure(f)?;
         }
         match &self.checkpoint {
-            Some(checkpoint) => writeln!(f, "newest whole checkpoint: {}", checkpoint.display()),
-            None => writeln!(f, "no whole checkpoint"),
+            Some(checkpoint) => writeln!(f, "newest complete checkpoint: {}", checkpoint.display()),
+            None => writeln!(f, "no complete checkpoint"),
         }
     }
 }
 
 impl Autopsy {
-    fn tell_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.end, self.exit_code) {
-            (Some(end), Some(code)) => writeln!(f, "its end, exit code {code}: {end}")?,
-            _ => writeln!(f, "its end is not recorded: rank 0 did not come to that")?,
+            (Some(end), Some(code)) => writeln!(f, "ended with exit code {code}: {end}")?,
+            _ => writeln!(f, "its end was not recorded: rank 0 ended too early")?,
         }
         if let Some(FirstFailure { rank, host, failed_at, exit_code, error, log }) = &self.first_failure {
             let log = log.as_ref().map_or(String::new(), |log| format!(" (log: {})", log.display()));
             writeln!(
                 f,
-                "first to say so: rank {rank} on {host} at {failed_at}, exit code {exit_code}: {error}{log}"
+                "first reported failure: rank {rank} on {host} at {failed_at}, exit code {exit_code}: {error}{log}"
             )?;
         }
         if let Some(FirstSilent { rank, host, process_id, before_s }) = &self.first_silent {
-            let why = "without a word: killed (out of memory, for one: see dmesg there), stopped, or cut off";
+            let why = "without reporting an error: killed (for example out of memory: see dmesg there), stopped, or cut off";
             writeln!(
                 f,
                 "first to fall silent: rank {rank} on {host} (process {process_id}), {before_s:.1} s before the next, {why}"
@@ -252,7 +254,7 @@ mod tests {
         }
     }
 
-    fn left(end: Option<(&str, i32)>, failures: Vec<Failure>, snapshots: Vec<Snapshot>) -> Left {
+    fn evidence(end: Option<(&str, i32)>, failures: Vec<Failure>, snapshots: Vec<Snapshot>) -> Evidence {
         let start = AttemptStart {
             started_at: "2026-01-31T08:15:00Z".into(),
             user: "u".into(),
@@ -266,44 +268,45 @@ mod tests {
             end: end.into(),
             exit_code,
         });
-        let words = snapshots.into_iter().map(|snapshot| Words { snapshot, is_exact: false }).collect();
-        Left {
+        let ledgers =
+            snapshots.into_iter().map(|snapshot| LastSnapshot { snapshot, is_exact: false }).collect();
+        Evidence {
             has_gone: false,
             record: AttemptRecord { number: 3, start, saved_step: None, end },
             failures,
-            words,
+            ledgers,
             silent_for: Duration::from_secs(3600),
             checkpoint: Some("runs/x/checkpoints/step-000000005".into()),
             log_of: Box::new(|rank| Some(format!("runs/x/log/rank-{rank:04}.log").into())),
         }
     }
 
-    fn check(left: &Left, expected: Expect) {
-        expected.assert_eq(&Autopsy::of(left).to_string());
+    fn check(evidence: &Evidence, expected: Expect) {
+        expected.assert_eq(&Autopsy::of(evidence).to_string());
     }
 
     #[test]
-    fn a_run_that_ended_well_or_goes_on() {
+    fn a_run_that_ended_well_or_is_running() {
         check(
-            &left(Some(("done", 0)), vec![], vec![]),
+            &evidence(Some(("done", 0)), vec![], vec![]),
             expect![[r#"
             attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) is done
-            newest whole checkpoint: runs/x/checkpoints/step-000000005
+            newest complete checkpoint: runs/x/checkpoints/step-000000005
         "#]],
         );
         check(
-            &left(Some(("stopped on request, checkpoint saved", 75)), vec![], vec![]),
+            &evidence(Some(("stopped on request, checkpoint saved", 75)), vec![], vec![]),
             expect![[r#"
             attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) was stopped on request, with a checkpoint
-            newest whole checkpoint: runs/x/checkpoints/step-000000005
+            newest complete checkpoint: runs/x/checkpoints/step-000000005
         "#]],
         );
-        let alive = Left { silent_for: Duration::from_secs(1), ..left(None, vec![], vec![]) };
+        let alive = Evidence { silent_for: Duration::from_secs(1), ..evidence(None, vec![], vec![]) };
         check(
             &alive,
             expect![[r#"
-            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) is going on: its ranks are alive
-            newest whole checkpoint: runs/x/checkpoints/step-000000005
+            attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) is running: its ranks are alive
+            newest complete checkpoint: runs/x/checkpoints/step-000000005
         "#]],
         );
     }
@@ -317,16 +320,16 @@ mod tests {
         };
         let snapshots = vec![snapshot(0, 4, 5, 200), snapshot(1, 4, 4, 130)];
         check(
-            &left(None, vec![failure], snapshots),
+            &evidence(None, vec![failure], snapshots),
             expect![[r#"
                 attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
-                its end is not recorded: rank 0 did not come to that
-                first to say so: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective is not through after 60 s (log: runs/x/log/rank-0000.log)
-                first to fall silent: rank 1 on node2 (process 100), 70.0 s before the next, without a word: killed (out of memory, for one: see dmesg there), stopped, or cut off
+                its end was not recorded: rank 0 ended too early
+                first reported failure: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective is not through after 60 s (log: runs/x/log/rank-0000.log)
+                first to fall silent: rank 1 on node2 (process 100), 70.0 s before the next, without reporting an error: killed (for example out of memory: see dmesg there), stopped, or cut off
                 the ledgers: rank 1 on node2 is behind: it last entered collective 4 (all_reduce of 4.0 KiB in f32, step 7) and never entered collective 5 (all_reduce of 4.0 KiB in f32, step 7), in which rank 0 waits
                 rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)
                 rank 1 on node2: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), in no collective, silent for the last 70 s
-                newest whole checkpoint: runs/x/checkpoints/step-000000005
+                newest complete checkpoint: runs/x/checkpoints/step-000000005
             "#]],
         );
     }
@@ -335,24 +338,24 @@ mod tests {
     fn a_rank_that_was_killed() {
         let end = Some(("rank 1 on node2 was killed by signal 9 (Killed)", 137));
         check(
-            &left(end, vec![], vec![snapshot(0, 4, 5, 200), snapshot(1, 5, 5, 199)]),
+            &evidence(end, vec![], vec![snapshot(0, 4, 5, 200), snapshot(1, 5, 5, 199)]),
             expect![[r#"
             attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
-            its end, exit code 137: rank 1 on node2 was killed by signal 9 (Killed)
+            ended with exit code 137: rank 1 on node2 was killed by signal 9 (Killed)
             the ledgers: all ranks entered collective 5 (all_reduce of 4.0 KiB in f32, step 7) and it does not finish on rank 0
             rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)
             rank 1 on node2: step 7, completed collective 5 (all_reduce of 4.0 KiB in f32, step 7), in no collective
-            newest whole checkpoint: runs/x/checkpoints/step-000000005
+            newest complete checkpoint: runs/x/checkpoints/step-000000005
         "#]],
         );
     }
 
     #[test]
-    fn of_many_ranks_those_that_stand_out_are_told() {
+    fn of_many_ranks_the_conspicuous_ones_are_listed() {
         let snapshots =
             (0..20).map(|rank| snapshot(rank, 4, 5, if rank == 13 { 100 } else { 200 })).collect();
-        let findings = Autopsy::of(&left(None, vec![], snapshots));
-        assert_eq!(findings.ranks.len(), TOLD);
+        let findings = Autopsy::of(&evidence(None, vec![], snapshots));
+        assert_eq!(findings.ranks.len(), MAX_LISTED_RANKS);
         assert_eq!((findings.ranks[0].rank, findings.ranks[0].silent_before_the_end_s), (13, 100));
     }
 }

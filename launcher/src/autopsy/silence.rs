@@ -1,49 +1,49 @@
-//! Which rank fell silent first, and whether ledgers that were read one after the other may be compared: pure functions of them.
+//! Finds the rank that fell silent first, and decides whether ledgers read at different times may be compared. Pure functions.
 
 use regatta_ledger::{Entry, Snapshot, Verdict, judge};
 use serde::Serialize;
 
-/// Between two publications of a ledger, and room for a slow file system.
+/// Time between two publications of a ledger, plus a margin for slow file systems.
 const PUBLISHED_NS: u64 = 3_000_000_000;
-/// Between two heartbeats in memory, and room for a busy host. mpirun gives the others a second when one is gone.
+/// Time between two heartbeats in memory, plus a margin for busy hosts. When a rank dies, mpirun gives the others one second.
 const IN_MEMORY_NS: u64 = 500_000_000;
 
-/// A rank's last words.
+/// The last known ledger of a rank.
 #[derive(Clone, Debug)]
-pub(crate) struct Words {
+pub(crate) struct LastSnapshot {
     pub(crate) snapshot: Snapshot,
-    /// From the memory of its host: nothing that the rank did later is missing.
+    /// Whether it was read from shared memory, so that nothing the rank did later is missing.
     pub(crate) is_exact: bool,
 }
 
-/// The rank whose heart stopped before any other's.
+/// The rank whose heartbeats stopped first.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct FirstSilent {
     pub(crate) rank: usize,
     pub(crate) host: String,
     pub(crate) process_id: u32,
-    /// Seconds before the next one.
+    /// Seconds before the next rank fell silent.
     pub(crate) before_s: f64,
 }
 
-/// The words as they were at a moment, in milliseconds of unix time. When a rank has said why it ends the job, mpirun wakes one
-/// that was stopped (CONT before TERM), and that one enters what the others are no longer there for.
-pub(crate) fn as_of(mut words: Vec<Words>, moment_ms: u64) -> Vec<Words> {
+/// Returns the ledgers as they were at a moment in milliseconds of Unix time. After a rank's failure mpirun wakes stopped ranks
+/// (CONT before TERM), which then enter collectives that the others have already left.
+pub(crate) fn as_of(mut ledgers: Vec<LastSnapshot>, moment_ms: u64) -> Vec<LastSnapshot> {
     let moment_ns = moment_ms.saturating_mul(1_000_000);
-    for Words { snapshot, .. } in &mut words {
+    for LastSnapshot { snapshot, .. } in &mut ledgers {
         snapshot.heartbeat_ns = snapshot.heartbeat_ns.min(moment_ns);
         snapshot.entries.retain(|entry| entry.entered_ns <= moment_ns);
         for entry in &mut snapshot.entries {
             entry.completed_ns = entry.completed_ns.filter(|completed_ns| *completed_ns <= moment_ns);
         }
     }
-    words
+    ledgers
 }
 
-/// The first to fall silent, where that can be told from the words' age.
-pub(crate) fn first_silent(words: &[Words]) -> Option<FirstSilent> {
-    let mut by_time: Vec<_> = words.iter().collect();
-    by_time.sort_by_key(|words| words.snapshot.heartbeat_ns);
+/// Returns the rank that fell silent first, if the heartbeats are far enough apart to tell.
+pub(crate) fn first_silent(ledgers: &[LastSnapshot]) -> Option<FirstSilent> {
+    let mut by_time: Vec<_> = ledgers.iter().collect();
+    by_time.sort_by_key(|it| it.snapshot.heartbeat_ns);
     let [first, next, ..] = by_time[..] else { return None };
     let before_ns = next.snapshot.heartbeat_ns - first.snapshot.heartbeat_ns;
     let margin_ns = if first.is_exact && next.is_exact { IN_MEMORY_NS } else { PUBLISHED_NS };
@@ -51,11 +51,11 @@ pub(crate) fn first_silent(words: &[Words]) -> Option<FirstSilent> {
     (before_ns > margin_ns).then(|| FirstSilent { rank, host, process_id, before_s: before_ns as f64 / 1e9 })
 }
 
-/// What the ledgers prove. Copies of different moments prove nothing of who is behind, unless somebody waited for longer than
-/// they can be apart.
-pub(crate) fn proven(words: &[Words]) -> Option<Verdict> {
-    let snapshots: Vec<_> = words.iter().map(|words| words.snapshot.clone()).collect();
-    let are_exact = words.iter().all(|words| words.is_exact);
+/// Returns the verdict that the ledgers prove. Copies of different moments do not prove who is behind, unless a rank waited for
+/// longer than the copies can be apart.
+pub(crate) fn proven(ledgers: &[LastSnapshot]) -> Option<Verdict> {
+    let snapshots: Vec<_> = ledgers.iter().map(|it| it.snapshot.clone()).collect();
+    let are_exact = ledgers.iter().all(|it| it.is_exact);
     judge(&snapshots).filter(|verdict| match verdict {
         Verdict::Mismatch { .. } => true,
         Verdict::Behind { missing, waiting, .. } => are_exact || waited_long(missing, waiting, &snapshots),
@@ -81,7 +81,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     /// A rank that entered so many collectives, the last at 10 s and unfinished where it waits.
-    fn words(rank: usize, entered: u64, waits: bool, heartbeat_ms: u64, is_exact: bool) -> Words {
+    fn ledgers(rank: usize, entered: u64, waits: bool, heartbeat_ms: u64, is_exact: bool) -> LastSnapshot {
         let entry = |sequence| Entry {
             sequence,
             step: 1,
@@ -99,11 +99,11 @@ mod tests {
             heartbeat_ns: heartbeat_ms * MS,
             entries: (1..=entered).map(entry).collect(),
         };
-        Words { snapshot, is_exact }
+        LastSnapshot { snapshot, is_exact }
     }
 
     #[test]
-    fn who_fell_silent_is_told_as_far_as_the_words_are_exact() {
+    fn the_first_silent_rank_is_named_if_the_ledgers_are_exact_enough() {
         for (heartbeats_ms, is_exact, expected) in [
             ([11_000, 10_000, 11_050], true, Some((1, 1.0))),
             ([11_000, 10_600, 11_050], true, None),
@@ -111,23 +111,23 @@ mod tests {
             ([19_000, 10_000, 18_000], false, Some((1, 8.0))),
             ([11_000, 11_000, 11_000], true, None),
         ] {
-            let words: Vec<_> =
-                (0..3).map(|rank| words(rank, 4, false, heartbeats_ms[rank], is_exact)).collect();
-            let found = first_silent(&words).map(|it| (it.rank, it.before_s));
+            let ledgers: Vec<_> =
+                (0..3).map(|rank| ledgers(rank, 4, false, heartbeats_ms[rank], is_exact)).collect();
+            let found = first_silent(&ledgers).map(|it| (it.rank, it.before_s));
             assert_eq!(found, expected, "{heartbeats_ms:?} {is_exact}");
         }
-        assert_eq!(first_silent(&[words(0, 1, false, 1, true)]), None, "nobody to compare with");
+        assert_eq!(first_silent(&[ledgers(0, 1, false, 1, true)]), None, "nobody to compare with");
     }
 
     /// Rank 0 said that rank 1 hangs and ended; rank 1 was woken, found what rank 0 had sent, and went on to the next.
     #[test]
     fn what_a_stopped_rank_did_once_it_was_woken_does_not_count() {
-        let waiting = words(0, 5, true, 14_000, true);
-        let mut woken = words(1, 6, true, 15_000, true);
+        let waiting = ledgers(0, 5, true, 14_000, true);
+        let mut woken = ledgers(1, 6, true, 15_000, true);
         for entry in &mut woken.snapshot.entries[4..] {
             entry.entered_ns = 14_500 * MS;
         }
-        let verdict = |words: &[Words]| proven(words).unwrap().to_string();
+        let verdict = |ledgers: &[LastSnapshot]| proven(ledgers).unwrap().to_string();
         let both = vec![waiting, woken];
         assert!(verdict(&both).starts_with("rank 0 on node1 is behind: "));
         assert!(verdict(&as_of(both, 14_000)).starts_with("rank 1 on node1 is behind: "));
@@ -138,7 +138,7 @@ mod tests {
     fn copies_of_different_moments_prove_nothing_unless_somebody_waited() {
         let judged = |waited_ms: u64, is_exact| {
             let heartbeat_ms = 10_000 + waited_ms;
-            let both = [words(0, 4, false, 10_000, is_exact), words(1, 5, true, heartbeat_ms, is_exact)];
+            let both = [ledgers(0, 4, false, 10_000, is_exact), ledgers(1, 5, true, heartbeat_ms, is_exact)];
             proven(&both).map(|verdict| verdict.to_string())
         };
         assert_eq!(judged(1000, false), None);

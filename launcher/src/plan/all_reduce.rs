@@ -1,30 +1,30 @@
-//! How long a sum over ranks takes: from the speed of links, or from sums that were measured.
+//! Duration of an all-reduce: from the speed of links, or from measurements.
 
-/// Where the time of a sum comes from.
+/// Source of the durations.
 #[derive(Debug, Clone)]
 pub(crate) enum AllReduce {
-    /// Latency and bandwidth.
+    /// A model of latency and bandwidth.
     Links(Links),
-    /// Measured sums, at least one curve.
+    /// Measurements, at least one curve.
     Measured(Vec<Curve>),
 }
 
-/// A cluster's links.
+/// Size and links of a cluster.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Links {
-    /// Of the whole cluster.
+    /// Number of GPUs in the cluster.
     pub(crate) gpus: usize,
-    /// Of a node.
+    /// Number of GPUs in a node.
     pub(crate) gpus_per_node: usize,
     /// Bus bandwidth within a node.
     pub(crate) intra_bytes_per_s: f64,
     /// Bus bandwidth between nodes.
     pub(crate) inter_bytes_per_s: f64,
-    /// Of a sum of few bytes over the whole cluster.
+    /// Duration of an all-reduce of a few bytes over the whole cluster.
     pub(crate) latency_s: f64,
 }
 
-/// Sums of several sizes over one number of ranks.
+/// Measured all-reduces of several sizes on a fixed number of ranks.
 #[derive(Debug, Clone)]
 pub(crate) struct Curve {
     /// At least 2.
@@ -34,7 +34,7 @@ pub(crate) struct Curve {
 }
 
 impl AllReduce {
-    /// Seconds of a sum of `bytes` over `gpus` ranks; of one rank none.
+    /// Seconds of an all-reduce of `bytes` over `gpus` ranks; 0 for one rank.
     pub(crate) fn seconds(&self, gpus: usize, bytes: f64) -> f64 {
         if gpus == 1 {
             return 0.0;
@@ -46,19 +46,19 @@ impl AllReduce {
     }
 }
 
-/// The curve of the fewest ranks that are enough, or else of the most.
+/// The curve with the fewest ranks of those with at least `gpus`, or else the one with the most ranks.
 fn nearest(curves: &[Curve], gpus: usize) -> &Curve {
     let enough = curves.iter().filter(|curve| curve.ranks >= gpus).min_by_key(|curve| curve.ranks);
     let most = || curves.iter().max_by_key(|curve| curve.ranks).expect("at least one curve");
     enough.unwrap_or_else(most)
 }
 
-/// Bytes that a ring's rank sends, over those of the buffer.
-fn carried(gpus: usize) -> f64 {
+/// Bytes that a rank of a ring all-reduce sends, relative to the size of the buffer.
+fn ring_traffic(gpus: usize) -> f64 {
     2.0 * (gpus - 1) as f64 / gpus as f64
 }
 
-/// Rounds of a tree over that many ranks.
+/// Number of rounds of a tree over `gpus` ranks.
 fn rounds(gpus: usize) -> f64 {
     f64::from(gpus.next_power_of_two().ilog2())
 }
@@ -69,20 +69,20 @@ impl Links {
             true => self.intra_bytes_per_s,
             false => self.intra_bytes_per_s.min(self.inter_bytes_per_s),
         };
-        self.latency_s * rounds(gpus) / rounds(self.gpus) + carried(gpus) * bytes / slowest
+        self.latency_s * rounds(gpus) / rounds(self.gpus) + ring_traffic(gpus) * bytes / slowest
     }
 }
 
 impl Curve {
-    /// For another number of ranks than measured, the smallest sum grows with a tree's rounds, what larger ones take beyond
-    /// it with the bytes that a ring carries.
+    /// Scales to another number of ranks: the duration of the smallest all-reduce with the rounds of a tree, the additional time
+    /// of larger ones with the bytes that a ring sends.
     fn seconds(&self, gpus: usize, bytes: f64) -> f64 {
         let smallest = self.points[0].1;
         let beyond = self.interpolated(bytes) - smallest;
-        smallest * rounds(gpus) / rounds(self.ranks) + beyond * carried(gpus) / carried(self.ranks)
+        smallest * rounds(gpus) / rounds(self.ranks) + beyond * ring_traffic(gpus) / ring_traffic(self.ranks)
     }
 
-    /// Linear between the points and, by the last two, beyond; below the first as the first.
+    /// Interpolates linearly, extrapolates from the last two points, and is constant below the first.
     fn interpolated(&self, bytes: f64) -> f64 {
         let [first, .., last] = self.points[..] else { return self.points[0].1 };
         if bytes <= first.0 {
@@ -93,7 +93,7 @@ impl Curve {
         let slope = (ends[1].1 - ends[0].1) / (ends[1].0 - ends[0].0);
         match bytes <= last.0 {
             true => ends[0].1 + slope * (bytes - ends[0].0),
-            // A noisy measurement must not make a longer sum faster than a shorter one.
+            // A noisy measurement must not make a larger all-reduce faster than a smaller one.
             false => last.1 + slope.max(0.0) * (bytes - last.0),
         }
     }

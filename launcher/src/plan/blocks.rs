@@ -1,8 +1,8 @@
-//! What each block of a network takes of backward's time, from its description alone.
+//! Each block's share of the backward time, estimated from the network's description.
 
 use regatta_anynet::{LayerRow, Summary};
 
-/// Multiply-adds that take as long as one element that a layer writes. Backward's time goes into convolutions (by their
+/// Number of multiply-adds that take as long as writing one element of a layer's output. Backward's time goes into convolutions (by their
 /// multiply-adds) and into everything that only passes over memory. Fitted to backward on two CPU cores; a GPU is rather at
 /// some hundreds, which moves time to the early blocks, and the buckets' completion forward.
 const ELEMENT_COST: f64 = 30.0;
@@ -23,7 +23,7 @@ fn block_name(layer: &str) -> &str {
     end.map_or(layer, |(end, _)| &layer[..end])
 }
 
-/// Multiply-adds, or as many as would take as long.
+/// Cost of a layer in multiply-adds, including those equivalent to its memory traffic.
 fn work(row: &LayerRow) -> f64 {
     row.flops as f64 + ELEMENT_COST * row.elements_of_image() as f64
 }

@@ -1,4 +1,4 @@
-//! The buckets that gradients are summed in, and when backward completes each.
+//! The buckets of the gradients' all-reduce, and when backward completes each.
 
 use regatta_anynet::{Layout, Parameter};
 use regatta_settings::{GradientCompression, Recipe};
@@ -6,13 +6,13 @@ use regatta_settings::{GradientCompression, Recipe};
 /// A bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bucket {
-    /// What one rank puts into the sum.
+    /// Bytes that each rank contributes to the all-reduce.
     pub(crate) bytes: f64,
-    /// Share of backward's time after which its gradients are complete.
+    /// Share of the backward time after which the bucket's gradients are complete.
     pub(crate) ready: f64,
 }
 
-/// The buckets of `layout`, in the order in which they are summed. `backward_shares` has each block's share of backward's time.
+/// Returns the buckets of `layout` in the order of their all-reduces. `backward_shares` holds each block's share of the backward time.
 pub(crate) fn of(
     layout: &Layout,
     parameters: &[Parameter],

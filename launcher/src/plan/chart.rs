@@ -24,13 +24,16 @@ struct Panel {
     planned: Vec<Point>,
     /// Values are logarithms to base 10.
     is_logarithmic: bool,
-    /// What scaling without any loss would give.
+    /// Values of linear scaling.
     linear: Vec<Point>,
     decimals: usize,
 }
 
-/// The drawing of `rows`, as SVG.
-pub(crate) fn drawn(rows: &[Row]) -> Result<String> {
+/// Draws `rows` as SVG.
+///
+/// # Errors
+/// If plotters cannot draw them.
+pub(crate) fn render_svg(rows: &[Row]) -> Result<String> {
     let mut svg = String::new();
     draw_panels(&mut svg, rows).map_err(|error| anyhow!("the plan cannot be drawn: {error}"))?;
     Ok(svg)
@@ -66,7 +69,7 @@ fn draw_panel<'a>(area: &Area<'a>, panel: &Panel) -> Result<(), DrawError<'a>> {
     let values = || panel.linear.iter().chain(&panel.planned).map(|point| point.1);
     let highest = values().fold(f64::MIN, f64::max);
     let (bottom, top) = match panel.is_logarithmic {
-        // Whole decades, which are what is labelled.
+        // Whole decades, so that both ends are labelled.
         true => (values().fold(f64::MAX, f64::min).floor(), highest.ceil()),
         false => (0.0, 1.05 * highest),
     };

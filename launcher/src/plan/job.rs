@@ -1,4 +1,4 @@
-//! The recipe as a plan sees it: in the world of the whole cluster, on GPUs or CPUs, over so many images.
+//! The job to plan: the recipe resolved for the whole cluster, its device, and the length of training.
 
 use anyhow::{Context, Result};
 use regatta_settings::{Backend, Device, GradientCompression, Precision, Recipe, TrainSettings};
@@ -8,11 +8,14 @@ use super::options::PlanCommand;
 use super::scaling::Training;
 use crate::failure::Usage;
 
-/// The recipe in a world of the whole cluster; its micro-batches are those of every smaller one too.
+/// Resolves the recipe for the whole cluster; smaller sizes use the same micro-batches.
+///
+/// # Errors
+/// If the recipe is invalid for this number of ranks, or compresses gradients that are summed over MPI.
 pub(crate) fn resolved(command: &PlanCommand, run: Option<&Run>) -> Result<Recipe> {
     let kept = run.map(|run| &run.recipe);
     let mut recipe = command.recipe.load()?.resolve(command.gpus(), kept).with_context(|| command.world())?;
-    // What "auto" took where it was measured.
+    // Use the precision that "auto" chose in the measured run.
     if let (Some(kept), Precision::Auto) = (kept, recipe.train.precision) {
         recipe.train.precision = kept.train.precision;
     }
@@ -25,17 +28,20 @@ pub(crate) fn resolved(command: &PlanCommand, run: Option<&Run>) -> Result<Recip
     Ok(recipe)
 }
 
-/// Whether ranks have a GPU each; `auto` is taken to find them.
+/// Whether ranks have a GPU each; `auto` is assumed to find them.
 pub(crate) fn computes_on_gpus(recipe: &Recipe) -> bool {
     recipe.train.device != Device::Cpu && recipe.comm.backend != Backend::Mpi
 }
 
-/// Whether buckets are summed by NCCL, which does not wait for the end of backward.
+/// Whether NCCL sums the buckets, which overlaps with backward.
 pub(crate) fn sums_during_backward(recipe: &Recipe) -> bool {
     computes_on_gpus(recipe) || recipe.comm.backend == Backend::Nccl
 }
 
-/// How long is trained.
+/// The length of training.
+///
+/// # Errors
+/// If the number of images is unknown, or an epoch would have no step.
 pub(crate) fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Training> {
     let images = command.train_images.or(recipe.data.source.train_images()).ok_or_else(|| {
         Usage(

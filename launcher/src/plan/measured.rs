@@ -1,4 +1,4 @@
-//! What was measured of one micro-batch, on one GPU or in an earlier run.
+//! Measured times of one micro-batch, on one GPU or from an earlier run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,45 +14,48 @@ use crate::failure::Usage;
 /// Seconds of one micro-batch, and of the update that ends a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct MicroBatchTimes {
-    /// Data and copies that the step waited for.
+    /// Waiting for data and host-to-device copies.
     pub(crate) data: f64,
     pub(crate) forward: f64,
     pub(crate) backward: f64,
-    /// Once a step, on every rank.
+    /// The update, once per step on every rank.
     pub(crate) optimizer: f64,
 }
 
 impl MicroBatchTimes {
-    /// Of a whole micro-batch's seconds: backward has twice forward's multiply-adds, the update is counted with each.
+    /// Splits the seconds of a whole micro-batch: backward has twice the multiply-adds of forward; the update is included in both.
     pub(crate) fn of_whole(seconds: f64) -> Self {
         Self { data: 0.0, forward: seconds / 3.0, backward: seconds * 2.0 / 3.0, optimizer: 0.0 }
     }
 
-    /// Of a micro-batch that has `share` of the images that these times are of.
+    /// Scales the times to a micro-batch with `share` of the images.
     fn of_share(&self, share: f64) -> Self {
         let Self { data, forward, backward, optimizer } = *self;
         Self { data: data * share, forward: forward * share, backward: backward * share, optimizer }
     }
 
-    /// Of one micro-batch, without the update.
+    /// Seconds of one micro-batch, without the update.
     pub(crate) fn micro_batch(&self) -> f64 {
         self.data + self.forward + self.backward
     }
 }
 
-/// An earlier run whose metrics have the time of a step.
+/// An earlier run whose metrics contain step times.
 #[derive(Debug)]
 pub(crate) struct Run {
     path: PathBuf,
     world_size: usize,
-    /// What it trained.
+    /// The recipe that it trained.
     pub(crate) recipe: Recipe,
-    /// Of a whole step: the medians over its log intervals.
+    /// Times of a whole step: medians over the log intervals.
     step: MicroBatchTimes,
 }
 
 impl Run {
     /// Reads recipe, number of ranks and metrics of the run in `path`.
+    ///
+    /// # Errors
+    /// If there is no run, a file of it is invalid, or its metrics lack step times.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let folder = RunFolder::new(path, "");
         let at = || format!("--from-run {}", path.display());
@@ -68,10 +71,13 @@ impl Run {
         Ok(Self { path: path.to_owned(), world_size: record.start.world_size, recipe, step })
     }
 
-    /// What a micro-batch of `recipe` takes, which must be of the same network, images and precision.
+    /// Returns the times of a micro-batch of `recipe`.
+    ///
+    /// # Errors
+    /// If `recipe` differs from the run in network, resolution or precision.
     pub(crate) fn times_for(&self, recipe: &Recipe) -> Result<MicroBatchTimes> {
         let unlike = |key: &str| {
-            Usage(format!("--from-run {}: {key} is another there than in --config", self.path.display()))
+            Usage(format!("--from-run {}: {key} differs from that in --config", self.path.display()))
         };
         let (own, asked) = (&self.recipe, recipe);
         if own.network() != asked.network() {
@@ -87,7 +93,7 @@ impl Run {
         Ok(self.step.of_share(asked.train.micro_batch_size as f64 / images_of_rank))
     }
 
-    /// Where the times come from, in words.
+    /// Describes the source of the times.
     pub(crate) fn source(&self) -> String {
         let ranks = counted(self.world_size, "rank");
         let micro_batch_size = self.recipe.train.micro_batch_size;
@@ -95,8 +101,8 @@ impl Run {
     }
 }
 
-/// The median of each phase, with forward and backward for all of a rank's images. The first log interval warms up and does not
-/// count if there are more.
+/// The median of each phase, with forward and backward for all of a rank's images. The first log interval is skipped as warm-up
+/// if there are more.
 fn median_step(steps: &[StepRecord]) -> Result<MicroBatchTimes, String> {
     let counted = if steps.len() > 1 { &steps[1..] } else { steps };
     if counted.is_empty() {
@@ -141,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_without_times_are_refused() {
+    fn metrics_without_times_are_rejected() {
         let untimed = StepRecord { seconds_copy: f64::NAN, ..step(1.0) };
         for (steps, expected) in [
             (vec![], "metrics.jsonl has no line of kind step"),

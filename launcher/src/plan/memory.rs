@@ -1,4 +1,4 @@
-//! What one rank needs of memory, from the description alone.
+//! Memory of one rank, estimated from the network's description.
 
 use regatta_anynet::Summary;
 use regatta_settings::{GradientCompression, Recipe};
@@ -6,36 +6,36 @@ use serde::Serialize;
 
 use super::job::computes_on_gpus;
 
-/// Bytes by what they are for.
+/// Bytes by purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct RankMemory {
     pub(crate) weights: u64,
-    /// With the rounded copy that is summed, where `comm.gradient_compression` asks for it.
+    /// Includes the rounded copy that is summed with `comm.gradient_compression`.
     pub(crate) gradients: u64,
     pub(crate) optimizer: u64,
     pub(crate) ema: u64,
-    /// BatchNorm's: running, of the batch, and of the step so far.
+    /// BatchNorm statistics: running, of the batch, and accumulated over the step.
     pub(crate) statistics: u64,
-    /// Estimate for one micro-batch: what forward keeps, and backward's own.
+    /// Estimate for one micro-batch: activations kept by forward, and buffers of backward.
     pub(crate) activations: u64,
 }
 
 impl RankMemory {
-    /// Everything.
+    /// Sum of all parts.
     pub(crate) fn total(&self) -> u64 {
         let Self { weights, gradients, optimizer, ema, statistics, activations } = self;
         weights + gradients + optimizer + ema + statistics + activations
     }
 }
 
-/// What a rank of `recipe` needs; `summary` is of its micro-batch, and flat buffers have `elements`.
+/// Returns the memory of a rank. `summary` describes its micro-batch; flat buffers have `elements` elements.
 pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> RankMemory {
     let weights = elements * recipe.weight_bytes();
     let rounded = match recipe.comm.gradient_compression {
         GradientCompression::None => 0,
         GradientCompression::Bf16 => 2 * elements,
     };
-    // A CPU takes bf16 only where it computes in it.
+    // A CPU holds activations in bf16 only if it computes in bf16.
     let element = recipe.elements(computes_on_gpus(recipe));
     let of_batch = summary.memory(element);
     RankMemory {

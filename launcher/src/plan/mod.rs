@@ -1,5 +1,5 @@
-//! `launcher plan`: from one GPU's measured step and the links' speed to memory, step time and scaling on a cluster, before
-//! anything is started there. The model is explained in docs/scaling_model.md.
+//! `launcher plan`: predicts memory, step time and scaling on a cluster from one GPU's measured step and the links' speed.
+//! docs/scaling_model.md explains the model.
 
 mod all_reduce;
 mod blocks;
@@ -30,7 +30,7 @@ pub(crate) use options::PlanCommand;
 use scaling::{Row, Step};
 use verdict::Scaling;
 
-/// What is known about a job before it is started.
+/// The prediction for a job, and its inputs.
 #[derive(Debug, Serialize)]
 struct Plan {
     parameters: u64,
@@ -40,11 +40,11 @@ struct Plan {
     nodes: usize,
     gpus_per_node: usize,
     memory_bytes: RankMemory,
-    /// Of one micro-batch on one GPU.
+    /// Times of one micro-batch on one GPU.
     micro_batch_seconds: MicroBatchTimes,
     micro_batch_source: String,
     all_reduce_source: String,
-    /// Bucket sums go on during backward.
+    /// Whether buckets are all-reduced during backward.
     overlap: bool,
     buckets: usize,
     bucket_bytes: f64,
@@ -54,20 +54,23 @@ struct Plan {
     verdict: Scaling,
 }
 
-/// Prints what is to be expected of the job, and draws it.
+/// Prints the prediction, and draws it with `--svg`.
+///
+/// # Errors
+/// If the recipe, the options or a measurement file are invalid, or the output cannot be written.
 pub(crate) fn plan(command: &PlanCommand) -> Result<ExitCode> {
-    let plan = made(command)?;
+    let plan = build(command)?;
     if let Some(path) = &command.svg {
-        write_output(path, command.force, chart::drawn(&plan.rows)?)?;
+        write_output(path, command.force, chart::render_svg(&plan.rows)?)?;
     }
     match command.json {
         true => print_output(serde_json::to_string_pretty(&plan)?)?,
-        false => print_output(table::told(&plan))?,
+        false => print_output(table::render(&plan))?,
     }
     Ok(ExitCode::Done)
 }
 
-fn made(command: &PlanCommand) -> Result<Plan> {
+fn build(command: &PlanCommand) -> Result<Plan> {
     let run = command.from_run.as_deref().map(Run::read).transpose()?;
     let recipe = job::resolved(command, run.as_ref())?;
     let training = job::training(command, &recipe)?;

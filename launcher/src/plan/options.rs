@@ -1,4 +1,4 @@
-//! What `launcher plan` is told: the recipe, the cluster, and what was measured.
+//! Options of `launcher plan`: the recipe, the cluster, and the measurements.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub(crate) struct PlanCommand {
     #[arg(long, default_value_t = 1, value_parser = count)]
     pub(crate) nodes: usize,
 
-    /// GPUs of a node, or on CPUs its ranks
+    /// GPUs per node, or ranks per node on CPUs
     #[arg(long, value_parser = count)]
     pub(crate) gpus_per_node: usize,
 
@@ -22,35 +22,35 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "MS", value_parser = above_zero, required_unless_present = "from_run", conflicts_with = "from_run")]
     pub(crate) step_ms: Option<f64>,
 
-    /// Folder of a run of this network, best of one rank, whose metrics have the time of a step
+    /// Folder of an earlier run of this network, preferably on one rank, whose metrics contain step times
     #[arg(long, value_name = "RUN")]
     pub(crate) from_run: Option<PathBuf>,
 
-    /// What `mpirun -n N trainer probe --json` printed on the cluster; repeat it for several N
+    /// Output of `mpirun -n N trainer probe --json` on the cluster; may be repeated for several N
     #[arg(long, value_name = "FILE", conflicts_with_all = ["intra_gb_s", "inter_gb_s", "latency_us"])]
     pub(crate) all_reduce: Vec<PathBuf>,
 
-    /// Bus bandwidth of sums within a node
+    /// Bus bandwidth of all-reduces within a node
     #[arg(long, value_name = "GB/S", default_value_t = 150.0, value_parser = above_zero)]
     pub(crate) intra_gb_s: f64,
 
-    /// Bus bandwidth of sums between nodes: all the links of a node together
+    /// Bus bandwidth of all-reduces between nodes: all links of a node together
     #[arg(long, value_name = "GB/S", default_value_t = 25.0, value_parser = above_zero)]
     pub(crate) inter_gb_s: f64,
 
-    /// Time of a sum of few bytes over the whole cluster
+    /// Duration of an all-reduce of a few bytes over the whole cluster
     #[arg(long, value_name = "US", default_value_t = 60.0, value_parser = at_least_zero)]
     pub(crate) latency_us: f64,
 
-    /// Training images [default: those of the recipe's data set, where they are known without it]
+    /// Number of training images [default: that of the recipe's data set, if known]
     #[arg(long, value_name = "IMAGES", value_parser = count)]
     pub(crate) train_images: Option<usize>,
 
-    /// Draws images a second and efficiency by GPUs into this file
+    /// Draws images per second and efficiency by number of GPUs into this SVG file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Replaces the file of --svg if it is there
+    /// Replaces an existing --svg file
     #[arg(long, requires = "svg")]
     pub(crate) force: bool,
 
@@ -65,14 +65,14 @@ impl PlanCommand {
         self.nodes * self.gpus_per_node
     }
 
-    /// The cluster in words.
+    /// Describes the cluster.
     pub(crate) fn world(&self) -> String {
         let (nodes, each) = (self.nodes, self.gpus_per_node);
         format!("--nodes {nodes} and --gpus-per-node {each} make a world of {} ranks", self.gpus())
     }
 }
 
-/// The most nodes, or GPUs of a node: the product of two stays a number of ranks.
+/// Largest accepted number of nodes, or of GPUs per node: their product still fits a number of ranks.
 const MOST: usize = 1 << 30;
 
 fn count(text: &str) -> Result<usize, String> {

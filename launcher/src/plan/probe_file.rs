@@ -1,4 +1,4 @@
-//! Reads what `trainer probe --json` found of sums over ranks.
+//! Reads the all-reduce durations in the output of `trainer probe --json`.
 
 use std::path::Path;
 
@@ -8,7 +8,10 @@ use regatta_run_folder::ProbeReport;
 use super::all_reduce::Curve;
 use crate::failure::Usage;
 
-/// The curve in the file `path`.
+/// Reads the curve in the file `path`.
+///
+/// # Errors
+/// If the file cannot be read, is not the probe's output, or has no usable durations.
 pub(crate) fn read(path: &Path) -> Result<Curve> {
     let at = || format!("--all-reduce {}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| Usage(format!("cannot be read: {error}")));
@@ -59,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_measurement_is_refused() {
+    fn invalid_measurements_are_rejected() {
         let sum = r#"{"bytes": 4096, "correct": true, "microseconds": 1.0}"#;
         for (text, expected) in [
             ("[]".to_owned(), "not what `trainer probe --json` prints: "),

@@ -1,4 +1,4 @@
-//! A step's time on any number of GPUs, and what follows from it for an epoch and for the whole training.
+//! Predicts the time of a step, an epoch and the whole training on any number of GPUs.
 
 use regatta_anynet::Summary;
 use regatta_settings::Recipe;
@@ -8,23 +8,23 @@ use super::all_reduce::AllReduce;
 use super::buckets::Bucket;
 use super::measured::MicroBatchTimes;
 
-/// What ranks agree on after the gradients: two numbers in double precision.
+/// Bytes of the control all-reduce after the gradients: two numbers in double precision.
 const CONTROL_BYTES: f64 = 16.0;
 
-/// What one step does.
+/// Work and communication of one step.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) micro_batch_size: usize,
     pub(crate) times: MicroBatchTimes,
     pub(crate) buckets: Vec<Bucket>,
-    /// Of the sums that follow the buckets.
+    /// Bytes of each all-reduce that follows the buckets.
     pub(crate) trailing_bytes: Vec<f64>,
-    /// Bucket sums go on during backward.
+    /// Whether buckets are all-reduced during backward.
     pub(crate) overlap: bool,
     pub(crate) all_reduce: AllReduce,
 }
 
-/// How long is trained.
+/// Length of training.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Training {
     pub(crate) images: usize,
@@ -34,22 +34,22 @@ pub(crate) struct Training {
     pub(crate) max_steps: Option<u64>,
 }
 
-/// What is expected of a number of GPUs.
+/// Prediction for a number of GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) gpus: usize,
-    /// Of the rank that has most.
+    /// Micro-batches of the rank that has the most.
     pub(crate) micro_batches_per_rank: usize,
     pub(crate) step_seconds: f64,
     pub(crate) exposed_seconds: f64,
     pub(crate) images_per_second: f64,
-    /// Images a second over those of as many times one GPU.
+    /// Images per second relative to linear scaling from one GPU.
     pub(crate) efficiency: f64,
     pub(crate) epoch_seconds: f64,
     pub(crate) total_seconds: f64,
 }
 
-/// Bytes of the sums after the buckets: BatchNorm's statistics, and what ranks agree on.
+/// Bytes of the all-reduces after the buckets: BatchNorm statistics and control values.
 pub(crate) fn trailing_bytes(summary: &Summary, recipe: &Recipe) -> Vec<f64> {
     let statistics = summary.statistics_elements() * recipe.weight_bytes();
     vec![statistics as f64, CONTROL_BYTES]
@@ -81,12 +81,12 @@ fn row(step: &Step, training: &Training, gpus: usize) -> Row {
 }
 
 impl Step {
-    /// Of a global batch of `images`.
+    /// Seconds of a step with a global batch of `images`.
     pub(crate) fn seconds(&self, gpus: usize, images: usize) -> f64 {
         self.compute(gpus, images) + self.exposed(gpus) + self.times.optimizer
     }
 
-    /// Of the rank that has most, its micro-batches.
+    /// Seconds that the rank with the most micro-batches computes.
     pub(crate) fn compute(&self, gpus: usize, images: usize) -> f64 {
         let most = self.micro_batches_per_rank(gpus, images) * self.micro_batch_size;
         images.min(most) as f64 / self.micro_batch_size as f64 * self.times.micro_batch()
@@ -96,8 +96,8 @@ impl Step {
         images.div_ceil(self.micro_batch_size).div_ceil(gpus)
     }
 
-    /// What sums take beyond the end of backward, one after the other, each when backward of the last micro-batch has
-    /// completed it.
+    /// Seconds of communication after the end of backward. All-reduces run one after the other; each starts when the last
+    /// micro-batch's backward has completed its bucket.
     pub(crate) fn exposed(&self, gpus: usize) -> f64 {
         let backward = self.times.backward;
         let start = if self.overlap { 0.0 } else { backward };
@@ -111,7 +111,7 @@ impl Step {
 }
 
 impl Training {
-    /// Of an epoch's first `steps`.
+    /// Seconds of the first `steps` steps of an epoch.
     fn seconds(&self, step: &Step, gpus: usize, steps: u64) -> f64 {
         let whole = (self.images / self.global_batch_size) as u64;
         let of_whole = whole.min(steps) as f64 * step.seconds(gpus, self.global_batch_size);

@@ -11,8 +11,8 @@ const HEADER: [&str; 8] =
     ["ranks", "micro-batches", "step ms", "exposed ms", "images/s", "efficiency", "epoch", "total"];
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What is known, what follows from it by number of ranks, and where scaling ends.
-pub(crate) fn told(plan: &Plan) -> String {
+/// Formats the inputs, the prediction by number of ranks, and where scaling ends.
+pub(crate) fn render(plan: &Plan) -> String {
     let Plan { global_batch_size, micro_batches, micro_batch_size, train_images, epochs, .. } = plan;
     [
         format!("cluster       {}", cluster(plan)),
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_the_units_that_people_use() {
+    fn durations_are_shown_in_readable_units() {
         let told = [0.04, 59.4, 60.0, 245.0, 3600.0, 11_230.0, 190_000.0].map(duration);
         assert_eq!(
             told,

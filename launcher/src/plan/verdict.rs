@@ -1,4 +1,4 @@
-//! Up to how many GPUs the job scales, and what stops it.
+//! The largest number of GPUs that is worth using, and what limits scaling.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use serde::Serialize;
 
 use super::scaling::{Row, Step};
 
-/// More GPUs that bring less than this share of what as many alone would are not worth it.
+/// Smallest share of the linear speed-up that makes additional GPUs worth it.
 const LEAST_GAIN: f64 = 0.5;
 
 /// Where scaling ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Scaling {
-    /// The largest size in the table that is worth it.
+    /// The largest number of ranks in the table that is worth it.
     pub(crate) scales_to: usize,
-    /// What makes the next one not worth it.
+    /// Why the next larger one is not worth it.
     pub(crate) limit: Limit,
 }
 
-/// What stops scaling.
+/// What limits scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
-    /// Sums that backward does not hide.
+    /// All-reduces that backward does not hide.
     Communication,
     /// A global batch has too few micro-batches, or they do not divide.
     MicroBatches,
-    /// The update, which every rank makes whole.
+    /// The update, which every rank computes in full.
     Optimizer,
     /// Nothing within the cluster.
     None,
 }
 
-/// The verdict on `rows`, of global batches of `images`.
+/// Judges `rows` for global batches of `images`.
 pub(crate) fn of(step: &Step, rows: &[Row], images: usize) -> Scaling {
     let is_worth_it = |pair: &[Row]| {
         let gpus = pair[1].gpus as f64 / pair[0].gpus as f64 - 1.0;
@@ -47,7 +47,7 @@ pub(crate) fn of(step: &Step, rows: &[Row], images: usize) -> Scaling {
     Scaling { scales_to: last, limit: if has_one_each { Limit::MicroBatches } else { Limit::None } }
 }
 
-/// What costs most against linear scaling.
+/// The largest loss relative to linear scaling.
 fn largest_loss(step: &Step, gpus: usize, images: usize) -> Limit {
     let fair = step.compute(1, images) / gpus as f64;
     let losses = [

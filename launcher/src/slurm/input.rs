@@ -1,4 +1,4 @@
-//! What may reach a batch script and sbatch's command line: text that stays on its line, and options that name no other script.
+//! Checks the text that goes into a batch script or sbatch's command line: no control characters, and no other script.
 
 use std::iter::once;
 use std::path::Path;
@@ -7,11 +7,11 @@ use regatta_settings::RecipeArgs;
 
 use crate::failure::Usage;
 
-/// Short options of sbatch that take a value, which may stand in the next word.
+/// Short options of sbatch whose value may follow as the next word.
 const WITH_VALUE: &str = "AabBcCdDeFGiJLmMnNopqStwx";
 
-/// Refuses control characters in what the script names: a new line in a comment or an `#SBATCH` option begins a command.
-/// The run's name has none: it is the name of a folder, and was checked as such.
+/// Rejects control characters in text that goes into the script: a newline in a comment or an `#SBATCH` option would begin a
+/// command. The run's name needs no check here: it is checked as a folder's name.
 pub(super) fn check_script(recipe: &RecipeArgs, trainer: &Path) -> Result<(), Usage> {
     let arguments = recipe.to_arguments();
     let before = once("option").chain(arguments.iter().map(String::as_str));
@@ -28,7 +28,7 @@ fn check(what: &str, text: &str) -> Result<(), Usage> {
     }
 }
 
-/// Refuses words after `--` that sbatch would take for a script to run in place of the one that is handed to it.
+/// Rejects words after `--` that sbatch would run as a script in place of the generated one.
 pub(super) fn check_options(options: &[String]) -> Result<(), Usage> {
     let mut takes_value = false;
     for option in options {
@@ -43,7 +43,7 @@ pub(super) fn check_options(options: &[String]) -> Result<(), Usage> {
                 "-- {option}: sbatch would take it for the script to run: write options as --name=value"
             )));
         }
-        // Names may be cut short, as far as they are still told apart from --wait and --wckey.
+        // Names may be abbreviated as long as they differ from --wait and --wckey.
         if name.len() >= "--wr".len() && "--wrap".starts_with(name) {
             return Err(Usage(format!("-- {option}: the script to run is the one that is made here")));
         }

@@ -1,4 +1,4 @@
-//! What a cluster's partitions allow, as `sinfo` tells it, and whether a job can ever start there.
+//! Limits of a cluster's partitions, as reported by `sinfo`, and whether a job can ever start there.
 
 use std::process::{Command, Stdio};
 
@@ -18,24 +18,24 @@ pub(super) struct Partition {
     nodes: Vec<Nodes>,
 }
 
-/// Nodes that are alike.
+/// A group of identical nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Nodes {
     count: u32,
     gpus: u32,
 }
 
-/// What a job needs.
+/// Resources that a job requests.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) nodes: u32,
     pub(super) gpus_per_node: u32,
     pub(super) time: TimeLimit,
-    /// Partitions separated by commas; None takes the default one.
+    /// Partitions separated by commas; None for the default one.
     pub(super) partition: Option<String>,
 }
 
-/// All partitions; None where there is no Slurm that answers.
+/// Returns all partitions; None if no Slurm answers.
 pub(super) fn partitions() -> Option<Vec<Partition>> {
     let output =
         Command::new("sinfo").args(["--noheader", "--format", FORMAT]).stderr(Stdio::null()).output();
@@ -43,7 +43,7 @@ pub(super) fn partitions() -> Option<Vec<Partition>> {
     Some(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// A line for each kind of nodes of a partition. Numbers that are not understood (`1.2K`, `infinite`) are no limits.
+/// Parses one line per partition and kind of node. Numbers that cannot be parsed (`1.2K`, `infinite`) are no limits.
 fn parse(text: &str) -> Vec<Partition> {
     let mut partitions: Vec<Partition> = Vec::new();
     for line in text.lines() {
@@ -66,7 +66,7 @@ fn parse(text: &str) -> Vec<Partition> {
     partitions
 }
 
-/// GPUs in a node's generic resources, such as `gpu:a100:4(S:0-1),nic:2`.
+/// Counts the GPUs in a node's generic resources, such as `gpu:a100:4(S:0-1),nic:2`.
 fn gpus(gres: &str) -> u32 {
     let mut depth = 0;
     let outside = gres.chars().filter(|&c| {
@@ -80,10 +80,10 @@ fn gpus(gres: &str) -> u32 {
     outside.split(',').filter(|entry| entry.split(':').next() == Some("gpu")).map(count).sum()
 }
 
-/// Refuses what none of the job's partitions can ever start.
+/// Rejects a job that none of its partitions can ever start.
 pub(super) fn check(partitions: &[Partition], request: &Request) -> Result<(), Usage> {
     let mut refusals = Vec::new();
-    for partition in asked_for(partitions, request)? {
+    for partition in requested(partitions, request)? {
         match partition.check(request) {
             Ok(()) => return Ok(()),
             Err(refusal) => refusals.push(refusal),
@@ -95,15 +95,15 @@ pub(super) fn check(partitions: &[Partition], request: &Request) -> Result<(), U
     }
 }
 
-/// Where there is no default partition either, sbatch has a word to say.
-fn asked_for<'a>(partitions: &'a [Partition], request: &Request) -> Result<Vec<&'a Partition>, Usage> {
+/// The requested partitions, or the default one; empty without a default, which sbatch then reports.
+fn requested<'a>(partitions: &'a [Partition], request: &Request) -> Result<Vec<&'a Partition>, Usage> {
     let Some(names) = &request.partition else {
         return Ok(partitions.iter().filter(|partition| partition.is_default).collect());
     };
     let find = |name: &str| {
         partitions.iter().find(|partition| partition.name == name).ok_or_else(|| {
             let names: Vec<_> = partitions.iter().map(|partition| &*partition.name).collect();
-            Usage(format!("no partition {name} here: there is {}", names.join(", ")))
+            Usage(format!("no partition {name} on this cluster, only {}", names.join(", ")))
         })
     };
     names.split(',').map(find).collect()
@@ -130,7 +130,7 @@ impl Partition {
         Ok(())
     }
 
-    /// Number of nodes that have so many GPUs.
+    /// Number of nodes with at least `gpus` GPUs.
     fn with_gpus(&self, gpus: u32) -> u32 {
         let fitting = self.nodes.iter().filter(|nodes| nodes.gpus >= gpus);
         fitting.fold(0, |count, nodes| count.saturating_add(nodes.count))
@@ -187,6 +187,6 @@ big|infinite|1-infinite|1.2K|gpu:2,gpu:t4:2
         check(Some("debug"), 3, 0, "00:10:00", "--nodes 3, but a job in partition debug gets at most 2");
         check(Some("debug,gpu"), 3, 0, "01:10:00", "fits");
         check(Some("big"), 1100, 4, "90-00:00:00", "fits");
-        check(Some("bg"), 1, 1, "01:00:00", "no partition bg here: there is debug, gpu, big");
+        check(Some("bg"), 1, 1, "01:00:00", "no partition bg on this cluster, only debug, gpu, big");
     }
 }

@@ -1,4 +1,4 @@
-//! The batch script of a run: a pure function of what is asked for. Its end is that of the scripts in `slurm/`.
+//! Generates the batch script of a run, a pure function of the options. Its tail is that of the scripts in `slurm/`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,24 +9,24 @@ use super::SlurmCommand;
 use crate::run::command_line::shell_quoted;
 use crate::run::mpi::Via;
 
-/// From the start of the ranks on, with USR2 as the signal.
+/// The part from the start of the ranks on, with USR2 as the signal.
 const TAIL: &str = include_str!("tail.sh");
 
-/// What is asked for, and what follows from it.
+/// Input of the script.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'a> {
     pub(super) command: &'a SlurmCommand,
     pub(super) trainer: &'a Path,
-    /// The run's.
+    /// Name of the run.
     pub(super) name: &'a str,
     pub(super) signal: PreemptionSignal,
 }
 
 impl Batch<'_> {
-    /// The script.
+    /// Generates the script.
     pub(super) fn script(&self) -> String {
         let mut script = String::from(
-            "#!/bin/bash\n# Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself\n# and goes on.\n",
+            "#!/bin/bash\n# Made by `launcher slurm`: a run that stops before its time limit or for pre-emption requeues itself\n# and continues.\n",
         );
         for option in self.options() {
             _ = writeln!(script, "#SBATCH --{option}");
@@ -65,7 +65,7 @@ impl Batch<'_> {
         options
     }
 
-    /// mpirun waits for a node that is cut off, unless its daemons look after each other.
+    /// Turns on keep-alives between mpirun's daemons, which otherwise wait forever for a node that is cut off.
     fn environment(&self) -> &'static str {
         match self.command.via {
             Via::Srun => "",
@@ -75,7 +75,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The trainer's. Whatever the first start is told, a later one goes on from the newest checkpoint.
+    /// The trainer's arguments. Whatever `--resume` says for the first start, later ones continue from the newest checkpoint.
     fn arguments(&self) -> String {
         let array = |recipe: &RecipeArgs| {
             let arguments: Vec<_> = recipe.to_arguments().iter().map(|it| shell_quoted(it)).collect();
@@ -96,7 +96,7 @@ impl Batch<'_> {
             // Ranks bind themselves to their share of the cores.
             (Via::Mpirun, _) => "mpirun --bind-to none".to_owned(),
             (Via::Srun, None) => "srun --mpi=pmix".to_owned(),
-            // srun does not take it from the job.
+            // srun does not inherit it from the job.
             (Via::Srun, Some(cores)) => format!("srun --mpi=pmix --cpus-per-task={cores}"),
         }
     }
@@ -114,7 +114,7 @@ mod tests {
     const ASKED: &str = "launcher slurm --nodes 4 --ranks-per-node 8 --time 36:00:00 --name trial7 --config";
     const SET: [&str; 4] = ["--set", "optim.lr=0.4", "--set", "data.folder=\"it's here\""];
 
-    /// The script of `launcher slurm` with these options besides.
+    /// The script of `launcher slurm` with these additional options.
     fn script(options: &[&str], signal: PreemptionSignal) -> String {
         let words = ASKED.split(' ').chain(["recipes/regnet x.toml"]).chain(options.iter().copied());
         let crate::Command::Slurm(command) = crate::Cli::parse_from(words).command else {
@@ -124,7 +124,7 @@ mod tests {
             .script()
     }
 
-    /// All but the end that every script has.
+    /// Checks the script without the common tail.
     fn check(options: &[&str], signal: PreemptionSignal, expected: Expect) {
         let script = script(&[&SET, options].concat(), signal);
         let tail = TAIL.replace("USR2", signal.name());
@@ -139,8 +139,8 @@ mod tests {
             PreemptionSignal::Usr2,
             expect![[r##"
             #!/bin/bash
-            # Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself
-            # and goes on.
+            # Made by `launcher slurm`: a run that stops before its time limit or for pre-emption requeues itself
+            # and continues.
             #SBATCH --job-name=trial7
             #SBATCH --nodes=4
             #SBATCH --ntasks-per-node=8
@@ -168,8 +168,8 @@ mod tests {
             PreemptionSignal::Usr1,
             expect![[r##"
             #!/bin/bash
-            # Made by `launcher slurm`: a run that stops before its time limit or for a job that pre-empts it, comes back by itself
-            # and goes on.
+            # Made by `launcher slurm`: a run that stops before its time limit or for pre-emption requeues itself
+            # and continues.
             #SBATCH --job-name=trial7
             #SBATCH --nodes=4
             #SBATCH --ntasks-per-node=8
@@ -189,9 +189,9 @@ mod tests {
         );
     }
 
-    /// What the trainer is told by the script's first and later starts.
+    /// The trainer's arguments in the first and in later starts.
     #[test]
-    fn a_later_start_goes_on_from_the_newest_checkpoint() {
+    fn a_later_start_continues_from_the_newest_checkpoint() {
         let told = |resume: &str, restarts: &str| {
             let script = script(&["--resume", resume], PreemptionSignal::Usr2);
             let head = script.strip_suffix(TAIL).unwrap();

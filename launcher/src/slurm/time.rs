@@ -1,4 +1,4 @@
-//! A job's time limit as Slurm writes it.
+//! A job's time limit in Slurm's notation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub(crate) struct TimeLimit(pub(crate) u64);
 
 impl TimeLimit {
-    /// A limit that `sinfo` tells, which leaves hours out where there are none; None for one without end.
+    /// Parses a limit from `sinfo`, which omits hours if there are none; None for no limit.
     pub(super) fn of_sinfo(text: &str) -> Option<Self> {
         match text.matches(':').count() {
             1 => format!("00:{text}").parse().ok(),

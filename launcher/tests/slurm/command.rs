@@ -69,7 +69,7 @@ fn what_the_cluster_can_never_start_is_refused() {
     );
     check(
         "--nodes 1 --gpus-per-node 1 --time 01:00:00 -- --partition=hihg",
-        "no partition hihg here: there is low, high",
+        "no partition hihg on this cluster, only low, high",
     );
     check(
         "--nodes 2 --gpus-per-node 2 --time 01:00:00",
