@@ -132,8 +132,8 @@ fn partition(options: &[String]) -> Option<String> {
 /// Rejects srun if Slurm was built without PMIx, which Open MPI's ranks need to find each other.
 fn check_starter(via: Via) -> Result<(), Usage> {
     let Ok(output) = Command::new("srun").arg("--mpi=list").output() else { return Ok(()) };
-    let told = [output.stdout, output.stderr].concat();
-    match via == Via::Srun && output.status.success() && !String::from_utf8_lossy(&told).contains("pmix") {
+    let listed = [output.stdout, output.stderr].concat();
+    match via == Via::Srun && output.status.success() && !String::from_utf8_lossy(&listed).contains("pmix") {
         true => Err(Usage("this Slurm has no PMIx (srun --mpi=list): use --via mpirun".into())),
         false => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! Findings about an attempt's end: a pure function of the evidence that it evidence.
+//! Findings about an attempt's end: a pure function of the evidence that it left.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// Most ranks to list; of more, only the conspicuous ones.
 const MAX_LISTED_RANKS: usize = 8;
 
-/// The files that an attempt evidence in the run folder.
+/// The files that an attempt left in the run folder.
 pub(crate) struct Evidence {
     pub(crate) record: AttemptRecord,
     /// Failures in order of time.

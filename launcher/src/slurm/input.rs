@@ -61,27 +61,27 @@ mod tests {
 
     #[test]
     fn no_option_is_another_script() {
-        let told = |options: &str| {
+        let verdict = |options: &str| {
             let options: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
             check_options(&options).map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
         };
         for fine in
             ["", "--partition=gpu", "-p gpu -A me", "-pgpu --hold", "-H --comment=evil.sh", "-t 5 --wait"]
         {
-            assert_eq!(told(fine), "fine", "{fine}");
+            assert_eq!(verdict(fine), "fine", "{fine}");
         }
         let script = |word: &str| {
             format!("-- {word}: sbatch would take it for the script to run: write options as --name=value")
         };
-        assert_eq!(told("evil.sh"), script("evil.sh"));
-        assert_eq!(told("--hold evil.sh"), script("evil.sh"));
-        assert_eq!(told("-H evil.sh"), script("evil.sh"));
-        assert_eq!(told("-p gpu evil.sh"), script("evil.sh"));
-        assert_eq!(told("-pgpu evil.sh"), script("evil.sh"));
-        assert_eq!(told("--partition gpu"), script("gpu"));
-        assert_eq!(told("-- evil.sh"), script("--"));
+        assert_eq!(verdict("evil.sh"), script("evil.sh"));
+        assert_eq!(verdict("--hold evil.sh"), script("evil.sh"));
+        assert_eq!(verdict("-H evil.sh"), script("evil.sh"));
+        assert_eq!(verdict("-p gpu evil.sh"), script("evil.sh"));
+        assert_eq!(verdict("-pgpu evil.sh"), script("evil.sh"));
+        assert_eq!(verdict("--partition gpu"), script("gpu"));
+        assert_eq!(verdict("-- evil.sh"), script("--"));
         for wrap in ["--wrap=evil", "--wrap", "--wr=evil"] {
-            assert_eq!(told(wrap), format!("-- {wrap}: the script to run is the one that is made here"));
+            assert_eq!(verdict(wrap), format!("-- {wrap}: the script to run is the one that is made here"));
         }
     }
 
@@ -93,22 +93,22 @@ mod tests {
             resume: resume.parse().unwrap(),
             name: None,
         };
-        let told = |args: RecipeArgs, trainer: &str| {
+        let verdict = |args: RecipeArgs, trainer: &str| {
             check_script(&args, Path::new(trainer))
                 .map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
         };
-        assert_eq!(told(args("r x.toml", "a.b=\"it's\"", "auto"), "/bin/t"), "fine");
+        assert_eq!(verdict(args("r x.toml", "a.b=\"it's\"", "auto"), "/bin/t"), "fine");
         let refusal = |what: &str| {
             format!("{what}: a batch script takes no control characters, such as a new line: leave them out")
         };
         let config = args("r/x\n#SBATCH --uid=0.toml", "a.b=1", "auto");
-        assert_eq!(told(config, "t"), refusal("--config \"r/x\\n#SBATCH --uid=0.toml\""));
+        assert_eq!(verdict(config, "t"), refusal("--config \"r/x\\n#SBATCH --uid=0.toml\""));
         let config = args("r\n/x.toml", "a.b=1", "auto");
-        assert_eq!(told(config, "t"), refusal("--config \"r\\n/x.toml\""));
+        assert_eq!(verdict(config, "t"), refusal("--config \"r\\n/x.toml\""));
         let set = args("r.toml", "a.b=\"\r\"", "auto");
-        assert_eq!(told(set, "t"), refusal("--set \"a.b=\\\"\\r\\\"\""));
+        assert_eq!(verdict(set, "t"), refusal("--set \"a.b=\\\"\\r\\\"\""));
         let resume = args("r.toml", "a.b=1", "runs/\n");
-        assert_eq!(told(resume, "t"), refusal("--resume \"runs/\\n\""));
-        assert_eq!(told(args("r.toml", "a.b=1", "auto"), "t\n"), refusal("the trainer's path \"t\\n\""));
+        assert_eq!(verdict(resume, "t"), refusal("--resume \"runs/\\n\""));
+        assert_eq!(verdict(args("r.toml", "a.b=1", "auto"), "t\n"), refusal("the trainer's path \"t\\n\""));
     }
 }
