@@ -99,7 +99,7 @@ def ready_times(options: argparse.Namespace) -> tuple[list[tuple[int, float]], f
 
 
 def into_buckets(ready: list[tuple[int, float]], first: float, cap: float) -> list[tuple[int, float]]:
-    """Whole blocks until the next would pass the cap, as crates/comm/src/layout.rs does it; complete with their last block."""
+    """Whole blocks until the next would pass the cap, as crates/anynet/src/layout.rs does it; complete with their last block."""
     buckets: list[tuple[int, float]] = []
     limit, size, at = first, 0, 0.0
     for block, block_at in ready:
