@@ -1,4 +1,4 @@
-//! `launcher autopsy` of runs that really ended so.
+//! `launcher autopsy` of real runs that failed, hung, were killed or finished.
 
 use std::process::Output;
 
@@ -19,12 +19,12 @@ fn text(workdir: &Workdir) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Two ranks some steps in, long enough for their ledgers to be published.
+/// Starts two ranks and waits until they have done some steps and published their ledgers.
 fn started(workdir: &Workdir, options: &str) -> Running {
     let mut running = workdir.train(&format!("{ENDLESS} {options}")).ranks(2).start();
     running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
     let ledger = workdir.run("recipe").ledger(1);
-    running.wait_until_there(&ledger);
+    running.wait_until_exists(&ledger);
     running
 }
 
@@ -35,14 +35,14 @@ fn a_rank_that_hung_is_named() {
     assert!(text(&workdir).contains(" is running: its ranks are alive"));
     running.signal_rank("STOP", 1);
     assert_eq!(running.wait().code, Some(4));
-    let told = text(&workdir);
-    assert!(told.contains("first reported failure: rank 0 on "), "{told}");
-    assert!(told.contains("rank 1 on ") && told.contains(" gives no sign of life"), "{told}");
+    let report = text(&workdir);
+    assert!(report.contains("first reported failure: rank 0 on "), "{report}");
+    assert!(report.contains("rank 1 on ") && report.contains(" gives no sign of life"), "{report}");
     // mpirun wakes the stopped rank before it ends it: what that one did then does not make the other the one behind.
-    assert!(told.contains("\nthe ledgers: ") && told.contains("\nrank 1 on "), "{told}");
+    assert!(report.contains("\nthe ledgers: ") && report.contains("\nrank 1 on "), "{report}");
     assert!(
-        !told.contains("the ledgers: rank 0 ") && !told.contains("first to fall silent: rank 0 "),
-        "{told}"
+        !report.contains("the ledgers: rank 0 ") && !report.contains("first to fall silent: rank 0 "),
+        "{report}"
     );
     let json = autopsy(&workdir, &["--json"]).stdout;
     let findings: serde_json::Value = serde_json::from_slice(&json).unwrap();
@@ -51,7 +51,7 @@ fn a_rank_that_hung_is_named() {
     assert!(findings["ranks"][0]["waits_in"].is_string() && findings["ranks"].as_array().unwrap().len() == 2);
 }
 
-/// Nobody tells of it: the rank has no last words, mpirun's go to the terminal alone, and the others are killed too.
+/// No record names the rank: it leaves no error, mpirun's message goes only to the terminal, and mpirun kills the others too.
 #[test]
 fn a_rank_that_was_killed_under_plain_mpirun_is_named() {
     for rank in [1, 0] {
@@ -59,20 +59,20 @@ fn a_rank_that_was_killed_under_plain_mpirun_is_named() {
         let running = started(&workdir, "");
         let process = running.signal_rank("KILL", rank);
         assert_ne!(running.wait().code, Some(0));
-        let told = text(&workdir);
-        assert!(told.contains(") failed\nits end was not recorded: "), "{told}");
-        assert!(told.contains(&format!("\nfirst to fall silent: rank {rank} on ")), "{told}");
-        assert!(told.contains(&format!(" (process {process}), ")), "{told}");
-        assert!(!told.contains(&format!("the ledgers: rank {} ", 1 - rank)), "{told}");
+        let report = text(&workdir);
+        assert!(report.contains(") failed\nits end was not recorded: "), "{report}");
+        assert!(report.contains(&format!("\nfirst to fall silent: rank {rank} on ")), "{report}");
+        assert!(report.contains(&format!(" (process {process}), ")), "{report}");
+        assert!(!report.contains(&format!("the ledgers: rank {} ", 1 - rank)), "{report}");
         let json = autopsy(&workdir, &["--json"]).stdout;
         let findings: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(findings["first_silent"]["rank"], rank);
     }
 }
 
-/// Files as ranks leave them, without ranks.
+/// Writes the files that ranks leave, without starting ranks.
 #[test]
-fn what_ranks_leave_is_read() {
+fn the_files_that_ranks_leave_are_explained() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     let attempt = Attempt::start(&run, &AttemptStart::here(2, vec!["trainer".into()])).unwrap();
@@ -90,15 +90,15 @@ fn what_ranks_leave_is_read() {
     // Not in the millisecond of the last entry.
     let failure = Failure::here(attempt.number(), 1, ExitCode::Data, "image 7 is damaged: cut short");
     Failure { failed_at_ms: failure.failed_at_ms + 1, ..failure }.leave(&run).unwrap();
-    let told = text(&workdir);
+    let report = text(&workdir);
     assert!(
-        told.contains("first reported failure: rank 1 on ") && told.contains("exit code 3: image 7 is"),
-        "{told}"
+        report.contains("first reported failure: rank 1 on ") && report.contains("exit code 3: image 7 is"),
+        "{report}"
     );
-    assert!(told.contains("waits in collective 2 (all_reduce of 4.0 KiB in f32, step 0)"), "{told}");
+    assert!(report.contains("waits in collective 2 (all_reduce of 4.0 KiB in f32, step 0)"), "{report}");
     assert!(
-        told.contains("completed collective 1 (all_reduce of 4.0 KiB in f32, step 0), in no coll"),
-        "{told}"
+        report.contains("completed collective 1 (all_reduce of 4.0 KiB in f32, step 0), in no coll"),
+        "{report}"
     );
 }
 
@@ -111,13 +111,13 @@ fn a_rank_that_the_launcher_saw_killed_is_named() {
     running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
     running.signal_rank("KILL", 1);
     assert_eq!(running.wait().code, Some(137));
-    let told = text(&workdir);
-    assert!(told.contains(") failed\nended with exit code 137: rank 1 on "), "{told}");
-    assert!(told.contains(" was killed by signal 9 (Killed)"), "{told}");
+    let report = text(&workdir);
+    assert!(report.contains(") failed\nended with exit code 137: rank 1 on "), "{report}");
+    assert!(report.contains(" was killed by signal 9 (Killed)"), "{report}");
 }
 
 #[test]
-fn a_run_that_is_done_says_so_and_what_is_no_run_is_refused() {
+fn a_finished_run_is_reported_and_a_missing_one_is_rejected() {
     let workdir = Workdir::new(TINY);
     let refused = autopsy(&workdir, &[]);
     assert_eq!(refused.status.code(), Some(2));
@@ -127,9 +127,9 @@ fn a_run_that_is_done_says_so_and_what_is_no_run_is_refused() {
         "{stderr}"
     );
     workdir.train("").ends_with(0);
-    let told = text(&workdir);
+    let report = text(&workdir);
     assert!(
-        told.contains(") is done\nnewest complete checkpoint: runs/recipe/checkpoints/step-000000006"),
-        "{told}"
+        report.contains(") is done\nnewest complete checkpoint: runs/recipe/checkpoints/step-000000006"),
+        "{report}"
     );
 }

@@ -5,13 +5,13 @@ use std::fs;
 use serde_json::Value;
 use test_jobs::{Ended, TINY, Workdir, list};
 
-/// Where the trainer is: the one that `TRAINER` names, or the one beside the launcher.
+/// The report of `launcher doctor --json`, which must end with exit code `code`.
 fn diagnosis(workdir: &Workdir, options: &str, code: i32) -> Value {
     let ended: Ended = workdir.launcher(&format!("doctor --json {options}")).ends_with(code);
     serde_json::from_str(&ended.stdout).unwrap()
 }
 
-/// Findings that say that a run cannot start.
+/// The findings that keep a run from starting.
 fn reasons(report: &Value) -> Vec<&str> {
     let findings = report["findings"].as_array().unwrap().iter();
     findings.filter(|it| it["severity"] == "cannot_start").map(|it| it["found"].as_str().unwrap()).collect()
@@ -43,7 +43,7 @@ fn two_ranks_on_this_machine_can_start() {
 }
 
 #[test]
-fn a_doctor_on_each_host_tells_of_it() {
+fn each_host_is_examined_by_a_doctor_of_its_own() {
     let workdir = Workdir::new(TINY);
     let report = diagnosis(&workdir, "--config recipe.toml --hosts localhost:2", 0);
     let host = &report["facts"]["hosts"][0];
@@ -54,7 +54,7 @@ fn a_doctor_on_each_host_tells_of_it() {
 }
 
 #[test]
-fn a_job_that_cannot_start_is_told_with_what_to_do() {
+fn a_job_that_cannot_start_is_reported_with_the_reason() {
     let tiny = TINY.replace("dataset = \"synthetic\"", "dataset = \"mnist\"\nfolder = \"nothing\"");
     let lines = tiny.lines().filter(|line| !line.starts_with("synthetic_"));
     let workdir = Workdir::new(&lines.collect::<Vec<_>>().join("\n"));
@@ -70,7 +70,7 @@ fn a_job_that_cannot_start_is_told_with_what_to_do() {
     let expected = "cannot start: 2 ranks need an mpirun: cannot start /nowhere: No such file or directory";
     assert!(ended.stdout.contains(expected) && ended.stdout.ends_with("a run cannot start\n"), "{ended}");
 
-    // Ranks that find no world of two: as under the mpirun of another MPI.
+    // Ranks that form no world of two, as under the mpirun of another MPI.
     let other = workdir.path().join("mpirun");
     fs::write(&other, OTHER_MPIRUN).unwrap();
     fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -82,7 +82,7 @@ fn a_job_that_cannot_start_is_told_with_what_to_do() {
     );
 }
 
-/// Starts its ranks without telling them of each other.
+/// A stand-in for mpirun that starts two ranks which do not know of each other.
 const OTHER_MPIRUN: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then echo "mpirun (Open MPI) 4.1.4"; exit; fi
 while [ "${1##*/}" != trainer ]; do shift; done
@@ -91,7 +91,7 @@ exec "$@"
 "#;
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_options_are_rejected() {
     let workdir = Workdir::new(TINY);
     for (options, expected) in [
         ("-n 0", "error: -n 0: at least one rank is needed"),

@@ -1,4 +1,4 @@
-//! Completions and manual pages know every command.
+//! Shell completions, manual pages and help texts.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use test_jobs::{TINY, Workdir};
 use crate::launcher;
 
 #[test]
-fn a_shell_that_has_them_accepts_its_completions() {
+fn bash_accepts_its_completions() {
     let output = launcher(&["completions", "bash"]).output().unwrap();
     assert!(output.status.success());
     let folder = tempfile::tempdir().unwrap();
@@ -33,7 +33,7 @@ fn manual_pages_are_written_for_each_command() {
 }
 
 #[test]
-fn pages_that_are_there_stay_unless_force_replaces_them() {
+fn existing_pages_are_replaced_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let man = |force: &[&str]| {
         let output = launcher(&[&["man", folder.path().to_str().unwrap()], force].concat()).output().unwrap();
@@ -57,19 +57,19 @@ fn pages_that_are_there_stay_unless_force_replaces_them() {
 }
 
 #[test]
-fn what_cannot_be_written_is_an_error_with_its_place() {
+fn a_failed_write_is_reported_with_its_path() {
     let output = launcher(&["man", "/proc/nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(6));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.starts_with("error: cannot write manual pages to /proc/nowhere: "), "{stderr}");
 }
 
-/// It starts in milliseconds, on machines that have neither.
+/// The launcher starts in milliseconds, also on machines without libtorch and MPI.
 #[test]
 fn neither_libtorch_nor_mpi_is_linked() {
     let output = std::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_launcher")).output().unwrap();
     let loaded = String::from_utf8(output.stdout).unwrap();
-    // The first word of a line is the library; the addresses behind it are other ones each time.
+    // The first word of a line is the library; the address after it differs each time.
     let libraries: Vec<&str> = loaded.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(libraries.contains(&"libc.so.6"), "{loaded}");
     assert!(
@@ -78,9 +78,9 @@ fn neither_libtorch_nor_mpi_is_linked() {
     );
 }
 
-/// Also where no terminal says how wide it is.
+/// Also if there is no terminal to give a width.
 #[test]
-fn help_fits_a_page() {
+fn help_lines_are_at_most_100_columns_wide() {
     let trainer = test_jobs::built("trainer");
     let programs = [env!("CARGO_BIN_EXE_launcher"), trainer.to_str().unwrap()];
     for (program, commands) in programs.iter().zip([
@@ -93,18 +93,18 @@ fn help_fits_a_page() {
                 let output = std::process::Command::new(program).args(arguments).output().unwrap();
                 let text = String::from_utf8(output.stdout).unwrap();
                 assert!(text.contains("Usage: "), "{program} {command} {help}: {text}");
-                // A usage line is never wrapped; what is told of options is.
-                let told = text.lines().filter(|line| !line.starts_with("Usage: "));
-                let widest = told.max_by_key(|line| line.chars().count()).unwrap();
+                // A usage line is never wrapped; descriptions of options are.
+                let wrapped = text.lines().filter(|line| !line.starts_with("Usage: "));
+                let widest = wrapped.max_by_key(|line| line.chars().count()).unwrap();
                 assert!(widest.chars().count() <= 100, "{program} {command} {help}: {widest}");
             }
         }
     }
 }
 
-/// A reader that went away, as `head` does, is no failure; a full disk is one.
+/// A reader that closes the pipe early, as `head` does, is not a failure; a full disk is.
 #[test]
-fn standard_output_may_be_closed_or_full() {
+fn a_closed_standard_output_is_ignored_and_a_full_one_is_reported() {
     let workdir = Workdir::new(TINY);
     let gone = ["bash", "-c", r#"exec > >(exec true); wait $!; exec "$0" "$@""#];
     let full = ["bash", "-c", r#"exec "$0" "$@" >/dev/full"#];

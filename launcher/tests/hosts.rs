@@ -1,4 +1,4 @@
-//! Two hosts joined by cables that can be cut: network namespaces of this machine, with host names of their own.
+//! Two hosts with cables that can be cut: network namespaces on this machine, with host names of their own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,15 +7,15 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// Two namespaces on a bridge, `one` and `two`. Dropped, they are gone.
+/// Two network namespaces on a bridge, `one` and `two`; removed when dropped.
 pub(crate) struct Hosts {
     folder: TempDir,
-    /// Tells their names from those of other tests.
+    /// Distinguishes their names from those of other tests.
     id: u32,
 }
 
 impl Hosts {
-    /// None where this machine does not let us.
+    /// Creates the hosts; None if this machine does not allow it.
     pub(crate) fn up() -> Option<Self> {
         let hosts = Self { folder: tempfile::tempdir().unwrap(), id: std::process::id() % 10_000 };
         let middle = hosts.name("m");
@@ -33,12 +33,12 @@ impl Hosts {
         format!("rg{}{host}", self.id)
     }
 
-    /// The address of a host by its number, 1 and 2, or of the machine between them, 254.
+    /// The address of host 1 or 2, or of the namespace between them (254).
     pub(crate) fn address(&self, last: u32) -> String {
         format!("10.{}.{}.{last}", 80 + self.id / 250, self.id % 250)
     }
 
-    /// The bridge and the far ends of the cables live in a namespace of their own: nothing of this host changes.
+    /// Creates the namespaces. The bridge and its ends of the cables have a namespace of their own, so this host is unchanged.
     fn make(&self) -> Result<(), String> {
         let middle = self.name("m");
         let address = self.address(254);
@@ -57,7 +57,7 @@ impl Hosts {
         }
         let (one, two) = (self.address(1), self.address(2));
         fs::write(self.file("hosts"), format!("127.0.0.1 localhost\n{one} one\n{two} two\n")).unwrap();
-        // As ssh: a host, and words that are given to a shell there.
+        // Takes the arguments of ssh: a host, and words for a shell there.
         let agent =
             format!("#!/bin/sh\nhost=$1; shift\nexec {} \"$host\" sh -c \"$*\"\n", self.file("on").display());
         let on = format!(
@@ -73,7 +73,7 @@ impl Hosts {
         self.sh(&format!("{} one true", self.file("on").display()))
     }
 
-    /// `on HOST COMMAND` runs a command there, `agent` does the same as ssh would.
+    /// A file of the hosts: `on HOST COMMAND` runs a command on a host, `agent` does so with the arguments of ssh.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -84,12 +84,12 @@ impl Hosts {
         if output.status.success() { Ok(()) } else { Err(stderr) }
     }
 
-    /// Takes the cable of a host out (`down`), or puts it in again (`up`).
+    /// Unplugs the cable of a host (`down`), or plugs it in again (`up`).
     pub(crate) fn cable(&self, host: u32, state: &str) {
         self.sh(&format!("ip -n {} link set to{host} {state}", self.name("m"))).unwrap();
     }
 
-    /// The namespace between the two, which reaches both.
+    /// The namespace between the hosts, which reaches both.
     pub(crate) fn middle(&self) -> String {
         format!("/run/netns/{}", self.name("m"))
     }

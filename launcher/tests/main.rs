@@ -1,4 +1,4 @@
-//! What the launcher promises, by topic: its own binary is run as a user would.
+//! Tests of the launcher's binary, by topic, run as a user would run it.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod autopsy;

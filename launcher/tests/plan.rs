@@ -1,4 +1,4 @@
-//! `launcher plan` tells what is to be expected, and refuses what it cannot tell from.
+//! `launcher plan`: its tables and drawings, and the inputs that it rejects.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 
 use crate::launcher;
 
-/// `launcher plan` for a recipe of `configs/`.
+/// Runs `launcher plan` for a recipe of `configs/`; returns the exit code, standard output and standard error.
 fn plan(config: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(config);
     let output = launcher(&["plan", "--config", config.to_str().unwrap()]).args(arguments).output().unwrap();
@@ -83,7 +83,7 @@ const PROBE: &str = r#"{"version": "0.1.0", "world_size": 2, "backend": "Open MP
     {"bytes": 4096, "correct": true, "microseconds": 10.0, "bus_gb_per_second": 0.4},
     {"bytes": 1048576, "correct": true, "microseconds": 1000.0, "bus_gb_per_second": 1.0}]}"#;
 
-/// A run of 2 ranks whose steps take 0.2 s forward and 0.4 s backward.
+/// Writes the run folder of 2 ranks whose steps take 0.2 s forward and 0.4 s backward.
 fn write_run(folder: &Path, recipe: &str) {
     fs::create_dir(folder.join("attempts")).unwrap();
     let attempt = r#"{"number": 1, "started_at": "2026-11-24T00:00:00Z", "user": "u", "host": "h", "process_id": 1,
@@ -107,7 +107,7 @@ fn an_earlier_run_gives_the_phases_of_a_micro_batch() {
         plan("regnetx32_fashion_mnist.toml", &[&["--gpus-per-node", "2"], &run[..]].concat());
     assert_eq!(code, Some(0), "{stderr}");
     let plan: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    // 64 images a rank, in one micro-batch of 64.
+    // 64 images per rank, in one micro-batch of 64.
     let expected = serde_json::json!({"data": 0.02, "forward": 0.2, "backward": 0.4, "optimizer": 0.01});
     assert_eq!(plan["micro_batch_seconds"], expected);
     assert_eq!((&plan["rows"][0]["gpus"], &plan["rows"][1]["gpus"]), (&1.into(), &2.into()));
@@ -123,7 +123,7 @@ fn the_drawing_is_an_svg() {
     for word in ["<svg", "</svg>", "Images a second", "Efficiency", "ranks"] {
         assert!(svg.contains(word), "{word}");
     }
-    // One GPU does 711 images a second, 32 without any loss 22,756: the axis has the decades.
+    // One GPU computes 711 images per second, 32 without any loss 22,756: the axis shows the decades.
     let labels = svg.split("<text").filter_map(|text| text.split('>').nth(1)?.split('<').next());
     let labels: Vec<_> = labels.map(str::trim).collect();
     for decade in ["100", "1000", "10000", "100000"] {
@@ -131,33 +131,33 @@ fn the_drawing_is_an_svg() {
     }
 }
 
-/// Neither a file of the user's nor a device is replaced.
+/// A user's file is replaced only with `--force`, a device never.
 #[test]
-fn what_is_there_already_is_not_drawn_over() {
+fn an_existing_file_is_replaced_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let svg = folder.path().join("plan.svg");
     fs::write(&svg, "mine").unwrap();
-    let asked = |path: &str, more: &[&str]| {
+    let draw = |path: &str, more: &[&str]| {
         let arguments = [&CLUSTER[..], &["--step-ms", "45", "--svg", path], more].concat();
         plan("regnetx.toml", &arguments)
     };
     let path = svg.to_str().unwrap();
-    let (code, stdout, stderr) = asked(path, &[]);
+    let (code, stdout, stderr) = draw(path, &[]);
     assert_eq!((code, &stdout[..]), (Some(2), ""), "{stderr}");
     assert_eq!(
         stderr,
         format!("error: {path} exists already: give another name, or --force to replace it\n")
     );
     assert_eq!(fs::read(&svg).unwrap(), b"mine");
-    assert_eq!(asked(path, &["--force"]).0, Some(0));
+    assert_eq!(draw(path, &["--force"]).0, Some(0));
     assert!(fs::read_to_string(&svg).unwrap().contains("</svg>"));
-    let (code, _, stderr) = asked("/dev/full", &["--force"]);
+    let (code, _, stderr) = draw("/dev/full", &["--force"]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.starts_with("error: /dev/full is a device, which is not replaced"), "{stderr}");
 }
 
 #[test]
-fn what_cannot_be_planned_is_refused_with_what_would_be_right() {
+fn invalid_plans_are_rejected_with_the_accepted_values() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -1,4 +1,4 @@
-//! What cannot be started is refused with what would be right, exit code 2, and nothing on disk.
+//! Jobs that cannot start are rejected with exit code 2 and the accepted values, and write nothing to disk.
 
 use test_jobs::{TINY, Workdir, list};
 
@@ -10,7 +10,7 @@ fn check(arguments: &str, expected: &str) {
 }
 
 #[test]
-fn ranks_that_have_no_place() {
+fn ranks_that_do_not_fit_are_rejected() {
     check("run --config recipe.toml -n 0", "error: -n 0: at least one rank is needed");
     check("run --config recipe.toml -n 4096", "error: 4096 ranks, but ");
     check("run --config recipe.toml --hosts a:2,b:2 -n 5", "error: -n 5, but the hosts take 4 ranks");
@@ -29,7 +29,7 @@ fn ranks_that_have_no_place() {
 }
 
 #[test]
-fn programs_that_are_not_there() {
+fn missing_programs_are_reported() {
     check(
         "run --config recipe.toml --mpirun /nowhere",
         "error: cannot start /nowhere: No such file or directory",
@@ -40,7 +40,7 @@ fn programs_that_are_not_there() {
 }
 
 #[test]
-fn wrong_recipes_and_options() {
+fn invalid_recipes_and_options_are_rejected() {
     check(
         "run --config nothing.toml",
         "error: cannot read the recipe nothing.toml: No such file or directory (os error 2)\n",

@@ -1,4 +1,4 @@
-//! `launcher run` with real ranks: what it prints, what it starts again, and what it leaves alone.
+//! `launcher run` with real ranks: what it prints, which failures it restarts, and what it cleans up.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use regatta_run_folder::{AttemptRecord, RunFolder};
 use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, documented, newest_step};
 
-/// Steps of the runs that are disturbed: some seconds of them.
+/// Length and checkpoints of the runs that are disturbed: some seconds of steps.
 const STEPS: &str = "--set train.max_steps=400 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
                      --set data.synthetic_train_images=200000";
 
-/// A disturbed job on two ranks.
+/// Starts a job on two ranks and waits until it has done 60 steps.
 fn start(workdir: &Workdir, options: &str) -> Running {
     let back_off = if options.contains("--back-off") { "" } else { "--back-off 0.2" };
     let common = format!("run --config recipe.toml -n 2 --oversubscribe {back_off}");
@@ -21,7 +21,7 @@ fn start(workdir: &Workdir, options: &str) -> Running {
     running
 }
 
-/// The weights that an undisturbed run of the same steps ends with, beside those of the run.
+/// Trains the same steps without a disturbance and compares the final weights.
 fn assert_weights_are_those_of_an_undisturbed_run(workdir: &Workdir) {
     let common = "run --config recipe.toml -n 2 --oversubscribe --name undisturbed";
     workdir.launcher(&format!("{common} {STEPS}")).ends_with(0);
@@ -38,7 +38,7 @@ fn ends_of_attempts(run: &RunFolder) -> Vec<(String, i32)> {
 }
 
 #[test]
-fn a_dry_run_prints_the_command_alone() {
+fn a_dry_run_prints_only_the_command() {
     let workdir = Workdir::new(TINY);
     let ended = workdir
         .launcher("run --config recipe.toml -n 1 --set optim.lr=0.1 --name x --dry-run -- -v")
@@ -53,7 +53,7 @@ fn a_dry_run_prints_the_command_alone() {
 }
 
 #[test]
-fn rank_0_is_shown_and_all_are_kept() {
+fn rank_0_is_printed_and_its_output_is_saved() {
     let workdir = Workdir::new(TINY);
     let ended =
         workdir.launcher("run --config recipe.toml -n 2 --oversubscribe").ends_with(0).says("2 ranks over ");
@@ -64,7 +64,7 @@ fn rank_0_is_shown_and_all_are_kept() {
 }
 
 #[test]
-fn a_killed_rank_is_named_and_the_run_goes_on() {
+fn a_killed_rank_is_named_and_the_run_continues() {
     let workdir = Workdir::new(TINY);
     let running = start(&workdir, "");
     running.signal_rank("KILL", 1);
@@ -78,7 +78,7 @@ fn a_killed_rank_is_named_and_the_run_goes_on() {
     assert_weights_are_those_of_an_undisturbed_run(&workdir);
 }
 
-/// A process of the job by the beginning of its command line.
+/// The process of the job that runs `program`.
 fn process_of(running: &Running, program: &str) -> u32 {
     let is_it = |pid: &u32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -98,7 +98,7 @@ fn signal(pid: u32, signal: &str) {
 }
 
 #[test]
-fn a_killed_mpirun_is_started_again() {
+fn a_killed_mpirun_is_restarted() {
     let workdir = Workdir::new(TINY);
     let running = start(&workdir, "");
     kill(process_of(&running, "mpirun"));
@@ -110,9 +110,9 @@ fn a_killed_mpirun_is_started_again() {
     assert_weights_are_those_of_an_undisturbed_run(&workdir);
 }
 
-/// Its ranks do not outlive it, and another start takes over.
+/// The ranks do not outlive the launcher, and another start continues the run.
 #[test]
-fn a_killed_launcher_takes_its_ranks_along() {
+fn ranks_end_with_a_killed_launcher() {
     let workdir = Workdir::new(TINY);
     let running = start(&workdir, "");
     running.signal("KILL");
@@ -136,7 +136,7 @@ fn is_zombie(pid: u32) -> bool {
 }
 
 #[test]
-fn a_rank_that_hangs_is_named_and_the_run_goes_on() {
+fn a_rank_that_hangs_is_named_and_the_run_continues() {
     let workdir = Workdir::new(TINY);
     let running = start(&workdir, "--set comm.timeout_s=2");
     running.signal_rank("STOP", 1);
@@ -150,7 +150,7 @@ fn a_rank_that_hangs_is_named_and_the_run_goes_on() {
 }
 
 #[test]
-fn a_run_that_stands_still_is_ended_and_goes_on() {
+fn a_stalled_run_is_ended_and_restarted() {
     let workdir = Workdir::new(TINY);
     let running = start(&workdir, "--stall-timeout 6");
     for rank in [0, 1] {
@@ -187,9 +187,9 @@ fn any_signal_stops_with_a_checkpoint() {
 
 const ENDLESS_RUN: &str = "--set train.max_steps=1000000";
 
-/// A step of very many micro-batches does not end within the grace; and a second request does not wait for it.
+/// A step of very many micro-batches does not end within the grace period, and a second request does not wait for it.
 #[test]
-fn a_step_that_does_not_end_is_left() {
+fn a_step_that_does_not_end_is_abandoned() {
     let slow = format!("{} --set train.global_batch_size=200000", ENDLESS.replace("data.", "--set data."));
     for (options, signal, row) in [
         ("--grace 1", "TERM", "no end within `--grace`"),
@@ -201,11 +201,11 @@ fn a_step_that_does_not_end_is_left() {
         let job =
             workdir.launcher(&format!("run --config recipe.toml -n 2 --oversubscribe {slow} {options}"));
         let mut running = job.start();
-        running.wait_until_there(&workdir.run("recipe").attempt(1));
+        running.wait_until_exists(&workdir.run("recipe").attempt(1));
         running.signal(signal);
         running.wait_for_message("stopping after this step");
         if row.ends_with("twice") {
-            // Sooner it would count as the same request.
+            // A signal that follows sooner counts as the same request.
             std::thread::sleep(Duration::from_millis(300));
             running.signal(signal);
         }
@@ -216,9 +216,9 @@ fn a_step_that_does_not_end_is_left() {
     }
 }
 
-/// What was done since the last checkpoint is lost, so that 75 would not be true; where nothing was done it is.
+/// After a failure the steps since the last checkpoint are lost, so exit code 75 would be wrong; before any step it is right.
 #[test]
-fn a_stop_between_two_starts_says_what_is_lost() {
+fn the_exit_code_of_a_stop_between_two_starts_tells_whether_work_is_lost() {
     let workdir = Workdir::new(TINY);
     let mut running = start(&workdir, &format!("{ENDLESS_RUN} --back-off 600"));
     running.signal_rank("KILL", 1);
@@ -240,7 +240,7 @@ fn a_stop_between_two_starts_says_what_is_lost() {
 }
 
 #[test]
-fn what_would_fail_again_is_not_started_again() {
+fn permanent_failures_are_not_restarted() {
     let workdir = Workdir::new(TINY);
     let ended =
         workdir.launcher("run --config recipe.toml -n 2 --oversubscribe --set optim.lr=1e30").ends_with(5);
@@ -248,13 +248,13 @@ fn what_would_fail_again_is_not_started_again() {
         .says("launcher: rank 0 on ")
         .says(" ended with exit code 5: the loss is NaN in step 2 of epoch 1");
     let refused = workdir.launcher("run --config recipe.toml -n 2 --oversubscribe").ends_with(2);
-    // mpirun names the rank in most cases.
+    // In most cases mpirun names the rank.
     let refused = refused.says(" ended with exit code 2: ").says("runs/recipe");
     _ = refused.says(". Not restarted: a restart would end with exit code 2 again.");
     assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
 }
 
-/// A script around the trainer that always fails in the same step.
+/// The trainer is a script that always fails in the same step.
 #[test]
 fn a_crash_loop_stops() {
     let workdir = Workdir::new(TINY);
@@ -270,7 +270,7 @@ fn a_crash_loop_stops() {
 }
 
 #[test]
-fn a_run_that_another_start_took_over_is_left_to_it() {
+fn a_run_taken_over_by_another_start_is_left_to_it() {
     let workdir = Workdir::new(TINY);
     let running = start(&workdir, ENDLESS_RUN);
     fs::write(workdir.run("recipe").attempt(2), "").unwrap();
@@ -280,15 +280,15 @@ fn a_run_that_another_start_took_over_is_left_to_it() {
     assert!(!workdir.run("recipe").attempt(3).exists());
 }
 
-/// The request waits until there are ranks that can take it: neither mpirun nor a rank that is still being loaded is ended by it.
+/// The request waits until ranks can handle it: it ends neither mpirun nor a rank that is still loading.
 #[test]
 fn a_signal_at_any_moment_of_the_start_stops_the_run() {
     let line = format!("run --config recipe.toml -n 2 --oversubscribe {STEPS} {ENDLESS_RUN}");
     for (what, number_of_processes) in [("the launcher alone", 1), ("mpirun", 2), ("the ranks", 4)] {
         let workdir = Workdir::new(TINY);
         let mut running = workdir.launcher(&line).start();
-        // Its handlers are the first thing that it brings up.
-        running.wait_until_caught("TERM");
+        // The launcher installs its handlers first.
+        running.wait_until_handled("TERM");
         running.wait_for_processes(number_of_processes);
         running.signal("TERM");
         let ended = running.wait();
@@ -303,7 +303,7 @@ fn a_signal_at_any_moment_of_the_start_stops_the_run() {
     }
 }
 
-/// Whoever tells mpirun itself to end gets its own exit code from it; the launcher knows that the ranks have saved.
+/// mpirun then ends with an exit code of its own; the launcher knows that the ranks have saved a checkpoint.
 #[test]
 fn a_signal_to_mpirun_itself_stops_with_a_checkpoint_too() {
     let workdir = Workdir::new(TINY);
@@ -316,7 +316,7 @@ fn a_signal_to_mpirun_itself_stops_with_a_checkpoint_too() {
     newest_step(&workdir.run("recipe"));
 }
 
-/// A file system of one megabyte that is this test's alone.
+/// A file system of one megabyte, for one test.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
@@ -338,9 +338,9 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
-/// The step that was logged last is not what fails; and the end is told by the attempt itself, for which there is room.
+/// The error does not blame the last logged step, and the attempt's own record has room for the end.
 #[test]
-fn a_full_disk_is_named() {
+fn a_full_disk_is_reported() {
     let workdir = Workdir::new(TINY);
     let runs = workdir.path().join("runs");
     let Some(_disk) = SmallDisk::mount(&runs) else { return };
@@ -358,17 +358,17 @@ fn a_full_disk_is_named() {
     assert!(!ended.stderr.contains("in step"), "{ended}");
     let [(end, 6)] = &ends_of_attempts(&workdir.run("recipe"))[..] else { panic!("one attempt") };
     assert!(end.contains("No space left on device"), "{end}");
-    let told = crate::launcher(&["autopsy", "runs/recipe"]).current_dir(workdir.path()).output().unwrap();
-    let told = String::from_utf8(told.stdout).unwrap();
+    let report = crate::launcher(&["autopsy", "runs/recipe"]).current_dir(workdir.path()).output().unwrap();
+    let report = String::from_utf8(report.stdout).unwrap();
     assert!(
-        told.contains("\nended with exit code 6: ") && told.contains("No space left on device"),
-        "{told}"
+        report.contains("\nended with exit code 6: ") && report.contains("No space left on device"),
+        "{report}"
     );
 }
 
-/// Another start cannot mend it: neither a folder in whose place a file is, nor one with damaged files.
+/// Another start cannot repair it: neither a file in place of the folder, nor a folder with damaged files.
 #[test]
-fn a_run_folder_that_cannot_be_used_is_not_tried_again() {
+fn an_unusable_run_folder_is_not_retried() {
     let line = "run --config recipe.toml -n 1 --back-off 0.1 --resume auto";
     let unusable = Workdir::new(TINY);
     fs::write(unusable.path().join("runs"), "").unwrap();
@@ -384,9 +384,9 @@ fn a_run_folder_that_cannot_be_used_is_not_tried_again() {
     _ = ended.says("metrics.jsonl").says("Not restarted: the run folder cannot be used as it is.");
 }
 
-/// Ranks that are killed leave what they share in memory, and an mpirun that is killed the files of its job.
+/// Killed ranks leave their shared memory behind, and a killed mpirun the files of its job.
 #[test]
-fn what_open_mpi_shares_is_gone_with_the_job() {
+fn files_that_open_mpi_shares_are_removed_with_the_job() {
     let workdir = Workdir::new(TINY);
     let line =
         format!("run --config recipe.toml -n 2 --oversubscribe --max-restarts 0 {STEPS} {ENDLESS_RUN}");
@@ -404,9 +404,9 @@ fn what_open_mpi_shares_is_gone_with_the_job() {
     assert_eq!(folders.map(|folder| folder.exists()), [false, false]);
 }
 
-/// A launcher that is killed cannot clean up: the next one on the host does, and leaves alone what is in use.
+/// A killed launcher cannot clean up; the next one on the host does, except for folders that are in use.
 #[test]
-fn what_a_killed_launcher_leaves_goes_with_the_next_job() {
+fn leftovers_of_a_killed_launcher_are_removed_by_the_next_job() {
     let workdir = Workdir::new(TINY);
     let without = ["env", "-u", "OMPI_MCA_btl_vader_backing_directory"];
     let start = |name: &str| {
@@ -426,7 +426,7 @@ fn what_a_killed_launcher_leaves_goes_with_the_next_job() {
     assert!(!abandoned.exists() && in_use.exists());
 }
 
-/// What else runs on the machine, another job for one, keeps its cores.
+/// Other programs on the machine, such as another job, keep their cores.
 #[test]
 fn ranks_stay_on_the_cores_that_the_launcher_was_given() {
     let workdir = Workdir::new(TINY);
@@ -449,7 +449,7 @@ fn ranks_stay_on_the_cores_that_the_launcher_was_given() {
     assert!(stderr.starts_with("error: 2 ranks, but this host has 1 cores: "), "{stderr}");
 }
 
-/// Without ssh and rsh Open MPI 4 must be told that it needs neither: `make train` does so where nobody has said otherwise.
+/// Without ssh and rsh, Open MPI 4 needs `plm=isolated`; `make train` sets it unless the environment chooses otherwise.
 #[test]
 fn make_train_needs_no_remote_shell() {
     let workdir = Workdir::new(TINY);

@@ -1,5 +1,5 @@
-//! The batch scripts and `launcher slurm` against a real Slurm, which the tests start: jobs that train, are stopped and come
-//! back.
+//! The batch scripts and `launcher slurm` on a real Slurm, which the tests start: jobs that train, are stopped and are
+//! requeued.
 
 mod cluster;
 mod command;
@@ -10,10 +10,10 @@ use cluster::Cluster;
 
 use crate::hosts::Hosts;
 
-/// Two nodes with a rank each.
+/// Options for two nodes with one rank each.
 const TWO_NODES: &str = "--nodes=2 --ntasks-per-node=1 --cpus-per-task=1 --gpus-per-node=1";
 
-/// A run of one script that another job pre-empts ends with the weights of one that nobody disturbed.
+/// Checks that a run which another job pre-empts ends with the weights of an undisturbed run.
 fn check_pre_empted(more: &str, script: &str, options: &str) -> Option<Cluster> {
     let cluster = Cluster::for_training(more)?;
     let arguments = format!("--config recipe.toml {options} --name");
@@ -34,26 +34,26 @@ fn check_pre_empted(more: &str, script: &str, options: &str) -> Option<Cluster> 
 }
 
 #[test]
-fn pre_empted_under_srun_it_comes_back_to_the_same_weights() {
+fn a_job_pre_empted_under_srun_is_requeued_and_reaches_the_same_weights() {
     let Some(cluster) = check_pre_empted("", "multi-node-srun", "") else { return };
     assert_eq!(cluster.attempts("disturbed"), [Some(75), Some(0)]);
 }
 
 #[test]
-fn pre_empted_under_mpirun_it_comes_back_to_the_same_weights() {
+fn a_job_pre_empted_under_mpirun_is_requeued_and_reaches_the_same_weights() {
     let more = "SlurmctldParameters=preempt_send_user_signal";
     let Some(cluster) = check_pre_empted(more, "multi-node-mpirun", "") else { return };
     assert_eq!(cluster.attempts("disturbed"), [Some(75), Some(0)]);
 }
 
-/// Slurm then ends mpirun's daemons and tells nobody else: what counts is the last checkpoint, whichever it is.
+/// Without `preempt_send_user_signal` Slurm signals only mpirun's daemons: the last checkpoint counts.
 #[test]
-fn pre_empted_without_a_word_mpirun_comes_back_to_the_same_weights() {
+fn a_job_pre_empted_without_a_signal_is_requeued_and_reaches_the_same_weights() {
     check_pre_empted("", "multi-node-mpirun", "--set checkpoint.interval_steps=20");
 }
 
 #[test]
-fn a_job_that_is_asked_to_stop_comes_back() {
+fn a_job_that_is_asked_to_stop_is_requeued() {
     let Some(cluster) = Cluster::for_training("") else { return };
     let one_node = "--ntasks-per-node=2 --cpus-per-task=1 --gpus-per-node=1";
     for (script, options) in [("single-node", one_node), ("multi-node-mpirun", TWO_NODES)] {
@@ -65,9 +65,9 @@ fn a_job_that_is_asked_to_stop_comes_back() {
     }
 }
 
-/// The controller looks at time limits every half minute.
+/// The controller checks time limits every half minute.
 #[test]
-fn a_job_that_reaches_its_time_limit_comes_back() {
+fn a_job_that_reaches_its_time_limit_is_requeued() {
     let Some(cluster) = Cluster::for_training("") else { return };
     let options = format!("{TWO_NODES} --time=1 --signal=B:USR2@30");
     let job = cluster.submit(&options, "multi-node-srun", "--config recipe.toml");
@@ -76,7 +76,7 @@ fn a_job_that_reaches_its_time_limit_comes_back() {
 }
 
 #[test]
-fn a_task_of_a_sweep_comes_back_alone() {
+fn a_task_of_a_sweep_is_requeued_alone() {
     let Some(cluster) = Cluster::for_training("") else { return };
     let list = "--set optim.lr=0.1 --set 'train.max_steps=20'\n--set optim.lr=0.2\n";
     std::fs::write(cluster.work().join("rates.txt"), list).unwrap();
@@ -93,9 +93,9 @@ fn a_task_of_a_sweep_comes_back_alone() {
     assert!(resolved.contains("lr = 0.2"), "{resolved}");
 }
 
-/// A job that its user cancels saves a checkpoint and stays cancelled; one with a wrong recipe has failed.
+/// A job that its user cancels saves a checkpoint and stays cancelled; a job with an invalid recipe fails.
 #[test]
-fn what_should_not_come_back_does_not() {
+fn cancelled_and_failed_jobs_are_not_requeued() {
     let Some(cluster) = Cluster::for_training("") else { return };
     for script in ["multi-node-srun", "multi-node-mpirun"] {
         let job = cluster.submit(TWO_NODES, script, &format!("--config recipe.toml --name {script}"));
@@ -110,10 +110,10 @@ fn what_should_not_come_back_does_not() {
     }
 }
 
-/// Slurm gives a node up that it does not hear of, and starts its job elsewhere while the copy on the node still runs. That
-/// copy finds that the run has a newer owner and writes nothing more.
+/// Slurm gives up an unreachable node and starts its job elsewhere while the first copy still runs. That copy finds that the
+/// run has a newer owner and writes nothing more.
 #[test]
-fn a_copy_behind_a_cut_cable_leaves_the_run_to_the_next() {
+fn a_job_on_an_unreachable_node_leaves_the_run_to_its_replacement() {
     let Some(hosts) = Hosts::up() else { return };
     let Some(cluster) = Cluster::for_training_on(Some(hosts), "SlurmdTimeout=10") else { return };
     let arguments = "--config recipe.toml --set checkpoint.interval_steps=20 --name";
@@ -125,13 +125,13 @@ fn a_copy_behind_a_cut_cable_leaves_the_run_to_the_next() {
     hosts.cable(if node == "node1" { 1 } else { 2 }, "down");
     job.is_done_after(1);
     assert_ne!(job.field("NodeList"), node);
-    // The copy had no word of any of this.
+    // The first copy received no message about it.
     let log = cluster.run("cut").log(0);
-    let told = || {
+    let has_ended = || {
         std::fs::read_to_string(&log)
             .is_ok_and(|text| text.contains("attempt 1 at runs/cut is no longer the newest"))
     };
-    cluster.wait_until("end of the copy", told);
+    cluster.wait_until("end of the copy", has_ended);
     assert_eq!(cluster.attempts("cut"), [None, Some(0)]);
 
     let steps = cluster.newest_step("cut");
@@ -149,7 +149,7 @@ fn a_copy_behind_a_cut_cable_leaves_the_run_to_the_next() {
     assert_eq!(steps_logged, (1..=steps).collect::<Vec<_>>(), "each step once");
 }
 
-/// Inside of an allocation `launcher run` takes hosts and ranks from it.
+/// Inside an allocation `launcher run` takes hosts and ranks from Slurm.
 #[test]
 fn launcher_run_finds_its_ranks_in_an_allocation() {
     let Some(cluster) = Cluster::for_training("") else { return };

@@ -1,4 +1,4 @@
-//! `launcher run` on two hosts, with the cable in, and cut.
+//! `launcher run` and `launcher doctor` on two hosts, with the cable connected and cut.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use test_jobs::{TINY, Workdir};
 
 use crate::hosts::Hosts;
 
-/// `launcher run` on the first host, a rank on each.
+/// `launcher run` on the first host, with one rank per host.
 fn job<'a>(hosts: &Hosts, workdir: &'a Workdir, options: &str) -> test_jobs::Job<'a> {
     launcher(hosts, workdir, &format!("run {options}"))
 }
 
-/// The launcher on the first host, for a rank on each.
+/// The launcher on the first host, for one rank per host.
 fn launcher<'a>(hosts: &Hosts, workdir: &'a Workdir, command: &str) -> test_jobs::Job<'a> {
     let net = format!("{}/24", hosts.address(0));
     let mpi = format!(
@@ -25,7 +25,7 @@ fn launcher<'a>(hosts: &Hosts, workdir: &'a Workdir, command: &str) -> test_jobs
     workdir.launcher(&line).under(&[on.to_str().unwrap(), "one"])
 }
 
-/// Some seconds of steps.
+/// Length and checkpoints of a run: some seconds of steps.
 const STEPS: &str = "--set train.max_steps=300 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
                      --set data.synthetic_train_images=200000";
 
@@ -41,7 +41,7 @@ fn undisturbed(workdir: &Workdir) -> Vec<u8> {
 }
 
 #[test]
-fn a_rank_on_each_computes_what_two_on_one_do() {
+fn two_hosts_compute_the_same_weights_as_one() {
     let Some(hosts) = Hosts::up() else { return };
     let workdir = Workdir::new(TINY);
     let ended = job(&hosts, &workdir, STEPS).ends_with(0).says("2 ranks over ");
@@ -52,9 +52,9 @@ fn a_rank_on_each_computes_what_two_on_one_do() {
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
 }
 
-/// With --min-ranks the run continues without a host that does not answer.
+/// With `--min-ranks` the run continues without a host that does not answer.
 #[test]
-fn a_host_that_is_gone_is_left_out() {
+fn an_unreachable_host_is_left_out() {
     let Some(hosts) = Hosts::up() else { return };
     let workdir = Workdir::new(TINY);
     let options = format!("{STEPS} --set comm.timeout_s=3 --min-ranks 1 --back-off 1");
@@ -69,9 +69,9 @@ fn a_host_that_is_gone_is_left_out() {
     assert!(run.checkpoint(300).exists(), "{ended}");
 }
 
-/// Both ranks wait in vain, say so and end; mpirun notices that a host is gone; the next start finds the cable in again.
+/// Both ranks time out, report it and end; mpirun notices the lost host; the next start finds the cable connected again.
 #[test]
-fn a_cut_cable_is_survived() {
+fn a_run_survives_a_cut_cable() {
     let Some(hosts) = Hosts::up() else { return };
     let workdir = Workdir::new(TINY);
     let options = format!("{STEPS} --set comm.timeout_s=3 --max-restarts 9 --back-off 1");
@@ -89,9 +89,9 @@ fn a_cut_cable_is_survived() {
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
 }
 
-/// A doctor on each host tells of it, and ranks on both measure.
+/// A doctor examines each host, and ranks on both measure the communication.
 #[test]
-fn both_hosts_are_looked_at() {
+fn both_hosts_are_examined() {
     let Some(hosts) = Hosts::up() else { return };
     let workdir = Workdir::new(TINY);
     let ended = launcher(&hosts, &workdir, "doctor --json").ends_with(0);
@@ -99,7 +99,7 @@ fn both_hosts_are_looked_at() {
     let facts = &report["facts"];
     let found: Vec<_> = facts["hosts"].as_array().unwrap().iter().map(|host| &host["name"]).collect();
     assert_eq!(found, ["one", "two"], "{ended}");
-    // Of one clock.
+    // Both hosts share one clock.
     let apart = facts["hosts"][1]["clock_apart_s"].as_f64().unwrap();
     assert!(apart.abs() < 0.5, "{apart}");
     assert_eq!((&facts["job"]["ranks_per_host"], &facts["probe"]["world_size"]), (&1.into(), &2.into()));

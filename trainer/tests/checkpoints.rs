@@ -1,4 +1,4 @@
-//! Which checkpoints there are, what becomes of damaged and lost ones, and what else they need to be resumed from.
+//! Which checkpoints are kept, how damaged and missing ones are handled, and what resuming checks.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use test_jobs::{ENDLESS, TINY, Workdir, list, metrics, newest_step};
 use crate::resume::{EVERY_STEP, check_equal};
 
 #[test]
-fn damaged_checkpoints_are_named_and_passed_over() {
+fn damaged_checkpoints_are_reported_and_skipped() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     workdir.train(EVERY_STEP).ends_with(0);
@@ -31,7 +31,7 @@ fn damaged_checkpoints_are_named_and_passed_over() {
     by_path("runs/recipe/checkpoints/step-000000009")
         .ends_with(2)
         .says("give a run folder or one of its checkpoints");
-    // A checkpoint has its recipe, also without the run around it.
+    // A checkpoint contains its recipe, also outside its run folder.
     fs::rename(run.checkpoint(7), workdir.path().join("alone")).unwrap();
     workdir
         .train(&format!("--name other --resume alone {EVERY_STEP} model.stem_width=8"))
@@ -43,9 +43,9 @@ fn damaged_checkpoints_are_named_and_passed_over() {
         .says("resumed from alone");
 }
 
-/// They are set aside, and checkpoints that are made now stay.
+/// Damaged checkpoints are set aside, and newer ones are kept.
 #[test]
-fn damaged_checkpoints_do_not_count_among_those_that_are_kept() {
+fn damaged_checkpoints_do_not_count_towards_keep() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     workdir
@@ -73,9 +73,9 @@ fn damaged_checkpoints_do_not_count_among_those_that_are_kept() {
     assert_eq!(list(&run.checkpoints()), [&aside[..], &["step-000000010", "step-000000011"]].concat());
 }
 
-/// Only a run that never saved a step begins anew.
+/// Only a run that never saved a checkpoint starts from the beginning.
 #[test]
-fn a_run_without_a_whole_checkpoint_is_not_overwritten() {
+fn a_run_without_a_complete_checkpoint_is_not_overwritten() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     let mut running = workdir.train(ENDLESS).start();
@@ -104,7 +104,7 @@ fn a_run_without_a_whole_checkpoint_is_not_overwritten() {
     assert_eq!((attempts(), metrics(&run)), (before, lines));
 }
 
-/// The recipe of the checkpoint counts, whatever became of the file in the run folder.
+/// The recipe is compared with that of the checkpoint, whatever happened to the file in the run folder.
 #[test]
 fn a_deleted_config_hides_no_difference() {
     let workdir = Workdir::new(TINY);
@@ -124,7 +124,7 @@ fn a_deleted_config_hides_no_difference() {
     );
 }
 
-/// What the checkpoint says of the metrics is compared with what is there.
+/// The number of lines recorded in the checkpoint is compared with the metrics file.
 #[test]
 fn missing_lines_of_the_metrics_are_counted() {
     let workdir = Workdir::new(TINY);
@@ -140,7 +140,7 @@ fn missing_lines_of_the_metrics_are_counted() {
     };
     fs::write(run.metrics(), whole.split_inclusive('\n').take(2).collect::<String>()).unwrap();
     resume().says(&warning(lines - 2));
-    // From here on the run has the lines that are left.
+    // The run continues with the remaining lines.
     assert!(!resume().stderr.contains("missing"));
     fs::remove_file(run.metrics()).unwrap();
     let lines = 2;
@@ -150,13 +150,13 @@ fn missing_lines_of_the_metrics_are_counted() {
     assert!(!other.stderr.contains("missing"), "{other}");
 }
 
-/// Checkpoints by the clock come on all ranks after the same step, and change nothing.
+/// Checkpoints by the clock are saved on all ranks after the same step.
 #[test]
-fn checkpoints_by_the_clock() {
+fn checkpoints_by_the_clock_do_not_change_the_result() {
     for ranks in [1, 2] {
         let workdir = Workdir::new(TINY);
         let options = "train.ema_decay=0.9 checkpoint.keep=100";
-        // At every step some time has passed.
+        // An interval so short that it has passed at every step.
         let options = format!("{options} checkpoint.interval_minutes=1e-9");
         workdir.train(&format!("--name parts {options} train.max_steps=4")).ranks(ranks).ends_with(0);
         workdir.train(&format!("--name parts --resume auto {options}")).ranks(ranks).ends_with(0);
@@ -168,7 +168,7 @@ fn checkpoints_by_the_clock() {
 }
 
 #[test]
-fn checkpoints_of_every_so_many_epochs_stay() {
+fn checkpoints_of_every_so_many_epochs_are_kept() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     let options = "train.epochs=7 checkpoint.keep=1 checkpoint.keep_every_epochs=2 checkpoint.interval_epochs=3 \

@@ -1,4 +1,4 @@
-//! Runs that are killed and checkpoints that are damaged at random, some of each; `torture_storage` does the same for long.
+//! Runs that are killed and checkpoints that are damaged at random, a few of each; `torture_storage` repeats both for minutes.
 
 use std::fs;
 use std::path::Path;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use regatta_run_folder::Checkpoint;
 use regatta_run_folder::checkpoint::newest_valid;
 
-use test_jobs::{TINY, Workdir, any_below, list};
+use test_jobs::{TINY, Workdir, list, random_below};
 
 use crate::resume::check_equal;
 
-/// A checkpoint after every step, so that most of the time one is being written.
+/// Saves a checkpoint after every step, so that one is being written most of the time.
 pub(crate) const BUSY: &str =
     "checkpoint.interval_steps=1 checkpoint.keep=3 log.interval_steps=2 train.ema_decay=0.9";
 
-/// Kills a run of so many epochs again and again, each time at another moment of the first seconds after its start, and
-/// compares what becomes of it with a run that nobody killed.
+/// Kills a run of `epochs` epochs `count` times, each time at a random moment of the first seconds after its start, and
+/// compares its result with an undisturbed run.
 pub(crate) fn kills(count: usize, epochs: usize, ranks: usize) {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("parts");
     let options = format!("{BUSY} train.epochs={epochs}");
     for number in 0..count {
         let running = workdir.train(&format!("--name parts --resume auto {options}")).ranks(ranks).start();
-        let after = Duration::from_millis(any_below(2500));
+        let after = Duration::from_millis(random_below(2500));
         std::thread::sleep(after);
         drop(running);
         let (newest, damaged) = newest_valid(&run).unwrap();
@@ -39,9 +39,9 @@ pub(crate) fn kills(count: usize, epochs: usize, ranks: usize) {
     }
 }
 
-/// Flips a bit of every file of a run's newest checkpoint, so many times each, and resumes; with every bit the checkpoint
-/// is passed over, and the run comes to the same end. Another `looks` bits of each file are only looked at.
-pub(crate) fn flipped_bits(resumes: usize, looks: usize) {
+/// Flips a random bit in each file of a run's newest checkpoint and resumes, `resumes` times per file: the checkpoint must be
+/// skipped each time, and the run must reach the same result. Another `checks` bits of each file are only verified.
+pub(crate) fn flipped_bits(resumes: usize, checks: usize) {
     let workdir = Workdir::new(TINY);
     let options = format!("{BUSY} train.epochs=3");
     workdir.train(&format!("--name whole {options}")).ends_with(0);
@@ -51,7 +51,7 @@ pub(crate) fn flipped_bits(resumes: usize, looks: usize) {
     for name in list(&newest) {
         let file = newest.join(&name);
         let whole = fs::read(&file).unwrap();
-        for _ in 0..looks {
+        for _ in 0..checks {
             let flipped = flip_a_bit(&file);
             assert!(Checkpoint::verify(&newest).is_err(), "{name}, {flipped}");
             fs::write(&file, &whole).unwrap();
@@ -68,21 +68,21 @@ pub(crate) fn flipped_bits(resumes: usize, looks: usize) {
     }
 }
 
-/// Flips a random bit of a file and says which.
+/// Flips a random bit of a file and describes which.
 fn flip_a_bit(file: &Path) -> String {
     let mut bytes = fs::read(file).unwrap();
-    let bit = any_below(8 * bytes.len() as u64);
+    let bit = random_below(8 * bytes.len() as u64);
     bytes[bit as usize / 8] ^= 1 << (bit % 8);
     fs::write(file, bytes).unwrap();
     format!("bit {bit}")
 }
 
 #[test]
-fn six_kills_come_to_the_same_bits() {
+fn six_kills_do_not_change_the_result() {
     kills(6, 30, 1);
 }
 
 #[test]
-fn a_flipped_bit_in_any_file_is_found() {
+fn a_flipped_bit_in_any_file_is_detected() {
     flipped_bits(1, 20);
 }

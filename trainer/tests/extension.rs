@@ -1,4 +1,4 @@
-//! What may change when a run goes on, above all its length.
+//! What may change when a run continues, above all its length.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use test_jobs::{TINY, Workdir, list, metrics};
 
 use crate::resume::check_equal;
 
-/// A longer run is, to the bit, the one that was meant to be long from the start.
+/// An extended run equals, bit for bit, one that had that length from the start.
 #[test]
 fn a_finished_run_may_be_extended() {
     for ranks in [1, 2] {
@@ -29,7 +29,7 @@ fn a_finished_run_may_be_extended() {
     }
 }
 
-/// The curve stays that of the first start, unless it is chosen anew; what computes something else is refused as ever.
+/// The learning-rate curve stays that of the first start unless `schedule.epochs` is changed; other changes are rejected.
 #[test]
 fn an_extension_keeps_the_schedule() {
     let workdir = Workdir::new(TINY);
@@ -58,14 +58,14 @@ fn an_extension_keeps_the_schedule() {
     );
 }
 
-/// An epoch of another length would put every later step elsewhere.
+/// With epochs of another length every later step would have another position.
 #[test]
-fn other_data_in_the_place_of_the_runs_is_refused() {
+fn a_data_set_of_another_size_is_rejected() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     workdir.train("train.max_steps=4").ends_with(0);
     let recipe = run.checkpoint(4).join("recipe.toml");
-    // As if data.folder, which may change, had other files.
+    // As if data.folder, which may change, contained other files.
     let text = fs::read_to_string(&recipe)
         .unwrap()
         .replace("synthetic_train_images = 26", "synthetic_train_images = 36");
@@ -76,7 +76,7 @@ fn other_data_in_the_place_of_the_runs_is_refused() {
         .says("36 training images, which make epochs of 4 steps, but the checkpoint is of step 4 in epoch 2 of a run");
 }
 
-/// Writes the checkpoint of step 4 anew with another text of its recipe.
+/// Rewrites the checkpoint of step 4 with another recipe.
 fn reseal(run: &RunFolder, recipe: &Path, text: &str) {
     fs::write(recipe, text).unwrap();
     let writer = CheckpointWriter::begin(run, 4).unwrap();

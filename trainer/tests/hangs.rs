@@ -1,4 +1,4 @@
-//! Ranks that hang or go different ways: the run ends within its time-out and says which rank it was.
+//! Ranks that hang or diverge: the run ends within its time-out and names the rank.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -11,17 +11,17 @@ use regatta_run_folder::{AttemptRecord, Failure};
 
 use test_jobs::{ENDLESS, Running, TINY, Workdir, newest_step};
 
-/// Within which a job is gone, a time-out of two seconds and the ranks' talking it over included.
-const SECONDS: Duration = Duration::from_secs(30);
+/// Time within which a job must end, including a time-out of two seconds and the ranks' exchange about it.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// Two ranks some steps in.
+/// Starts two ranks and waits until they have done some steps.
 fn started(workdir: &Workdir, options: &str) -> Running {
     let mut running = workdir.train(&format!("{ENDLESS} {options}")).ranks(2).start();
     running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
     running
 }
 
-/// A process's ledger in the memory of this host, if it is there.
+/// The ledger of a process in the memory of this host, if it exists.
 fn local_ledger(process: u32, rank: usize) -> Option<PathBuf> {
     let (begin, end) = (format!("regatta-{process}-"), format!("-rank-{rank:04}.ledger"));
     let names = fs::read_dir("/dev/shm").unwrap().flatten().map(|entry| entry.path());
@@ -39,7 +39,7 @@ fn a_rank_that_hangs_is_named() {
     let process = running.signal_rank("STOP", 1);
     let stopped = Instant::now();
     let ended = running.wait();
-    assert!(stopped.elapsed() < SECONDS, "{:?}", stopped.elapsed());
+    assert!(stopped.elapsed() < END_LIMIT, "{:?}", stopped.elapsed());
     assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
     let ended = ended.says("error: a collective is not through after 2 s (comm.timeout_s): rank 1 on ");
     let ended = ended.says(" gives no sign of life (it last entered collective ");
@@ -50,7 +50,7 @@ fn a_rank_that_hangs_is_named() {
     let log = fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
     assert!(log.contains("the run ends with an error: a collective is not through"), "{log}");
 
-    // Each rank's last publication is there to look into, that of the rank that could not say a word too.
+    // The last ledger of each rank can be read, also that of the stopped rank.
     let ledger = Snapshot::read(&workdir.run("recipe").ledger(0)).unwrap();
     assert!(ledger.oldest_unfinished().is_some());
     let path = local_ledger(process, 1).unwrap();
@@ -59,9 +59,9 @@ fn a_rank_that_hangs_is_named() {
     fs::remove_file(path).unwrap();
 }
 
-/// A run that was stopped as a whole, for longer than the time-out, goes on.
+/// A run whose ranks were all stopped for longer than the time-out continues.
 #[test]
-fn time_that_all_were_stopped_does_not_count() {
+fn time_during_which_all_ranks_were_stopped_does_not_count() {
     let workdir = Workdir::new(TINY);
     let mut running = started(&workdir, "comm.timeout_s=2");
     let lines = || fs::read_to_string(workdir.run("recipe").metrics()).unwrap().lines().count();
@@ -79,14 +79,14 @@ fn time_that_all_were_stopped_does_not_count() {
     assert_eq!(ended.code, Some(75), "{ended}");
 }
 
-/// Seen at once, not by a time-out: the ledger of a rank says that it called something else.
+/// The disagreement is found at once from the ledgers, without a time-out.
 #[test]
-fn ranks_that_do_different_things_are_named() {
+fn ranks_in_different_collectives_are_named() {
     let workdir = Workdir::new(TINY);
     let running = started(&workdir, "");
     let process = running.signal_rank("STOP", 1);
     let path = local_ledger(process, 1).unwrap();
-    call_all_of_them_barriers(&path);
+    overwrite_operations_with_barriers(&path);
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
     let ended = ended.says("error: ranks no longer do the same: ranks 0 and 1 disagree on collective ");
@@ -94,9 +94,9 @@ fn ranks_that_do_different_things_are_named() {
     fs::remove_file(path).unwrap();
 }
 
-/// As if the rank had called nothing but barriers. The file's layout is 16 words and then 8 words an entry, of which the
-/// third is the operation and the fifth the bytes.
-fn call_all_of_them_barriers(path: &Path) {
+/// Makes a ledger look as if the rank had called only barriers. The file has 16 words and then 8 words per entry, of which the
+/// third is the operation and the fifth the number of bytes.
+fn overwrite_operations_with_barriers(path: &Path) {
     const BARRIER: u64 = 6;
     let file = fs::File::options().write(true).open(path).unwrap();
     let entries = (fs::metadata(path).unwrap().len() / 8 - 16) / 8;
@@ -118,9 +118,9 @@ fn a_run_that_ends_leaves_no_ledger_in_memory() {
     assert_eq!((published.rank, published.world_size), (1, 2));
 }
 
-/// Nobody reads what ranks print while mpirun is stopped, and a pipe takes 64 KiB; nor does MPI_Finalize return.
+/// While mpirun is stopped, nothing reads the output of ranks, a pipe buffers only 64 KiB, and MPI_Finalize does not return.
 #[test]
-fn a_stopped_mpirun_holds_no_step_and_no_rank() {
+fn a_stopped_mpirun_blocks_neither_steps_nor_the_end_of_ranks() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     let mut running = started(&workdir, "comm.timeout_s=4");
@@ -144,7 +144,7 @@ fn a_stopped_mpirun_holds_no_step_and_no_rank() {
         .says(&format!("resumed from runs/recipe/checkpoints/step-{step:09}"));
 }
 
-/// MPI_Abort waits for mpirun's daemon without end.
+/// MPI_Abort would wait forever for the daemon of mpirun.
 #[test]
 fn a_rank_that_fails_ends_while_mpirun_is_stopped() {
     let workdir = Workdir::new(TINY);
@@ -161,9 +161,9 @@ fn a_rank_that_fails_ends_while_mpirun_is_stopped() {
     _ = ended.says("rank 1 on ").says(" gives no sign of life");
 }
 
-/// Its log is a pipe that nobody reads: it takes 64 KiB.
+/// The log is a pipe without a reader, which buffers only 64 KiB.
 #[test]
-fn a_rank_that_cannot_write_is_named_with_what_it_cannot() {
+fn a_rank_blocked_in_a_write_is_named_with_the_file() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     run.create().unwrap();

@@ -1,4 +1,4 @@
-//! The trainer's binary as its users meet it: real processes, real MPI ranks, real signals.
+//! Tests of the trainer's binary as users run it: real processes, MPI ranks and signals.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod worlds;

@@ -1,4 +1,4 @@
-//! Training stays within the memory that libtorch allocates, also where libtorch's own convolution would not.
+//! Training stays within the memory that libtorch allocates, also in cases where libtorch's own convolution would not.
 
 use heap_guard::HeapGuard;
 use test_jobs::{Workdir, tiny_with};

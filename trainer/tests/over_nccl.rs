@@ -1,4 +1,4 @@
-//! The whole path over NCCL without a GPU: real processes that meet over MPI, on a stand-in for NCCL that sums host memory
+//! Training over NCCL without a GPU: real processes that meet over MPI and use a test double of NCCL, which reduces host memory
 //! (`nccl-rs/tests/nccl-double`) and fails on demand.
 
 use std::path::{Path, PathBuf};
@@ -9,26 +9,26 @@ use regatta_ledger::{Element, Entry, Operation, Snapshot};
 
 use test_jobs::{ENDLESS, Ended, Job, TINY, Workdir, checkpoint_files, list, repeatable_metrics};
 
-/// Within which a job is gone that has a time-out of two seconds.
-const SECONDS: Duration = Duration::from_secs(30);
+/// Time within which a job with a time-out of two seconds must end.
+const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// `job` over this library, with faults.
-fn carries<'a>(double: &Double, job: Job<'a>, faults: &str) -> Job<'a> {
+/// Makes `job` use this library, with faults.
+fn over_double<'a>(double: &Double, job: Job<'a>, faults: &str) -> Job<'a> {
     job.variable("NCCL_LIBRARY", double.path().to_str().unwrap()).variable("NCCL_DOUBLE", faults)
 }
 
 const NCCL: &str = "comm.backend=nccl comm.timeout_s=2";
 const SMALL_BUCKETS: &str = "comm.first_bucket_mib=0.001 comm.bucket_cap_mib=0.01";
 
-/// Two ranks add two numbers in either order to the same sum, so weights and metrics are those of MPI to the bit.
+/// The sum of two numbers does not depend on their order, so weights and metrics equal those over MPI bit for bit.
 #[test]
-fn it_is_the_run_over_mpi_to_the_bit() {
+fn a_run_over_nccl_equals_one_over_mpi_bit_for_bit() {
     let workdir = Workdir::new(TINY);
     let double = Double::build();
     let options = format!("checkpoint.keep=100 train.ema_decay=0.9 train.clip_grad_norm=1 {SMALL_BUCKETS}");
     workdir.train(&format!("--name mpi {options}")).ranks(2).ends_with(0);
     let job = workdir.train(&format!("--name nccl {NCCL} {options}")).ranks(2);
-    carries(&double, job, "").ends_with(0).says("2 ranks over NCCL 2.28.9 (").says("), started by ");
+    over_double(&double, job, "").ends_with(0).says("2 ranks over NCCL 2.28.9 (").says("), started by ");
     let [mpi, nccl] = ["mpi", "nccl"].map(|name| workdir.run(name));
     assert_eq!(repeatable_metrics(&mpi), repeatable_metrics(&nccl));
     for (file, bytes) in checkpoint_files(&mpi) {
@@ -36,15 +36,15 @@ fn it_is_the_run_over_mpi_to_the_bit() {
     }
 }
 
-/// And stops and goes on as over MPI, with a rank that has no images in the last step of an epoch.
+/// In the last step of an epoch one rank has no images.
 #[test]
-fn four_ranks_stop_and_go_on() {
+fn four_ranks_stop_and_continue() {
     let workdir = Workdir::new(TINY);
     let double = Double::build();
     let options = format!("{NCCL} {SMALL_BUCKETS} train.micro_batch_size=2 checkpoint.keep=100");
     let run = |name: &str, more: &str| {
         let job = workdir.train(&format!("--name {name} --resume auto {options} {more}")).ranks(4);
-        carries(&double, job, "").ends_with(0).says("4 ranks over NCCL");
+        over_double(&double, job, "").ends_with(0).says("4 ranks over NCCL");
     };
     run("whole", "");
     run("parts", "train.max_steps=2");
@@ -56,45 +56,45 @@ fn four_ranks_stop_and_go_on() {
     assert!(read(&whole) == read(&parts));
 }
 
-/// Half the bytes, and the same weights on both ranks: the sums of rounded gradients are equal everywhere.
+/// Compression halves the bytes; the sums of rounded gradients, and with them the weights, are equal on both ranks.
 #[test]
-fn gradients_may_travel_as_bfloat16() {
+fn gradients_may_be_reduced_in_bf16() {
     let workdir = Workdir::new(TINY);
     let options = format!("{NCCL} {SMALL_BUCKETS} comm.gradient_compression=bf16 train.max_steps=2");
-    carries(&Double::build(), workdir.train(&options).ranks(2), "").ends_with(0);
+    over_double(&Double::build(), workdir.train(&options).ranks(2), "").ends_with(0);
     let entries = Snapshot::read(&workdir.run("recipe").ledger(0)).unwrap().entries;
     let (bf16, others): (Vec<&Entry>, Vec<&Entry>) =
         entries.iter().filter(|entry| entry.step > 0).partition(|it| it.collective.element == Element::Bf16);
     let sums = others.iter().filter(|it| it.collective.operation == Operation::AllReduce);
     let largest = sums.map(|it| it.collective.bytes).max().unwrap();
-    // Besides gradients, only the statistics of BatchNorm and what ranks agree on are summed.
+    // Other than gradients, only BatchNorm statistics and what ranks agree on are summed.
     assert!(bf16.len() >= 4 && largest < 2000, "{} of bf16, {largest} bytes of others", bf16.len());
     let refused = workdir.train("--name mpi comm.gradient_compression=bf16").ranks(2).ends_with(2);
     _ = refused.says("comm.gradient_compression = \"bf16\" is for ranks that sum over NCCL");
 }
 
 #[test]
-fn a_world_of_one_may_use_it_too() {
+fn a_single_rank_may_use_nccl() {
     let workdir = Workdir::new(TINY);
     let job = workdir.train(&format!("{NCCL} train.max_steps=1"));
-    carries(&Double::build(), job, "").ends_with(0).says("1 rank over NCCL 2.28.9 (");
+    over_double(&Double::build(), job, "").ends_with(0).says("1 rank over NCCL 2.28.9 (");
 }
 
-/// Runs two ranks over a double with a fault; they must be gone in time.
+/// Runs two ranks over the test double with a fault; they must end in time.
 fn fails(faults: &str, code: i32) -> (Workdir, Ended) {
     let workdir = Workdir::new(TINY);
     let job = workdir.train(&format!("{NCCL} {ENDLESS} train.max_steps=20")).ranks(2);
     let double = Double::build();
-    let job = carries(&double, job, faults);
+    let job = over_double(&double, job, faults);
     let begin = Instant::now();
     let ended = job.ends_with(code);
-    assert!(begin.elapsed() < SECONDS, "{faults}: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < END_LIMIT, "{faults}: {:?}", begin.elapsed());
     assert!(ended.left.is_empty(), "{faults}: {ended}");
     (workdir, ended)
 }
 
 #[test]
-fn an_init_that_never_ends() {
+fn an_init_that_never_ends_is_reported() {
     let (_, ended) = fails("init-hangs", 4);
     let text =
         "error: NCCL does not start: ncclCommInitRankConfig is still in progress at its deadline (rank 0, ";
@@ -102,13 +102,13 @@ fn an_init_that_never_ends() {
 }
 
 #[test]
-fn an_asynchronous_error() {
+fn an_asynchronous_error_is_reported() {
     let (_, ended) = fails("error-at=1:7", 4);
     _ = ended.says("error: rank 1: ncclAllReduce: remote process exited or there was a network error (NCCL error 6, rank 1, ");
 }
 
 #[test]
-fn a_collective_that_never_ends_on_one_rank() {
+fn a_collective_that_never_ends_on_one_rank_is_reported() {
     let (workdir, ended) = fails("hang-at=1:7", 4);
     let ended = ended.says("error: a collective is not through after 2 s (comm.timeout_s): ");
     let ended = ended.says("all ranks entered collective ").says("it does not finish on ranks 0 and 1");
@@ -125,13 +125,13 @@ fn a_collective_that_never_ends_on_one_rank() {
 }
 
 #[test]
-fn a_finalize_that_never_ends() {
+fn a_finalize_that_never_ends_is_reported() {
     let (_, ended) = fails("finalize-hangs", 4);
     _ = ended.says("NCCL does not end: ncclCommFinalize is still in progress at its deadline");
 }
 
 #[test]
-fn libraries_that_do_not_fit_are_refused_before_anything_is_written() {
+fn unsuitable_libraries_are_rejected_before_anything_is_written() {
     let workdir = Workdir::new(TINY);
     let refused = |library: &Path, text: &str| {
         let job = workdir.train(NCCL).ranks(2).variable("NCCL_LIBRARY", library.to_str().unwrap());
@@ -148,9 +148,9 @@ fn libraries_that_do_not_fit_are_refused_before_anything_is_written() {
     refused(Path::new("/nowhere/libnccl.so"), text);
 }
 
-/// NVIDIA's library is there, but no GPU.
+/// NVIDIA's library is installed, but there is no GPU.
 #[test]
-fn the_real_library_wants_gpus() {
+fn the_real_library_requires_gpus() {
     let libtorch = std::env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
     let library = libtorch.parent().map(|wheels| wheels.join("nvidia/nccl/lib/libnccl.so.2"));
     let Some(library) = library.filter(|path| path.exists()) else {

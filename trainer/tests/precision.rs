@@ -1,4 +1,4 @@
-//! Element types and memory formats that are more than a setting: fp16 with its loss scale, and choices by timing.
+//! fp16 with its loss scale, the automatic choice of precision and memory format by timing, and `trainer probe`.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use test_jobs::{TINY, Workdir, newest_step, repeatable_metrics};
 
 #[test]
-fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {
+fn fp16_trains_with_a_loss_scale_and_resumes_exactly() {
     let workdir = Workdir::new(TINY);
     let options = "train.precision=fp16 checkpoint.keep=100";
     workdir.train(&format!("--name whole {options}")).ranks(2).ends_with(0).says(", fp16, ");
@@ -27,7 +27,7 @@ fn fp16_trains_with_a_loss_scale_and_resumes_to_the_bit() {
     assert!(state["loss_scale"]["scale"].as_f64().unwrap() >= 1.0 && finite_steps <= 6, "{state}");
 }
 
-/// Only what is open and possible is timed: bf16 where the processor computes in it.
+/// Only settings that are "auto" are timed, and only possible values: bf16 if the processor supports it.
 #[test]
 fn precision_and_memory_format_are_timed_together_once_and_kept() {
     let workdir = Workdir::new(TINY);
@@ -52,7 +52,7 @@ fn precision_and_memory_format_are_timed_together_once_and_kept() {
         let taken = in_config(name);
         let lines = timed(&ended.stderr);
         match &lines[..] {
-            // One that is possible need not be timed.
+            // A single possible value is not timed.
             [] => assert_eq!((name, &taken[..]), ("precision", "fp32, channels_last")),
             [line] => {
                 let candidates = line.matches(" ms in ").count();
@@ -84,7 +84,7 @@ fn precision_and_memory_format_are_timed_together_once_and_kept() {
 }
 
 #[test]
-fn probe_measures_alone_and_between_ranks() {
+fn probe_measures_one_rank_and_several() {
     let workdir = Workdir::new(TINY);
     let found = |ranks: Option<usize>| -> Value {
         let job = workdir.trainer(&["probe", "--json", "--cpu", "--config", "recipe.toml", "--steps", "1"]);
@@ -123,13 +123,13 @@ fn probe_measures_alone_and_between_ranks() {
     );
 }
 
-/// As a comparison with another program asks for them: one line of JSON for each line of input, then what was found.
+/// For comparisons with another program, `--in-turn` answers each line of input with one line of JSON, then prints the findings.
 #[test]
 fn probe_takes_its_steps_in_turn_with_another_program() {
     let workdir = Workdir::new(TINY);
     let probe = ["probe", "--json", "--cpu", "--config", "recipe.toml", "--steps", "2", "--in-turn"];
-    let asked_twice = ["sh", "-c", r#"printf '\n\n' | "$0" "$@""#];
-    let output = workdir.trainer(&probe).under(&asked_twice).ends_with(0).stdout;
+    let with_two_requests = ["sh", "-c", r#"printf '\n\n' | "$0" "$@""#];
+    let output = workdir.trainer(&probe).under(&with_two_requests).ends_with(0).stdout;
     let answers = serde_json::Deserializer::from_str(&output).into_iter::<Value>();
     let answers: Vec<Value> = answers.map(Result::unwrap).collect();
     assert_eq!(answers.len(), 3, "{output}");
@@ -140,7 +140,7 @@ fn probe_takes_its_steps_in_turn_with_another_program() {
     assert_eq!(answers[2]["step"], answers[1]);
     assert_eq!(output.lines().take(2).filter(|line| line.ends_with('}')).count(), 2, "{output}");
 
-    // Nobody asks: the rate is that of the first steps.
+    // Without requests, the rate is that of the first steps.
     let never = workdir.trainer(&probe).ranks(2).ends_with(0).stdout;
     let found: Value = serde_json::from_str(&never).unwrap();
     assert!(found["step"]["images_per_second"].as_f64().unwrap() > 0.0, "{found}");

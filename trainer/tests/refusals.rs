@@ -1,10 +1,10 @@
-//! Wrong options and recipes: exit code 2, a message that says what would be right, and nothing on disk.
+//! Invalid options and recipes: exit code 2, a message with the accepted values, and nothing written to disk.
 
 use expect_test::{Expect, expect};
 
 use test_jobs::{Job, TINY, Workdir, list, tiny_with};
 
-/// What a refused command writes to standard error, under the command itself.
+/// The command, followed by what it writes to standard error when it is rejected.
 fn refusal(shown: &str, workdir: &Workdir, job: Job<'_>) -> String {
     let ended = job.ends_with(2);
     assert_eq!(ended.stdout, "", "{ended}");
@@ -13,7 +13,7 @@ fn refusal(shown: &str, workdir: &Workdir, job: Job<'_>) -> String {
     format!("$ {}\n{}", shown.trim_end(), without_lists(&stderr))
 }
 
-/// Without the keys of a section, which are more with every new one.
+/// Cuts off lists of a section's keys, which would change with every new key.
 fn without_lists(said: &str) -> String {
     let without_list = |line: &str| {
         let end = ["] has ", "with the keys "].iter().find_map(|start| Some(line.find(start)? + start.len()));
@@ -22,7 +22,7 @@ fn without_lists(said: &str) -> String {
     said.lines().map(without_list).collect()
 }
 
-/// Compares the refusals of whole command lines, separated by spaces.
+/// Compares the errors of command lines, whose arguments are separated by spaces.
 fn check_commands(commands: &[&str], expected: Expect) {
     let workdir = Workdir::new(TINY);
     let refuse = |command: &&str| {
@@ -32,14 +32,14 @@ fn check_commands(commands: &[&str], expected: Expect) {
     expected.assert_eq(&commands.iter().map(refuse).collect::<String>());
 }
 
-/// Compares the refusals of the tiny recipe under changes.
+/// Compares the errors of the tiny recipe with changed keys.
 fn check_changes(changes: &[&str], expected: Expect) {
     let workdir = Workdir::new(TINY);
     let refuse = |change: &&str| refusal(change, &workdir, workdir.train(change));
     expected.assert_eq(&changes.iter().map(refuse).collect::<String>());
 }
 
-/// Compares the refusals of the tiny recipe with a line replaced.
+/// Compares the errors of the tiny recipe with a line replaced.
 fn check_lines(lines: &[(&str, &str)], expected: Expect) {
     let refuse = |(line, wrong): &(&str, &str)| {
         let workdir = Workdir::new(&tiny_with(line, wrong));
@@ -49,7 +49,7 @@ fn check_lines(lines: &[(&str, &str)], expected: Expect) {
 }
 
 #[test]
-fn wrong_options() {
+fn invalid_options_are_rejected() {
     check_commands(
         &[
             "",
@@ -215,7 +215,7 @@ fn wrong_options() {
 }
 
 #[test]
-fn text_that_is_no_recipe() {
+fn text_that_is_not_a_recipe_is_rejected() {
     check_lines(
         &[
             ("[optim]", "[optim"),
@@ -257,7 +257,7 @@ fn text_that_is_no_recipe() {
 }
 
 #[test]
-fn overrides_that_are_wrong() {
+fn invalid_overrides_are_rejected() {
     check_changes(
         &[
             "optim=3",
@@ -298,7 +298,7 @@ fn overrides_that_are_wrong() {
 }
 
 #[test]
-fn values_that_cannot_be() {
+fn invalid_values_are_rejected() {
     check_changes(
         &[
             "optim.lr=0",
@@ -359,7 +359,7 @@ fn values_that_cannot_be() {
 }
 
 #[test]
-fn combinations_that_cannot_be() {
+fn invalid_combinations_are_rejected() {
     check_changes(
         &[
             "optim.momentum=0 optim.nesterov=true",

@@ -1,16 +1,16 @@
-//! A run that was stopped and continued is, to the bit, the run that never stopped.
+//! A run that is stopped and continued equals an uninterrupted run bit for bit.
 
 use regatta_run_folder::RunFolder;
 use test_jobs::{
     ENDLESS, TINY, Workdir, checkpoint_files, list, metrics, newest_step, repeatable_metrics, tiny_with,
 };
 
-/// A checkpoint after every step, lines of metrics that straddle stops and epochs, augmented images.
+/// A checkpoint after every step, metrics intervals that span stops and epochs, augmented images.
 pub(crate) const EVERY_STEP: &str = "checkpoint.interval_steps=1 checkpoint.keep=100 log.interval_steps=2 \
                           data.horizontal_flip_probability=0.5 data.random_crop_padding_px=2 train.epochs=3";
 
-/// Compares a run that never stopped with one that stopped within an epoch and at the end of one: every file of every
-/// checkpoint, and the metrics.
+/// Compares an uninterrupted run with one that stopped within an epoch and at the end of one: every file of every checkpoint,
+/// and the metrics.
 fn check_stops(ranks: usize, options: &str) {
     let workdir = Workdir::new(TINY);
     let options = format!("{EVERY_STEP} {options}");
@@ -45,14 +45,14 @@ fn state_texts(name: &str, expected: &[u8], found: &[u8]) -> String {
 }
 
 #[test]
-fn sgd_with_moving_average() {
+fn sgd_with_a_moving_average_resumes_exactly() {
     let options = "optim.nesterov=true optim.weight_decay=1e-4 train.ema_decay=0.9 train.label_smoothing=0.1";
     check_stops(1, options);
     check_stops(2, options);
 }
 
 #[test]
-fn adamw_with_a_schedule() {
+fn adamw_with_a_schedule_resumes_exactly() {
     let options = "optim.name=adamw optim.momentum=0.0 optim.lr=1e-3 optim.weight_decay=0.1 train.clip_grad_norm=1.0 \
                    schedule.name=cosine schedule.warmup_epochs=0.5";
     check_stops(1, options);
@@ -60,24 +60,24 @@ fn adamw_with_a_schedule() {
 }
 
 #[test]
-fn bf16_in_the_contiguous_format() {
+fn bf16_in_the_contiguous_format_resumes_exactly() {
     check_stops(1, "train.precision=bf16 train.memory_format=contiguous train.drop_last=true");
 }
 
 #[test]
-fn dropout_and_squeeze_and_excitation() {
+fn dropout_and_squeeze_and_excitation_resume_exactly() {
     let stages = "model.anynet.stages=[{depth=2,width=16,group_width=8,se_ratio=0.25}]";
     check_stops(2, &format!("model.dropout=0.5 {stages}"));
 }
 
 #[test]
-fn epochs_that_are_not_evaluated() {
+fn epochs_without_evaluation_resume_exactly() {
     check_stops(1, "eval.interval_epochs=2 checkpoint.interval_epochs=3");
 }
 
-/// Stopped by a signal, wherever it was, and continued for four steps; against a run that goes there at once.
+/// The run stops at an arbitrary step and continues for four more; it is compared with an uninterrupted run of that length.
 #[test]
-fn after_a_stop_by_signal() {
+fn a_run_stopped_by_a_signal_resumes_exactly() {
     for ranks in [1, 2] {
         let workdir = Workdir::new(TINY);
         let options = format!("{ENDLESS} checkpoint.keep=1 train.ema_decay=0.9 log.interval_steps=3");
@@ -97,9 +97,9 @@ fn after_a_stop_by_signal() {
 
 /// Epochs of one step: every stop by signal falls between an epoch's last step and its evaluation.
 #[test]
-fn after_a_stop_before_an_evaluation() {
+fn a_run_stopped_before_an_evaluation_resumes_exactly() {
     let workdir = Workdir::new(TINY);
-    // As many validation images as make the evaluation long enough to be interrupted.
+    // Enough validation images to make the evaluation long enough to be interrupted.
     let options =
         "data.synthetic_train_images=10 data.synthetic_val_images=20000 eval.batch_size=4 checkpoint.keep=9";
     let run = workdir.run("parts");
@@ -108,16 +108,16 @@ fn after_a_stop_before_an_evaluation() {
     running.signal("USR2");
     assert_eq!(running.wait().code, Some(75));
     assert_eq!(newest_step(&run), 1);
-    // Twice, since the first one ends the epoch at a step that has a checkpoint already.
+    // Twice, since the first resume ends the epoch at a step that already has a checkpoint.
     workdir.train(&format!("--name parts --resume auto {options} train.max_steps=1")).ends_with(0);
     workdir.train(&format!("--name parts --resume auto {options}")).ends_with(0);
     workdir.train(&format!("--name whole {options}")).ends_with(0);
     check_equal(&workdir, "whole", "parts");
 }
 
-/// From a run's folder and from one of its checkpoints, into a run of another name.
+/// The path is that of a run folder or of one of its checkpoints.
 #[test]
-fn by_path_into_another_run() {
+fn a_run_of_another_name_resumes_exactly_from_a_path() {
     let workdir = Workdir::new(TINY);
     let options = "checkpoint.interval_steps=1 checkpoint.keep=100";
     workdir.train(&format!("--name whole {options}")).ends_with(0);
@@ -139,7 +139,7 @@ fn by_path_into_another_run() {
 }
 
 #[test]
-fn other_recipes_are_refused_with_the_difference() {
+fn a_different_recipe_is_rejected_with_the_difference() {
     let workdir = Workdir::new(TINY);
     workdir.train("train.max_steps=2").ends_with(0);
     let before = checkpoint_files(&workdir.run("recipe"));
@@ -158,9 +158,9 @@ fn other_recipes_are_refused_with_the_difference() {
         .says("runs/recipe exists: continue that run with --resume auto, or start another with --name");
 }
 
-/// The size that a first start on three ranks gave the micro-batches holds on one rank and on two.
+/// The micro-batch size chosen at the first start on three ranks is kept on one rank and on two.
 #[test]
-fn another_world_size_keeps_the_micro_batches() {
+fn another_world_size_keeps_the_micro_batch_size() {
     let workdir = Workdir::new(&tiny_with("micro_batch_size = 4\n", ""));
     workdir.train("train.max_steps=1").ranks(3).ends_with(0);
     let size = "micro-batches of 4, run folder runs/recipe";
@@ -176,9 +176,9 @@ fn another_world_size_keeps_the_micro_batches() {
     workdir.train("--name alone train.max_steps=1").ends_with(0).says("micro-batches of 10");
 }
 
-/// `--resume auto` is safe to type every time: without a run it starts one, and a run that is done stays as it is.
+/// `--resume auto` is always safe: without a run it starts one, and a finished run stays as it is.
 #[test]
-fn auto_fits_every_state_of_a_run() {
+fn resume_auto_starts_a_new_run_and_leaves_a_finished_one() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     workdir.train("--resume auto").ends_with(0);

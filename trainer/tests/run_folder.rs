@@ -1,4 +1,4 @@
-//! What a run leaves in its folder and on the terminal, and what the commands that run nothing print.
+//! The files and output of a run, and the output of commands that do not train.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn a_run_leaves_records_curves_and_checkpoints() {
     assert_eq!((record.start.world_size, record.end.unwrap().exit_code), (2, 0));
     assert!(fs::read_to_string(run.curves()).unwrap().starts_with("<svg"));
 
-    // The two newest checkpoints and the best one, with the files that the moving average adds.
+    // The two newest checkpoints and the best one are kept; the moving average adds a file to each.
     let best = fs::read_link(run.best()).unwrap().into_os_string().into_string().unwrap();
     let mut kept = vec!["best".to_owned(), best, "step-000000009".to_owned(), "step-000000012".to_owned()];
     kept.sort();
@@ -54,9 +54,9 @@ fn a_run_leaves_records_curves_and_checkpoints() {
     assert_eq!(files, expected);
 }
 
-/// What a killed process left goes at the next start.
+/// Temporary files of a killed process are removed at the next start.
 #[test]
-fn leftovers_of_killed_runs_go() {
+fn leftovers_of_killed_runs_are_removed() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
     workdir.train("train.max_steps=1").ends_with(0);
@@ -73,7 +73,7 @@ fn leftovers_of_killed_runs_go() {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_run_folder_is_named() {
+fn a_file_in_place_of_the_run_folder_is_reported() {
     let workdir = Workdir::new(TINY);
     fs::create_dir(workdir.path().join("runs")).unwrap();
     fs::write(workdir.run("recipe").path(), "notes").unwrap();
@@ -91,7 +91,7 @@ fn a_file_in_the_place_of_the_run_folder_is_named() {
     assert_eq!(fs::read_to_string(workdir.run("recipe").path()).unwrap(), "notes");
 }
 
-/// Of three micro-batches one rank computes two, in every step.
+/// In every step one rank computes two of three micro-batches.
 #[test]
 fn a_straggler_is_named_once() {
     let workdir = Workdir::new(TINY);
@@ -137,7 +137,7 @@ fn the_log_may_be_json_lines() {
     assert_eq!(quiet.stderr, "");
 }
 
-/// The resolved recipe is a recipe, and resolves to itself; so is what the run folder keeps.
+/// A resolved recipe, also that in the run folder, is a valid recipe that resolves to itself.
 #[test]
 fn resolved_recipes_load_again() {
     let workdir = Workdir::new(TINY);
@@ -158,7 +158,7 @@ fn resolved_recipes_load_again() {
 }
 
 #[test]
-fn the_schema_has_every_key_with_type_default_and_text() {
+fn the_schema_lists_every_key_with_type_default_and_description() {
     let workdir = Workdir::new(TINY);
     let schema = workdir.trainer(&["recipe", "--schema"]).ends_with(0).stdout;
     for part in
@@ -168,9 +168,9 @@ fn the_schema_has_every_key_with_type_default_and_text() {
     }
 }
 
-/// The counts of all networks of the paper.
+/// Parameters, FLOPs and activations of all networks of the paper.
 #[test]
-fn the_papers_networks_in_numbers() {
+fn summary_gives_the_published_counts_of_the_papers_networks() {
     let published: Vec<Value> =
         serde_json::from_str(include_str!("../../crates/anynet/tests/published.json")).unwrap();
     assert_eq!(published.len(), 24);
@@ -187,7 +187,7 @@ fn the_papers_networks_in_numbers() {
 }
 
 #[test]
-fn the_books_network_in_numbers() {
+fn summary_gives_counts_memory_and_shapes_of_the_books_network() {
     let workdir = Workdir::new(TINY);
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnetx32_fashion_mnist.toml");
     let summary = ["summary", "--config", recipe.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! Signals and killed ranks: what stops a run, what it leaves, and how fast it is gone.
+//! Signals and killed ranks: what stops a run, what it leaves behind, and how fast it ends.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,12 +6,12 @@ use regatta_run_folder::AttemptRecord;
 
 use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, checkpoint_files, documented, metrics, newest_step};
 
-/// A checkpoint after every step, so that most of the time one is being written.
+/// Saves a checkpoint after every step, so that one is being written most of the time.
 const BUSY: &str = "checkpoint.interval_steps=1";
-/// Within which a job is gone after the loss of a rank; it takes less than one second on an idle machine.
-const SECONDS: Duration = Duration::from_secs(20);
+/// Time within which a job must end after the loss of a rank; on an idle machine it takes less than one second.
+const END_LIMIT: Duration = Duration::from_secs(20);
 
-/// A run that is some steps in.
+/// Starts a run and waits until it has done some steps.
 fn started(workdir: &Workdir, ranks: Option<usize>) -> Running {
     let job = workdir.train(&format!("{ENDLESS} {BUSY}"));
     let job = match ranks {
@@ -23,7 +23,7 @@ fn started(workdir: &Workdir, ranks: Option<usize>) -> Running {
     running
 }
 
-/// The last checkpoint is whole, and the run goes on from it.
+/// Checks that the last checkpoint is complete and the run continues from it.
 fn check_resumable(workdir: &Workdir, ranks: usize) {
     let step = newest_step(&workdir.run("recipe"));
     let options = format!("--resume auto {ENDLESS} {BUSY} train.max_steps={}", step + 1);
@@ -32,7 +32,7 @@ fn check_resumable(workdir: &Workdir, ranks: usize) {
 }
 
 #[test]
-fn once_saves_a_checkpoint() {
+fn one_signal_saves_a_checkpoint() {
     for signal in ["INT", "TERM", "USR2"] {
         let workdir = Workdir::new(TINY);
         let running = started(&workdir, None);
@@ -49,7 +49,7 @@ fn once_saves_a_checkpoint() {
 }
 
 #[test]
-fn mpirun_passes_usr2_on() {
+fn mpirun_forwards_usr2() {
     let workdir = Workdir::new(TINY);
     let running = started(&workdir, Some(2));
     running.signal("USR2");
@@ -59,9 +59,9 @@ fn mpirun_passes_usr2_on() {
     check_resumable(&workdir, 2);
 }
 
-/// mpirun gives its ranks a second after Ctrl-C: what fits is saved, else the last periodic checkpoint stands.
+/// mpirun gives its ranks one second after Ctrl-C: either they save a checkpoint in time, or the last periodic one remains.
 #[test]
-fn ctrl_c_on_mpirun_leaves_a_whole_checkpoint() {
+fn ctrl_c_on_mpirun_leaves_a_complete_checkpoint() {
     for (signal, row) in [("INT", "`INT` once (Ctrl-C)"), ("TERM", "`TERM` once")] {
         let workdir = Workdir::new(TINY);
         let running = started(&workdir, Some(2));
@@ -73,9 +73,9 @@ fn ctrl_c_on_mpirun_leaves_a_whole_checkpoint() {
     }
 }
 
-/// A step of very many micro-batches is left in its middle, without a checkpoint: 75 would say that there is one.
+/// A step of very many micro-batches is abandoned without a checkpoint, so exit code 75, which promises one, would be wrong.
 #[test]
-fn twice_leaves_at_once() {
+fn a_second_signal_exits_at_once() {
     let each = ["USR2", "INT", "TERM"].map(|signal| [(signal, None), (signal, Some(2))]);
     for (signal, ranks) in each.concat() {
         let workdir = Workdir::new(TINY);
@@ -85,20 +85,20 @@ fn twice_leaves_at_once() {
         }
         let mut running = job.start();
         running.wait_for_message("run folder runs/recipe");
-        running.wait_until_there(&workdir.run("recipe").attempt(1));
+        running.wait_until_exists(&workdir.run("recipe").attempt(1));
         running.signal(signal);
         for rank in 0..ranks.unwrap_or(1) {
             let log = workdir.run("recipe").log(rank);
             running.wait_for_file(&log, |text| text.contains("stopping after this step"));
         }
-        // Sooner it would count as the same request.
+        // A signal that follows sooner counts as the same request.
         std::thread::sleep(Duration::from_millis(300));
         running.signal(signal);
         let ended = running.wait();
         let under = if ranks.is_some() { Under::Mpirun } else { Under::Nothing };
         let expected = documented(&format!("`{signal}` twice"), under);
         assert_eq!(ended.code, expected, "{signal} {ranks:?}: {ended}");
-        // An mpirun that is told twice to end is gone before its ranks are.
+        // On a second INT or TERM mpirun ends before its ranks do.
         assert!(
             ended.left.is_empty() || (ranks.is_some() && signal != "USR2"),
             "{signal} {ranks:?}: {ended}"
@@ -113,7 +113,7 @@ fn twice_leaves_at_once() {
 }
 
 #[test]
-fn a_killed_rank_takes_the_job_along() {
+fn a_killed_rank_ends_the_job() {
     for rank in [0, 1] {
         let workdir = Workdir::new(TINY);
         let running = started(&workdir, Some(2));
@@ -122,12 +122,13 @@ fn a_killed_rank_takes_the_job_along() {
         let ended = running.wait();
         let expected = documented("a rank is killed with -9", Under::Mpirun);
         assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "rank {rank}: {ended}");
-        assert!(killed.elapsed() < SECONDS, "{:?} after the loss of rank {rank}", killed.elapsed());
+        assert!(killed.elapsed() < END_LIMIT, "{:?} after the loss of rank {rank}", killed.elapsed());
         check_resumable(&workdir, 2);
     }
 }
 
-/// A job of Slurm's that ends in twelve seconds, of which a quarter is kept for stopping; there is no scheduler to ask.
+/// The environment is that of a Slurm job with twelve seconds left, a quarter of which is reserved for stopping; there is no
+/// scheduler to ask.
 #[test]
 fn a_time_limit_stops_with_a_checkpoint_before_it() {
     let workdir = Workdir::new(TINY);
@@ -137,7 +138,7 @@ fn a_time_limit_stops_with_a_checkpoint_before_it() {
     let expected = documented("a Slurm job's time limit is near", Under::Mpirun).unwrap();
     let ended = job.ends_with(expected).says(" s away: stopping with a checkpoint");
     let ended = ended.says("continue with --resume auto");
-    // What counts is the checkpoint: mpirun may take its time to leave.
+    // Only the checkpoint must be in time; mpirun may end later.
     let run = workdir.run("recipe");
     let manifest = run.checkpoint(newest_step(&run)).join("manifest.json");
     let saved = manifest.metadata().unwrap().modified().unwrap();
@@ -145,9 +146,9 @@ fn a_time_limit_stops_with_a_checkpoint_before_it() {
     check_resumable(&workdir, 2);
 }
 
-/// A scheduler may tell one rank alone: all stop after the same step, and save.
+/// A scheduler may signal a single rank: all stop after the same step and save a checkpoint.
 #[test]
-fn one_rank_that_is_told_stops_all() {
+fn a_signal_to_one_rank_stops_all() {
     for signal in ["USR2", "TERM"] {
         let workdir = Workdir::new(TINY);
         let running = started(&workdir, Some(2));
@@ -165,9 +166,9 @@ fn one_rank_that_is_told_stops_all() {
     }
 }
 
-/// The recipe names the signal; then the other one is not ours.
+/// `run.preemption_signal` replaces the default signal.
 #[test]
-fn the_signal_is_the_recipes() {
+fn the_recipe_chooses_the_preemption_signal() {
     let workdir = Workdir::new(TINY);
     let mut running = workdir.train(&format!("{ENDLESS} {BUSY} run.preemption_signal=usr1")).start();
     running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
@@ -175,14 +176,14 @@ fn the_signal_is_the_recipes() {
     _ = running.wait().says("stopped after step ").says("signal 10: stopping after this step");
 }
 
-/// Loading libtorch takes a third of a second, in which there are no handlers: who starts the trainer holds the signals back.
+/// Loading libtorch takes a third of a second, during which there are no handlers; whoever starts the trainer blocks the signals.
 #[test]
-fn a_signal_that_was_held_back_while_the_trainer_was_loaded_counts() {
+fn a_signal_blocked_while_the_trainer_loads_is_not_lost() {
     for signal in ["INT", "TERM", "USR2"] {
         let workdir = Workdir::new(TINY);
         let job = workdir.train(&format!("{ENDLESS} {BUSY}"));
         let mut running = job.under(&["env", "--block-signal=INT,TERM,USR2"]).start();
-        running.wait_until_held(signal);
+        running.wait_until_blocked(signal);
         running.signal(signal);
         let ended = running.wait();
         assert_eq!(ended.code, Some(75), "{signal}: {ended}");

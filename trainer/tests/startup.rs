@@ -1,4 +1,4 @@
-//! Ways to start, what is missing or in the way then, and what ends a run early.
+//! How a run starts, errors at the start, debug runs, and what ends a run early.
 
 use std::fs;
 use std::path::Path;
@@ -19,15 +19,15 @@ fn without_a_launcher_a_process_is_one_rank() {
 }
 
 #[test]
-fn mpi_carries_a_world_of_one_too() {
+fn mpi_supports_a_single_rank() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("comm.backend=mpi train.max_steps=1").ends_with(0);
     assert!(!ended.says("1 rank over").stderr.contains("over single"));
 }
 
-/// Launchers that started several processes without making them one world.
+/// Launchers that started several processes which do not form one MPI world.
 #[test]
-fn worlds_that_do_not_come_about() {
+fn ranks_that_form_no_common_world_are_rejected() {
     let cases = [
         ("SLURM_STEP_NUM_TASKS", "2", 2, "--mpi=pmix"),
         ("PMI_SIZE", "4", 4, "PMI_SIZE says 4 ranks, but this MPI world has 1"),
@@ -45,9 +45,9 @@ fn worlds_that_do_not_come_about() {
     }
 }
 
-/// What torchrun sets makes no world of processes that meet through MPI.
+/// The variables of torchrun do not make processes an MPI world.
 #[test]
-fn ranks_of_torchrun_are_told_how_to_start() {
+fn ranks_of_torchrun_are_rejected_with_the_right_command() {
     let workdir = Workdir::new(TINY);
     let under_torchrun =
         |options: &str| workdir.train(options).variable("RANK", "0").variable("WORLD_SIZE", "4");
@@ -64,7 +64,7 @@ fn ranks_of_torchrun_are_told_how_to_start() {
 }
 
 #[test]
-fn single_is_refused_on_several_ranks() {
+fn the_single_backend_is_rejected_on_several_ranks() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("comm.backend=single").ranks(2).ends_with(2);
     let ended = ended.says("comm.backend = \"single\": OMPI_COMM_WORLD_SIZE says that 2 ranks were started");
@@ -72,7 +72,7 @@ fn single_is_refused_on_several_ranks() {
 }
 
 #[test]
-fn more_ranks_than_micro_batches_are_refused() {
+fn more_ranks_than_micro_batches_are_rejected() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("").ranks(4).ends_with(2);
     let ended = ended.says("makes only 3: train.micro_batch_size from 1 to 3 fits");
@@ -80,7 +80,7 @@ fn more_ranks_than_micro_batches_are_refused() {
 }
 
 #[test]
-fn ranks_with_other_recipes_are_named() {
+fn ranks_with_different_recipes_are_named() {
     let workdir = Workdir::new(TINY);
     let job = workdir.train("").ranks(2);
     let job = job.variable_of_rank(0, "REGATTA__OPTIM__LR", "0.1");
@@ -103,7 +103,7 @@ fn a_missing_data_set_says_how_to_get_it() {
     assert_eq!(list(workdir.path()), ["nowhere", "recipe.toml"], "{ended}");
 }
 
-/// An idx file of so many images of 28x28 pixels, or of labels.
+/// Writes an idx file of `images` items with these sizes: images of 28x28 pixels, or labels.
 fn write_idx(path: &Path, images: u32, sizes: &[u32]) {
     let mut bytes = vec![0, 0, 8, sizes.len() as u8 + 1];
     bytes.extend([&[images], sizes].concat().into_iter().flat_map(u32::to_be_bytes));
@@ -111,7 +111,7 @@ fn write_idx(path: &Path, images: u32, sizes: &[u32]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// As `make` leaves it without root; a run that is continued keeps to the folder that it found.
+/// `make` without root puts the data set into the checkout; a continued run keeps using the folder that it found.
 #[test]
 fn the_data_set_that_make_fetched_is_found() {
     let (kept, _) = TINY.split_once("[data]").unwrap();
@@ -131,7 +131,7 @@ fn the_data_set_that_make_fetched_is_found() {
 }
 
 #[test]
-fn a_missing_gpu_is_named() {
+fn a_missing_gpu_is_reported() {
     if Path::new("/dev/nvidiactl").exists() {
         eprintln!("skipped: this machine has a GPU");
         return;
@@ -156,9 +156,9 @@ fn files_in_the_way_are_storage_errors() {
     assert_eq!(list(&runs.join("recipe")), ["checkpoints"]);
 }
 
-/// `..toml` would be a run in `runs/` itself, `...toml` one beside it.
+/// `..toml` would name `runs/` itself, `...toml` its parent folder.
 #[test]
-fn a_recipe_cannot_name_another_folder() {
+fn a_recipe_file_name_cannot_lead_outside_the_runs_folder() {
     let workdir = Workdir::new(TINY);
     for config in ["..toml", "...toml", ".hidden.toml"] {
         fs::write(workdir.path().join(config), TINY).unwrap();
@@ -176,7 +176,7 @@ fn a_recipe_cannot_name_another_folder() {
 }
 
 #[test]
-fn recipe_files_that_cannot_be_read() {
+fn recipe_files_that_cannot_be_read_are_reported() {
     let workdir = Workdir::new(TINY);
     for config in ["nowhere.toml", "."] {
         let ended = workdir.trainer(&["--config", config]).ends_with(2);
@@ -195,9 +195,9 @@ fn help_lists_commands_and_options() {
     }
 }
 
-/// A debug run has a folder of its own, which the next one begins anew.
+/// A debug run has a folder of its own, which the next debug run replaces.
 #[test]
-fn debug_is_one_process_and_a_few_steps() {
+fn debug_runs_five_steps_in_one_process() {
     let workdir = Workdir::new(TINY);
     for _ in 0..2 {
         workdir.train("--debug log.interval_steps=100").ends_with(0).says("1 rank over single");
@@ -211,9 +211,9 @@ fn debug_is_one_process_and_a_few_steps() {
     }
 }
 
-/// What else has the name of a debug run's folder is left as it is; so is the last debug run where the recipe is wrong.
+/// Anything else with the name of a debug run's folder is left as it is, and so is the last debug run if the recipe is invalid.
 #[test]
-fn debug_clears_what_a_debug_run_made_and_nothing_else() {
+fn debug_clears_only_folders_of_debug_runs() {
     let workdir = Workdir::new(TINY);
     workdir.train("--name x-debug train.max_steps=1").ends_with(0);
     let run = workdir.run("x-debug");
@@ -242,7 +242,7 @@ fn debug_clears_what_a_debug_run_made_and_nothing_else() {
 }
 
 #[test]
-fn debug_is_not_for_ranks() {
+fn debug_is_rejected_on_several_ranks() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("--debug").ranks(2).ends_with(2);
     let ended = ended.says(
@@ -253,7 +253,7 @@ fn debug_is_not_for_ranks() {
 }
 
 #[test]
-fn debug_names_what_is_not_finite_first() {
+fn debug_names_the_first_layer_that_is_not_finite() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("--debug optim.lr=1e30").ends_with(5);
     let layer = ended.stderr.contains(" is the first layer whose output is not finite");
@@ -263,9 +263,9 @@ fn debug_names_what_is_not_finite_first() {
     assert!((layer || gradient) && names.iter().any(|name| cause.contains(name)), "{ended}");
 }
 
-/// The step before was saved, and can be gone on from.
+/// The step before was saved, and a run can continue from it.
 #[test]
-fn divergence_leaves_the_earlier_checkpoint_whole() {
+fn divergence_leaves_the_last_checkpoint_intact() {
     let workdir = Workdir::new(TINY);
     let ended = workdir.train("optim.lr=1e30 checkpoint.interval_steps=1").ends_with(5);
     let ended = ended.says("error: the loss is NaN in step 2 of epoch 1").says("lower optim.lr");
@@ -274,7 +274,7 @@ fn divergence_leaves_the_earlier_checkpoint_whole() {
     assert_eq!(metrics(&run).last().unwrap()["step"], 1, "{ended}");
 }
 
-/// What one write was doing when the newer attempt appeared may still end; nothing begins after it.
+/// A write that was under way when the newer attempt appeared may finish; none begins after it.
 #[test]
 fn a_newer_attempt_ends_the_older() {
     let workdir = Workdir::new(TINY);
@@ -294,7 +294,7 @@ fn a_newer_attempt_ends_the_older() {
 }
 
 #[test]
-fn a_run_may_never_evaluate() {
+fn evaluation_may_be_turned_off() {
     let workdir = Workdir::new(TINY);
     let whole = ("whole", "", "after 2 epochs and 6 steps");
     for (name, options, reached) in [whole, ("cut", "train.max_steps=2", "after 2 steps, within epoch 1")] {
@@ -316,13 +316,13 @@ fn max_steps_ends_a_run_within_an_epoch() {
     assert!(fs::read_to_string(run.curves()).unwrap().starts_with("<svg"), "{ended}");
 }
 
-/// A machine where a GPU's driver has left its device file: the same tree with another /dev.
+/// A machine where the driver of a GPU has left its device file: the same file system with another /dev.
 const WITH_A_GPU: &str = "mount -t tmpfs dev \"$0\" && mkdir \"$0/shm\" \
     && for f in null zero urandom random; do : > \"$0/$f\" && mount --bind /dev/$f \"$0/$f\"; done \
     && : > \"$0/nvidiactl\" && mount --move \"$0\" /dev && exec \"$@\"";
 
 #[test]
-fn a_gpu_that_cannot_be_used_is_no_reason_to_train_on_the_cpu() {
+fn a_gpu_that_cannot_be_used_is_an_error() {
     let may = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "dev", "/mnt"]).output();
     if !may.is_ok_and(|output| output.status.success()) {
         println!("skipped: this user may not mount in a namespace of its own");
@@ -341,9 +341,9 @@ fn a_gpu_that_cannot_be_used_is_no_reason_to_train_on_the_cpu() {
     _ = workdir.train("train.device=cpu train.max_steps=1").under(&wrapper).ends_with(0);
 }
 
-/// A reader that went away, as `head` does, is no failure; a full disk is one, but not of a run that is done.
+/// A reader that closes the pipe early, as `head` does, is not a failure; a full disk is, except for a finished run.
 #[test]
-fn standard_output_may_be_closed_or_full() {
+fn a_closed_standard_output_is_ignored_and_a_full_one_is_reported() {
     let workdir = Workdir::new(TINY);
     let gone = ["bash", "-c", r#"exec > >(exec true); wait $!; exec "$0" "$@""#];
     let full = ["bash", "-c", r#"exec "$0" "$@" >/dev/full"#];

@@ -1,29 +1,29 @@
-//! What a person sees on a terminal: the pseudo-terminal of util-linux's `script`, and the screen that its bytes come to.
+//! Output on a terminal: runs in the pseudo-terminal of util-linux's `script`, and the screen that their output gives.
 
 use std::process::Command;
 use std::time::Duration;
 
 use test_jobs::{ENDLESS, Ended, Job, Running, TINY, Workdir};
 
-/// The job's command line on a pseudo-terminal, whose bytes become its standard output.
+/// Runs the job on a pseudo-terminal, whose bytes become its standard output.
 fn on_a_terminal(job: Job<'_>) -> Job<'_> {
     job.under(&["sh", "-c", "exec script -qefc \"$*\" /dev/null", "sh"]).variable("TERM", "xterm")
 }
 
-/// What is on the terminal after these bytes.
+/// The content of the screen after these bytes.
 fn screen(bytes: &str) -> String {
     let mut terminal = vt100::Parser::new(200, 250, 0);
     terminal.process(bytes.as_bytes());
     terminal.screen().contents()
 }
 
-/// Every state of the line with the bar, in order.
+/// Every state of the progress bar, in order.
 fn bars(ended: &Ended) -> Vec<String> {
     let states = ended.stdout.split(['\r', '\n']).map(|state| screen(state).trim_end().to_owned());
     states.filter(|line| line.contains("steps") && line.contains('[')).collect()
 }
 
-/// Ctrl-C, as the terminal's driver sends it to the trainer.
+/// Sends the signal of Ctrl-C to the trainer, as the terminal driver does.
 fn interrupt(running: &Running) {
     let is_trainer = |pid: &u32| {
         std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "trainer\n")
@@ -33,7 +33,7 @@ fn interrupt(running: &Running) {
 }
 
 #[test]
-fn the_bar_tells_loss_rate_and_the_time_until_max_steps() {
+fn the_progress_bar_shows_loss_rate_and_time_left() {
     let workdir = Workdir::new(TINY);
     let options = format!("{ENDLESS} eval.interval_epochs=0 log.interval_steps=7 train.max_steps=600");
     let ended = on_a_terminal(workdir.train(&options)).ends_with(0);
@@ -49,9 +49,9 @@ fn the_bar_tells_loss_rate_and_the_time_until_max_steps() {
 }
 
 #[test]
-fn ctrl_c_leaves_no_bar_behind_once_or_twice() {
+fn the_progress_bar_disappears_on_ctrl_c() {
     for (times, code) in [(1, 75), (2, 130)] {
-        // A step of very many micro-batches is left in its middle.
+        // A step of very many micro-batches is abandoned.
         let size = "train.global_batch_size=200000 log.interval_steps=1000";
         let options = if times == 2 { size } else { "log.interval_steps=1000" };
         let workdir = Workdir::new(TINY);
@@ -61,7 +61,7 @@ fn ctrl_c_leaves_no_bar_behind_once_or_twice() {
         interrupt(&running);
         running.wait_for_file(&log, |text| text.contains("stopping after this step"));
         if times == 2 {
-            // Sooner it would count as the same request.
+            // A signal that follows sooner counts as the same request.
             std::thread::sleep(Duration::from_millis(300));
             interrupt(&running);
         }
@@ -73,7 +73,7 @@ fn ctrl_c_leaves_no_bar_behind_once_or_twice() {
 }
 
 #[test]
-fn times_are_told_to_the_second_and_no_color_is_obeyed() {
+fn log_times_have_seconds_and_no_color_is_respected() {
     let workdir = Workdir::new(TINY);
     let coloured = on_a_terminal(workdir.train("--name a")).variable("NO_COLOR", "").ends_with(0).stdout;
     let plain = on_a_terminal(workdir.train("--name b")).variable("NO_COLOR", "1").ends_with(0).stdout;
@@ -85,13 +85,13 @@ fn times_are_told_to_the_second_and_no_color_is_obeyed() {
 }
 
 #[test]
-fn a_run_that_max_steps_cuts_short_tells_its_last_step() {
+fn a_run_cut_short_by_max_steps_logs_its_last_step() {
     let workdir = Workdir::new(TINY);
-    let told = |options: &str| {
+    let logged = |options: &str| {
         let ended = workdir.train(&format!("{options} log.interval_steps=100")).ends_with(0);
         ended.stderr.lines().filter(|line| line.contains(" step ")).map(str::to_owned).collect::<Vec<_>>()
     };
-    let lines = told("train.max_steps=2");
+    let lines = logged("train.max_steps=2");
     assert!(lines.len() == 1 && lines[0].contains("epoch 1/2 step 2 loss "), "{lines:?}");
-    assert_eq!(told("--name whole"), Vec::<String>::new());
+    assert_eq!(logged("--name whole"), Vec::<String>::new());
 }

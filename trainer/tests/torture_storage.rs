@@ -1,4 +1,4 @@
-//! Kills, flipped bits and losses of power by the dozen, for minutes: only where REGATTA_TORTURE=1 asks for them.
+//! Dozens of kills, flipped bits and power losses, for minutes; they run only with REGATTA_TORTURE=1.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,38 +6,38 @@ use std::time::Duration;
 
 use regatta_run_folder::checkpoint::newest_valid;
 
-use test_jobs::{TINY, Workdir, any_below, torture_is_asked_for};
+use test_jobs::{TINY, Workdir, random_below, torture_is_requested};
 
 use crate::damage::{BUSY, flipped_bits, kills};
 use crate::resume::check_equal;
 
 #[test]
-fn kills_of_one_rank() {
-    if torture_is_asked_for() {
+fn kills_of_one_rank_do_not_change_the_result() {
+    if torture_is_requested() {
         kills(60, 150, 1);
     }
 }
 
 #[test]
-fn kills_of_two_ranks() {
-    if torture_is_asked_for() {
+fn kills_of_two_ranks_do_not_change_the_result() {
+    if torture_is_requested() {
         kills(40, 100, 2);
     }
 }
 
 #[test]
-fn flipped_bits_in_every_file() {
-    if torture_is_asked_for() {
+fn flipped_bits_in_every_file_are_detected() {
+    if torture_is_requested() {
         flipped_bits(15, 1000);
     }
 }
 
-/// The run folder lies on an ext4 that is shut down without writing its journal, as a loss of power does; then it is
-/// mounted again. Checkpoints that are there are whole, with all the metrics that they depend on, and the run comes to
-/// the same bits.
+/// The run folder is on an ext4 file system that is shut down without writing its journal, as in a power loss, and mounted
+/// again. All checkpoints must then be complete, with all the metrics that they depend on, and the run must reach the same
+/// result bit for bit.
 #[test]
-fn loss_of_power() {
-    if !torture_is_asked_for() {
+fn a_loss_of_power_does_not_change_the_result() {
+    if !torture_is_requested() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ fn loss_of_power() {
     for number in 0..25 {
         let mut running = workdir.train(&format!("--name parts --resume auto {options}")).start();
         running.wait_for_message("run folder");
-        let after = Duration::from_millis(any_below(2000));
+        let after = Duration::from_millis(random_below(2000));
         std::thread::sleep(after);
         disk.lose_power();
         let ended = running.wait();
@@ -79,35 +79,36 @@ struct Disk {
 }
 
 impl Disk {
-    /// None where this machine does not allow it.
+    /// Creates and mounts the file system; None if this machine does not allow it.
     fn make(folder: &Path) -> Option<Self> {
         let (image, mounted) = (folder.join("image"), folder.join("mounted"));
         std::fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
         std::fs::create_dir(&mounted).unwrap();
-        let is_made = done("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]) && done("perl", &["-e", "1"]);
+        let is_made =
+            succeeds("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]) && succeeds("perl", &["-e", "1"]);
         let disk = Self { image, mounted };
         (is_made && disk.mount()).then_some(disk)
     }
 
     fn mount(&self) -> bool {
-        done("mount", &["-o", "loop", self.image.to_str().unwrap(), self.mounted.to_str().unwrap()])
+        succeeds("mount", &["-o", "loop", self.image.to_str().unwrap(), self.mounted.to_str().unwrap()])
     }
 
-    /// EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH: from now on nothing reaches the disk.
+    /// Calls EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH: from then on nothing reaches the disk.
     fn lose_power(&mut self) {
         let script =
             "open(F, '<', $ARGV[0]) or die; my $flags = pack('L', 2); ioctl(F, 0x8004587d, $flags) or die $!";
-        assert!(done("perl", &["-e", script, self.mounted.to_str().unwrap()]));
+        assert!(succeeds("perl", &["-e", script, self.mounted.to_str().unwrap()]));
     }
 
-    /// Replays the journal.
+    /// Mounts the file system again, which replays the journal.
     fn mount_again(&mut self) {
         self.unmount();
         assert!(self.mount());
     }
 
     fn unmount(&self) -> bool {
-        done("umount", &[self.mounted.to_str().unwrap()])
+        succeeds("umount", &[self.mounted.to_str().unwrap()])
     }
 }
 
@@ -117,8 +118,8 @@ impl Drop for Disk {
     }
 }
 
-/// Whether a command is there and ends well.
-fn done(program: &str, arguments: &[&str]) -> bool {
+/// Whether a command exists and succeeds.
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let output = Command::new(program).args(arguments).output();
     output.is_ok_and(|output| output.status.success())
 }

@@ -1,4 +1,4 @@
-//! Weights from a run to PyTorch's libraries, and from a file into a run.
+//! Export of weights from a run to PyTorch's libraries, and pretrained weights from a file.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -8,13 +8,13 @@ use std::process::Command;
 use expect_test::expect;
 use test_jobs::{TINY, Workdir, list, newest_step, python, tensors_f64, tiny_with};
 
-/// [`TINY`] with a published network.
+/// [`TINY`] with the published network `name`.
 fn published(name: &str) -> String {
     let end = TINY.find("[data]").unwrap();
     format!("[model]\narch = \"{name}\"\n{}", &TINY[end..])
 }
 
-/// Ends with 77 where a library is missing.
+/// Imports the libraries; exits with 77 if one is missing.
 const LIBRARIES: &str = "import os, sys
 try:
     import safetensors.torch, timm, torchvision
@@ -29,9 +29,9 @@ logits = model.eval()(torch.randn(2, 1, 64, 64))
 assert logits.shape == (2, 10) and logits.isfinite().all() and logits.std() > 0, logits
 ";
 
-/// Trains a little, exports, and runs the lines that export printed: the libraries load the file, strictly, and compute.
+/// Trains a few steps, exports, and runs the printed code: the libraries load the file strictly and compute finite logits.
 #[test]
-fn what_export_prints_loads_the_weights() {
+fn the_code_that_export_prints_loads_the_weights() {
     let python = match python() {
         Ok(python) => python,
         Err(reason) => return println!("skipped: {reason}"),
@@ -64,7 +64,7 @@ fn what_export_prints_loads_the_weights() {
 }
 
 #[test]
-fn the_moving_average_is_exported_where_there_is_one() {
+fn the_moving_average_is_exported_if_there_is_one() {
     let workdir = Workdir::new(TINY);
     workdir.train("--name x train.ema_decay=0.5").ends_with(0);
     let export = |out: &str, options: &[&str]| {
@@ -86,7 +86,7 @@ fn the_moving_average_is_exported_where_there_is_one() {
         .assert_eq(&texts.join(", "));
 }
 
-/// Of a safetensors file: the length of its header in eight bytes, that as JSON, and the numbers.
+/// The JSON header and the tensor bytes of a safetensors file, which starts with the length of the header in eight bytes.
 fn header_and_tensors(file: &Path) -> (serde_json::Value, Vec<u8>) {
     let bytes = fs::read(file).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -94,9 +94,9 @@ fn header_and_tensors(file: &Path) -> (serde_json::Value, Vec<u8>) {
     (serde_json::from_slice(header).unwrap(), tensors.to_vec())
 }
 
-/// What is there stays unless it is a file and `--force` says so; a link stays in any case.
+/// `--force` replaces a regular file, and the target of a link but not the link itself.
 #[test]
-fn an_export_replaces_nothing_unasked() {
+fn an_export_replaces_a_file_only_with_force() {
     let workdir = Workdir::new(TINY);
     workdir.train("--name x train.max_steps=1").ends_with(0);
     let path = |name: &str| workdir.path().join(name);
@@ -140,7 +140,7 @@ fn an_export_replaces_nothing_unasked() {
     assert_eq!(list(workdir.path()), ["dangling", "file", "link", "new", "recipe.toml", "runs"]);
 }
 
-/// A checkpoint may be named by its file, which then says as well which weights are meant.
+/// The file in the checkpoint then also selects the weights.
 #[test]
 fn a_checkpoint_may_be_named_by_its_file() {
     let workdir = Workdir::new(TINY);
@@ -156,7 +156,7 @@ fn a_checkpoint_may_be_named_by_its_file() {
 }
 
 #[test]
-fn what_cannot_be_exported_is_refused() {
+fn impossible_exports_are_rejected() {
     let workdir = Workdir::new(TINY);
     workdir.train("--name x train.max_steps=1").ends_with(0);
     let refused = |command: &str, code: i32| {
@@ -185,14 +185,14 @@ fn what_cannot_be_exported_is_refused() {
     "#]].assert_eq(&said);
 }
 
-/// From ten classes to seven, on two ranks: everything but the classifier is taken, and the rest is the run's own.
+/// From ten classes to seven, on two ranks: all weights but the classifier's are loaded.
 #[test]
 fn a_run_starts_from_weights_of_other_classes() {
     let workdir = Workdir::new(&tiny_with("\"fp32\"", "\"fp64\""));
     workdir.train("--name ten train.max_steps=2").ends_with(0);
     let export = ["export", "--checkpoint", "runs/ten", "--out", "ten.safetensors"];
     workdir.trainer(&export).ends_with(0);
-    // A rate that moves no weight shows what the run started from.
+    // The learning rate is too small to change a weight, so the checkpoint shows the initial weights.
     let options = "--name seven data.synthetic_classes=7 model.pretrained=ten.safetensors train.max_steps=1 optim.lr=1e-30";
     let ended = workdir.train(options).ranks(2).ends_with(0);
     let said = |text: &str| assert!(ended.stderr.contains(text), "{text} in\n{}", ended.stderr);
@@ -214,14 +214,14 @@ fn a_run_starts_from_weights_of_other_classes() {
     }
     assert_eq!(seven["head.fc.bias"].len(), 7);
 
-    // Once there is a checkpoint, the file is not needed.
+    // Once there is a checkpoint, the file is no longer needed.
     fs::remove_file(workdir.path().join("ten.safetensors")).unwrap();
     let options = options.replace("max_steps=1", "max_steps=2");
     workdir.train(&format!("{options} --resume auto")).ranks(2).ends_with(0);
 }
 
 #[test]
-fn weights_that_do_not_fit_are_refused() {
+fn pretrained_weights_that_do_not_fit_are_rejected() {
     let workdir = Workdir::new(TINY);
     workdir.train("--name x train.max_steps=1").ends_with(0);
     for names in ["torchvision", "pycls"] {

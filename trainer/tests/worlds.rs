@@ -1,4 +1,4 @@
-//! One step means the same on one, two and three ranks: gradients, statistics and evaluation, in float64.
+//! One step gives the same result on one, two and three ranks: gradients, statistics and evaluation, in float64.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use regatta_run_folder::RunFolder;
 
 use test_jobs::{Workdir, metrics, newest_step, tensors_f64, tiny_with};
 
-/// Largest L2 norm of a difference over the L2 norm; trajectories would not stay below it, single steps do.
+/// Largest relative difference in the L2 norm; single steps stay below it, longer trajectories would not.
 const TOLERANCE: f64 = 1e-10;
 
-/// In float64, with convolution biases, and with buckets so small that there are many.
+/// A float64 recipe with convolution biases and buckets so small that there are many.
 fn recipe() -> String {
     tiny_with("stem_width", "conv_bias = true\nstem_width").replace("\"fp32\"", "\"fp64\"")
         + "[comm]\nfirst_bucket_mib = 0.001\nbucket_cap_mib = 0.004\n"
 }
 
-/// What a step leaves: momentum (after a first step without weight decay it is exactly the reduced gradient) and
+/// The result of a step: momentum (after a first step without weight decay it is exactly the reduced gradient) and
 /// running statistics by tensor, the training accuracy of the step, and the evaluation.
 struct Outcome {
     tensors: BTreeMap<String, Vec<f64>>,
@@ -44,7 +44,7 @@ impl Outcome {
         assert!(self.tensors.keys().eq(other.tensors.keys()), "{what}: names");
         for (name, values) in &self.tensors {
             let difference = l2(values.iter().zip(&other.tensors[name]).map(|(a, b)| a - b));
-            // The gradient of a convolution's bias before a BatchNorm is zero but for rounding.
+            // The gradient of a convolution's bias before a BatchNorm is zero up to rounding.
             let scale = if is_bias_before_norm(name) { 1.0 } else { l2(values.iter().copied()) };
             assert!(scale > 1e-6, "{what}: {name} is all but zero, which shows nothing");
             assert!(difference <= TOLERANCE * scale, "{what}: {name} differs by {difference:e} of {scale:e}");
@@ -61,7 +61,7 @@ fn is_bias_before_norm(name: &str) -> bool {
     layer.is_some_and(|layer| !layer.ends_with("bn") && layer != "head.fc")
 }
 
-/// Runs an epoch of one step with `options` on one, two and three ranks and compares.
+/// Runs an epoch of one step with `options` on one, two and three ranks and compares the results.
 fn check_first_step(options: &str) {
     check_first_step_of(&recipe(), options);
 }
@@ -81,16 +81,16 @@ fn check_first_step_of(recipe: &str, options: &str) {
 }
 
 #[test]
-fn micro_batches_that_do_not_divide_evenly() {
+fn uneven_micro_batches_give_the_same_step() {
     // 4 + 4 + 2 images: two ranks take two micro-batches and one.
     check_first_step("data.synthetic_train_images=10");
     check_first_step("data.synthetic_train_images=10 train.memory_format=contiguous");
-    // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image, too.
+    // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image as well.
     check_first_step("data.synthetic_train_images=10 train.micro_batch_size=3");
 }
 
 #[test]
-fn other_blocks_and_stems() {
+fn other_blocks_and_stems_give_the_same_step() {
     let data = "data.synthetic_train_images=10";
     let stage = "model.anynet.stages=[{depth=2,width=16,group_width=4,se_ratio=0.25}]";
     check_first_step(&format!("{data} model.dropout=0.5 {stage}"));
@@ -99,16 +99,16 @@ fn other_blocks_and_stems() {
     check_first_step(&format!("{data} {stages} model.anynet.block=vanilla model.stem=cifar"));
 }
 
-/// A flattening stem has no width.
+/// The flattening stem of such a network has no width.
 #[test]
-fn fully_connected_networks() {
+fn fully_connected_networks_give_the_same_step() {
     let recipe = recipe().replace("stem_width = 16\n", "").replace(", group_width = 8", "");
     let options = "data.synthetic_train_images=10 model.anynet.block=mlp model.dropout=0.25";
     check_first_step_of(&recipe, options);
 }
 
 #[test]
-fn ranks_without_an_image() {
+fn ranks_without_an_image_do_not_change_the_step() {
     // One micro-batch of three images, and one evaluation batch: for rank 0 alone.
     check_first_step("data.synthetic_train_images=3 data.synthetic_val_images=4");
     // Two micro-batches: rank 2 has none.
@@ -117,7 +117,7 @@ fn ranks_without_an_image() {
 
 /// Two steps on one rank, then the epoch's last, smaller step (4 + 2 images) from there at each world size.
 #[test]
-fn the_last_step_of_an_epoch_leaves_a_rank_with_none() {
+fn a_last_step_with_too_few_images_for_all_ranks_is_the_same() {
     let workdir = Workdir::new(&recipe());
     workdir.train("--name start train.max_steps=2").ends_with(0);
     let outcome = |ranks: usize| {
@@ -131,7 +131,7 @@ fn the_last_step_of_an_epoch_leaves_a_rank_with_none() {
     }
 }
 
-/// Evaluation alone: the same weights at every world size and batch size, so that counts are equal whatever rounding does.
+/// Evaluates the same weights at every world size and batch size, so that the counts are equal despite rounding.
 #[test]
 fn every_validation_image_is_counted_once() {
     let workdir = Workdir::new(&recipe());

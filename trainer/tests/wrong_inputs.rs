@@ -1,5 +1,5 @@
-//! Wrong inputs that need processes: files that have no end, variables that are no text, ranks, numbers that would be
-//! allocations. Each with its exit code and first line, as `wrong_inputs.txt` holds them, and nothing is left on disk.
+//! Invalid inputs that need processes: endless files, variables that are not UTF-8, ranks, numbers that would become huge
+//! allocations. `wrong_inputs.txt` lists the exit code and the first line of each error; nothing may be written to disk.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use std::process::Command;
 use expect_test::expect_file;
 use test_jobs::{Job, TINY, Workdir};
 
-/// Words after `trainer`, and ahead of them variables and a number of ranks.
+/// Arguments of `trainer`, preceded by variables and a number of ranks.
 const INPUTS: &[&str] = &[
     "--config nowhere.toml",
     "--config .",
@@ -60,11 +60,11 @@ const INPUTS: &[&str] = &[
     "probe --config fifo.toml",
 ];
 
-/// Sets a variable to what is no UTF-8.
+/// Sets a variable to bytes that are not UTF-8.
 const LATIN1: [&str; 4] = ["sh", "-c", "REGATTA__RUN__FOLDER=$(printf 'caf\\351') exec \"$@\"", "sh"];
 
 #[test]
-fn every_wrong_input_ends_with_its_code_and_leaves_nothing() {
+fn every_invalid_input_ends_with_its_exit_code_and_writes_nothing() {
     let workdir = Workdir::new(TINY);
     let folder = workdir.path();
     let _socket = prepare(folder);
@@ -92,7 +92,7 @@ fn job<'a>(workdir: &'a Workdir, input: &str) -> Job<'a> {
     })
 }
 
-/// What the inputs name; the socket is one for as long as somebody listens.
+/// Creates the files that the inputs name. The socket exists for as long as the listener does.
 fn prepare(folder: &Path) -> UnixListener {
     let write = |name: &str, text: &[u8]| fs::write(folder.join(name), text).unwrap();
     write("large.toml", "#".repeat((1 << 20) + 1).as_bytes());
@@ -109,7 +109,7 @@ fn prepare(folder: &Path) -> UnixListener {
     UnixListener::bind(folder.join("socket.toml")).unwrap()
 }
 
-/// Names and lengths of everything in a folder and below.
+/// Paths and lengths of everything in a folder, recursively.
 fn entries(folder: &Path) -> BTreeMap<PathBuf, u64> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

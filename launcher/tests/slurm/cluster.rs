@@ -1,4 +1,4 @@
-//! A Slurm of our own: controller, two nodes and munge on this machine, with its own ports and folder, gone when dropped.
+//! A Slurm cluster for one test: controller, two nodes and munge on this machine, with its own ports and folder.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,26 +12,26 @@ use test_jobs::scrub;
 
 use crate::hosts::Hosts;
 
-/// What one wait may take, on a machine that has other work too.
+/// Longest wait for one event, on a machine that has other work too.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
-/// What the end of a cluster's jobs, or of its daemons, may take.
+/// Longest wait for the end of a cluster's jobs, or of its daemons.
 const CLEANING: Duration = Duration::from_secs(15);
 /// Marks every process of every job of a cluster.
 const MARK: &str = "REGATTA_TEST_CLUSTER";
 const PROGRAMS: [&str; 9] =
     ["slurmctld", "slurmd", "munged", "sbatch", "srun", "scontrol", "mpirun", "setpriv", "unshare"];
 
-/// A running cluster.
+/// A running cluster; ended, with all its jobs, when dropped.
 pub(crate) struct Cluster {
     folder: TempDir,
     daemons: Vec<Child>,
-    /// Where its nodes are hosts of their own.
+    /// The hosts that its nodes run on, if they have hosts of their own.
     pub(crate) hosts: Option<Hosts>,
 }
 
 impl Cluster {
-    /// Starts one, with more lines for slurm.conf, its nodes on these hosts where there are some and its controller between
-    /// them; None, and a line that says why, where this machine cannot.
+    /// Starts a cluster with additional lines for slurm.conf. With hosts, its nodes run on them and its controller between
+    /// them. If this machine cannot run Slurm, prints the reason and returns None.
     pub(crate) fn start(hosts: Option<Hosts>, more: &str) -> Option<Self> {
         if let Err(reason) = usable() {
             println!("skipped: {reason}");
@@ -50,7 +50,7 @@ impl Cluster {
         self.path().join("work")
     }
 
-    /// A command in that folder that talks to this cluster, in the environment that its jobs inherit.
+    /// A command in that folder that uses this cluster, in the environment that its jobs inherit.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = match &self.hosts {
             None => Command::new(program.as_ref()),
@@ -67,16 +67,16 @@ impl Cluster {
             .env("SLURM_CONF", self.configuration())
             .env(MARK, self.path())
             .envs(["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"].map(|name| (name, "1")))
-            // "Nodes" that share the cores: ranks must not be bound to one of them, nor spin.
+            // The nodes share this machine's cores: ranks must neither be bound to a core nor spin.
             .env("OMPI_MCA_hwloc_base_binding_policy", "none")
             .env("OMPI_MCA_mpi_yield_when_idle", "1")
-            // What killed ranks leave of it goes with the folder.
+            // Files that killed ranks leave are removed with the folder.
             .env("OMPI_MCA_btl_vader_backing_directory", self.path())
             .stdin(Stdio::null());
         command
     }
 
-    /// What a command writes; it must end well.
+    /// The standard output of a command, which must succeed.
     pub(crate) fn output(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.command(program).args(arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -132,7 +132,8 @@ impl Cluster {
         self.hosts.as_ref().map_or_else(|| "127.0.0.1".to_owned(), |hosts| hosts.address(number))
     }
 
-    /// What runs a shell's script as a node. Ranks of two nodes on one host name would meet in Open MPI's shared memory.
+    /// The command line that runs a shell script as a node, with a host name of its own: ranks on one host name would use Open
+    /// MPI's shared memory.
     fn as_node(&self, number: u32) -> String {
         match &self.hosts {
             None => "unshare --uts".to_owned(),
@@ -155,7 +156,7 @@ impl Cluster {
         self.daemon(&munged);
         self.wait_until("socket of munge", || socket.exists());
         self.daemon(&format!("exec slurmctld -D -f {configuration}"));
-        // A node that finds no controller asks again after a minute or two.
+        // A node that finds no controller retries only after a minute or two.
         self.wait_until("answer of the controller", || {
             self.command("sinfo").stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
         });
@@ -173,7 +174,7 @@ impl Cluster {
         });
     }
 
-    /// Starts a daemon in the foreground, which ends with this thread at the latest.
+    /// Starts a daemon in the foreground; it ends with this thread at the latest.
     fn daemon(&mut self, script: &str) {
         let log =
             fs::File::options().create(true).append(true).open(self.path().join("daemons.log")).unwrap();
@@ -188,7 +189,7 @@ impl Cluster {
         self.daemons.push(child.unwrap());
     }
 
-    /// What the daemons and the jobs have said.
+    /// The ends of the logs of daemons and jobs.
     fn explain(&self) -> String {
         let logs = |folder: &Path| {
             let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -236,7 +237,7 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// By the controller's hand, so that the nodes' own helpers go too; then by ours.
+    /// Cancels all jobs through the controller, so that the nodes' helpers end too, then kills what is left.
     fn end_jobs(&self) {
         _ = self.command("scancel").arg("--user=root").stderr(Stdio::null()).status();
         let no_jobs = || self.command("squeue").arg("-h").output().is_ok_and(|jobs| jobs.stdout.is_empty());
@@ -245,14 +246,14 @@ impl Cluster {
     }
 }
 
-/// Processes that are gone already are passed over.
+/// Sends a signal to processes, ignoring those that have ended.
 fn kill(signal: &str, pids: &[String]) {
     if !pids.is_empty() {
         _ = Command::new("kill").arg(format!("-{signal}")).args(pids).stderr(Stdio::null()).status();
     }
 }
 
-/// Why no cluster can be started here.
+/// Checks that a cluster can be started here; the error is the reason why not.
 fn usable() -> Result<(), String> {
     for program in PROGRAMS {
         let is_there = |folder: PathBuf| folder.join(program).exists();
@@ -270,18 +271,18 @@ fn usable() -> Result<(), String> {
     }
 }
 
-/// PATH, with the folders of daemons.
+/// PATH with the folders of system daemons added.
 fn search_path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-/// Three ports that nobody listens on.
+/// Three unused ports.
 fn free_ports() -> [u16; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Whether it came to be so in time.
+/// Waits until `is_so`; returns whether that happened within the limit.
 fn within(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     while !is_so() {

@@ -1,4 +1,4 @@
-//! `launcher slurm` with and without a Slurm.
+//! `launcher slurm` with and without a Slurm cluster.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,12 +17,12 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn it_submits_a_run_that_comes_back() {
+fn a_submitted_run_is_requeued_after_a_stop() {
     let Some(cluster) = Cluster::for_training("") else { return };
     for via in ["srun", "mpirun"] {
-        let asked =
+        let options =
             format!("--nodes 2 --gpus-per-node 1 --cpus-per-rank 1 --time 00:10:00 --via {via} --name {via}");
-        let output = launcher_slurm(&cluster, &format!("{asked} --resume never -- --comment=tried"));
+        let output = launcher_slurm(&cluster, &format!("{options} --resume never -- --comment=tried"));
         let [number, stderr] = [&output.stdout, &output.stderr].map(|bytes| text(bytes));
         assert!(
             output.status.success() && number.bytes().all(|byte| byte.is_ascii_digit()),
@@ -42,9 +42,9 @@ fn it_submits_a_run_that_comes_back() {
     }
 }
 
-/// Nothing is submitted, and what is said names the limit.
+/// Nothing is submitted, and the error names the limit.
 #[test]
-fn what_the_cluster_can_never_start_is_refused() {
+fn jobs_that_the_cluster_can_never_start_are_rejected() {
     let Some(cluster) = Cluster::for_training("") else { return };
     let check = |options: &str, expected: &str| {
         let output = launcher_slurm(&cluster, options);
@@ -78,7 +78,7 @@ fn what_the_cluster_can_never_start_is_refused() {
     assert_eq!(cluster.output("squeue", &["-h", "-t", "all"]), "");
 }
 
-/// On a machine that knows nothing of Slurm.
+/// Runs `launcher slurm` without Slurm's programs on the path.
 fn without_slurm(options: &str) -> Output {
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnetx32_fashion_mnist.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
@@ -87,9 +87,9 @@ fn without_slurm(options: &str) -> Output {
 }
 
 #[test]
-fn without_slurm_it_can_print_the_script_alone() {
-    let asked = "--nodes 1 --gpus-per-node 2 --time 12:00:00";
-    let printed = without_slurm(&format!("{asked} --dry-run"));
+fn without_slurm_only_the_script_can_be_printed() {
+    let options = "--nodes 1 --gpus-per-node 2 --time 12:00:00";
+    let printed = without_slurm(&format!("{options} --dry-run"));
     let script = text(&printed.stdout);
     assert!(printed.status.success() && script.starts_with("#!/bin/bash\n"), "{}", text(&printed.stderr));
     assert!(
@@ -97,14 +97,14 @@ fn without_slurm_it_can_print_the_script_alone() {
         "{script}"
     );
 
-    let refused = without_slurm(asked);
+    let refused = without_slurm(options);
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).starts_with("error: no sbatch on the path: "), "{}", text(&refused.stderr));
 }
 
-/// Neither a name nor an option begins a line of the script, or names another one.
+/// Neither a name nor an option can begin a line of the script, or name another script.
 #[test]
-fn no_other_command_gets_into_the_script() {
+fn names_and_options_cannot_inject_commands_into_the_script() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnetx32_fashion_mnist.toml");
     let renamed = folder.path().join("r\n#SBATCH --reservation=x.toml");
@@ -125,7 +125,7 @@ fn no_other_command_gets_into_the_script() {
 }
 
 #[test]
-fn wrong_options_are_refused() {
+fn invalid_options_are_rejected() {
     let check = |options: &str, expected: &str| {
         let output = without_slurm(&format!("{options} --dry-run"));
         assert_eq!(output.status.code(), Some(2), "{options}");

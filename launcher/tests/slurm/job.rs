@@ -1,4 +1,4 @@
-//! Jobs of a test cluster: submitted, watched to their end, and what they left.
+//! Jobs of a test cluster: how they are submitted and watched, and the run folders that they leave.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,13 +11,13 @@ use test_jobs::tiny_with;
 use super::cluster::Cluster;
 use crate::hosts::Hosts;
 
-/// The recipe of all tests, with one epoch, that takes minutes.
+/// The recipe of all tests with one epoch that takes minutes.
 fn recipe() -> String {
     tiny_with("synthetic_train_images = 26", "synthetic_train_images = 200000")
         .replace("epochs = 2", "epochs = 1")
 }
 
-/// A trainer that, when its job was started again, does as many steps as it is told and is done.
+/// A trainer that, after its job is requeued, trains 50 steps beyond the newest checkpoint and finishes.
 const SOON_DONE: &str = r#"#!/bin/sh
 if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
     steps=$(ls -d runs/*/checkpoints/step-* | sed 's/.*step-0*//' | sort -n | tail -n 1)
@@ -26,7 +26,7 @@ fi
 exec "$REAL_TRAINER" "$@"
 "#;
 
-/// The trainer that jobs run: TRAINER, or the one beside the launcher.
+/// The trainer that jobs run: `TRAINER`, or the one beside the launcher.
 pub(crate) fn trainer() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_BIN_EXE_launcher")).with_file_name("trainer");
     let trainer = std::env::var_os("TRAINER").map_or_else(beside, PathBuf::from);
@@ -34,7 +34,7 @@ pub(crate) fn trainer() -> Option<PathBuf> {
 }
 
 impl Cluster {
-    /// A cluster with a recipe and a trainer in its working folder; None where this machine cannot have one.
+    /// A cluster with a recipe and a trainer in its working folder; None if this machine cannot run one.
     pub(crate) fn for_training(more: &str) -> Option<Self> {
         Self::for_training_on(None, more)
     }
@@ -73,7 +73,7 @@ impl Cluster {
         Job { cluster: self, id: id.to_owned() }
     }
 
-    /// Another job takes a node that the partition `low` uses, for a moment.
+    /// Submits a short job of higher priority that takes a node from the partition `low`.
     pub(crate) fn pre_empt(&self) {
         let job = ["--partition=high", "--nodes=1", "--exclusive", "--output=/dev/null", "--wrap=true"];
         self.output("sbatch", &job);
@@ -91,7 +91,7 @@ impl Cluster {
         self.wait_until(&format!("step {steps} of {name}"), || lines() >= steps);
     }
 
-    /// The step of a run's newest checkpoint, which must be whole.
+    /// The step of a run's newest checkpoint; no checkpoint may be damaged.
     pub(crate) fn newest_step(&self, name: &str) -> u64 {
         let (checkpoint, damaged) = newest_valid(&self.run(name)).unwrap();
         assert_eq!(damaged, []);
@@ -116,12 +116,12 @@ impl Cluster {
 /// A job that was submitted.
 pub(crate) struct Job<'a> {
     cluster: &'a Cluster,
-    /// Its number.
+    /// The job number.
     pub(crate) id: String,
 }
 
 impl Job<'_> {
-    /// What the controller says of it under a name.
+    /// The value of a field in the controller's record of the job.
     pub(crate) fn field(&self, name: &str) -> String {
         let record = self.cluster.output("scontrol", &["show", "job", "--oneliner", &self.id]);
         let mut values =
@@ -129,13 +129,13 @@ impl Job<'_> {
         values.next().unwrap_or_default().to_owned()
     }
 
-    /// Waits for its end, which must be that it is done after so many restarts.
+    /// Waits until the job ends; it must complete after exactly `restarts` restarts.
     pub(crate) fn is_done_after(&self, restarts: u32) {
         self.ends("COMPLETED", restarts);
         assert_eq!(self.field("ExitCode"), "0:0");
     }
 
-    /// Waits for its end, which must be this state after so many restarts.
+    /// Waits until the job ends; it must end in `state` after exactly `restarts` restarts.
     pub(crate) fn ends(&self, state: &str, restarts: u32) {
         let unfinished = ["PENDING", "CONFIGURING", "RUNNING", "SIGNALING", "COMPLETING", "REQUEUED"];
         let has_ended = || !unfinished.contains(&&*self.field("JobState"));
@@ -143,7 +143,7 @@ impl Job<'_> {
         assert_eq!([self.field("JobState"), self.field("Restarts")], [state, &restarts.to_string()]);
     }
 
-    /// Asks it to stop as Slurm does before the time limit.
+    /// Sends the signal that Slurm sends before the time limit.
     pub(crate) fn ask_to_stop(&self) {
         self.cluster.output("scancel", &["--batch", "--signal=USR2", &self.id]);
     }

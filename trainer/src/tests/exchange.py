@@ -1,12 +1,12 @@
-"""Networks of torchvision, of timm and of the book for the tests of exchange.
+"""Networks of torchvision, timm and the book for the tests of weight exchange.
 
 usage: exchange.py FOLDER
 
-FOLDER/cases.json lists the cases, each a model of a library or the book's. `give` writes for case NAME its weights to
-NAME.weights.safetensors and, into NAME.given.safetensors, images, labels and what the model makes of them: logits in
-evaluation and in training, gradients of some layers. `take` loads NAME.exported.safetensors into the model, strictly,
-and writes the logits of the same images in evaluation to NAME.taken.safetensors. Exits with 77 where this Python has not
-the libraries.
+FOLDER/cases.json lists the cases, each a model of a library or of the book. `give` writes the weights of case NAME to
+NAME.weights.safetensors, and images, labels and the model's results to NAME.given.safetensors: logits in evaluation and
+training mode, gradients of some layers. `take` loads NAME.exported.safetensors strictly into the model and writes the
+logits of the same images in evaluation mode to NAME.taken.safetensors. Exits with 77 if this Python lacks the
+libraries.
 """
 
 import importlib
@@ -49,7 +49,7 @@ class BookBlock(nn.Module):
 class BookRegNetX32(nn.Module):
     """RegNetX32 of the book's section 8.8: depths 4 and 6, widths 32 and 80, groups of 16 channels."""
 
-    # The book's layers by torchvision's scheme of names.
+    # The book's layers and torchvision's names for them.
     LAYERS = {"conv1": "f.a.0", "bn1": "f.a.1", "conv2": "f.b.0", "bn2": "f.b.1", "conv3": "f.c.0", "bn3": "f.c.1"}
     LAYERS |= {"conv4": "proj.0", "bn4": "proj.1"}
 
@@ -66,7 +66,7 @@ class BookRegNetX32(nn.Module):
 
     @classmethod
     def name(cls, own):
-        """torchvision's name for the tensor that is called `own` here."""
+        """Returns torchvision's name for the book's tensor `own`."""
         section, *rest = own.split(".")
         if section == "stem":
             return own
@@ -86,12 +86,12 @@ def model_of(case):
 
 
 def name_of(case, name):
-    """The name under which a tensor is exchanged."""
+    """Returns the name under which a tensor is exchanged."""
     return BookRegNetX32.name(name) if case["library"] == "book" else name
 
 
 def randomized(model):
-    """With parameters and statistics that no initialisation left at 0 or 1."""
+    """Randomizes parameters and statistics, so that none is exactly 0 or 1."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * (0.1 if parameter.dim() == 1 else 0.01))
@@ -131,7 +131,7 @@ def take(case, folder):
 
 
 def require(library):
-    """Only what a case needs is loaded: some take seconds."""
+    """Loads a library that a case needs; some take seconds."""
     if library not in VERSIONS:
         return
     try:

@@ -1,4 +1,4 @@
-//! Weights go to torchvision and timm and come from there, and mean the same network; the book's network likewise.
+//! Networks of torchvision, timm and the book give the same results here, and their weights can be imported and exported.
 
 use std::path::Path;
 
@@ -17,18 +17,18 @@ use crate::{export, tensor_file};
 
 const THREADS: i32 = 2;
 
-/// A model of the other side, by this project's recipe.
+/// A model of another library, and the recipe that describes it here.
 struct Case {
     library: &'static str,
     model: String,
     recipe: Recipe,
     naming: Naming,
-    /// Whose gradients are compared, by their names here.
+    /// The parameters whose gradients are compared, by their names here.
     layers: Vec<&'static str>,
 }
 
 impl Case {
-    /// A library's model, which `arch` takes by the library's name.
+    /// A library's model; `arch` accepts the library's name for it.
     fn of(library: &'static str, model: &str) -> Self {
         let text = RECIPE.replace("ARCH", model);
         let is_y = model.starts_with("regnety") || model.starts_with("regnet_y");
@@ -42,7 +42,7 @@ impl Case {
         }
     }
 
-    /// The book's network, with torchvision's scheme of names.
+    /// The book's network, with torchvision's naming.
     fn of_the_book() -> Self {
         let sets = ["train.precision=fp32".to_owned(), "train.memory_format=contiguous".to_owned()];
         Self {
@@ -54,7 +54,7 @@ impl Case {
         }
     }
 
-    fn described(&self) -> Value {
+    fn description(&self) -> Value {
         let gradients: Vec<_> = self.layers.iter().map(|layer| self.naming.name(layer)).collect();
         json!({
             "name": self.model, "library": self.library, "model": self.model,
@@ -82,13 +82,13 @@ name = "sgd"
 lr = 0.1
 "#;
 
-/// Takes the cases' weights in, compares what both sides make of the same images, and gives the weights back.
+/// Imports the weights of each case, compares the results of both sides for the same images, and exports the weights again.
 fn exchange(cases: &[Case], compare: impl Fn(&str, &Tensor, &Tensor)) {
     let _alone = alone();
     tch::set_num_threads(THREADS);
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let list: Vec<_> = cases.iter().map(Case::described).collect();
+    let list: Vec<_> = cases.iter().map(Case::description).collect();
     std::fs::write(folder.join("cases.json"), Value::from(list).to_string()).unwrap();
     let started = Script::start("exchange.py", folder).and_then(|mut script| {
         script.wait_for("given")?;
@@ -99,7 +99,7 @@ fn exchange(cases: &[Case], compare: impl Fn(&str, &Tensor, &Tensor)) {
         Err(reason) => return println!("skipped: {reason}"),
     };
     for case in cases {
-        take_in(case, folder, &compare);
+        import_and_compare(case, folder, &compare);
     }
     script.go_on();
     script.wait_for("taken").unwrap();
@@ -117,7 +117,7 @@ fn file(folder: &Path, case: &Case, kind: &str) -> Tensors {
     tensor_file::read_all(&folder.join(format!("{}.{kind}.safetensors", case.model))).unwrap()
 }
 
-fn take_in(case: &Case, folder: &Path, compare: &impl Fn(&str, &Tensor, &Tensor)) {
+fn import_and_compare(case: &Case, folder: &Path, compare: &impl Fn(&str, &Tensor, &Tensor)) {
     let mut replica = Replica::new(&case.recipe, Device::Cpu).unwrap();
     let weights = folder.join(format!("{}.weights.safetensors", case.model));
     let loaded = Pretrained::read(&weights, replica.network()).unwrap();
@@ -139,11 +139,11 @@ fn take_in(case: &Case, folder: &Path, compare: &impl Fn(&str, &Tensor, &Tensor)
         let theirs = &given[&format!("gradient.{}", case.naming.name(layer))];
         compare(&what(layer), &replica.gradients.views[place], theirs);
     }
-    give_back(case, folder, &replica);
+    export_weights(case, folder, &replica);
 }
 
-/// As from a checkpoint, through its file.
-fn give_back(case: &Case, folder: &Path, replica: &Replica) {
+/// Exports the weights as from a checkpoint, through its file.
+fn export_weights(case: &Case, folder: &Path, replica: &Replica) {
     let checkpoint = folder.join("model.safetensors");
     let tensors = replica.parameters.views.iter().chain(&replica.running.views);
     let names = replica.network().tensors().into_iter().map(|(name, _)| name);
@@ -162,17 +162,17 @@ fn give_back(case: &Case, folder: &Path, replica: &Replica) {
     }
 }
 
-/// The networks of torchvision up to 8GF.
-fn of_torchvision(sizes: &[&str]) -> Vec<Case> {
+/// The X and Y networks of torchvision in these sizes.
+fn torchvision_cases(sizes: &[&str]) -> Vec<Case> {
     let name = |family: &str, size: &str| format!("regnet_{family}_{size}");
     let all = ["x", "y"].iter().flat_map(|family| sizes.iter().map(move |size| name(family, size)));
     all.map(|model| Case::of("torchvision", &model)).collect()
 }
 
-/// Python and its libraries take seconds to load: one test, so that they do once.
+/// Python and its libraries take seconds to load, so one test has all cases.
 #[test]
-fn networks_of_torchvision_of_timm_and_of_the_book_are_the_same_here() {
-    let mut cases = of_torchvision(&["400mf", "800mf", "1_6gf", "3_2gf", "8gf"]);
+fn networks_of_torchvision_timm_and_the_book_give_the_same_results() {
+    let mut cases = torchvision_cases(&["400mf", "800mf", "1_6gf", "3_2gf", "8gf"]);
     cases.push(Case::of_the_book());
     cases.extend(["regnetx_004", "regnetx_004_tv", "regnety_006"].map(|model| Case::of("timm", model)));
     let is_of_timm =

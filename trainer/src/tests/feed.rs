@@ -1,4 +1,4 @@
-//! The feed assembles one micro-batch ahead, and an image that cannot be read ends a run when its micro-batch is due.
+//! The feed assembles one micro-batch ahead, and an unreadable image ends the run only when its micro-batch is due.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,9 +16,9 @@ use crate::failure::{describe, exit_code};
 use crate::feed::Feed;
 use crate::step::{Learner, StepSource};
 
-const BAD: usize = 5;
+const UNREADABLE: usize = 5;
 
-/// Eight images, of which one cannot be read; counts how many were asked for.
+/// Eight images, of which one cannot be read; counts how many were fetched.
 #[derive(Default)]
 struct Damaged(AtomicUsize);
 
@@ -37,7 +37,7 @@ impl Source for Damaged {
 
     fn fetch(&self, index: usize, stored: &mut Vec<u8>) -> Result<i64, DataError> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        if index == BAD {
+        if index == UNREADABLE {
             let source = std::io::Error::other("Input/output error");
             return Err(DataError::Read { path: "cat.jpeg".into(), source });
         }
@@ -48,12 +48,12 @@ impl Source for Damaged {
 }
 
 #[test]
-fn an_image_that_cannot_be_read_ends_the_run_in_its_step_and_no_earlier() {
+fn an_unreadable_image_ends_the_run_in_its_step_and_no_earlier() {
     let _alone = alone();
     let recipe = recipe(FOUR_STAGES, &["train.precision=fp32".to_owned()]);
     let damaged = Damaged::default();
     let batches = Batches::new(&recipe, &damaged, Split::Train, Device::Cpu).unwrap();
-    let feed = Feed::new(batches, 0, [vec![0, 1], vec![2, 3], vec![4, BAD], vec![6, 7]].into_iter());
+    let feed = Feed::new(batches, 0, [vec![0, 1], vec![2, 3], vec![4, UNREADABLE], vec![6, 7]].into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let world = World::alone();
     let mut learner = Learner::new(&recipe, replica(&recipe), &world).unwrap();
@@ -66,15 +66,15 @@ fn an_image_that_cannot_be_read_ends_the_run_in_its_step_and_no_earlier() {
 }
 
 #[test]
-fn the_next_micro_batch_is_on_its_way_before_the_last_is_computed_with() {
+fn the_next_micro_batch_is_prefetched_before_the_current_one_is_computed() {
     let recipe = recipe(FOUR_STAGES, &["train.precision=fp32".to_owned()]);
     let source = Damaged::default();
     let batches = Batches::new(&recipe, &source, Split::Validation, Device::Cpu).unwrap();
     let mut feed = Feed::new(batches, 0, [vec![0, 1], vec![2, 3]].into_iter());
-    for asked_for in [4, 4] {
+    for fetched in [4, 4] {
         let (_, labels) = feed.next().unwrap().unwrap();
         feed.prefetch();
-        assert_eq!((labels.size(), source.0.load(Ordering::Relaxed)), (vec![2], asked_for));
+        assert_eq!((labels.size(), source.0.load(Ordering::Relaxed)), (vec![2], fetched));
     }
     assert!(feed.next().unwrap().is_none());
 }

@@ -1,4 +1,4 @@
-//! The trainer against PyTorch itself: the same network, optimizer and step, computed there by `reference.py`.
+//! Comparisons of the trainer with PyTorch, whose results `reference.py` computes, and tests of single parts of the trainer.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod reference;
@@ -17,13 +17,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tch::{Kind, Tensor};
 
-/// libtorch's number of threads is the process's: tests that set it take turns.
+/// Lock for tests that set libtorch's number of threads, which applies to the entire process.
 fn alone() -> MutexGuard<'static, ()> {
     static THREADS: Mutex<()> = Mutex::new(());
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Of fp32 tensors; unlike `==`, it tells the two zeros apart.
+/// Asserts that two fp32 tensors have the same bits; unlike `==`, it distinguishes 0 and -0.
 fn assert_equal_to_the_bit(what: &str, ours: &Tensor, theirs: &Tensor) {
     let bits = |tensor: &Tensor| tensor.contiguous().view_dtype(Kind::Int);
     assert!(
@@ -33,7 +33,7 @@ fn assert_equal_to_the_bit(what: &str, ours: &Tensor, theirs: &Tensor) {
     );
 }
 
-/// `tolerance` is of the difference's L2 norm over PyTorch's.
+/// Asserts that the L2 norm of the difference is at most `tolerance` times that of PyTorch's tensor.
 fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64) {
     let difference = relative_difference(ours, theirs);
     assert!(difference <= tolerance, "{what}: relative difference {difference:e}");

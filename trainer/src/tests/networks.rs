@@ -1,4 +1,4 @@
-//! The recipes whose networks the parity tests run, and their random starting points.
+//! The recipes and randomly initialised networks of the tests.
 
 use regatta_settings::Recipe;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ pub(super) fn recipe(text: &str, sets: &[String]) -> Recipe {
     raw.resolve(1, None).unwrap()
 }
 
-/// The recipe's network, with parameters and statistics that no initialisation left at 0 or 1.
+/// The recipe's network with random parameters and statistics, so that none is exactly 0 or 1.
 pub(super) fn replica(recipe: &Recipe) -> Replica {
     let mut replica = Replica::new(recipe, Device::Cpu).unwrap();
     tch::manual_seed(1);
@@ -89,7 +89,7 @@ pub(super) fn replica(recipe: &Recipe) -> Replica {
     replica
 }
 
-/// What `reference.py` needs to know of the recipe to build the same network.
+/// The description of the recipe from which `reference.py` builds the same network.
 pub(super) fn description(task: &str, recipe: &Recipe, reference_threads: i32) -> Value {
     let network = recipe.network();
     let stages: Vec<_> = network
@@ -124,12 +124,12 @@ pub(super) fn named<'a>(group: &str, names: impl Iterator<Item = &'a str>, tenso
     names.zip(tensors).map(|(name, tensor)| (format!("{group}.{name}"), tensor.detach().copy())).collect()
 }
 
-/// The replica's views `tensors` under its parameters' names.
+/// The views `tensors` of the replica, by the names of its parameters.
 pub(super) fn by_parameter(group: &str, replica: &Replica, tensors: &[Tensor]) -> Tensors {
     named(group, replica.specs.iter().map(|spec| spec.name.as_str()), tensors)
 }
 
-/// A flat buffer of statistics, cut and named.
+/// A flat buffer of statistics, split into tensors by name.
 pub(super) fn by_statistic(replica: &Replica, flat: &Tensor) -> Tensors {
     let mut at = 0;
     let mut cut = Vec::new();

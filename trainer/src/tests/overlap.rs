@@ -1,4 +1,4 @@
-//! Communication goes on while backward runs: seen on the test double of NCCL, with the networks that are trained.
+//! Communication overlaps backward, measured on the test double of NCCL with real networks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,9 +18,9 @@ fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
-/// The hooks see buckets complete in the order in which they are summed, and the first is on its way before backward ends.
+/// Buckets complete in the order in which they are reduced, and their all-reduces start before backward ends.
 #[test]
-fn buckets_are_started_in_their_order_while_backward_runs() {
+fn buckets_are_reduced_in_order_while_backward_runs() {
     let _alone = alone();
     let double = Double::build();
     let nccl = Nccl::open_at(&double.path()).unwrap();

@@ -1,4 +1,4 @@
-//! Forward and backward of one batch give what PyTorch gives.
+//! Forward and backward of one batch give the same results as PyTorch.
 
 use regatta_model::Mode;
 use regatta_settings::Recipe;
@@ -9,7 +9,8 @@ use super::reference::{Case, compare_with_pytorch};
 use super::{alone, assert_close, assert_equal_to_the_bit};
 use crate::replica::{in_format, summed_loss};
 
-/// One batch forward in evaluation mode, then forward and backward in training mode; PyTorch computes it as the recipe `theirs` says.
+/// One batch forward in evaluation mode, then forward and backward in training mode. PyTorch computes it with the recipe and
+/// the number of threads in `theirs`.
 fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32)) -> Case {
     tch::set_num_threads(threads);
     let mut replica = replica(recipe);
@@ -41,9 +42,9 @@ fn network_case(name: &str, recipe: &Recipe, threads: i32, theirs: (&Recipe, i32
 
 const FORMATS: [&str; 2] = ["channels_last", "contiguous"];
 
-/// Python takes seconds to load torch: one test, so that it does once.
+/// Python takes seconds to load torch, so one test has all cases.
 #[test]
-fn logits_loss_gradients_and_statistics_are_pytorch_s() {
+fn logits_loss_gradients_and_statistics_equal_pytorchs() {
     let _alone = alone();
     let mut cases = fp32_cases();
     cases.extend(bf16_autocast_cases());
@@ -107,7 +108,7 @@ fn assert_close_in_fp64(what: &str, ours: &Tensor, theirs: &Tensor) {
         && !what.contains("bn.bias")
         && !what.contains("head.fc");
     if is_conv_bias {
-        // BatchNorm takes the mean away, so these are zero but for rounding.
+        // BatchNorm subtracts the mean, so these are zero up to rounding.
         assert!((ours - theirs).abs().max().double_value(&[]) <= 1e-9, "{what}");
     } else {
         assert_close(what, ours, theirs, 1e-9);

@@ -1,9 +1,9 @@
-"""What PyTorch itself makes of the cases of the parity tests.
+"""Computes the cases of the parity tests with PyTorch.
 
 usage: reference.py FOLDER
 
-FOLDER/cases.json lists the cases; the tensors that case NAME starts from are in NAME.in.safetensors, and what
-PyTorch makes of them goes into NAME.out.safetensors. Exits with 77 where this Python cannot serve as a reference.
+FOLDER/cases.json lists the cases. The inputs of case NAME are read from NAME.in.safetensors, and PyTorch's results are
+written to NAME.out.safetensors. Exits with 77 if this Python lacks the right PyTorch.
 """
 
 import json
@@ -97,7 +97,7 @@ def with_prefix(tensors, prefix):
 
 
 def model_of(case, inputs):
-    """The case's network with the parameters and statistics that the trainer wrote, in the case's type and format."""
+    """Returns the case's network with the trainer's parameters and statistics, in the case's dtype and memory format."""
     model = AnyNet(case["network"]).to(getattr(torch, case["dtype"]))
     given = with_prefix(inputs, "parameter.")
     assert set(given) == {name for name, _ in model.named_parameters()}, "the same parameters"
@@ -121,7 +121,7 @@ def results(**groups):
 
 
 def network_case(case, inputs):
-    """Forward of one batch in evaluation mode, then forward and backward in training mode."""
+    """Computes one batch forward in evaluation mode, then forward and backward in training mode."""
     model = model_of(case, inputs)
     images = inputs["images"].to(memory_format=getattr(torch, case["memory_format"]))
     labels = inputs["labels"].long()
@@ -155,7 +155,7 @@ def state_of(optimizer, named):
 
 
 def optimizer_case(case, inputs):
-    """A step on each of the recorded gradients."""
+    """Makes an optimizer step with each of the recorded gradients."""
     named = {name: nn.Parameter(tensor) for name, tensor in with_prefix(inputs, "parameter.").items()}
     optimizer = optimizer_of(case["optim"], named)
     for number, lr in enumerate(case["lrs"]):
@@ -168,7 +168,7 @@ def optimizer_case(case, inputs):
 
 
 def images_of(case, inputs):
-    """The trainer's own images where it gives them, else made from the bytes in float64."""
+    """Returns the trainer's images if it provides them, else computes them from the bytes in float64."""
     if "images" in inputs:
         images = inputs["images"]
     else:
@@ -180,7 +180,7 @@ def images_of(case, inputs):
 
 
 def step_case(case, inputs):
-    """One step over several micro-batches, with all that belongs to it."""
+    """Computes a complete training step over several micro-batches."""
     model = model_of(case, inputs)
     named = dict(model.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in named.items()}

@@ -1,4 +1,4 @@
-//! Hands cases to `reference.py` and brings back what PyTorch makes of them.
+//! Runs cases in `reference.py` and reads PyTorch's results.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,25 +11,25 @@ use test_jobs::python;
 
 use crate::tensor_file;
 
-/// Exit status of a Python that cannot serve as a reference.
+/// Exit status of a script whose Python lacks the libraries.
 const SKIPPED: i32 = 77;
 
 /// Tensors by name.
 pub(super) type Tensors = BTreeMap<String, Tensor>;
 
-/// One thing to compute on both sides.
+/// A computation that the trainer and PyTorch both do.
 pub(super) struct Case {
     pub(super) name: String,
-    /// What `reference.py` needs to know, without the name.
+    /// The case for `reference.py`, without the name.
     pub(super) description: Value,
-    /// What both sides start from.
+    /// The tensors that both sides start from.
     pub(super) inputs: Tensors,
-    /// What the trainer made of it.
+    /// The trainer's results.
     pub(super) results: Tensors,
 }
 
-/// Calls `compare(case and tensor, ours, theirs)` for every result of every case. Both sides have the same ones. Without a
-/// Python that has PyTorch it says so and compares nothing.
+/// Calls `compare(case and tensor, ours, theirs)` for every result of every case. Both sides must have the same results. Without
+/// a Python that has PyTorch it prints that the test is skipped.
 pub(super) fn compare_with_pytorch(cases: &[Case], compare: impl Fn(&str, &Tensor, &Tensor)) {
     let folder = tempfile::tempdir().unwrap();
     if let Err(reason) = run_reference(cases, folder.path()) {
@@ -48,7 +48,7 @@ pub(super) fn compare_with_pytorch(cases: &[Case], compare: impl Fn(&str, &Tenso
     }
 }
 
-/// The reason is why there is no reference here; a reference that fails is a failed test.
+/// Computes the cases in PyTorch. The error is the reason why no reference is available; a reference that fails fails the test.
 fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
     let mut list = Vec::new();
     for Case { name, description, inputs, .. } in cases {
@@ -64,14 +64,14 @@ fn run_reference(cases: &[Case], folder: &Path) -> Result<(), String> {
     reference.wait_for("computed")
 }
 
-/// A script of this folder, which does its work in parts and says in a line of its own which part is done.
+/// A running script of this folder, which works in parts and prints a line after each.
 pub(super) struct Script {
     child: Child,
-    said: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Script {
-    /// Starts it with a folder to work in. The reason is why there is nothing to run it with.
+    /// Starts a script with a working folder. The error is the reason why no Python is available.
     pub(super) fn start(name: &str, folder: &Path) -> Result<Self, String> {
         let python = python()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests").join(name);
@@ -79,15 +79,15 @@ impl Script {
         command.arg(script).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = command.spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
-        let said = BufReader::new(child.stdout.take().unwrap());
-        Ok(Self { child, said })
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Ok(Self { child, output })
     }
 
-    /// Waits until it says `part`. The reason is why this Python cannot serve; one that fails is a failed test, and has told
-    /// why on the standard error that it shares with the test.
+    /// Waits until the script prints `part`. The error is the reason why this Python lacks the libraries; a script that fails
+    /// fails the test, with the cause on the standard error that both share.
     pub(super) fn wait_for(&mut self, part: &str) -> Result<(), String> {
         let mut others = String::new();
-        for line in self.said.by_ref().lines().map(Result::unwrap) {
+        for line in self.output.by_ref().lines().map(Result::unwrap) {
             if line == part {
                 return Ok(());
             }
@@ -98,7 +98,7 @@ impl Script {
         Err(others)
     }
 
-    /// Lets it go on with the next part.
+    /// Lets the script continue with the next part.
     pub(super) fn go_on(&mut self) {
         writeln!(self.child.stdin.as_ref().unwrap()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! A step whose gradients are not finite changes nothing but the loss scale, and the next one goes on as if it had not been.
+//! A step whose gradients are not finite changes only the loss scale, and the next step continues as if it had not happened.
 
 use regatta_comm::World;
 use regatta_data::{ImageShape, Split, SyntheticDataset, SyntheticSettings};
@@ -14,7 +14,7 @@ use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState};
 use crate::step::{Learner, StepSource};
 
-/// Of weights so large that gradients times 1e38 overflow, while the loss is finite.
+/// A learner with weights so large that gradients times 1e38 overflow, while the loss is finite.
 fn learner<'a>(recipe: &'a Recipe, world: &'a World) -> Learner<'a> {
     let mut replica = replica(recipe);
     tch::no_grad(|| _ = replica.parameters.flat.g_mul_scalar_(100.0));
@@ -43,7 +43,7 @@ fn state(learner: &Learner) -> Vec<Tensor> {
 }
 
 #[test]
-fn a_step_that_overflows_is_as_if_it_had_not_been() {
+fn a_step_that_overflows_changes_only_the_loss_scale() {
     let _alone = alone();
     tch::set_num_threads(1);
     for optimizer in ["sgd", "adamw"] {
@@ -65,7 +65,7 @@ fn a_step_that_overflows_is_as_if_it_had_not_been() {
         let halved = LossScaleState { scale: 5e37, finite_steps: 0 };
         assert_eq!(skipping.loss_scale.take().map(|scale| scale.state()), Some(halved));
 
-        // AdamW's count of updates stayed too, or the first real step would be another.
+        // AdamW's number of updates must not change either, or the first real step would differ.
         assert!(step(&mut skipping, &recipe).updated && step(&mut straight, &recipe).updated);
         for (one, other) in state(&skipping).iter().zip(state(&straight)) {
             assert_equal_to_the_bit(optimizer, one, &other);

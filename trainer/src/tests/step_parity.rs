@@ -1,4 +1,4 @@
-//! Ten updates of an optimizer, and a whole step with all that belongs to it, give what PyTorch gives.
+//! Ten updates of an optimizer, and a complete training step, give the same results as PyTorch.
 
 use regatta_comm::World;
 use regatta_data::{ImageShape, Images, Scratch, Split, SyntheticDataset, SyntheticSettings};
@@ -53,7 +53,7 @@ fn optim(optim: &OptimSettings) -> Value {
     })
 }
 
-/// Parameters and the optimizer's state. Without momentum PyTorch keeps none, and ours stays zero.
+/// Parameters and the optimizer's state after an update. Without momentum PyTorch has no state, and ours stays zero.
 fn updated(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -> Tensors {
     let mut results = by_parameter("parameter", replica, &replica.parameters.views);
     for (name, buffer) in &optimizer.state {
@@ -86,14 +86,14 @@ fn optimizer_case(name: &str, sets: &[&str]) -> Case {
     Case { name: name.into(), description, inputs, results }
 }
 
-/// Six small images of a data set, which the batches enlarge.
+/// A data set of six small images, which the batches enlarge.
 fn dataset(recipe: &Recipe) -> SyntheticDataset {
     let shape = ImageShape { channels: 3, height: 28, width: 28 };
     let classes = recipe.network().classes as usize;
     SyntheticDataset::new(SyntheticSettings { images: 6, shape, classes, seed: 3 }, Split::Train)
 }
 
-/// What both sides start from: parameters, running statistics, and the images as bytes.
+/// The tensors that both sides start from: parameters, running statistics, and the images as bytes.
 fn step_inputs(replica: &Replica, images: Images, indices: &[usize]) -> Tensors {
     let mut images_nhwc = vec![0; indices.len() * images.shape().bytes()];
     let labels = images.read_all(0, indices, &mut Scratch::default(), &mut images_nhwc).unwrap();
@@ -121,7 +121,7 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let mut learner = Learner::new(&recipe, replica, &world).unwrap();
     let mut batches = Batches::new(&recipe, &dataset, Split::Train, Device::Cpu).unwrap();
     if recipe.train.precision == settings::Precision::Fp32 {
-        // Backward carries an image's last bit, which depends on how it is normalised, beyond the tolerance.
+        // The last bit of an image depends on how it is normalised, and backward amplifies it beyond the tolerance.
         inputs.insert("images".into(), batches.load(&order, 0).0);
     }
     let feed = Feed::new(batches, 0, [&order[..4], &order[4..]].map(<[usize]>::to_vec).into_iter());
@@ -147,9 +147,9 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     Case { name: name.into(), description, inputs, results }
 }
 
-/// Python takes seconds to load torch: one test, so that it does once.
+/// Python takes seconds to load torch, so one test has all cases.
 #[test]
-fn ten_updates_and_a_whole_step_agree() {
+fn ten_updates_and_a_whole_step_equal_pytorchs() {
     let _alone = alone();
     let updates = [("plain", &[][..]), ("momentum", SGD), ("nesterov", NESTEROV), ("adamw", ADAMW)];
     let mut cases: Vec<_> = updates.map(|(name, sets)| optimizer_case(name, sets)).into();

@@ -1,5 +1,5 @@
-//! Wrong inputs, each with the exit code and the first line that its user sees, as `wrong_inputs.txt` holds them. What needs a
-//! process of its own is in the tests of the binary.
+//! Invalid inputs; `wrong_inputs.txt` lists the exit code and the first line of the error of each. Inputs that need a process
+//! of their own are in the tests of the binary.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -13,10 +13,10 @@ use test_jobs::TINY;
 use crate::Cli;
 use crate::failure::{describe, exit_code};
 
-/// The exit code and the message of a refusal.
+/// The exit code and the message of an error.
 type Outcome = Result<(), (i32, String)>;
 
-/// Words after `trainer --config recipe.toml`.
+/// Arguments after `trainer --config recipe.toml`.
 const COMMAND_LINES: &[&str] = &[
     "--frobnicate",
     "optim.lr=0.1",
@@ -68,7 +68,7 @@ const COMMAND_LINES: &[&str] = &[
     "--set µ=3",
 ];
 
-/// The same, of values whose type is wrong.
+/// Arguments with values of the wrong type.
 const TYPES: &[&str] = &[
     "--set optim.lr=fast",
     "--set optim.lr=",
@@ -116,7 +116,7 @@ const TYPES: &[&str] = &[
     "--set model.rounding=up",
 ];
 
-/// The same, of numbers that are too small or too large.
+/// Arguments with numbers that are too small or too large.
 const BOUNDS: &[&str] = &[
     "--set train.epochs=-1",
     "--set train.epochs=0",
@@ -190,7 +190,7 @@ const BOUNDS: &[&str] = &[
     "--set model.anynet.stages=[{depth=1,width=8,group_width=8,bottleneck_ratio=0}]",
 ];
 
-/// The same, of values that do not go together.
+/// Arguments with values that contradict each other.
 const COMBINATIONS: &[&str] = &[
     "--set run.folder=",
     "--set optim.momentum=0 --set optim.nesterov=true",
@@ -226,7 +226,7 @@ const COMBINATIONS: &[&str] = &[
     "--set data.resolution_px=8 --set train.global_batch_size=5",
 ];
 
-/// Variables.
+/// Environment variables.
 const ENVIRONMENT: &[&str] = &[
     "REGATTA__OPTIM__LR=fast",
     "REGATTA__OPTIM__LR=",
@@ -239,7 +239,7 @@ const ENVIRONMENT: &[&str] = &[
     "REGATTA__DATA__SYNTHETIC_TRAIN_IMAGES=1000000000000",
 ];
 
-/// Lines of the recipe and what stands there instead; `⏎` ends a line.
+/// Lines of the recipe and their replacements; `⏎` ends a line.
 const FILES: &[&str] = &[
     "[optim] => [optim",
     "[optim] => [[optim]]",
@@ -271,7 +271,7 @@ const FILES: &[&str] = &[
     "[data] => [data.extra]",
 ];
 
-/// What names the network of the recipe, in place of its stages.
+/// Specifications of the network, in place of the recipe's stages.
 const NETWORKS: &[&str] = &[
     "",
     "arch = \"\"",
@@ -296,16 +296,16 @@ const NETWORKS: &[&str] = &[
 ];
 
 #[test]
-fn every_wrong_input_is_told_what_would_be_right() {
+fn every_invalid_input_is_rejected_with_the_accepted_values() {
     let folder = tempfile::tempdir().unwrap();
     let mut table = String::new();
     let mut cases = 0;
     let mut note = |heading: &str, inputs: &[&str], outcome: &dyn Fn(&str) -> Outcome| {
         writeln!(table, "# {heading}\n").unwrap();
         for input in inputs {
-            let (code, said) = outcome(input).expect_err(input);
-            let said = said.replace(&format!("{}/", folder.path().display()), "");
-            let (input, first) = (input.trim_end(), said.lines().next().unwrap_or_default());
+            let (code, message) = outcome(input).expect_err(input);
+            let message = message.replace(&format!("{}/", folder.path().display()), "");
+            let (input, first) = (input.trim_end(), message.lines().next().unwrap_or_default());
             let case = format!("{input}\n    {code} {}\n", without_lists(first));
             table += &case.replace('\u{1b}', "ESC").replace('\0', "NUL").replace('\t', "TAB");
             cases += 1;
@@ -336,9 +336,9 @@ fn every_wrong_input_is_told_what_would_be_right() {
     assert_eq!(left, ["recipe.toml"]);
 }
 
-/// What nests too deeply to be a recipe is refused before the stack ends.
+/// Deep nesting is rejected before the stack overflows.
 #[test]
-fn depths_that_no_recipe_has() {
+fn deeply_nested_recipes_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let deep =
         |open: &str, close: &str| format!("data.mean={}{}", open.repeat(100_000), close.repeat(100_000));
@@ -351,14 +351,14 @@ fn depths_that_no_recipe_has() {
     assert_eq!(recipe(&folder, &keys, &[], &[]).unwrap_err().0, 2);
 }
 
-/// Without the keys of a section, which are more with every new one.
-fn without_lists(said: &str) -> String {
+/// Cuts off lists of a section's keys, which would change with every new key.
+fn without_lists(message: &str) -> String {
     let starts = ["] has ", "with the keys ", "the sections are ", "there are regnetx_200mf"];
-    let end = starts.iter().find_map(|start| Some(said.find(start)? + start.len()));
-    end.map_or_else(|| said.to_owned(), |end| format!("{}...", &said[..end]))
+    let end = starts.iter().find_map(|start| Some(message.find(start)? + start.len()));
+    end.map_or_else(|| message.to_owned(), |end| format!("{}...", &message[..end]))
 }
 
-/// `trainer --config recipe.toml INPUT`, up to where it would start.
+/// Checks `trainer --config recipe.toml INPUT` up to the start of the run.
 fn command_line(folder: &TempDir, text: &str, input: &str) -> Outcome {
     let words = ["trainer", "--config", "recipe.toml"].into_iter().chain(input.split(' '));
     let cli = Cli::try_parse_from(words).map_err(|error| {
@@ -368,7 +368,7 @@ fn command_line(folder: &TempDir, text: &str, input: &str) -> Outcome {
     recipe(folder, text, &cli.recipe.unwrap().set, &[])
 }
 
-/// The recipe `text` with options and variables, resolved for one rank.
+/// Resolves the recipe `text` with options and variables for one rank.
 fn recipe(folder: &TempDir, text: &str, sets: &[String], variables: &[(&str, &str)]) -> Outcome {
     let path = folder.path().join("recipe.toml");
     std::fs::write(&path, text).unwrap();

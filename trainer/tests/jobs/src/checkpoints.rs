@@ -1,4 +1,4 @@
-//! Reads what runs left behind: tensors, metrics, whole checkpoints.
+//! Reads the files of a run: tensors, metrics, checkpoints.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,15 +9,15 @@ use regatta_run_folder::checkpoint::newest_valid;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
 
-/// The step of the newest checkpoint, which must be whole.
+/// The step of the newest checkpoint; no checkpoint may be damaged.
 pub fn newest_step(run: &RunFolder) -> u64 {
     let (checkpoint, damaged) = newest_valid(run).unwrap();
     assert_eq!(damaged, []);
     checkpoint.expect("the run has a checkpoint").step()
 }
 
-/// The state in every checkpoint, file by file with its content, by `step-…/file`: what a resumed run repeats. Left out are
-/// links, damaged checkpoints, the recipe (how far to train stands in it) and the manifest (with the metrics' hash).
+/// The content of every checkpoint file that a resumed run reproduces, by `step-…/file`. Excluded are links, damaged
+/// checkpoints, the recipe (it contains the length of the run) and the manifest (it contains the hash of the metrics).
 pub fn checkpoint_files(run: &RunFolder) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for step in list(&run.checkpoints()).into_iter().filter(|name| name.starts_with("step-")) {
@@ -39,7 +39,7 @@ pub fn list(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The tensors of a file of float64 ones, by name.
+/// The tensors of a safetensors file by name; all must be float64.
 pub fn tensors_f64(file: &Path) -> BTreeMap<String, Vec<f64>> {
     let bytes = fs::read(file).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -52,13 +52,13 @@ pub fn tensors_f64(file: &Path) -> BTreeMap<String, Vec<f64>> {
         .collect()
 }
 
-/// The lines of the metrics.
+/// The lines of `metrics.jsonl`.
 pub fn metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
     let text = fs::read_to_string(run.metrics()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The lines of the metrics without times and memory: what a resumed run repeats.
+/// The lines of `metrics.jsonl` without times and memory: the fields that a resumed run reproduces.
 pub fn repeatable_metrics(run: &RunFolder) -> Vec<Map<String, Value>> {
     let mut lines = metrics(run);
     for line in &mut lines {

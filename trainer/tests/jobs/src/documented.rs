@@ -1,4 +1,4 @@
-//! What the table in `docs/stopping.md` says, which tests hold to be so.
+//! The exit codes documented in the table of `docs/stopping.md`, against which tests check.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub enum Under {
     Launcher,
 }
 
-/// The exit code that the row `what` has in that column.
+/// The exit code in the row `what` of that column.
 pub fn documented(what: &str, under: Under) -> Option<i32> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/stopping.md");
     let text = std::fs::read_to_string(file).unwrap();

@@ -1,4 +1,4 @@
-//! Starts trainers, alone or on MPI ranks, and launchers, with a time limit, and leaves no process behind.
+//! Starts trainers, alone or on MPI ranks, and launchers, with a time limit; no process outlives its test.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -14,27 +14,27 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::mpi::{mpi_settings, mpirun, scrub};
 
-/// What one command may take, on a machine that has other work too.
+/// Time limit of one command, on a machine that has other work too.
 const LIMIT: Duration = Duration::from_secs(120);
-/// Marks every process of a job, wherever in the process tree it ends up.
+/// Environment variable that marks every process of a job, wherever it is in the process tree.
 const MARK: &str = "REGATTA_TEST_JOB";
 
 /// A working folder with `recipe.toml` in it; runs go to `runs`.
 pub struct Workdir {
     folder: TempDir,
-    /// Processes of its jobs so far, as far as anybody looked.
-    seen: Rc<RefCell<BTreeSet<u32>>>,
+    /// All processes of its jobs that were observed so far.
+    observed: Rc<RefCell<BTreeSet<u32>>>,
 }
 
 impl Workdir {
-    /// With this text as its recipe.
+    /// Creates the folder with this recipe.
     pub fn new(recipe: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
-        Self { folder, seen: Rc::default() }
+        Self { folder, observed: Rc::default() }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -64,8 +64,8 @@ impl Workdir {
         Job { program: built("launcher"), ..self.trainer(&arguments) }
     }
 
-    /// `trainer --config recipe.toml OPTIONS`, where `options` are separated by spaces and a word with an equals sign is
-    /// one of `--set`.
+    /// `trainer --config recipe.toml OPTIONS`, where `options` are separated by spaces and a word with an equals sign
+    /// becomes the value of a `--set`.
     pub fn train(&self, options: &str) -> Job<'_> {
         let mut job = self.trainer(&["--config", "recipe.toml"]);
         for option in options.split_whitespace() {
@@ -79,28 +79,28 @@ impl Workdir {
 }
 
 impl Drop for Workdir {
-    /// Killed ranks leave their ledgers in the memory of the host.
+    /// Removes the ledgers that killed ranks leave in the memory of the host.
     fn drop(&mut self) {
         let Ok(entries) = std::fs::read_dir(LOCAL_MEMORY) else { return };
-        let is_seen = |name: &str| {
+        let is_observed = |name: &str| {
             let process = name.strip_prefix("regatta-").and_then(|rest| rest.split('-').next());
             process
                 .and_then(|process| process.parse().ok())
-                .is_some_and(|pid| self.seen.borrow().contains(&pid))
+                .is_some_and(|pid| self.observed.borrow().contains(&pid))
         };
-        for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_seen)) {
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_observed)) {
             _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// A binary of this workspace, beside the folder of the test that asks for it.
+/// The path of a binary of this workspace, in the parent folder of the running test's.
 pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().parent().unwrap().join(name)
 }
 
-/// A command that is not started yet.
+/// A command that has not been started.
 pub struct Job<'a> {
     workdir: &'a Workdir,
     program: PathBuf,
@@ -112,42 +112,42 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// On that many ranks of mpirun.
+    /// Starts the command on `ranks` ranks of mpirun.
     pub fn ranks(mut self, ranks: usize) -> Self {
         self.ranks = Some(ranks);
         self
     }
 
-    /// On that many ranks of mpirun, each started by this command line, to which the trainer's is appended.
+    /// Starts `ranks` ranks of mpirun, each through the command line `wrapper`, to which the command is appended.
     pub fn ranks_under(mut self, ranks: usize, wrapper: &[&str]) -> Self {
         self.ranks = Some(ranks);
         self.under(wrapper)
     }
 
-    /// One process, started by this command line, to which the trainer's is appended.
+    /// Starts the command through the command line `wrapper`, to which the command is appended.
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
         self
     }
 
-    /// With an environment variable for all ranks.
+    /// Sets an environment variable for all ranks.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With an environment variable for one rank.
+    /// Sets an environment variable for one rank.
     pub fn variable_of_rank(mut self, rank: usize, name: &str, value: &str) -> Self {
         self.rank_variables.push((rank, format!("{name}={value}")));
         self
     }
 
-    /// Starts it.
+    /// Starts the command.
     pub fn start(self) -> Running {
         let is_declared_alone = std::env::var("NEXTEST_TEST_GROUP").is_ok_and(|group| group == "one-process");
         assert!(
             !is_declared_alone || self.ranks.unwrap_or(1) == 1,
-            "this test is declared in .config/nextest.toml to start one process, and starts ranks: take it from there"
+            "this test is in the group one-process of .config/nextest.toml, but it starts ranks: remove it from that group"
         );
         let mut command = self.command();
         let output = || NamedTempFile::new().unwrap();
@@ -159,14 +159,14 @@ impl Job<'_> {
             .envs(mpi_settings())
             .envs(self.variables)
             .env(MARK, stdout.path())
-            // Killed ranks leave Open MPI's shared memory; it goes with the folder.
+            // Killed ranks leave Open MPI's shared memory files; they are removed with the folder.
             .env("OMPI_MCA_btl_vader_backing_directory", self.workdir.path())
             .stdin(Stdio::null())
             .stdout(stdout.reopen().unwrap())
             .stderr(stderr.reopen().unwrap())
             .spawn()
             .unwrap();
-        Running { child, stdout, stderr, mark, seen: Rc::clone(&self.workdir.seen) }
+        Running { child, stdout, stderr, mark, observed: Rc::clone(&self.workdir.observed) }
     }
 
     /// Runs the command; it must end with exit code `code`.
@@ -176,7 +176,7 @@ impl Job<'_> {
         ended
     }
 
-    /// Ranks with variables of their own are contexts of mpirun, which are separated by colons.
+    /// The command line. Ranks with variables of their own are separate contexts of mpirun, separated by colons.
     fn command(&self) -> Command {
         let trainer = self.program.to_str().unwrap();
         let Some(ranks) = self.ranks else {
@@ -200,14 +200,14 @@ impl Job<'_> {
     }
 }
 
-/// A started command. Dropped, it is killed with everything that it started.
+/// A started command; killed with all its processes when dropped.
 pub struct Running {
     child: Child,
     stdout: NamedTempFile,
     stderr: NamedTempFile,
     mark: String,
-    /// Where its processes are noted down.
-    seen: Rc<RefCell<BTreeSet<u32>>>,
+    /// The observed processes, shared with the working folder.
+    observed: Rc<RefCell<BTreeSet<u32>>>,
 }
 
 impl Running {
@@ -216,7 +216,7 @@ impl Running {
         kill(signal, &[self.child.id()]);
     }
 
-    /// Sends a signal to one rank of the job, and says which process that is.
+    /// Sends a signal to one rank of the job and returns its process id.
     pub fn signal_rank(&self, signal: &str, rank: usize) -> u32 {
         let pid = self.rank(rank);
         kill(signal, &[pid]);
@@ -228,29 +228,29 @@ impl Running {
         self.wait_until(text, || false, |stderr| stderr.contains(text));
     }
 
-    /// Waits until a file is there and `is_right` of its text.
+    /// Waits until a file exists and `is_right` holds for its text.
     pub fn wait_for_file(&mut self, file: &Path, is_right: impl Fn(&str) -> bool) {
-        let look = || std::fs::read_to_string(file).is_ok_and(|text| is_right(&text));
-        self.wait_until(&file.display().to_string(), look, |_| false);
+        let is_so = || std::fs::read_to_string(file).is_ok_and(|text| is_right(&text));
+        self.wait_until(&file.display().to_string(), is_so, |_| false);
     }
 
-    /// Waits until a file is there, whatever is in it.
-    pub fn wait_until_there(&mut self, file: &Path) {
+    /// Waits until a file exists.
+    pub fn wait_until_exists(&mut self, file: &Path) {
         self.wait_until(&file.display().to_string(), || file.exists(), |_| false);
     }
 
-    /// The process that was started.
+    /// The process id of the started command.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until that process has a handler for a signal, by its name.
-    pub fn wait_until_caught(&mut self, signal: &str) {
+    /// Waits until that process has a handler for the named signal.
+    pub fn wait_until_handled(&mut self, signal: &str) {
         self.wait_for_signal_set("SigCgt:", signal);
     }
 
-    /// Waits until that process holds a signal back, by its name.
-    pub fn wait_until_held(&mut self, signal: &str) {
+    /// Waits until that process blocks the named signal.
+    pub fn wait_until_blocked(&mut self, signal: &str) {
         self.wait_for_signal_set("SigBlk:", signal);
     }
 
@@ -268,22 +268,22 @@ impl Running {
         self.wait_until(&format!("{signal} in {set}"), has_it, |_| false);
     }
 
-    /// Waits until the job has so many processes.
+    /// Waits until the job has at least `number` processes.
     pub fn wait_for_processes(&mut self, number: usize) {
-        let (mark, seen) = (self.mark.clone(), Rc::clone(&self.seen));
-        let are_there = || marked(&mark, &seen).len() >= number;
+        let (mark, observed) = (self.mark.clone(), Rc::clone(&self.observed));
+        let are_there = || marked(&mark, &observed).len() >= number;
         self.wait_until(&format!("{number} processes"), are_there, |_| false);
     }
 
-    /// Waits until these processes of the job have ended, whether or not anybody has asked how.
+    /// Waits until these processes of the job have ended, also as zombies.
     pub fn wait_until_gone(&mut self, pids: &[u32]) {
-        // Of a process that ended there is no environment any more.
+        // A process that has ended has no environment.
         let mark = self.mark.clone();
         let are_gone = || !pids.iter().any(|&pid| environment(pid).any(|entry| entry == mark));
         self.wait_until(&format!("end of the processes {pids:?}"), are_gone, |_| false);
     }
 
-    /// The process of one rank of the job.
+    /// The process id of one rank of the job.
     pub fn rank(&self, rank: usize) -> u32 {
         let variable = format!("OMPI_COMM_WORLD_RANK={rank}");
         let is_rank = |pid: &u32| environment(*pid).any(|entry| entry == variable);
@@ -292,9 +292,9 @@ impl Running {
         pids[0]
     }
 
-    fn wait_until(&mut self, what: &str, look: impl Fn() -> bool, is_said: impl Fn(&str) -> bool) {
+    fn wait_until(&mut self, what: &str, is_so: impl Fn() -> bool, is_written: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + LIMIT;
-        while !look() && !is_said(&read(&self.stderr)) {
+        while !is_so() && !is_written(&read(&self.stderr)) {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "ended before {what}: {ended:?}\n{}", read(&self.stderr));
             assert!(Instant::now() < deadline, "no {what} in {LIMIT:?}\n{}", read(&self.stderr));
@@ -302,7 +302,7 @@ impl Running {
         }
     }
 
-    /// Waits for the end; at the limit everything is killed and there is no exit code.
+    /// Waits until the command ends. At the time limit everything is killed and there is no exit code.
     pub fn wait(mut self) -> Ended {
         let deadline = Instant::now() + LIMIT;
         while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
@@ -314,7 +314,7 @@ impl Running {
 
     /// Every live process of this job.
     pub fn processes(&self) -> Vec<u32> {
-        marked(&self.mark, &self.seen)
+        marked(&self.mark, &self.observed)
     }
 }
 
@@ -331,18 +331,18 @@ impl Drop for Running {
 
 /// How a command ended.
 pub struct Ended {
-    /// None where a signal or the time limit ended it.
+    /// The exit code; None if a signal or the time limit ended the command.
     pub code: Option<i32>,
-    /// What it wrote to standard output.
+    /// Standard output.
     pub stdout: String,
-    /// And to standard error.
+    /// Standard error.
     pub stderr: String,
     /// Processes of the job that outlived the command.
     pub left: Vec<u32>,
 }
 
 impl Ended {
-    /// The command must have written `text` to standard error.
+    /// Asserts that the command wrote `text` to standard error.
     pub fn says(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
         self
@@ -356,23 +356,23 @@ impl fmt::Display for Ended {
     }
 }
 
-/// The live processes that bear a mark.
-fn marked(mark: &str, seen: &RefCell<BTreeSet<u32>>) -> Vec<u32> {
+/// The live processes with this mark in their environment, which are added to `observed`.
+fn marked(mark: &str, observed: &RefCell<BTreeSet<u32>>) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let pids: Vec<u32> = pids.filter(|&pid| environment(pid).any(|entry| entry == mark)).collect();
-    seen.borrow_mut().extend(&pids);
+    observed.borrow_mut().extend(&pids);
     pids
 }
 
-/// The environment that a process was started with; empty for one that is gone.
+/// The environment that a process was started with; empty for one that has ended.
 fn environment(pid: u32) -> impl Iterator<Item = String> {
     let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let entries: Vec<_> = bytes.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
     entries.into_iter().filter_map(|entry| String::from_utf8(entry).ok())
 }
 
-/// Processes that are gone already are passed over.
+/// Sends a signal to processes, ignoring those that have ended.
 fn kill(signal: &str, pids: &[u32]) {
     let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
     let script = format!("kill -{signal} {} 2>/dev/null", pids.join(" "));
@@ -383,7 +383,7 @@ fn read(file: &NamedTempFile) -> String {
     String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).into_owned()
 }
 
-/// Between two looks at something that is waited for.
+/// The pause between two checks of a condition.
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }

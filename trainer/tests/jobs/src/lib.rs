@@ -1,4 +1,4 @@
-//! Jobs of tests: real processes, real MPI ranks, a time limit, nothing left behind. For tests only.
+//! Jobs for tests: real processes and MPI ranks with a time limit, which leave no process behind. For tests only.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod jobs;
@@ -16,4 +16,4 @@ pub use jobs::{Ended, Job, Running, Workdir, built};
 pub use mpi::{mpi_settings, mpirun, scrub};
 pub use python::python;
 pub use recipe::{ENDLESS, TINY, tiny_with};
-pub use torture::{any_below, torture_is_asked_for};
+pub use torture::{random_below, torture_is_requested};

@@ -1,13 +1,13 @@
-//! How tests start MPI ranks: more of them than cores, and nothing inherited from whoever started the tests.
+//! How tests start MPI ranks: more ranks than cores, and without the launcher's variables of the tests' own environment.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Variables of launchers, of recipes and of the log, which a test sets itself or not at all.
+/// Prefixes of variables of launchers, recipes and the log, which tests must not inherit.
 const SCRUBBED: [&str; 9] =
     ["OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "SBATCH_", "REGATTA__", "RUST_LOG", "OMP_NUM_THREADS"];
 
-/// Takes inherited variables of that kind away from a command.
+/// Removes those inherited variables from a command.
 pub fn scrub(command: &mut Command) {
     let inherited = std::env::vars_os().map(|(name, _)| name);
     let is_scrubbed =
@@ -17,7 +17,7 @@ pub fn scrub(command: &mut Command) {
     }
 }
 
-/// More ranks than cores, unbound, giving the core away while they wait; root may start them, in a container.
+/// Settings that allow more ranks than cores, unbound, which yield the core while they wait, and allow root in a container.
 pub fn mpi_settings() -> [(&'static str, &'static str); 6] {
     [
         ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
@@ -29,7 +29,7 @@ pub fn mpi_settings() -> [(&'static str, &'static str); 6] {
     ]
 }
 
-/// The mpirun that MPIRUN names, else the one on the path, else the one that `scripts/setup.sh` puts into the checkout.
+/// The mpirun that `MPIRUN` names, else the one on the path, else the one that `scripts/setup.sh` installs in the checkout.
 pub fn mpirun() -> PathBuf {
     let named = std::env::var_os("MPIRUN").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,9 +1,12 @@
-//! The Python that tests compare with.
+//! The Python whose libraries tests compare with.
 
 use std::path::{Path, PathBuf};
 
-/// The one that `REGATTA_PYTHON` names, which then must be there, or that of the checkout, which may be missing: then the
-/// reason.
+/// The Python that `REGATTA_PYTHON` names, else that of the checkout.
+///
+/// # Errors
+///
+/// The reason why tests are skipped, if `REGATTA_PYTHON` is not set and the checkout has no Python.
 pub fn python() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os("REGATTA_PYTHON") {
         return Ok(named.into());

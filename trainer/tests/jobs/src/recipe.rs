@@ -1,7 +1,7 @@
 //! The recipe of all tests: a network and a data set so small that a run takes a fraction of a second.
 
-/// An epoch is three steps, of 4 + 4 + 2, 4 + 4 + 2 and 4 + 2 images in micro-batches. One thread a rank, so that
-/// equal runs are equal to the bit.
+/// A recipe whose epochs have three steps, with micro-batches of 4 + 4 + 2, 4 + 4 + 2 and 4 + 2 images. Each rank has one
+/// thread, so that equal runs are equal bit for bit.
 pub const TINY: &str = r#"[model]
 stem_width = 16
 
@@ -35,5 +35,5 @@ pub fn tiny_with(line: &str, other: &str) -> String {
     TINY.replacen(line, other, 1)
 }
 
-/// An epoch that takes minutes, for what happens while a run goes.
+/// Makes an epoch take minutes, for tests that interrupt a run.
 pub const ENDLESS: &str = "data.synthetic_train_images=200000";
