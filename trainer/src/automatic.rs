@@ -6,11 +6,11 @@ use regatta_run_folder::counted;
 use regatta_settings::{MemoryFormat, Precision, Recipe};
 use tch::Device;
 
-use crate::device::word;
+use crate::device::recipe_value;
 use crate::timing;
 
 /// bf16 costs digits: it is taken only where it is at least so many times as fast as the best without it.
-const WORTH_IT: f64 = 1.3;
+const MIN_BF16_SPEEDUP: f64 = 1.3;
 
 /// What micro-batches are computed in.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,17 +36,17 @@ pub(crate) fn choose(
     let precisions = || possible_precisions(device, || all_have_bf16(world));
     let kept = kept.map(Candidate::of);
     let candidates = candidates(Candidate::of(recipe), kept, recipe.train.deterministic, precisions);
-    let (mut taken, mut said) = (candidates[0], None);
+    let (mut taken, mut message) = (candidates[0], None);
     if candidates.len() > 1 {
         let images = timing::images(recipe, device)?;
         let seconds = timing::seconds_on_rank_0(recipe, &candidates, images, device, world)?;
         let timed: Vec<_> = candidates.into_iter().zip(seconds).collect();
         taken = best(&timed);
-        said = Some(sentence(taken, &timed, images));
+        message = Some(choice_message(taken, &timed, images));
     }
     recipe.train.precision = taken.precision;
     recipe.train.memory_format = taken.memory_format;
-    Ok(said)
+    Ok(message)
 }
 
 /// What may be taken, by memory format, the default first; a deterministic run does not go by the clock.
@@ -109,14 +109,15 @@ fn best(timed: &[(Candidate, f64)]) -> Candidate {
         of_kind.min_by(|(_, one), (_, other)| one.total_cmp(other))
     };
     let fastest_full = fastest(false);
-    let is_worth_it = |bf16: f64| fastest_full.is_none_or(|(_, full)| *full >= WORTH_IT * bf16);
+    let is_worth_it = |bf16: f64| fastest_full.is_none_or(|(_, full)| *full >= MIN_BF16_SPEEDUP * bf16);
     let taken = fastest(true).filter(|(_, seconds)| is_worth_it(*seconds)).or(fastest_full);
     taken.expect("two or more were timed").0
 }
 
 /// For the log.
-fn sentence(taken: Candidate, timed: &[(Candidate, f64)], images: usize) -> String {
-    let name = |it: Candidate| format!("{}, {}", word(&it.precision), word(&it.memory_format));
+fn choice_message(taken: Candidate, timed: &[(Candidate, f64)], images: usize) -> String {
+    let name =
+        |it: Candidate| format!("{}, {}", recipe_value(&it.precision), recipe_value(&it.memory_format));
     let milliseconds = |(it, seconds): &(Candidate, f64)| format!("{:.1} ms in {}", seconds * 1e3, name(*it));
     let times: Vec<_> = timed.iter().map(milliseconds).collect();
     let (taken, images) = (name(taken), counted(images, "image"));

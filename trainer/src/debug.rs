@@ -16,7 +16,7 @@ use crate::replica::Replica;
 const MARK: &str = "trainer --debug made this folder, and clears it when it starts again\n";
 
 /// Refuses a launcher's ranks, since a debug run is one process.
-pub(crate) fn refuse_ranks(launch: &Launch) -> Result<()> {
+pub(crate) fn reject_ranks(launch: &Launch) -> Result<()> {
     match launch.world_size {
         Some((variable, size)) if size > 1 => bail!(Usage(format!(
             "--debug is one process, but {variable} says that {size} ranks were started: start the trainer by itself, or leave \
@@ -27,7 +27,7 @@ pub(crate) fn refuse_ranks(launch: &Launch) -> Result<()> {
 }
 
 /// Refuses a folder that a debug run would clear and that none has made. One that is empty has nothing to lose.
-pub(crate) fn refuse_other_run(folder: &RunFolder) -> Result<()> {
+pub(crate) fn reject_other_run(folder: &RunFolder) -> Result<()> {
     let is_empty = || fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_none());
     if folder.exists()? && !folder.debug_mark().exists() && !is_empty() {
         bail!(Usage(format!(
@@ -41,7 +41,7 @@ pub(crate) fn refuse_other_run(folder: &RunFolder) -> Result<()> {
 
 /// Clears the folder of an earlier debug run and marks it as this one's. The mark stays all the time, so that a folder that was
 /// only half cleared is known again.
-pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
+pub(crate) fn clear_folder(folder: &RunFolder) -> Result<()> {
     let (path, mark) = (folder.path(), folder.debug_mark());
     fs::create_dir_all(path).map_err(StorageError::io("create the folder", path))?;
     write_atomic(&mark, MARK.as_bytes())?;
@@ -57,7 +57,7 @@ pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
 }
 
 /// A debug run that is continued without `--debug` is a run like others, which no debug run clears.
-pub(crate) fn take_over(folder: &RunFolder) -> Result<()> {
+pub(crate) fn remove_mark(folder: &RunFolder) -> Result<()> {
     match fs::remove_file(folder.debug_mark()) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(StorageError::io("remove", folder.debug_mark())(source).into())

@@ -40,9 +40,9 @@ pub(crate) fn name(device: Device) -> String {
 }
 
 /// A choice as the recipe writes it.
-pub(crate) fn word(choice: &impl serde::Serialize) -> String {
-    let word = serde_json::to_value(choice).ok();
-    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+pub(crate) fn recipe_value(choice: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(choice).ok();
+    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Returns when all that this thread has queued on `device` is done.
@@ -80,7 +80,7 @@ pub(crate) fn prepare(
         Device::Cuda(gpu) => cores_near(Path::new(PCI_DEVICES), &pci_bus_id(gpu)?),
         _ => String::new(),
     };
-    let (number, of) = place_among_equals(world, &near)?;
+    let (number, of) = index_among_neighbors(world, &near)?;
     let share = cpu_share(launch, number, of, &core_numbers(&near));
     let threads = if train.threads_per_rank > 0 { train.threads_per_rank } else { share.cores.len() };
     tch::set_num_threads(threads as i32);
@@ -101,7 +101,7 @@ fn cores_near(devices: &Path, pci_bus_id: &str) -> String {
 
 /// This rank's number among those of its host that are near the same cores (or of all there, where it is near none), and how
 /// many they are. A collective.
-fn place_among_equals(world: &World, near: &str) -> Result<(usize, usize)> {
+fn index_among_neighbors(world: &World, near: &str) -> Result<(usize, usize)> {
     let own = (host_name(), near.to_owned());
     let ranks = world.gather(&own)?;
     if near.is_empty() {
@@ -138,7 +138,7 @@ mod tests {
         let near = |address: &str| core_numbers(&cores_near(devices.path(), address));
         assert_eq!(near("0000:3B:00.0"), [0, 1, 2, 8]);
         assert_eq!(near("0000:5E:00.0"), Vec::<usize>::new());
-        assert_eq!(place_among_equals(&World::alone(), "0-2,8").unwrap(), (0, 1));
+        assert_eq!(index_among_neighbors(&World::alone(), "0-2,8").unwrap(), (0, 1));
     }
 
     #[test]

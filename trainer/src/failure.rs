@@ -15,11 +15,11 @@ use regatta_torch_ext::CudaError;
 use crate::{libtorch_errors, telemetry, terminal};
 
 /// What a rank is given to leave a file and a line, on a file system and a terminal that may both hang.
-const LAST_WORDS: Duration = Duration::from_secs(20);
+const REPORT_LIMIT: Duration = Duration::from_secs(20);
 /// What rank 0 is given to record a second request to stop.
-const A_MOMENT: Duration = Duration::from_millis(500);
+const PEER_GRACE: Duration = Duration::from_millis(500);
 /// What the terminal is given to take a line.
-const ON_TERMINAL: Duration = Duration::from_secs(2);
+const TERMINAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// The command asks for something that cannot be done as it stands.
 #[derive(Debug, thiserror::Error)]
@@ -102,43 +102,43 @@ pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
     let patience = if error.is::<OtherRankFailed>() { 10 } else { u64::from(rank > 0) };
     std::thread::sleep(Duration::from_secs(patience));
     let (code, text) = (exit_code(error), describe(error));
-    exit_after(LAST_WORDS, code.code());
+    exit_after(REPORT_LIMIT, code.code());
     if error.is::<OtherRankFailed>() {
         log(&text);
     } else {
-        leave(&text, rank, code);
+        record_failure(&text, rank, code);
     }
-    say(&text, rank);
+    print_error(&text, rank);
     end_job(code.code())
 }
 
 /// Where this rank leaves a file when it fails, once its attempt owns the folder. For the panic hook, which is as global.
-static PLACE: OnceLock<(RunFolder, u64)> = OnceLock::new();
+static FAILURE_FOLDER: OnceLock<(RunFolder, u64)> = OnceLock::new();
 
 /// From now on a failure of this rank leaves a file in `folder`, as one of `attempt`.
-pub(crate) fn leave_files_in(folder: &RunFolder, attempt: u64) {
-    _ = PLACE.set((folder.clone(), attempt));
+pub(crate) fn record_failures_in(folder: &RunFolder, attempt: u64) {
+    _ = FAILURE_FOLDER.set((folder.clone(), attempt));
 }
 
 /// A second request to stop, which is not waited for. Rank 0 records it; the others give it a moment, since the first rank that
 /// ends takes all along.
-pub(crate) fn record_left_at_once(signal: i32, code: i32, rank: usize) {
+pub(crate) fn record_immediate_exit(signal: i32, code: i32, rank: usize) {
     let text = format!("left at once on a second signal ({signal}), without a checkpoint of the last step");
     log(&text);
-    match PLACE.get() {
+    match FAILURE_FOLDER.get() {
         Some((folder, attempt)) if rank == 0 => {
             // Who cannot write leaves all the same.
             _ = AttemptRecord::end_as_seen(folder, *attempt, &text, code);
         }
-        _ => std::thread::sleep(A_MOMENT.saturating_mul(u32::from(rank > 0))),
+        _ => std::thread::sleep(PEER_GRACE.saturating_mul(u32::from(rank > 0))),
     }
 }
 
 /// What the watchdog calls before it ends the job.
-pub(crate) fn tell_of_the_watchdog(rank: usize, error: &CommError, speaks: bool) {
-    leave(&error.to_string(), rank, ExitCode::Communication);
+pub(crate) fn report_watchdog_error(rank: usize, error: &CommError, speaks: bool) {
+    record_failure(&error.to_string(), rank, ExitCode::Communication);
     if speaks {
-        say(&error.to_string(), rank);
+        print_error(&error.to_string(), rank);
     }
 }
 
@@ -151,15 +151,15 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
 /// A panic on any thread ends the job with exit code 70. What libtorch throws arrives here, since the binding unwraps it.
 pub(crate) fn install_panic_hook(rank: usize) {
     std::panic::set_hook(Box::new(move |panic| {
-        exit_after(LAST_WORDS, ExitCode::Internal.code());
+        exit_after(REPORT_LIMIT, ExitCode::Internal.code());
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let panic = panic.to_string();
         log(&panic);
         let text = libtorch_errors::of_panic(&panic)
             .unwrap_or_else(|| format!("internal error in thread {name}: {panic}"));
-        leave(&text, rank, ExitCode::Internal);
-        say(&text, rank);
+        record_failure(&text, rank, ExitCode::Internal);
+        print_error(&text, rank);
         end_job(ExitCode::Internal.code())
     }));
 }
@@ -171,20 +171,20 @@ fn log(text: &str) {
 
 /// In the rank's log, and in its file in the run folder while the attempt owns that. One that cannot be written is no second
 /// error.
-fn leave(text: &str, rank: usize, code: ExitCode) {
+fn record_failure(text: &str, rank: usize, code: ExitCode) {
     log(text);
-    let Some((folder, attempt)) = PLACE.get() else { return };
+    let Some((folder, attempt)) = FAILURE_FOLDER.get() else { return };
     if Attempt::newest(folder).is_ok_and(|newest| newest == Some(*attempt)) {
         _ = Failure::here(*attempt, rank, code, text).leave(folder);
     }
 }
 
 /// On the terminal.
-fn say(text: &str, rank: usize) {
+fn print_error(text: &str, rank: usize) {
     let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that ranks that speak at once do not mix their lines.
     telemetry::clear_line();
-    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), ON_TERMINAL);
+    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), TERMINAL_LIMIT);
 }
 
 #[cfg(test)]

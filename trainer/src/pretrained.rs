@@ -36,7 +36,7 @@ pub(crate) struct Pretrained {
 impl Pretrained {
     /// Reads the file. Everything of the network but its classifier must be there.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
-        refuse_what_is_no_safetensors(path)?;
+        require_safetensors(path)?;
         let mut file = tensor_file::read_all(path).map_err(|error| unusable(path, error))?;
         strip_wrapper(&mut file);
         let ours = network.tensors();
@@ -60,7 +60,7 @@ impl Pretrained {
         if !missing.is_empty() || !misshapen.is_empty() {
             bail!(Usage(other_network(path, &missing, &misshapen)));
         }
-        refuse_what_is_not_finite(path, naming, &ours, &found)?;
+        reject_non_finite(path, naming, &ours, &found)?;
         let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
         Ok(Self { path: path.to_owned(), naming, found, new_classifier, unused })
     }
@@ -88,7 +88,7 @@ impl Pretrained {
 }
 
 /// Pickles run whatever code is in them, so none is ever opened.
-fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
+fn require_safetensors(path: &Path) -> Result<()> {
     let shown = path.display();
     let unusable = |why: String| Usage(format!("model.pretrained = {shown}: {why}; give a safetensors file"));
     // Opening a pipe would wait for a writer.
@@ -127,7 +127,7 @@ fn unusable(path: &Path, error: StorageError) -> Unusable {
 }
 
 /// Weights of a run that diverged, which would only show in this run's loss.
-fn refuse_what_is_not_finite(
+fn reject_non_finite(
     path: &Path,
     naming: Naming,
     ours: &[(String, Vec<i64>)],

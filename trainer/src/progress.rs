@@ -75,7 +75,7 @@ pub(crate) struct Best {
 }
 
 impl Progress {
-    /// Goes on by a step over `images` images, whose outcome [`Progress::book`] adds when it is known.
+    /// Goes on by a step over `images` images, whose outcome [`Progress::add_outcome`] adds when it is known.
     pub(crate) fn advance(&mut self, images: usize) {
         self.step_in_epoch += 1;
         self.step += 1;
@@ -83,7 +83,7 @@ impl Progress {
     }
 
     /// Adds the outcome of a step over `images` images.
-    pub(crate) fn book(&mut self, outcome: &StepOutcome, images: usize) {
+    pub(crate) fn add_outcome(&mut self, outcome: &StepOutcome, images: usize) {
         self.epoch_sum.add(outcome, images);
         self.interval_sum.add(outcome, images);
         self.updates += u64::from(outcome.updated);
@@ -133,10 +133,10 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Asked;
+    use crate::control::Requests;
 
     fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
-        StepOutcome { loss_sum, hits, updated, asked: Asked::default() }
+        StepOutcome { loss_sum, hits, updated, requests: Requests::default() }
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         let mut progress = Progress::default();
         for (outcome, images) in [(outcome(6.0, 2, true), 3), (outcome(1.0, 1, false), 1)] {
             progress.advance(images);
-            progress.book(&outcome, images);
+            progress.add_outcome(&outcome, images);
         }
         assert_eq!((progress.updates, progress.skipped), (1, 1));
         assert_eq!((progress.step, progress.step_in_epoch, progress.images), (2, 2, 4));
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn numbers_survive_json_to_the_bit() {
         let mut progress = Progress::default();
-        progress.book(&outcome(0.1 + 0.2, 1, true), 1);
+        progress.add_outcome(&outcome(0.1 + 0.2, 1, true), 1);
         progress.note(1.0 / 3.0);
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);

@@ -48,12 +48,12 @@ impl Recorder {
         Self { warm_up: records.then_some(WARM_UP), micro_batch: None, update: None }
     }
 
-    /// Announces a step; whether it is replayed. `is_usual`: it has as many images as most, in whole micro-batches.
-    pub(crate) fn begin_step(&mut self, is_usual: bool) -> bool {
+    /// Announces a step; whether it is replayed. `is_full`: it has as many images as most, in whole micro-batches.
+    pub(crate) fn begin_step(&mut self, is_full: bool) -> bool {
         match &mut self.warm_up {
-            Some(0) => is_usual,
+            Some(0) => is_full,
             Some(left) => {
-                *left -= usize::from(is_usual);
+                *left -= usize::from(is_full);
                 false
             }
             None => false,

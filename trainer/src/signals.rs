@@ -20,7 +20,7 @@ const SAME_REQUEST: Duration = Duration::from_millis(200);
 const SAME_CAUSE: Duration = Duration::from_secs(5);
 
 /// What a rank that leaves at once is given for its last words.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Set once the process was asked to stop.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +51,7 @@ impl StopFlag {
                     Some((before, at)) => {
                         let one_request = if signal == before { SAME_REQUEST } else { SAME_CAUSE };
                         if at.elapsed() > one_request {
-                            leave_at_once(signal, rank);
+                            exit_immediately(signal, rank);
                         }
                     }
                 }
@@ -73,11 +73,11 @@ impl StopFlag {
 }
 
 /// The exit code is the signal's, as a shell tells it: nothing was saved for this.
-fn leave_at_once(signal: i32, rank: usize) -> ! {
+fn exit_immediately(signal: i32, rank: usize) -> ! {
     let code = 128 + signal;
-    exit_after(AT_ONCE, code);
-    failure::record_left_at_once(signal, code, rank);
+    exit_after(EXIT_LIMIT, code);
+    failure::record_immediate_exit(signal, code, rank);
     telemetry::clear_line();
-    terminal::flush(AT_ONCE / 2);
+    terminal::flush(EXIT_LIMIT / 2);
     end_job(code)
 }

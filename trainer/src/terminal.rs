@@ -8,7 +8,7 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Texts that wait for the terminal; of more, the lines are counted.
-const WAITING: usize = 1000;
+const MAX_QUEUED: usize = 1000;
 
 /// One a process, as standard error is.
 static TERMINAL: LazyLock<Terminal> = LazyLock::new(|| {
@@ -102,7 +102,7 @@ impl Terminal {
 
 impl Queue {
     fn push(&mut self, text: &[u8]) {
-        if self.texts.len() >= WAITING {
+        if self.texts.len() >= MAX_QUEUED {
             self.dropped += usize::from(text.ends_with(b"\n"));
             return;
         }
@@ -151,13 +151,13 @@ mod tests {
         let terminal: &'static Terminal = Box::leak(Box::default());
         let (send, receive): (_, Receiver<Vec<u8>>) = sync_channel(0);
         std::thread::spawn(move || terminal.run(&mut Blocking(send)));
-        let texts = WAITING + 50;
+        let texts = MAX_QUEUED + 50;
         for number in 0..texts {
             terminal.push(format!("{number}\n").as_bytes());
         }
         terminal.wait_until_written(Duration::from_millis(1)); // gives up
         let mut shown = Vec::new();
-        while shown.len() <= WAITING {
+        while shown.len() <= MAX_QUEUED {
             shown.push(String::from_utf8(receive.recv().unwrap()).unwrap());
         }
         let missed: usize = match shown.last().unwrap().split_once(" lines are not shown here") {

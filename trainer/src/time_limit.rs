@@ -10,22 +10,22 @@ use regatta_comm::Launch;
 use crate::signals::StopFlag;
 
 /// Between two looks at the clock.
-const POLL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two questions to the scheduler: an administrator may prolong a job.
-const ASK: Duration = Duration::from_secs(300);
+const QUERY_INTERVAL: Duration = Duration::from_secs(300);
 /// What a checkpoint is taken to last before one was measured.
-const UNMEASURED: Duration = Duration::from_secs(30);
+const DEFAULT_CHECKPOINT_TIME: Duration = Duration::from_secs(30);
 /// At most this part of the time that a job has at its start is kept for stopping.
-const SHARE: u32 = 4;
+const MAX_STOP_FRACTION: u32 = 4;
 /// For what comes besides: ranks that agree, files that close, MPI that ends.
-const BESIDES: Duration = Duration::from_secs(10);
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
 
 /// What stopping takes, by what was measured so far. Shared with the thread that watches the limit.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct StopTime(Arc<Longest>);
+pub(crate) struct StopTime(Arc<LongestTimes>);
 
 #[derive(Debug, Default)]
-struct Longest {
+struct LongestTimes {
     step_ms: AtomicU64,
     checkpoint_ms: AtomicU64,
 }
@@ -44,8 +44,9 @@ impl StopTime {
     /// Two steps, in which ranks agree to stop, and twice the longest checkpoint.
     fn needed(&self) -> Duration {
         let of = |ms: &AtomicU64| Duration::from_millis(ms.load(Ordering::Relaxed));
-        let checkpoint = Some(of(&self.0.checkpoint_ms)).filter(|time| !time.is_zero()).unwrap_or(UNMEASURED);
-        2 * of(&self.0.step_ms) + 2 * checkpoint + BESIDES
+        let checkpoint =
+            Some(of(&self.0.checkpoint_ms)).filter(|time| !time.is_zero()).unwrap_or(DEFAULT_CHECKPOINT_TIME);
+        2 * of(&self.0.step_ms) + 2 * checkpoint + SHUTDOWN_MARGIN
     }
 }
 
@@ -58,9 +59,9 @@ pub(crate) fn watch(launch: &Launch, stop: &StopFlag, needed: &StopTime) {
         let mut asked = Instant::now();
         let mut end = end_of(&job, known_end);
         // A job that is shorter than what stopping might take is to do some steps all the same.
-        let most = end.map_or(Duration::MAX, |end| end.saturating_duration_since(asked) / SHARE);
+        let most = end.map_or(Duration::MAX, |end| end.saturating_duration_since(asked) / MAX_STOP_FRACTION);
         while !stop.is_set() {
-            if asked.elapsed() > ASK {
+            if asked.elapsed() > QUERY_INTERVAL {
                 (asked, end) = (Instant::now(), end_of(&job, known_end));
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -71,7 +72,7 @@ pub(crate) fn watch(launch: &Launch, stop: &StopFlag, needed: &StopTime) {
                 );
                 stop.set();
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(POLL_INTERVAL);
         }
     };
     // Without the thread the run is as before: the scheduler's signal stops it.

@@ -14,13 +14,13 @@ use crate::replica::{Replica, in_format, summed_loss};
 
 /// On a CPU a look at so many images is enough, or at fewer that take so many multiply-adds forward, and together with
 /// backward less than a second on two cores.
-const IMAGES: usize = 16;
-const MULTIPLY_ADDS: u64 = 10_000_000_000;
+const MAX_IMAGES: usize = 16;
+const MAX_MULTIPLY_ADDS: u64 = 10_000_000_000;
 /// Passes of each candidate, in turns: the first finds memory and algorithms, the fastest counts.
-const FEWEST_ROUNDS: usize = 3;
-const MOST_ROUNDS: usize = 6;
+const MIN_ROUNDS: usize = 3;
+const MAX_ROUNDS: usize = 6;
 /// After this none begins that need not be.
-const ENOUGH: Duration = Duration::from_secs(3);
+const TIME_BUDGET: Duration = Duration::from_secs(3);
 
 /// Images of a pass: on a GPU, where algorithms depend on their number, the whole micro-batch.
 pub(crate) fn images(recipe: &Recipe, device: Device) -> Result<usize> {
@@ -29,12 +29,12 @@ pub(crate) fn images(recipe: &Recipe, device: Device) -> Result<usize> {
         return Ok(micro_batch);
     }
     let side = i64::from(recipe.data.resolution_px);
-    Ok(images_of_a_look(micro_batch, recipe.network().summary(1, side, side)?.flops))
+    Ok(affordable_images(micro_batch, recipe.network().summary(1, side, side)?.flops))
 }
 
-fn images_of_a_look(micro_batch: usize, multiply_adds_of_an_image: u64) -> usize {
-    let affordable = MULTIPLY_ADDS / multiply_adds_of_an_image.max(1);
-    affordable.clamp(1, micro_batch.min(IMAGES) as u64) as usize
+fn affordable_images(micro_batch: usize, multiply_adds_of_an_image: u64) -> usize {
+    let affordable = MAX_MULTIPLY_ADDS / multiply_adds_of_an_image.max(1);
+    affordable.clamp(1, micro_batch.min(MAX_IMAGES) as u64) as usize
 }
 
 /// Seconds of `images` by each candidate, of which those of one memory format stand together: rank 0 times them on its device,
@@ -49,32 +49,32 @@ pub(crate) fn seconds_on_rank_0(
     let mut seconds = Vec::new();
     if world.rank() == 0 {
         let by_format = candidates.chunk_by(|one, other| one.memory_format == other.memory_format);
-        let subjects = by_format.map(|candidates| Subject::new(recipe, candidates, images, device));
-        seconds = fastest_passes(subjects.collect::<Result<_>>()?)?;
+        let benchmarks = by_format.map(|candidates| Benchmark::new(recipe, candidates, images, device));
+        seconds = fastest_passes(benchmarks.collect::<Result<_>>()?)?;
     }
     Ok(world.share(seconds)?)
 }
 
-fn fastest_passes(mut subjects: Vec<Subject>) -> Result<Vec<f64>> {
+fn fastest_passes(mut benchmarks: Vec<Benchmark>) -> Result<Vec<f64>> {
     let begin = Instant::now();
-    for round in 0..MOST_ROUNDS {
-        if round >= FEWEST_ROUNDS && begin.elapsed() > ENOUGH {
+    for round in 0..MAX_ROUNDS {
+        if round >= MIN_ROUNDS && begin.elapsed() > TIME_BUDGET {
             break;
         }
-        subjects.iter_mut().try_for_each(Subject::pass)?;
+        benchmarks.iter_mut().try_for_each(Benchmark::pass)?;
     }
-    Ok(subjects.into_iter().flat_map(|subject| subject.fastest).map(|(_, seconds)| seconds).collect())
+    Ok(benchmarks.into_iter().flat_map(|benchmark| benchmark.fastest).map(|(_, seconds)| seconds).collect())
 }
 
 /// The network in one memory format, a micro-batch for it, and the fastest pass by each precision.
-struct Subject {
+struct Benchmark {
     replica: Replica,
     images_nchw: Tensor,
     labels: Tensor,
     fastest: Vec<(Precision, f64)>,
 }
 
-impl Subject {
+impl Benchmark {
     fn new(recipe: &Recipe, candidates: &[Candidate], images: usize, device: Device) -> Result<Self> {
         let mut recipe = recipe.clone();
         // Parameters are of one element type in all.
@@ -111,8 +111,8 @@ pub(crate) fn random_micro_batch(recipe: &Recipe, images: usize, device: Device)
 }
 
 #[test]
-fn a_look_stays_short_for_any_network() {
+fn fewer_images_are_timed_for_a_larger_network() {
     let images = [(128, 41e6), (4, 41e6), (128, 0.8e9), (128, 4e9), (32, 32e9), (1, 0.0)];
-    let images = images.map(|(micro_batch, cost)| images_of_a_look(micro_batch, cost as u64));
+    let images = images.map(|(micro_batch, cost)| affordable_images(micro_batch, cost as u64));
     assert_eq!(images, [16, 4, 12, 2, 1, 1]);
 }

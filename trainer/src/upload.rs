@@ -50,7 +50,7 @@ impl Uploader {
     }
 
     /// How many were begun and not taken yet.
-    pub(crate) fn under_way(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.begun - self.taken
     }
 
@@ -60,7 +60,7 @@ impl Uploader {
     /// # Errors
     /// That of `fill`, as if there had been no call; those of the device.
     pub(crate) fn begin(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<()> {
-        assert!(self.under_way() < SLOTS, "a block is taken before the next but one is begun");
+        assert!(self.pending() < SLOTS, "a block is taken before the next but one is begun");
         let place = &mut self.slots[self.begun % SLOTS];
         if place.as_ref().is_none_or(|slot| slot.host.len() < len) {
             *place = Some(Slot::new(len, self.device)?);
@@ -84,7 +84,7 @@ impl Uploader {
 
     /// What `make` makes on the device of the block that was begun first; it must keep no view of the bytes.
     pub(crate) fn take<T>(&mut self, make: impl FnOnce(&Tensor) -> T) -> Result<T> {
-        assert!(self.under_way() > 0, "a block is begun before it is taken");
+        assert!(self.pending() > 0, "a block is begun before it is taken");
         let slot = self.slots[self.taken % SLOTS].as_mut().expect("a begun block has its slot");
         self.taken += 1;
         match (&slot.on_device, &slot.copied) {
@@ -136,6 +136,6 @@ mod tests {
             assert_eq!(bytes(&mut uploader), vec![value - 1; before]);
         }
         assert_eq!(bytes(&mut uploader), vec![5; 5]);
-        assert_eq!(uploader.under_way(), 0);
+        assert_eq!(uploader.pending(), 0);
     }
 }

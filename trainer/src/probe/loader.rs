@@ -12,7 +12,7 @@ use crate::datasets::Datasets;
 use crate::failure::together;
 
 /// What it is measured for.
-const TIME: Duration = Duration::from_secs(1);
+const DURATION: Duration = Duration::from_secs(1);
 
 /// Images a second of all ranks together, each assembling micro-batches of its own at once. A collective.
 pub(super) fn images_per_second(args: &RecipeArgs, world: &World) -> Result<f64> {
@@ -35,7 +35,7 @@ pub(super) fn images_per_second(args: &RecipeArgs, world: &World) -> Result<f64>
         images.resize(indices.len() * train.shape().bytes(), 0);
         train.read_all(0, indices, &mut scratch, &mut images)?;
         count += indices.len();
-        if begin.elapsed() > TIME {
+        if begin.elapsed() > DURATION {
             break;
         }
     }

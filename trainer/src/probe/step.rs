@@ -9,7 +9,7 @@ use regatta_run_folder::{StepRate, print_output};
 use regatta_settings::{Recipe, RecipeArgs};
 use tch::Device;
 
-use crate::control::Asked;
+use crate::control::Requests;
 use crate::debug::Inspector;
 use crate::failure::together;
 use crate::feed::Feed;
@@ -43,24 +43,25 @@ pub(super) fn measure(
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let images = recipe.train.global_batch_size;
     let micro_batches = images / recipe.train.micro_batch_size / world.world_size();
-    let mut step = || learner.step(0..micro_batches, images, recipe.optim.lr, Asked::default(), &mut source);
-    step()?.reading.outcome()?;
+    let mut step =
+        || learner.step(0..micro_batches, images, recipe.optim.lr, Requests::default(), &mut source);
+    step()?.pending.outcome()?;
     let seconds_to_first_step = begin.elapsed().as_secs_f64();
-    one_ahead(WARM_UP, &mut step)?;
+    run_steps(WARM_UP, &mut step)?;
     let global_images = (micro_batches * recipe.train.micro_batch_size * world.world_size()) as f64;
     let mut rate = || -> Result<StepRate> {
-        let seconds = seconds_a_step(steps, device, world, &mut step)?;
+        let seconds = seconds_per_step(steps, device, world, &mut step)?;
         Ok(StepRate {
             images_per_second: global_images / seconds,
             milliseconds: 1e3 * seconds,
             seconds_to_first_step,
-            precision: device::word(&recipe.train.precision),
-            memory_format: device::word(&recipe.train.memory_format),
+            precision: device::recipe_value(&recipe.train.precision),
+            memory_format: device::recipe_value(&recipe.train.memory_format),
             peak_device_mib: peak_device_mib(device)?,
         })
     };
     let mut last = rate()?;
-    while in_turn && is_asked_again(world)? {
+    while in_turn && next_round_requested(world)? {
         last = rate()?;
         if world.rank() == 0 {
             print_output(serde_json::to_string(&last)?)?;
@@ -70,14 +71,14 @@ pub(super) fn measure(
 }
 
 /// Whether rank 0 has read another line of its standard input. A collective.
-fn is_asked_again(world: &World) -> Result<bool> {
+fn next_round_requested(world: &World) -> Result<bool> {
     let read = if world.rank() == 0 { stdin().read_line(&mut String::new()) } else { Ok(0) };
     let bytes = together(read.map_err(Into::into), world)?;
     Ok(world.share(bytes > 0)?)
 }
 
 /// Of `steps` steps of all ranks, from idle devices to idle devices.
-fn seconds_a_step(
+fn seconds_per_step(
     steps: usize,
     device: Device,
     world: &World,
@@ -86,18 +87,18 @@ fn seconds_a_step(
     device::wait_for(device)?;
     world.barrier();
     let begin = Instant::now();
-    one_ahead(steps, step)?;
+    run_steps(steps, step)?;
     device::wait_for(device)?;
     world.barrier();
     Ok(begin.elapsed().as_secs_f64() / steps as f64)
 }
 
 /// As a run does it: a step's outcome is read when the next one is launched.
-fn one_ahead(steps: usize, step: &mut impl FnMut() -> Result<LaunchedStep>) -> Result<()> {
+fn run_steps(steps: usize, step: &mut impl FnMut() -> Result<LaunchedStep>) -> Result<()> {
     let mut before: Option<LaunchedStep> = None;
     for _ in 0..steps {
         if let Some(before) = before.replace(step()?) {
-            before.reading.outcome()?;
+            before.pending.outcome()?;
         }
     }
     Ok(())

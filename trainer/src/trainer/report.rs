@@ -7,16 +7,16 @@ use anyhow::Result;
 use regatta_run_folder::{EpochRecord, StepRecord, print_output};
 
 use super::Trainer;
-use crate::attribution::{Phase, Slowest, told};
+use crate::attribution::{Phase, Slowest, phase_summary};
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{Progress, Sums};
 use crate::terminal;
 
 /// What the terminal is given to take the lines before the last.
-const LINES_BEFORE: Duration = Duration::from_secs(2);
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 impl Trainer<'_> {
-    pub(super) fn epoch_in_words(&self) -> String {
+    pub(super) fn epoch_label(&self) -> String {
         format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs)
     }
 
@@ -26,7 +26,7 @@ impl Trainer<'_> {
         let sums = &self.progress.interval_sum;
         if !self.bar.is_hidden() && sums.images > 0 {
             let rate = self.clock.interval_rate(self.progress.images);
-            let (epoch, loss) = (self.epoch_in_words(), sums.mean());
+            let (epoch, loss) = (self.epoch_label(), sums.mean());
             self.bar.set_message(format!("{epoch} loss {loss:.4} {rate:.0} images/s"));
         }
     }
@@ -53,10 +53,10 @@ impl Trainer<'_> {
             peak_rss_mib: peak_rss_mib(self.world)?,
             peak_device_mib: peak_device_mib(self.learner.replica.device())?,
         };
-        self.tell_step(lr);
+        self.log_progress(lr);
         self.progress.interval_sum = Sums::default();
         self.clock.begin_interval(self.progress.images);
-        tracing::debug!("{}", told(&phases, slowest));
+        tracing::debug!("{}", phase_summary(&phases, slowest));
         if self.stragglers.note(slowest) {
             let Slowest { rank, times } = slowest;
             tracing::warn!(
@@ -70,11 +70,11 @@ impl Trainer<'_> {
     }
 
     /// The line of the log for the steps since the last one.
-    pub(super) fn tell_step(&self, lr: f64) {
+    pub(super) fn log_progress(&self, lr: f64) {
         let Progress { step, images, interval_sum: sums, .. } = &self.progress;
         tracing::info!(
             "{} step {step} loss {:.4} top-1 {:.4} lr {lr:.5} {:.0} images/s",
-            self.epoch_in_words(),
+            self.epoch_label(),
             sums.mean(),
             sums.top1(),
             self.clock.interval_rate(*images)
@@ -109,19 +109,19 @@ impl Trainer<'_> {
         tracing::info!(
             "{}: train loss {train_loss:.4} top-1 {train_top1:.4} {validation} | {seconds:.0} s, \
              {images_per_second:.0} images/s, peak {peak_rss_mib:.0} MiB",
-            self.epoch_in_words()
+            self.epoch_label()
         );
     }
 
     /// On standard output, where the run began at `begun`, an epoch and a step.
-    pub(super) fn say_what_was_reached(&self, begun: (u64, u64)) {
+    pub(super) fn print_result(&self, begun: (u64, u64)) {
         if self.world.rank() > 0 {
             return;
         }
         // A reader that is gone does not make a run that is done a failure.
         let say = |line: fmt::Arguments| _ = print_output(line);
         // These lines take another way to the terminal.
-        terminal::flush(LINES_BEFORE);
+        terminal::flush(FLUSH_LIMIT);
         if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
             let (key, value) = match self.recipe.train.max_steps {
                 Some(max) if self.max_steps_reached() => ("train.max_steps", max),
