@@ -1,4 +1,4 @@
-//! What a run tells while it goes on and at its end: the bar, the lines of the log, the records of steps and epochs.
+//! Reports the progress and the result of a run: progress bar, log lines, step and epoch records.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{Progress, Sums};
 use crate::terminal;
 
-/// What the terminal is given to take the lines before the last.
+/// Time limit for writing the log to the terminal before the result is printed.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 impl Trainer<'_> {
@@ -20,7 +20,7 @@ impl Trainer<'_> {
         format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs)
     }
 
-    /// Moves the bar, which tells of the steps since the last line of the log.
+    /// Updates the progress bar with the loss and throughput since the last log line.
     pub(super) fn move_bar(&self) {
         self.bar.set_position(self.progress.step_in_epoch);
         let sums = &self.progress.interval_sum;
@@ -69,7 +69,7 @@ impl Trainer<'_> {
         self.records.as_mut().map_or(Ok(()), |records| records.step(record))
     }
 
-    /// The line of the log for the steps since the last one.
+    /// Logs the steps since the last log line.
     pub(super) fn log_progress(&self, lr: f64) {
         let Progress { step, images, interval_sum: sums, .. } = &self.progress;
         tracing::info!(
@@ -113,14 +113,14 @@ impl Trainer<'_> {
         );
     }
 
-    /// On standard output, where the run began at `begun`, an epoch and a step.
+    /// Prints the result on standard output; the run started at `begun`, an epoch and a step.
     pub(super) fn print_result(&self, begun: (u64, u64)) {
         if self.world.rank() > 0 {
             return;
         }
-        // A reader that is gone does not make a run that is done a failure.
+        // A closed standard output does not make a finished run fail.
         let say = |line: fmt::Arguments| _ = print_output(line);
-        // These lines take another way to the terminal.
+        // The log reaches the terminal through a thread, these lines do not.
         terminal::flush(FLUSH_LIMIT);
         if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
             let (key, value) = match self.recipe.train.max_steps {
