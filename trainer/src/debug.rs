@@ -37,7 +37,7 @@ pub(crate) fn reject_other_run(folder: &RunFolder) -> Result<()> {
     let is_empty = || fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_none());
     if folder.exists()? && !folder.debug_mark().exists() && !is_empty() {
         bail!(Usage(format!(
-            "--debug begins the folder {shown} anew, but that was not made by a debug run: give another --name, or remove \
+            "--debug clears the folder {shown}, but no debug run made that folder: give another --name, or remove \
              {shown} yourself",
             shown = folder.path().display()
         )));

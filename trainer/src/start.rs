@@ -80,7 +80,7 @@ impl Start {
             Some(step) => format!("no checkpoint is there, though that of step {step} was saved; "),
             None => return Ok(start),
         };
-        let remedy = "to start anew would overwrite the run: put back a copy of a checkpoint, or start another run with --name";
+        let remedy = "starting afresh would overwrite the run: put back a copy of a checkpoint, or start another run with --name";
         bail!(StorageError::Content { path: folder.checkpoints(), found: found + remedy })
     }
 
@@ -100,7 +100,7 @@ impl Start {
     }
 
     fn damage_report(&self) -> String {
-        format!("no checkpoint is whole:\n  {}\n", self.damaged.join("\n  "))
+        format!("no checkpoint is complete:\n  {}\n", self.damaged.join("\n  "))
     }
 
     /// Returns the checkpoint at `path`, a checkpoint or a run folder; `option` is the command-line option that gave the path.
@@ -156,7 +156,7 @@ impl Start {
     /// Logs the checkpoint that the run continues from, and what changed in the recipe.
     pub(crate) fn log_origin(&self, recipe: &Recipe, progress: &Progress, steps_per_epoch: u64) {
         for damaged in &self.damaged {
-            tracing::warn!("checkpoint passed over: {damaged}");
+            tracing::warn!("skipped checkpoint: {damaged}");
         }
         let kept = self.kept_recipe().ok().flatten();
         for change in kept.iter().flat_map(|kept| kept.changes(recipe)) {
@@ -168,7 +168,7 @@ impl Start {
             tracing::info!("resumed from {}", checkpoint.display());
             if progress.epoch < epochs {
                 let (epoch, lr) = (progress.epoch + 1, rate.at(progress.step));
-                tracing::info!("the learning rate goes on at {lr:.5} in epoch {epoch} of {epochs}");
+                tracing::info!("the learning rate continues at {lr:.5} in epoch {epoch} of {epochs}");
             }
         }
         if spanned < epochs && matches!(recipe.schedule.schedule, Schedule::Cosine { .. }) {

@@ -1,4 +1,4 @@
-//! How long a micro-batch takes forward and backward by each candidate, for choices that the recipe leaves open.
+//! Times forward and backward of a micro-batch with each candidate precision and memory format.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,20 @@ use crate::automatic::Candidate;
 use crate::device::{autocast_kind, kind, wait_for};
 use crate::replica::{Replica, in_format, summed_loss};
 
-/// On a CPU a look at so many images is enough, or at fewer that take so many multiply-adds forward, and together with
-/// backward less than a second on two cores.
+/// Maximum number of images of a pass on a CPU, and of their multiply-adds in the forward pass: forward and backward then take
+/// less than a second on two cores.
 const MAX_IMAGES: usize = 16;
 const MAX_MULTIPLY_ADDS: u64 = 10_000_000_000;
-/// Passes of each candidate, in turns: the first finds memory and algorithms, the fastest counts.
+/// Passes of each candidate, alternating between them. The first allocates memory and chooses algorithms; the fastest counts.
 const MIN_ROUNDS: usize = 3;
 const MAX_ROUNDS: usize = 6;
-/// After this none begins that need not be.
+/// After this time no round beyond the minimum is started.
 const TIME_BUDGET: Duration = Duration::from_secs(3);
 
-/// Images of a pass: on a GPU, where algorithms depend on their number, the whole micro-batch.
+/// Returns the number of images of a pass: on a GPU the whole micro-batch, since its algorithms depend on the number.
+///
+/// # Errors
+/// A resolution too small for the network.
 pub(crate) fn images(recipe: &Recipe, device: Device) -> Result<usize> {
     let micro_batch = recipe.train.micro_batch_size;
     if device != Device::Cpu {
@@ -37,8 +40,11 @@ fn affordable_images(micro_batch: usize, multiply_adds_of_an_image: u64) -> usiz
     affordable.clamp(1, micro_batch.min(MAX_IMAGES) as u64) as usize
 }
 
-/// Seconds of `images` by each candidate, of which those of one memory format stand together: rank 0 times them on its device,
-/// and all ranks get what it measured. A collective.
+/// Times forward and backward of `images` images with each candidate on rank 0's device, and shares the seconds with all ranks.
+/// Candidates of the same memory format must be adjacent. A collective.
+///
+/// # Errors
+/// A network that cannot be built or run, and failed collectives.
 pub(crate) fn seconds_on_rank_0(
     recipe: &Recipe,
     candidates: &[Candidate],
@@ -66,7 +72,7 @@ fn fastest_passes(mut benchmarks: Vec<Benchmark>) -> Result<Vec<f64>> {
     Ok(benchmarks.into_iter().flat_map(|benchmark| benchmark.fastest).map(|(_, seconds)| seconds).collect())
 }
 
-/// The network in one memory format, a micro-batch for it, and the fastest pass by each precision.
+/// The network in one memory format, a micro-batch for it, and the fastest pass of each precision.
 struct Benchmark {
     replica: Replica,
     images_nchw: Tensor,
@@ -77,7 +83,7 @@ struct Benchmark {
 impl Benchmark {
     fn new(recipe: &Recipe, candidates: &[Candidate], images: usize, device: Device) -> Result<Self> {
         let mut recipe = recipe.clone();
-        // Parameters are of one element type in all.
+        // All candidates have the same element type of parameters.
         recipe.train.precision = candidates[0].precision;
         recipe.train.memory_format = candidates[0].memory_format;
         let (images_nchw, labels) = random_micro_batch(&recipe, images, device);
@@ -85,7 +91,7 @@ impl Benchmark {
         Ok(Self { replica: Replica::new(&recipe, device)?, images_nchw, labels, fastest })
     }
 
-    /// Forward and backward by each precision.
+    /// Runs and times forward and backward in each precision.
     fn pass(&mut self) -> Result<()> {
         let Self { replica, images_nchw, labels, fastest } = self;
         for (precision, fastest) in fastest {
@@ -101,7 +107,7 @@ impl Benchmark {
     }
 }
 
-/// Random images on the device in the recipe's memory format, and their labels.
+/// Returns random images on the device in the recipe's memory format, and random labels.
 pub(crate) fn random_micro_batch(recipe: &Recipe, images: usize, device: Device) -> (Tensor, Tensor) {
     let (side, network) = (i64::from(recipe.data.resolution_px), recipe.network());
     let shape = [images as i64, network.in_channels, side, side];

@@ -27,7 +27,7 @@ pub(crate) fn in_world(
     let world = World::join(comm.backend, launch, timeout, report_watchdog_error)?;
     let rank = world.rank();
     let code = work(&world).unwrap_or_else(|error| end_with(&error, rank));
-    world.finish(code.code()).context("NCCL does not end").unwrap_or_else(|error| end_with(&error, rank));
+    world.finish(code.code()).context("cannot shut down NCCL").unwrap_or_else(|error| end_with(&error, rank));
     Ok(code)
 }
 
@@ -94,11 +94,11 @@ pub(crate) fn start_nccl(nccl: Option<&Nccl>, world: &World, device: Device) -> 
     let Some(nccl) = nccl else { return Ok(()) };
     // Only rank 0 creates an id, since each one keeps a thread and a socket open for the ranks that join.
     let made = if world.rank() == 0 { nccl.unique_id() } else { Ok(UniqueId([0; 128])) };
-    let mut id = together(made.context("NCCL does not start"), world)?;
+    let mut id = together(made.context("cannot start NCCL"), world)?;
     world.broadcast(&mut id.0);
     let started = world.start_nccl(nccl, &id, device);
     let is_late = matches!(started, Err(CommError::Nccl(nccl::Error::Deadline { .. })));
-    let started = started.context("NCCL does not start");
+    let started = started.context("cannot start NCCL");
     // All ranks reach the deadline together. A rank that fails for another reason ends the job at once: its peers wait for
     // it inside NCCL and cannot take part in another collective.
     if started.is_ok() || is_late {

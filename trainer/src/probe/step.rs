@@ -1,4 +1,4 @@
-//! How fast ranks take the recipe's steps on images that lie on the device: what a loader that never keeps them waiting allows.
+//! Measures the throughput of the recipe's steps on images that are already on the device: the upper limit with an ideal loader.
 
 use std::io::stdin;
 use std::time::Instant;
@@ -19,11 +19,14 @@ use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::timing::random_micro_batch;
 use crate::{automatic, device};
 
-/// Steps before the timed ones; cuDNN tries its algorithms in them, and a GPU's step is recorded.
+/// Untimed steps first, in which cuDNN tries its algorithms and a GPU's step is recorded.
 const WARM_UP: usize = 10;
 
-/// Takes `steps` steps of the recipe over one micro-batch of random images; where they are taken in turn with another program's,
-/// anew for each line of rank 0's standard input, with a line of JSON on its standard output each time. A collective.
+/// Measures `steps` steps of the recipe on one micro-batch of random images. With `in_turn`, repeats that for each line of rank
+/// 0's standard input, and prints a line of JSON each time. A collective.
+///
+/// # Errors
+/// An invalid recipe, failed collectives and device errors.
 pub(super) fn measure(
     args: &RecipeArgs,
     steps: usize,
@@ -70,14 +73,14 @@ pub(super) fn measure(
     Ok(last)
 }
 
-/// Whether rank 0 has read another line of its standard input. A collective.
+/// Returns whether rank 0 has read another line of its standard input. A collective.
 fn next_round_requested(world: &World) -> Result<bool> {
     let read = if world.rank() == 0 { stdin().read_line(&mut String::new()) } else { Ok(0) };
     let bytes = together(read.map_err(Into::into), world)?;
     Ok(world.share(bytes > 0)?)
 }
 
-/// Of `steps` steps of all ranks, from idle devices to idle devices.
+/// Times `steps` steps of all ranks, from idle devices to idle devices.
 fn seconds_per_step(
     steps: usize,
     device: Device,
@@ -93,7 +96,7 @@ fn seconds_per_step(
     Ok(begin.elapsed().as_secs_f64() / steps as f64)
 }
 
-/// As a run does it: a step's outcome is read when the next one is launched.
+/// Runs the steps as training does: reads a step's outcome after the next one is launched.
 fn run_steps(steps: usize, step: &mut impl FnMut() -> Result<LaunchedStep>) -> Result<()> {
     let mut before: Option<LaunchedStep> = None;
     for _ in 0..steps {

@@ -60,7 +60,7 @@ impl Trainer<'_> {
         if self.stragglers.note(slowest) {
             let Slowest { rank, times } = slowest;
             tracing::warn!(
-                "rank {rank} holds the others up: for {} log intervals its own work in a step has taken at least {} times \
+                "rank {rank} is a straggler: for {} log intervals its own work in a step has taken at least {} times \
                  as long as theirs (last {times:.2}); see the phases in its log",
                 self.recipe.log.straggler_intervals,
                 self.recipe.log.straggler_factor
@@ -128,7 +128,7 @@ impl Trainer<'_> {
                 _ => ("train.epochs", self.recipe.train.epochs),
             };
             say(format_args!(
-                "nothing is left to do: {key} = {value} was reached before; a larger one goes on"
+                "nothing left to do: {key} = {value} was already reached; set a larger value to continue"
             ));
         }
         let Progress { best, .. } = self.progress;
