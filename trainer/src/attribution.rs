@@ -1,4 +1,4 @@
-//! Where a step's time goes: clocks on a CPU, events on a GPU, which never wait for the device.
+//! Measures the time of each phase of a step, with the clock on a CPU and with events on a GPU, which never block the host.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,35 +9,35 @@ use regatta_comm::World;
 use regatta_torch_ext::{Event, Stream};
 use tch::Device;
 
-/// The parts of a step, in their order.
+/// The phases of a step, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The host assembles the next micro-batch; a GPU that has nothing else to do waits for it.
+    /// Time in which the host assembles the next micro-batch and the device waits for it.
     Data,
-    /// What is waited for bytes on their way to the device, and scaling, resizing and normalising there.
+    /// Time spent waiting for the host-to-device copy, and normalising and resizing the images on the device.
     Copy,
-    /// The network and the loss.
+    /// Forward pass and loss.
     Forward,
-    /// Gradients, with the sums that go on meanwhile.
+    /// Backward pass, with the all-reduces that overlap with it.
     Backward,
-    /// What the step waited for other ranks after its own backward.
+    /// Time spent waiting for collectives after the rank's own backward pass.
     ExposedComm,
-    /// Clipping, update, statistics, moving average.
+    /// Gradient clipping, parameter update, running statistics, moving average.
     Optimizer,
 }
 
-/// Names in the log, in the order of [`Phase`].
+/// Names of the phases in the log, in the order of [`Phase`].
 const NAMES: [&str; 6] = ["data", "copy", "forward", "backward", "exposed comm", "optimizer"];
 
 /// Seconds by phase.
 pub(crate) type Seconds = [f64; 6];
 
-/// Timed events of steps that are over, for the next ones: making one costs the host as much as launching a kernel.
+/// Timing events of finished steps, for reuse: creating one costs the host as much as launching a kernel.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SpareMarks(Rc<RefCell<Vec<Event>>>);
 
 impl SpareMarks {
-    /// The end of what is queued on the device's current stream.
+    /// Records an event at the end of the device's current stream.
     fn mark(&self, device: Device) -> Result<Event> {
         let stream = Stream::current(device)?;
         let Some(mut event) = self.0.borrow_mut().pop() else { return Ok(Event::after(stream, true)?) };
@@ -53,13 +53,13 @@ pub(crate) struct StepTimes {
     spare: SpareMarks,
     last: Instant,
     host: Seconds,
-    /// On a GPU: the phases as the device went through them.
+    /// On a GPU, the end of each phase in the order of execution.
     marks: Vec<(Phase, Event)>,
     begin: Option<Event>,
 }
 
 impl StepTimes {
-    /// From now on.
+    /// Starts measuring a step.
     pub(crate) fn begin(device: Device, spare: &SpareMarks) -> Result<Self> {
         let begin = if device == Device::Cpu { None } else { Some(spare.mark(device)?) };
         Ok(Self {
@@ -72,7 +72,7 @@ impl StepTimes {
         })
     }
 
-    /// What came since the last call was this phase.
+    /// Assigns the time since the last call to `phase`.
     pub(crate) fn end(&mut self, phase: Phase) -> Result<()> {
         let now = Instant::now();
         if self.device == Device::Cpu {
@@ -85,8 +85,11 @@ impl StepTimes {
         Ok(())
     }
 
-    /// Seconds by phase; waits for the device where it has not passed the step's last mark, which comes after the outcome
-    /// that the step is read by.
+    /// Returns the seconds by phase. Waits until the device has passed the step's last event, which comes after the step's
+    /// outcome.
+    ///
+    /// # Errors
+    /// Device errors.
     pub(crate) fn seconds(&self) -> Result<Seconds> {
         let mut seconds = self.host;
         let Some(mut before) = self.begin.as_ref() else { return Ok(seconds) };
@@ -108,35 +111,35 @@ impl Drop for StepTimes {
     }
 }
 
-/// Sums over the steps of a log interval.
+/// Times by phase, summed over the steps of a log interval.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct IntervalTimes {
     sums: Seconds,
     steps: u64,
 }
 
-/// A phase over all ranks, in seconds a step.
+/// Time of a phase over all ranks, in seconds per step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
-    /// Of the fastest rank.
+    /// The fastest rank.
     pub(crate) min: f64,
-    /// Of the rank in the middle.
+    /// The median rank.
     pub(crate) median: f64,
-    /// Of the slowest rank.
+    /// The slowest rank.
     pub(crate) max: f64,
 }
 
-/// The rank whose own work took longest, waiting for others left aside.
+/// The rank whose own work took longest, not counting the time spent waiting for collectives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Slowest {
-    /// Which.
+    /// Its number.
     pub(crate) rank: usize,
-    /// How many times as long as the middle one of the other ranks', at least 1; 1 where there is no other.
+    /// Its time divided by the median of the other ranks', at least 1; 1 if there is no other rank.
     pub(crate) times: f64,
 }
 
 impl IntervalTimes {
-    /// Adds a step.
+    /// Adds the times of a step.
     pub(crate) fn add(&mut self, seconds: &Seconds) {
         for (sum, value) in self.sums.iter_mut().zip(seconds) {
             *sum += value;
@@ -144,7 +147,10 @@ impl IntervalTimes {
         self.steps += 1;
     }
 
-    /// Every phase over the ranks, and the slowest of these. A collective.
+    /// Returns the spread of every phase over the ranks, and the slowest rank. A collective.
+    ///
+    /// # Errors
+    /// A failed collective.
     pub(crate) fn over_ranks(&self, world: &World) -> Result<([Spread; 6], Slowest)> {
         let means = self.sums.map(|sum| sum / self.steps.max(1) as f64);
         let ranks = world.gather::<Seconds>(&means)?;
@@ -159,7 +165,7 @@ impl IntervalTimes {
 }
 
 impl Slowest {
-    /// Of the seconds that each rank's own work took.
+    /// Finds the slowest rank, given the seconds that each rank's own work took.
     fn of(own: &[f64]) -> Self {
         let rank = (0..own.len()).max_by(|&a, &b| own[a].total_cmp(&own[b])).unwrap_or(0);
         let mut others: Vec<f64> = (0..own.len()).filter(|&other| other != rank).map(|it| own[it]).collect();
@@ -169,15 +175,15 @@ impl Slowest {
     }
 }
 
-/// A line of the log: milliseconds a step by phase, lowest, middle and highest over the ranks.
-pub(crate) fn told(phases: &[Spread; 6], slowest: Slowest) -> String {
+/// Formats the times for the log: milliseconds per step by phase, with minimum, median and maximum over the ranks.
+pub(crate) fn phase_summary(phases: &[Spread; 6], slowest: Slowest) -> String {
     let phase = |(name, Spread { min, median, max }): (&&str, &Spread)| {
         format!("{name} {:.2}/{:.2}/{:.2}", min * 1e3, median * 1e3, max * 1e3)
     };
     let phases: Vec<_> = NAMES.iter().zip(phases).map(phase).collect();
     let Slowest { rank, times } = slowest;
     format!(
-        "ms a step, min/median/max over ranks: {}; slowest rank {rank}, {times:.2} times the others",
+        "ms per step, min/median/max over ranks: {}; slowest rank {rank}, {times:.2} times the others",
         phases.join(", ")
     )
 }
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_is_compared_with_the_middle_of_the_others() {
+    fn the_slowest_rank_is_compared_with_the_median_of_the_others() {
         let of = |own: &[f64]| (Slowest::of(own).rank, Slowest::of(own).times);
         assert_eq!(of(&[1.0]), (0, 1.0));
         assert_eq!(of(&[1.0, 3.0]), (1, 3.0));

@@ -1,4 +1,4 @@
-//! Precision and memory format where the recipe leaves them open: what is possible is timed together, and one of it taken.
+//! Chooses precision and memory format where the recipe says `auto`: times the possible combinations and takes the fastest.
 
 use anyhow::Result;
 use regatta_comm::World;
@@ -6,13 +6,13 @@ use regatta_run_folder::counted;
 use regatta_settings::{MemoryFormat, Precision, Recipe};
 use tch::Device;
 
-use crate::device::word;
+use crate::device::recipe_value;
 use crate::timing;
 
-/// bf16 costs digits: it is taken only where it is at least so many times as fast as the best without it.
-const WORTH_IT: f64 = 1.3;
+/// bf16 has fewer digits, so it must be this many times as fast as the best choice without it.
+const MIN_BF16_SPEEDUP: f64 = 1.3;
 
-/// What micro-batches are computed in.
+/// A precision and memory format.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) precision: Precision,
@@ -25,8 +25,11 @@ impl Candidate {
     }
 }
 
-/// Takes what the recipe leaves open: as the run `kept` it, else by time. Returns what to say where it went by time. A
-/// collective.
+/// Fills in what the recipe leaves open: as the continued run's recipe, `kept`, has it, else by timing. Returns a log message if
+/// it was timed. A collective.
+///
+/// # Errors
+/// A network that cannot be built or run, and failed collectives.
 pub(crate) fn choose(
     recipe: &mut Recipe,
     kept: Option<&Recipe>,
@@ -36,20 +39,21 @@ pub(crate) fn choose(
     let precisions = || possible_precisions(device, || all_have_bf16(world));
     let kept = kept.map(Candidate::of);
     let candidates = candidates(Candidate::of(recipe), kept, recipe.train.deterministic, precisions);
-    let (mut taken, mut said) = (candidates[0], None);
+    let (mut taken, mut message) = (candidates[0], None);
     if candidates.len() > 1 {
         let images = timing::images(recipe, device)?;
         let seconds = timing::seconds_on_rank_0(recipe, &candidates, images, device, world)?;
         let timed: Vec<_> = candidates.into_iter().zip(seconds).collect();
         taken = best(&timed);
-        said = Some(sentence(taken, &timed, images));
+        message = Some(choice_message(taken, &timed, images));
     }
     recipe.train.precision = taken.precision;
     recipe.train.memory_format = taken.memory_format;
-    Ok(said)
+    Ok(message)
 }
 
-/// What may be taken, by memory format, the default first; a deterministic run does not go by the clock.
+/// Returns the possible candidates grouped by memory format, the default first. A deterministic run takes the first, since
+/// timings vary.
 fn candidates(
     given: Candidate,
     kept: Option<Candidate>,
@@ -75,7 +79,7 @@ fn candidates(
     candidates
 }
 
-/// bf16 on a GPU. On CPUs fp32, and bf16 where every rank's processor computes in it: elsewhere it is emulated and several
+/// Returns bf16 on a GPU; on CPUs fp32, and bf16 if every rank's processor supports it: elsewhere it is emulated and several
 /// times slower.
 fn possible_precisions(device: Device, all_have_bf16: impl FnOnce() -> bool) -> Vec<Precision> {
     match device {
@@ -85,7 +89,7 @@ fn possible_precisions(device: Device, all_have_bf16: impl FnOnce() -> bool) -> 
     }
 }
 
-/// A collective.
+/// Returns whether every rank's processor computes in bf16. A collective.
 fn all_have_bf16(world: &World) -> bool {
     let mut ranks = [i64::from(processor_has_bf16())];
     world.all_reduce_counts(&mut ranks);
@@ -102,21 +106,22 @@ fn processor_has_bf16() -> bool {
     false
 }
 
-/// The fastest, in bf16 only where that is worth it.
+/// Returns the fastest candidate; one in bf16 only if it is faster by [`MIN_BF16_SPEEDUP`].
 fn best(timed: &[(Candidate, f64)]) -> Candidate {
     let fastest = |in_bf16: bool| {
         let of_kind = timed.iter().filter(|(it, _)| (it.precision == Precision::Bf16) == in_bf16);
         of_kind.min_by(|(_, one), (_, other)| one.total_cmp(other))
     };
     let fastest_full = fastest(false);
-    let is_worth_it = |bf16: f64| fastest_full.is_none_or(|(_, full)| *full >= WORTH_IT * bf16);
+    let is_worth_it = |bf16: f64| fastest_full.is_none_or(|(_, full)| *full >= MIN_BF16_SPEEDUP * bf16);
     let taken = fastest(true).filter(|(_, seconds)| is_worth_it(*seconds)).or(fastest_full);
     taken.expect("two or more were timed").0
 }
 
-/// For the log.
-fn sentence(taken: Candidate, timed: &[(Candidate, f64)], images: usize) -> String {
-    let name = |it: Candidate| format!("{}, {}", word(&it.precision), word(&it.memory_format));
+/// Formats the choice and the timings for the log.
+fn choice_message(taken: Candidate, timed: &[(Candidate, f64)], images: usize) -> String {
+    let name =
+        |it: Candidate| format!("{}, {}", recipe_value(&it.precision), recipe_value(&it.memory_format));
     let milliseconds = |(it, seconds): &(Candidate, f64)| format!("{:.1} ms in {}", seconds * 1e3, name(*it));
     let times: Vec<_> = timed.iter().map(milliseconds).collect();
     let (taken, images) = (name(taken), counted(images, "image"));
@@ -137,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_and_possible_is_timed() {
+    fn only_open_and_possible_candidates_are_timed() {
         let check = |given, kept: Option<_>, deterministic, on: (Device, bool), expected: &[_]| {
             let precisions = || possible_precisions(on.0, || on.1);
             let found = candidates(given, kept.map(pair), deterministic, precisions);
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_is_taken_and_bf16_where_it_is_worth_its_digits() {
+    fn the_fastest_is_taken_and_bf16_only_with_the_minimum_speedup() {
         let check = |seconds: &[((Precision, MemoryFormat), f64)], expected| {
             let timed: Vec<_> = seconds.iter().map(|&(it, seconds)| (pair(it), seconds)).collect();
             assert_eq!(best(&timed), pair(expected), "{seconds:?}");

@@ -1,4 +1,4 @@
-//! Micro-batches as tensors: bytes from the data set, scaled, resized and normalised on the device.
+//! Assembles micro-batches: image bytes are copied to the device and normalised and resized there.
 
 use anyhow::Result;
 use regatta_data::{Augment, Images, Scratch, Source, Split, Transform};
@@ -9,10 +9,10 @@ use crate::device::kind;
 use crate::replica::in_format;
 use crate::upload::Uploader;
 
-/// The labels come first in a block, so that both are aligned.
+/// Bytes of a label. Labels come first in a block, so that both parts are aligned.
 const LABEL_BYTES: usize = size_of::<i64>();
 
-/// The images of `source`, with the recipe's augmentation where they are trained on.
+/// Returns the images of `source`, with the recipe's augmentation for the training split.
 pub(crate) fn images<'a>(recipe: &Recipe, source: &'a dyn Source, split: Split) -> Images<'a> {
     let augment = (split == Split::Train).then_some(Augment {
         seed: recipe.train.seed,
@@ -22,7 +22,7 @@ pub(crate) fn images<'a>(recipe: &Recipe, source: &'a dyn Source, split: Split) 
     Images::new(source, split, Transform::new(source.encoding(), augment))
 }
 
-/// Turns indices of a data set into micro-batches on the device. One is on its way while another is computed with.
+/// Turns image indices into micro-batches on the device. The copy of one overlaps with the computation on another.
 pub(crate) struct Batches<'a> {
     images: Images<'a>,
     scratch: Scratch,
@@ -31,7 +31,10 @@ pub(crate) struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    /// Of `source`, which is `split` of the recipe's data set.
+    /// Creates micro-batches from `source`, the `split` of the recipe's data set.
+    ///
+    /// # Errors
+    /// A device stream that cannot be created.
     pub(crate) fn new(recipe: &Recipe, source: &'a dyn Source, split: Split, device: Device) -> Result<Self> {
         Ok(Self {
             images: images(recipe, source, split),
@@ -41,22 +44,22 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// The images `[n, c, h, w]` and labels `[n]` of `indices`, augmented as `epoch` says.
+    /// Returns the images `[n, c, h, w]` and labels `[n]` of `indices`, with the augmentation of `epoch`.
     #[cfg(test)]
     pub(crate) fn load(&mut self, indices: &[usize], epoch: u64) -> (Tensor, Tensor) {
         self.begin(indices, epoch).unwrap();
         self.take().unwrap()
     }
 
-    /// How many were begun and not taken yet.
-    pub(crate) fn under_way(&self) -> usize {
-        self.uploader.under_way()
+    /// Returns the number of micro-batches begun and not yet taken.
+    pub(crate) fn pending(&self) -> usize {
+        self.uploader.pending()
     }
 
-    /// Gathers the bytes of `indices`, augmented as `epoch` says, and sends them on their way to the device.
+    /// Reads the images `indices`, with the augmentation of `epoch`, and starts the host-to-device copy.
     ///
     /// # Errors
-    /// An image that cannot be read; then nothing is on its way.
+    /// An image that cannot be read, in which case no copy is started; device errors.
     pub(crate) fn begin(&mut self, indices: &[usize], epoch: u64) -> Result<()> {
         let Self { images, scratch, uploader, .. } = self;
         let labels_bytes = indices.len() * LABEL_BYTES;
@@ -71,7 +74,10 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// What was begun first, on the device: images `[n, c, h, w]`, scaled, resized and normalised, and labels `[n]`.
+    /// Returns the oldest pending micro-batch, on the device: normalised and resized images `[n, c, h, w]`, and labels `[n]`.
+    ///
+    /// # Errors
+    /// Device errors.
     pub(crate) fn take(&mut self) -> Result<(Tensor, Tensor)> {
         let Self { uploader, images, preparation, .. } = self;
         let shape = images.shape();
@@ -87,10 +93,10 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// From an image's bytes to what the network sees.
+/// Normalises and resizes images on the device.
 struct Preparation {
     resolution: i64,
-    /// Per channel, shaped `[1, c, 1, 1]`: a byte b becomes b · scale + shift = (b/255 − mean) / std.
+    /// Per channel, of shape `[1, c, 1, 1]`: a byte b becomes b · scale + shift = (b/255 − mean) / std.
     scale: Tensor,
     shift: Tensor,
     format: MemoryFormat,

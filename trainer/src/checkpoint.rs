@@ -1,4 +1,4 @@
-//! A run's state to a checkpoint and back.
+//! Saves a run's state to a checkpoint and restores it.
 
 use std::path::Path;
 
@@ -21,7 +21,10 @@ const STATE: &str = "state.json";
 /// The resolved recipe that the run was trained with.
 pub(crate) const RECIPE: &str = "recipe.toml";
 
-/// Writes the checkpoint of `progress.step`, which goes with `metrics`: whole or not at all.
+/// Writes the checkpoint of `progress.step` atomically; `metrics` is the position in the metrics file that belongs to it.
+///
+/// # Errors
+/// A folder that cannot be written.
 pub(crate) fn save(
     folder: &RunFolder,
     learner: &Learner,
@@ -56,8 +59,11 @@ fn parameter_names(replica: &Replica) -> impl Iterator<Item = String> {
     replica.specs.iter().map(|spec| spec.name.clone())
 }
 
-/// Rank 0 reads the checkpoint (the ranks need not share a file system); then every rank gets its state and proves that
-/// it holds the same. Without a checkpoint the initial state is shared in the same way.
+/// Reads the checkpoint on rank 0 (the ranks need not share a file system), broadcasts its state and checks that all ranks hold
+/// the same. Without a checkpoint it does so with the initial state. A collective.
+///
+/// # Errors
+/// A damaged checkpoint or one of another network, and ranks whose state differs.
 pub(crate) fn restore_and_share(
     checkpoint: Option<&Path>,
     learner: &mut Learner,

@@ -1,8 +1,8 @@
-//! When things began, for the figures that are times.
+//! Start times of process, epoch and log interval, for durations and throughput.
 
 use std::time::Instant;
 
-/// Begins of the process, of the log interval and of the epoch, the last two with the images consumed by then.
+/// Start times of the process, the log interval and the epoch; the last two with the images consumed by then.
 #[derive(Debug)]
 pub(crate) struct Clock {
     process: Instant,
@@ -12,29 +12,29 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Counts from the start of the process.
+    /// Creates a clock for a process that started at `process`.
     pub(crate) fn new(process: Instant) -> Self {
         let now = (Instant::now(), 0);
         Self { process, seconds_to_first_step: None, interval: now, epoch: now }
     }
 
-    /// Seconds since the process began.
+    /// Returns the seconds since the process started.
     pub(crate) fn seconds(&self) -> f64 {
         self.process.elapsed().as_secs_f64()
     }
 
-    /// Whether no step is done yet.
+    /// Returns whether no step is done yet.
     pub(crate) fn is_before_first_step(&self) -> bool {
         self.seconds_to_first_step.is_none()
     }
 
-    /// Seconds from the start of the process to the end of the first step, which is now where none was done yet.
+    /// Returns the seconds from the start of the process to the end of the first step. The first call marks that end.
     pub(crate) fn seconds_to_first_step(&mut self) -> f64 {
         let now = self.seconds();
         *self.seconds_to_first_step.get_or_insert(now)
     }
 
-    /// An epoch begins, and with the run's first one a log interval.
+    /// Starts an epoch, and with the first one a log interval.
     pub(crate) fn begin_epoch(&mut self, images: u64) {
         self.epoch = (Instant::now(), images);
         if self.is_before_first_step() {
@@ -42,7 +42,7 @@ impl Clock {
         }
     }
 
-    /// A log interval begins.
+    /// Starts a log interval.
     pub(crate) fn begin_interval(&mut self, images: u64) {
         self.interval = (Instant::now(), images);
     }

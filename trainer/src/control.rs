@@ -1,65 +1,71 @@
-//! What ranks agree on in a step, as one small vector that stays on the device until somebody reads it.
+//! Agrees on a step's outcome across ranks, as one small vector that stays on the device until it is read.
 
 use anyhow::Result;
 use regatta_comm::World;
 use regatta_torch_ext::{Event, Stream, copy_non_blocking, pin_memory};
 use tch::{Device, Kind, Tensor};
 
-/// What a rank asks of all, for after the step.
+/// What a rank requests of all ranks after the step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
-    /// To stop with a checkpoint.
+pub(crate) struct Requests {
+    /// Stop with a checkpoint.
     pub(crate) stop: bool,
-    /// To save a checkpoint: it is time.
+    /// Save a checkpoint, since one is due by the clock.
     pub(crate) save: bool,
 }
 
-impl Asked {
-    /// What either asks for.
+impl Requests {
+    /// Returns the union of both.
     pub(crate) fn or(self, other: Self) -> Self {
         Self { stop: self.stop || other.stop, save: self.save || other.save }
     }
 }
 
-/// What all ranks know after a step, from the same reduced numbers.
+/// The outcome of a step, equal on all ranks since it comes from the same reduced numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StepOutcome {
     /// Loss summed over the images of the global batch.
     pub(crate) loss_sum: f64,
-    /// Images of the global batch whose class had the largest logit.
+    /// Images of the global batch whose label had the largest logit.
     pub(crate) hits: u64,
-    /// What some rank asked for.
-    pub(crate) asked: Asked,
-    /// The gradients were finite and the parameters moved.
+    /// What some rank requested.
+    pub(crate) requests: Requests,
+    /// Whether the gradients were finite and the parameters were updated.
     pub(crate) updated: bool,
 }
 
-/// Sums a step's loss and hits and counts the ranks that ask for something, in float64, which holds such counts exactly:
-/// `[loss_sum, hits, stops, saves]` on the device of `sums`, this rank's loss and hits. The sum of `batch_statistics` travels
-/// with it.
+/// All-reduces a step's loss and hits and the number of ranks that request a stop or a save. Returns `[loss_sum, hits, stops,
+/// saves]` in float64, which holds such counts exactly, on the device of `sums`, this rank's loss and hits. `batch_statistics`
+/// are reduced together with it.
+///
+/// # Errors
+/// A failed collective.
 pub(crate) fn agree(
     sums: &Tensor,
-    asked: Asked,
+    requests: Requests,
     batch_statistics: &mut Tensor,
     world: &World,
 ) -> Result<Tensor> {
     let count = |asks: bool| Tensor::full([1], f64::from(u8::from(asks)), (Kind::Double, sums.device()));
-    let mut control = Tensor::cat(&[sums, &count(asked.stop), &count(asked.save)], 0);
+    let mut control = Tensor::cat(&[sums, &count(requests.stop), &count(requests.save)], 0);
     world.all_reduce_together(&mut [batch_statistics, &mut control])?;
     Ok(control)
 }
 
-/// The outcome of a step that a GPU may still be busy with.
+/// The outcome of a step that a GPU may not have finished.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct PendingOutcome {
     /// `[loss_sum, hits, stops, saves, updated]` on the host.
     values: Tensor,
-    /// When they are there; none on a CPU, where they are at once.
+    /// The event after the copy to the host; none on a CPU, where the values are there at once.
     arrived: Option<Event>,
 }
 
-impl Reading {
-    /// Begins to bring the outcome to the host; a GPU is not waited for. `updated` is 1 or 0.
+impl PendingOutcome {
+    /// Starts copying the outcome to the host, without waiting for the device. `updated` is 1 or 0.
+    ///
+    /// # Errors
+    /// Device errors.
     pub(crate) fn begin(control: &Tensor, updated: &Tensor) -> Result<Self> {
         let updated = updated.to_kind(Kind::Double).view([1]);
         let values = Tensor::cat(&[control, &updated], 0);
@@ -74,13 +80,16 @@ impl Reading {
         Ok(Self { values: host, arrived: Some(arrived) })
     }
 
-    /// The outcome; waits for the device where it is not there yet.
+    /// Returns the outcome; waits for the copy to finish.
+    ///
+    /// # Errors
+    /// Device errors.
     pub(crate) fn outcome(&self) -> Result<StepOutcome> {
         if let Some(arrived) = &self.arrived {
             arrived.synchronize()?;
         }
         let value = |index: i64| self.values.double_value(&[index]);
-        let asked = Asked { stop: value(2) > 0.0, save: value(3) > 0.0 };
-        Ok(StepOutcome { loss_sum: value(0), hits: value(1) as u64, asked, updated: value(4) > 0.0 })
+        let requests = Requests { stop: value(2) > 0.0, save: value(3) > 0.0 };
+        Ok(StepOutcome { loss_sum: value(0), hits: value(1) as u64, requests, updated: value(4) > 0.0 })
     }
 }

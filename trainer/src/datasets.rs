@@ -1,17 +1,20 @@
-//! The recipe's data set, opened: its training and its validation images.
+//! Opens the training and validation images of the recipe's data set.
 
 use anyhow::Result;
 use regatta_data::{Encoding, ImageShape, Source, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{DataSource, DatasetFacts, Recipe};
 
-/// Both splits.
+/// The training and validation splits of a data set.
 pub(crate) struct Datasets {
     pub(crate) train: Box<dyn Source>,
     pub(crate) validation: Box<dyn Source>,
 }
 
 impl Datasets {
-    /// Opens what the recipe names and makes sure that the recipe fits it.
+    /// Opens the recipe's data set and checks that the recipe fits it.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, or a recipe that does not fit the data.
     pub(crate) fn open(recipe: &Recipe) -> Result<Self> {
         let open = |split| {
             Ok::<_, anyhow::Error>(match &recipe.data.source {

@@ -1,4 +1,4 @@
-//! `--debug`: a folder that is begun anew each time, and a look at the first layer or gradient that is not finite.
+//! `--debug`: clears its run folder at each start, and finds the first layer or gradient that is not finite.
 
 use std::fs;
 use std::io;
@@ -12,11 +12,14 @@ use tch::Tensor;
 use crate::failure::{Diverged, Usage};
 use crate::replica::Replica;
 
-/// What the mark in a debug run's folder says to whoever looks into it.
+/// Content of the mark file in a debug run's folder.
 const MARK: &str = "trainer --debug made this folder, and clears it when it starts again\n";
 
-/// Refuses a launcher's ranks, since a debug run is one process.
-pub(crate) fn refuse_ranks(launch: &Launch) -> Result<()> {
+/// Checks that no launcher started several ranks, since a debug run is one process.
+///
+/// # Errors
+/// More than one rank.
+pub(crate) fn reject_ranks(launch: &Launch) -> Result<()> {
     match launch.world_size {
         Some((variable, size)) if size > 1 => bail!(Usage(format!(
             "--debug is one process, but {variable} says that {size} ranks were started: start the trainer by itself, or leave \
@@ -26,12 +29,15 @@ pub(crate) fn refuse_ranks(launch: &Launch) -> Result<()> {
     }
 }
 
-/// Refuses a folder that a debug run would clear and that none has made. One that is empty has nothing to lose.
-pub(crate) fn refuse_other_run(folder: &RunFolder) -> Result<()> {
+/// Checks that the folder, which a debug run clears, is empty or was made by a debug run.
+///
+/// # Errors
+/// A folder of another run.
+pub(crate) fn reject_other_run(folder: &RunFolder) -> Result<()> {
     let is_empty = || fs::read_dir(folder.path()).is_ok_and(|mut entries| entries.next().is_none());
     if folder.exists()? && !folder.debug_mark().exists() && !is_empty() {
         bail!(Usage(format!(
-            "--debug begins the folder {shown} anew, but that was not made by a debug run: give another --name, or remove \
+            "--debug clears the folder {shown}, but no debug run made that folder: give another --name, or remove \
              {shown} yourself",
             shown = folder.path().display()
         )));
@@ -39,9 +45,12 @@ pub(crate) fn refuse_other_run(folder: &RunFolder) -> Result<()> {
     Ok(())
 }
 
-/// Clears the folder of an earlier debug run and marks it as this one's. The mark stays all the time, so that a folder that was
-/// only half cleared is known again.
-pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
+/// Clears the folder of an earlier debug run and marks it. The mark is never removed here, so that a half-cleared folder is
+/// recognised.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub(crate) fn clear_folder(folder: &RunFolder) -> Result<()> {
     let (path, mark) = (folder.path(), folder.debug_mark());
     fs::create_dir_all(path).map_err(StorageError::io("create the folder", path))?;
     write_atomic(&mark, MARK.as_bytes())?;
@@ -56,8 +65,11 @@ pub(crate) fn begin_anew(folder: &RunFolder) -> Result<()> {
     Ok(())
 }
 
-/// A debug run that is continued without `--debug` is a run like others, which no debug run clears.
-pub(crate) fn take_over(folder: &RunFolder) -> Result<()> {
+/// Removes the mark of a debug run that is continued without `--debug`, so that no debug run clears the folder.
+///
+/// # Errors
+/// A mark that cannot be removed.
+pub(crate) fn remove_mark(folder: &RunFolder) -> Result<()> {
     match fs::remove_file(folder.debug_mark()) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(StorageError::io("remove", folder.debug_mark())(source).into())
@@ -74,8 +86,11 @@ pub(crate) struct Inspector {
 }
 
 impl Inspector {
-    /// Runs the network once more over the micro-batch, looking at every layer; names the first that made a value that is
-    /// not finite. The statistics that this pass leaves are overwritten by the pass that counts.
+    /// Runs an extra forward pass over the micro-batch and checks the output of every layer. The training pass overwrites the
+    /// statistics that it leaves.
+    ///
+    /// # Errors
+    /// The first layer whose output is not finite.
     pub(crate) fn check_forward(self, replica: &Replica, images_nchw: &Tensor) -> Result<()> {
         if !self.enabled {
             return Ok(());
@@ -97,7 +112,10 @@ impl Inspector {
         }
     }
 
-    /// Names the gradients that are not finite, the one that backward made first in front.
+    /// Checks every gradient, in the order of the backward pass.
+    ///
+    /// # Errors
+    /// The first gradient that is not finite.
     pub(crate) fn check_gradients(self, replica: &Replica) -> Result<()> {
         if !self.enabled {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Which device a rank computes on, in which element type, with how many threads.
+//! Selects the device, element type and number of threads of a rank.
 
 use std::path::Path;
 
@@ -14,8 +14,10 @@ use tch::{Device, Kind};
 
 use crate::failure::Usage;
 
-/// Opens the device that the recipe asks for. `auto` takes CUDA where the machine has it; a GPU that is there but cannot
-/// be used is an error, never a silent run on the CPU.
+/// Opens the device that the recipe selects. `auto` takes CUDA if the machine has a GPU.
+///
+/// # Errors
+/// A GPU that is present but cannot be used: training never falls back to the CPU silently. More ranks than GPUs.
 pub(crate) fn open(asked: settings::Device, world: &World) -> Result<Device> {
     let devices = match (asked, open_if_asked(asked)) {
         (settings::Device::Cpu, _) | (settings::Device::Auto, Err(CudaError::NoDevice)) => {
@@ -26,7 +28,7 @@ pub(crate) fn open(asked: settings::Device, world: &World) -> Result<Device> {
     };
     let device = Device::Cuda(gpu_of_rank(world.local_rank(), world.local_size(), devices)?);
     set_device(device)?;
-    // What is recorded as a CUDA graph must not be queued on the default stream.
+    // CUDA graphs cannot be recorded on the default stream.
     Stream::from_pool(device, false)?.make_current()?;
     Ok(device)
 }
@@ -39,13 +41,16 @@ pub(crate) fn name(device: Device) -> String {
     }
 }
 
-/// A choice as the recipe writes it.
-pub(crate) fn word(choice: &impl serde::Serialize) -> String {
-    let word = serde_json::to_value(choice).ok();
-    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+/// Returns the value as it is written in a recipe.
+pub(crate) fn recipe_value(choice: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(choice).ok();
+    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Returns when all that this thread has queued on `device` is done.
+/// Waits until all work on the thread's current stream of `device` is done.
+///
+/// # Errors
+/// Device errors.
 pub(crate) fn wait_for(device: Device) -> Result<()> {
     if device != Device::Cpu {
         Stream::current(device)?.synchronize()?;
@@ -53,7 +58,7 @@ pub(crate) fn wait_for(device: Device) -> Result<()> {
     Ok(())
 }
 
-/// The GPU with the rank's number on its host, or the one that the scheduler left it to see.
+/// Returns the GPU with the rank's number on its host, or the only visible one, as a scheduler may have chosen it.
 fn gpu_of_rank(local_rank: usize, local_size: usize, visible: usize) -> Result<usize, Usage> {
     match visible {
         1 => Ok(0),
@@ -68,8 +73,11 @@ fn open_if_asked(asked: settings::Device) -> Result<usize, CudaError> {
     if asked == settings::Device::Cpu { Err(CudaError::NoDevice) } else { open_cuda() }
 }
 
-/// Gives libtorch its threads, near the GPU where there is one, and its choice of kernels; returns the number of threads. Comes
-/// before any tensor. A collective.
+/// Sets libtorch's threads, on cores near the GPU if there is one, and its choice of kernels. Returns the number of threads. Call
+/// it before any tensor is created. A collective.
+///
+/// # Errors
+/// Options that libtorch or the device rejects, and failed collectives.
 pub(crate) fn prepare(
     train: &TrainSettings,
     device: Device,
@@ -80,7 +88,7 @@ pub(crate) fn prepare(
         Device::Cuda(gpu) => cores_near(Path::new(PCI_DEVICES), &pci_bus_id(gpu)?),
         _ => String::new(),
     };
-    let (number, of) = place_among_equals(world, &near)?;
+    let (number, of) = index_among_neighbors(world, &near)?;
     let share = cpu_share(launch, number, of, &core_numbers(&near));
     let threads = if train.threads_per_rank > 0 { train.threads_per_rank } else { share.cores.len() };
     tch::set_num_threads(threads as i32);
@@ -90,18 +98,18 @@ pub(crate) fn prepare(
     Ok(threads)
 }
 
-/// Where the kernel lists devices by their addresses on the PCI bus.
+/// Folder in which Linux lists devices by PCI address.
 const PCI_DEVICES: &str = "/sys/bus/pci/devices";
 
-/// The cores of the GPU's NUMA node, as the kernel lists them (`0-15,32-47`); empty where it does not say.
+/// Returns the cores of the GPU's NUMA node in Linux's list format (`0-15,32-47`); empty if unknown.
 fn cores_near(devices: &Path, pci_bus_id: &str) -> String {
     let list = std::fs::read_to_string(devices.join(pci_bus_id.to_lowercase()).join("local_cpulist"));
     list.map_or_else(|_| String::new(), |list| list.trim().to_owned())
 }
 
-/// This rank's number among those of its host that are near the same cores (or of all there, where it is near none), and how
-/// many they are. A collective.
-fn place_among_equals(world: &World, near: &str) -> Result<(usize, usize)> {
+/// Returns this rank's index among the ranks of its host that are near the same cores, and their number. Counts all ranks of the
+/// host if `near` is empty. A collective.
+fn index_among_neighbors(world: &World, near: &str) -> Result<(usize, usize)> {
     let own = (host_name(), near.to_owned());
     let ranks = world.gather(&own)?;
     if near.is_empty() {
@@ -111,12 +119,12 @@ fn place_among_equals(world: &World, near: &str) -> Result<(usize, usize)> {
     Ok((equals(&ranks[..world.rank()]), equals(&ranks)))
 }
 
-/// Element type of parameters, gradients and state.
+/// Returns the element type of parameters, gradients and optimizer state.
 pub(crate) fn kind(precision: Precision) -> Kind {
     if precision == Precision::Fp64 { Kind::Double } else { Kind::Float }
 }
 
-/// What forward is cast to.
+/// Returns the element type of the forward pass, if it differs from the parameters'.
 pub(crate) fn autocast_kind(precision: Precision) -> Option<AutocastKind> {
     match precision {
         Precision::Bf16 => Some(AutocastKind::Bf16),
@@ -138,7 +146,7 @@ mod tests {
         let near = |address: &str| core_numbers(&cores_near(devices.path(), address));
         assert_eq!(near("0000:3B:00.0"), [0, 1, 2, 8]);
         assert_eq!(near("0000:5E:00.0"), Vec::<usize>::new());
-        assert_eq!(place_among_equals(&World::alone(), "0-2,8").unwrap(), (0, 1));
+        assert_eq!(index_among_neighbors(&World::alone(), "0-2,8").unwrap(), (0, 1));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Exact evaluation: every validation image counted once, hits reduced as whole numbers.
+//! Exact evaluation: every validation image counts once, and correct predictions are reduced as integers.
 
 use anyhow::Result;
 use regatta_comm::World;
@@ -15,15 +15,18 @@ use crate::replica::{Replica, summed_loss};
 pub(crate) struct Evaluation {
     /// Mean cross-entropy, without label smoothing.
     pub(crate) loss: f64,
-    /// Share of images whose class has the largest logit.
+    /// Fraction of images whose label has the largest logit.
     pub(crate) top1: f64,
-    /// Share of images whose class is among the five largest.
+    /// Fraction of images whose label is among the five largest logits.
     pub(crate) top5: f64,
 }
 
 /// Evaluates `model` (the replica's own weights, or others over its statistics) on `images` images in batches of
-/// `batch_size`. The batches are the same at any world size; ranks take whole ones. `None` when `stop` said so on some
-/// rank in between.
+/// `batch_size`. The batches are the same at any world size; each goes to one rank. Returns `None` if `stop` returned true on
+/// some rank. A collective.
+///
+/// # Errors
+/// Images that cannot be read, and failed collectives.
 pub(crate) fn evaluate(
     replica: &Replica,
     model: &Model,
@@ -34,7 +37,7 @@ pub(crate) fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let _no_grad = tch::no_grad_guard();
     let shard = Shard { rank: world.rank(), world_size: world.world_size() };
-    // On the device, which nobody waits for between two batches: the loss, and the hits at 1 and at 5.
+    // Loss, and hits among the largest 1 and 5, summed on the device so that the host does not wait between batches.
     let device = replica.device();
     let mut loss_sum = Tensor::zeros([1], (Kind::Double, device));
     let mut hits_sum = Tensor::zeros([2], (Kind::Int64, device));
@@ -63,7 +66,7 @@ pub(crate) fn evaluate(
     }))
 }
 
-/// Images whose label is the largest logit, and among the five largest: two integers on the device.
+/// Counts the images whose label has the largest logit, and is among the five largest: two integers on the device.
 fn hits(logits_nk: &Tensor, labels: &Tensor) -> Tensor {
     let classes = logits_nk.size()[1];
     let (_, best) = logits_nk.topk(classes.min(5), 1, true, true);

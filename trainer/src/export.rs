@@ -23,20 +23,20 @@ use crate::tensor_file;
 /// `trainer export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportCommand {
-    /// A run folder, whose newest checkpoint is taken, one of its checkpoints, or a file of weights in that
+    /// A run folder, of which the newest checkpoint is exported; a checkpoint; or a weights file in a checkpoint
     #[arg(long, value_name = "PATH")]
     checkpoint: PathBuf,
     /// The safetensors file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Replaces the file if it is there
+    /// Replaces an existing file
     #[arg(long)]
     force: bool,
-    /// The weights themselves or their moving average; unset, the average where the run keeps one, since that is what it
+    /// The trained weights or their moving average; by default the moving average if the run keeps one, since that is what it
     /// evaluates
     #[arg(long, value_enum)]
     weights: Option<WeightsKind>,
-    /// Whose names the tensors get
+    /// The library whose tensor names are used
     #[arg(long, value_parser = naming_parser(), default_value = "torchvision")]
     names: Naming,
 }
@@ -45,27 +45,30 @@ pub(crate) struct ExportCommand {
 enum WeightsKind {
     /// The exponential moving average.
     Ema,
-    /// The weights that are trained.
+    /// The trained weights.
     Model,
 }
 
-/// Takes the name of a library.
+/// Parses the name of a library.
 fn naming_parser() -> impl TypedValueParser<Value = Naming> {
     PossibleValuesParser::new(Naming::ALL.map(Naming::library))
         .try_map(|library| Naming::of(&library).ok_or("unknown library"))
 }
 
-/// Writes the file and prints the Python that loads it.
+/// Writes the file and prints the Python code that loads it.
+///
+/// # Errors
+/// A missing or damaged checkpoint, or a file that exists or cannot be written.
 pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     check_output(&command.out, command.force)?;
     let (checkpoint, weights_file) = checkpoint_of(&command.checkpoint);
     let start = Start::at("--checkpoint", checkpoint)?;
     for damaged in &start.damaged {
-        _ = writeln!(io::stderr(), "warning: passed over: {damaged}");
+        _ = writeln!(io::stderr(), "warning: skipped checkpoint: {damaged}");
     }
     let recipe = Recipe::read(start.config().expect("a checkpoint has its recipe"))?;
     let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
-    // Its files were verified when it was found.
+    // `Start::at` has verified its files.
     let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
     let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
     let file = path.join(if weights == WeightsKind::Ema { EMA } else { MODEL });
@@ -85,7 +88,7 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// The checkpoint in which a file of weights lies, and which weights these are; any other path as it is.
+/// Returns the checkpoint folder of a weights file, and the kind of weights in it; any other path unchanged.
 fn checkpoint_of(path: &Path) -> (&Path, Option<WeightsKind>) {
     let weights = match path.file_name().and_then(|name| name.to_str()) {
         Some(MODEL) => WeightsKind::Model,
@@ -110,7 +113,11 @@ fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Resul
     }
 }
 
-/// The network's tensors from a checkpoint's file under other names, with PyTorch's count of batches for every BatchNorm.
+/// Reads the network's tensors from a checkpoint's file and renames them; adds PyTorch's `num_batches_tracked` for every
+/// BatchNorm.
+///
+/// # Errors
+/// A file that cannot be read, or lacks a tensor.
 pub(crate) fn renamed(
     file: &Path,
     network: &Network,
@@ -134,7 +141,7 @@ pub(crate) fn renamed(
     Ok(tensors)
 }
 
-/// What the file says of itself: texts, as the format has them.
+/// Returns the file's metadata, which safetensors restricts to strings.
 fn metadata(recipe: &Recipe, weights: WeightsKind, naming: Naming, step: u64) -> HashMap<String, String> {
     let arch = match &recipe.model.architecture {
         Architecture::Published(published) => published.0.name(),

@@ -1,4 +1,4 @@
-//! How a rank ends: every error has an exit code, and no rank unwinds into MPI_Finalize.
+//! Ends a rank after an error: maps errors to exit codes and reports them. No rank unwinds into MPI_Finalize.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -14,29 +14,29 @@ use regatta_torch_ext::CudaError;
 
 use crate::{libtorch_errors, telemetry, terminal};
 
-/// What a rank is given to leave a file and a line, on a file system and a terminal that may both hang.
-const LAST_WORDS: Duration = Duration::from_secs(20);
-/// What rank 0 is given to record a second request to stop.
-const A_MOMENT: Duration = Duration::from_millis(500);
-/// What the terminal is given to take a line.
-const ON_TERMINAL: Duration = Duration::from_secs(2);
+/// Time limit for writing the failure file and the error line, since file system and terminal may both hang.
+const REPORT_LIMIT: Duration = Duration::from_secs(20);
+/// Time that the other ranks give rank 0 to record a second request to stop.
+const PEER_GRACE: Duration = Duration::from_millis(500);
+/// Time limit for writing a line to the terminal.
+const TERMINAL_LIMIT: Duration = Duration::from_secs(2);
 
-/// The command asks for something that cannot be done as it stands.
+/// A command or recipe that cannot be carried out as given.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// A file that training starts from cannot be used.
+/// A file of weights that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unusable(pub(crate) String);
 
-/// The numbers are no longer finite.
+/// Values that are no longer finite.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Diverged(pub(crate) String);
 
-/// A newer attempt owns the run folder: the scheduler started the job again while this copy still ran.
+/// A newer attempt owns the run folder: the scheduler restarted the job while this process was still running.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "attempt {own} at {folder} is no longer the newest: another start of this run owns the folder; nothing more is written"
@@ -46,7 +46,7 @@ pub(crate) struct Superseded {
     pub(crate) folder: String,
 }
 
-/// The exit code of an error, by what caused it.
+/// Returns the exit code of an error, by its first known cause.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is = |code, found: bool| found.then_some(code);
     error
@@ -77,13 +77,15 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         .unwrap_or(ExitCode::Internal)
 }
 
-/// Another rank failed in what all had to manage, and tells about it.
+/// Another rank failed where all had to succeed; that rank reports the error.
 #[derive(Debug, thiserror::Error)]
 #[error("rank {0} failed and did not end the job")]
 struct OtherRankFailed(usize);
 
-/// What all ranks must manage before any may go on. Where some fail, the first of them keeps its error, and the others
-/// wait for it to end the job. A collective: every rank comes here, with its own outcome.
+/// Returns the rank's outcome if all ranks succeeded. A collective, called by every rank with its own outcome.
+///
+/// # Errors
+/// If some ranks failed, the first of them returns its error and ends the job with it; all others return that it failed.
 pub(crate) fn together<T>(outcome: Result<T>, world: &World) -> Result<T> {
     match (first_failed(world, outcome.is_err()), outcome) {
         (Some(rank), outcome) if rank != world.rank() => {
@@ -96,95 +98,97 @@ pub(crate) fn together<T>(outcome: Result<T>, world: &World) -> Result<T> {
     }
 }
 
-/// Reports the error and ends the job. Before there is a world, ranks cannot agree who tells of an error that all have:
-/// rank 0 is given a second, and its end takes the others along.
+/// Reports the error and ends the job. Before the ranks are connected they cannot agree on who reports an error that all have,
+/// so the others wait a second: rank 0 reports it, and its exit ends them.
 pub(crate) fn end_with(error: &anyhow::Error, rank: usize) -> ! {
     let patience = if error.is::<OtherRankFailed>() { 10 } else { u64::from(rank > 0) };
     std::thread::sleep(Duration::from_secs(patience));
     let (code, text) = (exit_code(error), describe(error));
-    exit_after(LAST_WORDS, code.code());
+    exit_after(REPORT_LIMIT, code.code());
     if error.is::<OtherRankFailed>() {
         log(&text);
     } else {
-        leave(&text, rank, code);
+        record_failure(&text, rank, code);
     }
-    say(&text, rank);
+    print_error(&text, rank);
     end_job(code.code())
 }
 
-/// Where this rank leaves a file when it fails, once its attempt owns the folder. For the panic hook, which is as global.
-static PLACE: OnceLock<(RunFolder, u64)> = OnceLock::new();
+/// The run folder and attempt of this rank's failure file, once the attempt owns the folder. Global, as the panic hook is.
+static FAILURE_FOLDER: OnceLock<(RunFolder, u64)> = OnceLock::new();
 
-/// From now on a failure of this rank leaves a file in `folder`, as one of `attempt`.
-pub(crate) fn leave_files_in(folder: &RunFolder, attempt: u64) {
-    _ = PLACE.set((folder.clone(), attempt));
+/// Makes later failures of this rank write a file into `folder`, for `attempt`.
+pub(crate) fn record_failures_in(folder: &RunFolder, attempt: u64) {
+    _ = FAILURE_FOLDER.set((folder.clone(), attempt));
 }
 
-/// A second request to stop, which is not waited for. Rank 0 records it; the others give it a moment, since the first rank that
-/// ends takes all along.
-pub(crate) fn record_left_at_once(signal: i32, code: i32, rank: usize) {
-    let text = format!("left at once on a second signal ({signal}), without a checkpoint of the last step");
+/// Records an immediate exit on a second signal. Rank 0 writes it; the others wait a moment, since the first rank to exit ends
+/// all.
+pub(crate) fn record_immediate_exit(signal: i32, code: i32, rank: usize) {
+    let text =
+        format!("exited immediately on a second signal ({signal}), without a checkpoint of the last step");
     log(&text);
-    match PLACE.get() {
+    match FAILURE_FOLDER.get() {
         Some((folder, attempt)) if rank == 0 => {
-            // Who cannot write leaves all the same.
+            // The process exits even if this cannot be written.
             _ = AttemptRecord::end_as_seen(folder, *attempt, &text, code);
         }
-        _ => std::thread::sleep(A_MOMENT.saturating_mul(u32::from(rank > 0))),
+        _ => std::thread::sleep(PEER_GRACE.saturating_mul(u32::from(rank > 0))),
     }
 }
 
-/// What the watchdog calls before it ends the job.
-pub(crate) fn tell_of_the_watchdog(rank: usize, error: &CommError, speaks: bool) {
-    leave(&error.to_string(), rank, ExitCode::Communication);
+/// Reports the watchdog's error, on the terminal only if `speaks`. The watchdog calls it before it ends the job.
+pub(crate) fn report_watchdog_error(rank: usize, error: &CommError, speaks: bool) {
+    record_failure(&error.to_string(), rank, ExitCode::Communication);
     if speaks {
-        say(&error.to_string(), rank);
+        print_error(&error.to_string(), rank);
     }
 }
 
-/// The error and its causes in one line, with libtorch's exceptions as sentences.
+/// Formats the error and its causes in one line, with libtorch's exceptions reworded.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| libtorch_errors::of_error(cause.to_string()));
     causes.collect::<Vec<_>>().join(": ")
 }
 
-/// A panic on any thread ends the job with exit code 70. What libtorch throws arrives here, since the binding unwraps it.
+/// Installs a panic hook that ends the job with exit code 70, for any thread. libtorch's exceptions arrive as panics too, since
+/// the binding unwraps them.
 pub(crate) fn install_panic_hook(rank: usize) {
     std::panic::set_hook(Box::new(move |panic| {
-        exit_after(LAST_WORDS, ExitCode::Internal.code());
+        exit_after(REPORT_LIMIT, ExitCode::Internal.code());
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let panic = panic.to_string();
         log(&panic);
         let text = libtorch_errors::of_panic(&panic)
             .unwrap_or_else(|| format!("internal error in thread {name}: {panic}"));
-        leave(&text, rank, ExitCode::Internal);
-        say(&text, rank);
+        record_failure(&text, rank, ExitCode::Internal);
+        print_error(&text, rank);
         end_job(ExitCode::Internal.code())
     }));
 }
 
-/// In the rank's log where there is one.
+/// Writes the error to the rank's log, if there is one.
 fn log(text: &str) {
     tracing::debug!("the run ends with an error: {text}");
 }
 
-/// In the rank's log, and in its file in the run folder while the attempt owns that. One that cannot be written is no second
-/// error.
-fn leave(text: &str, rank: usize, code: ExitCode) {
+/// Writes the error to the rank's log, and to its failure file if the attempt still owns the run folder. Ignores errors, since
+/// the job ends already.
+fn record_failure(text: &str, rank: usize, code: ExitCode) {
     log(text);
-    let Some((folder, attempt)) = PLACE.get() else { return };
+    let Some((folder, attempt)) = FAILURE_FOLDER.get() else { return };
     if Attempt::newest(folder).is_ok_and(|newest| newest == Some(*attempt)) {
         _ = Failure::here(*attempt, rank, code, text).leave(folder);
     }
 }
 
-/// On the terminal.
-fn say(text: &str, rank: usize) {
+/// Prints the error on the terminal.
+fn print_error(text: &str, rank: usize) {
     let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
-    // One write, so that ranks that speak at once do not mix their lines.
+    // One write, so that the lines of several ranks do not mix.
     telemetry::clear_line();
-    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), ON_TERMINAL);
+    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), TERMINAL_LIMIT);
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Steps that the host has launched and whose outcome it has not read: with a GPU it runs one ahead, so that the device
-//! always has work.
+//! Queues the steps that the host has launched and whose outcomes it has not read. On a GPU the host runs one step ahead, so
+//! that the device always has work.
 
 use std::collections::VecDeque;
 
@@ -7,12 +7,12 @@ use anyhow::Result;
 use regatta_comm::World;
 
 use crate::attribution::IntervalTimes;
-use crate::control::Asked;
+use crate::control::Requests;
 use crate::failure::{Diverged, together};
 use crate::progress::Progress;
 use crate::step::LaunchedStep;
 
-/// The launched steps, oldest first, and where the time of those that were read went.
+/// The launched steps, oldest first, and the times by phase of the steps whose outcomes were read.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     steps: VecDeque<Step>,
@@ -22,7 +22,7 @@ pub(crate) struct InFlight {
 #[derive(Debug)]
 struct Step {
     launched: LaunchedStep,
-    /// Its number, from 1.
+    /// Counted from 1.
     number: u64,
     images: usize,
     lr: f64,
@@ -34,13 +34,20 @@ impl InFlight {
         self.steps.push_back(Step { launched, number, images, lr });
     }
 
-    /// Reads the outcomes of all steps but the last `ahead` into `progress`. What they say that some rank asked
-    /// for.
-    pub(crate) fn book(&mut self, ahead: usize, progress: &mut Progress, world: &World) -> Result<Asked> {
-        let mut asked = Asked::default();
+    /// Adds the outcomes of all steps but the last `ahead` to `progress`. Returns what some rank requested in them.
+    ///
+    /// # Errors
+    /// A loss that is not finite, and device errors.
+    pub(crate) fn read_outcomes(
+        &mut self,
+        ahead: usize,
+        progress: &mut Progress,
+        world: &World,
+    ) -> Result<Requests> {
+        let mut requests = Requests::default();
         while self.steps.len() > ahead {
             let Some(Step { launched, number, images, lr }) = self.steps.pop_front() else { break };
-            let outcome = launched.reading.outcome()?;
+            let outcome = launched.pending.outcome()?;
             world.hold_if_aborted();
             if !outcome.loss_sum.is_finite() {
                 return together(Err(diverged(outcome.loss_sum, number, progress, lr).into()), world);
@@ -48,14 +55,14 @@ impl InFlight {
             if !outcome.updated {
                 tracing::warn!("step {number}: gradients are not finite; the step is skipped");
             }
-            progress.book(&outcome, images);
+            progress.add_outcome(&outcome, images);
             self.times.add(&launched.times.seconds()?);
-            asked = asked.or(outcome.asked);
+            requests = requests.or(outcome.requests);
         }
-        Ok(asked)
+        Ok(requests)
     }
 
-    /// Where the time went since this was last asked.
+    /// Returns the times by phase since the last call, and resets them.
     pub(crate) fn take_times(&mut self) -> IntervalTimes {
         std::mem::take(&mut self.times)
     }

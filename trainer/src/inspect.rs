@@ -1,4 +1,4 @@
-//! `trainer recipe` and `trainer summary`: what a recipe means, without running it.
+//! `trainer recipe` and `trainer summary`: print a resolved recipe and its network without training.
 
 use anyhow::Result;
 use clap::Args;
@@ -30,7 +30,10 @@ pub(crate) struct SummaryCommand {
     json: bool,
 }
 
-/// Prints the recipe as it would be resolved for as many ranks as the launcher started.
+/// Prints the recipe, resolved for the number of ranks that the launcher started.
+///
+/// # Errors
+/// An invalid recipe.
 pub(crate) fn recipe(command: &RecipeCommand, launch: &Launch) -> Result<ExitCode> {
     if command.schema {
         print_output(schema_text())?;
@@ -41,7 +44,7 @@ pub(crate) fn recipe(command: &RecipeCommand, launch: &Launch) -> Result<ExitCod
     Ok(ExitCode::Done)
 }
 
-/// A network, and what training it takes.
+/// A network and the memory that training it needs.
 #[derive(Debug, Serialize)]
 struct Described {
     /// For one image.
@@ -51,7 +54,10 @@ struct Described {
     memory: Memory,
 }
 
-/// Prints the network at the recipe's resolution, for one image.
+/// Prints the network for one image of the recipe's resolution.
+///
+/// # Errors
+/// An invalid recipe, or an image too small for the network.
 pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitCode> {
     let world_size = launch.world_size.map_or(1, |(_, size)| size);
     let recipe = command.recipe.load()?.resolve(world_size, None)?;

@@ -1,32 +1,32 @@
-//! What libtorch throws, as a sentence: without its C++ frames and the binding's `unwrap`, and with a remedy where there is one.
+//! Turns libtorch's exceptions into readable messages: without C++ frames and the binding's `unwrap`, and with a remedy if known.
 
 use std::sync::OnceLock;
 
-/// The estimate of this run's memory, for the panic hook too, which has no other way to it.
+/// Estimate of this run's memory. A global, because the panic hook needs it too.
 static ESTIMATE: OnceLock<String> = OnceLock::new();
 
-/// How the binding's panics show an exception of libtorch, as Rust's debug text of it.
+/// Marks a libtorch exception in the binding's panics, where it is in Rust's debug format.
 const IN_PANICS: &str = ": Torch(\"";
-/// What the binding and `regatta-torch-ext` put before libtorch's own text.
+/// Prefixes that the binding and `regatta-torch-ext` add to libtorch's message.
 const BEFORE: [&str; 2] = ["libtorch: ", "Internal torch error: "];
-/// libtorch's and the C++ library's texts where no memory is left.
+/// Messages of libtorch and the C++ library when memory is exhausted.
 const OUT_OF_MEMORY: [&str; 4] =
     ["DefaultCPUAllocator: ", "CUDA out of memory", "CUDA error: out of memory", "std::bad_alloc"];
-/// What CUDA's allocator goes on with: its books, and settings of its own.
+/// Start of the details that CUDA's allocator appends: its statistics and settings.
 const CUDA_DETAILS: [&str; 2] = [" Including non-PyTorch memory", " Of the allocated memory"];
 
-/// Keeps the estimate of the run's memory, to which an error that memory has run out refers.
+/// Keeps the estimate of the run's memory, which out-of-memory errors then state.
 pub(crate) fn keep_memory_estimate(estimate: String) {
     _ = ESTIMATE.set(estimate);
 }
 
-/// The sentence for the text of a panic that an exception of libtorch caused; none for any other panic.
+/// Returns a readable message for a panic that a libtorch exception caused; `None` for any other panic.
 pub(crate) fn of_panic(panic: &str) -> Option<String> {
     let (_, thrown) = panic.split_once(IN_PANICS)?;
     Some(sentence(&unescaped(thrown)))
 }
 
-/// The sentence for the text of an error that an exception of libtorch caused; any other text as it is.
+/// Returns a readable message for an error that a libtorch exception caused; any other text unchanged.
 pub(crate) fn of_error(error: String) -> String {
     match BEFORE.iter().find_map(|before| error.strip_prefix(before)) {
         Some(thrown) => sentence(thrown),
@@ -49,7 +49,7 @@ fn sentence(thrown: &str) -> String {
     format!("out of memory ({line}): lower train.micro_batch_size; {estimate}")
 }
 
-/// The text that Rust's debug text `quoted` stands for, up to the quotation mark that ends it.
+/// Undoes Rust's debug format: returns the text of `quoted` up to its closing quotation mark.
 fn unescaped(quoted: &str) -> String {
     let mut characters = quoted.chars();
     let mut text = String::new();
@@ -90,7 +90,7 @@ mod tests {
     fn texts_of_libtorch_become_sentences() {
         let mut table = String::new();
         for thrown in [CPU, CUDA, DRIVER, "std::bad_alloc", OTHER] {
-            // As the binding panics, and as errors come back from it and from the shim.
+            // A panic of the binding, and the errors of the binding and the shim.
             let error = TchError::Torch(thrown.to_owned());
             let panic =
                 format!("panicked at x.rs:1:2:\ncalled `Result::unwrap()` on an `Err` value: {error:?}");

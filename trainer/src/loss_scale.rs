@@ -1,16 +1,17 @@
-//! The loss scale that keeps fp16 gradients from vanishing: it grows while they are finite and backs off when they are not.
+//! Dynamic loss scaling, which keeps fp16 gradients from underflowing: the scale grows while they are finite and backs off when
+//! they are not.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-/// As PyTorch's GradScaler.
+/// Constants of PyTorch's GradScaler.
 const INITIAL: f32 = 65_536.0;
 const GROWTH: f64 = 2.0;
 const BACKOFF: f64 = 0.5;
 /// Steps with finite gradients from one growth to the next.
 const GROWTH_INTERVAL: i64 = 2000;
 
-/// Scale and growth, on the device: they follow from the reduced gradients, so they are equal on all ranks.
+/// The loss scale, on the device. It depends only on the reduced gradients, so it is equal on all ranks.
 #[derive(Debug)]
 pub(crate) struct LossScale {
     scale: Tensor,
@@ -18,7 +19,7 @@ pub(crate) struct LossScale {
     tracker: Tensor,
 }
 
-/// What a checkpoint keeps of it.
+/// The state that a checkpoint stores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LossScaleState {
     /// The factor.
@@ -34,19 +35,19 @@ impl Default for LossScaleState {
 }
 
 impl LossScale {
-    /// With this state.
+    /// Creates a loss scale with this state.
     pub(crate) fn new(state: LossScaleState, device: Device) -> Self {
         let scale = Tensor::from_slice(&[state.scale]).to_device(device);
         let tracker = Tensor::from_slice(&[state.finite_steps]).to_device(device);
         Self { scale, tracker }
     }
 
-    /// The loss to go backward from.
+    /// Returns the scaled loss, from which backward starts.
     pub(crate) fn scaled(&self, loss: &Tensor) -> Tensor {
         loss * self.scale.squeeze()
     }
 
-    /// Takes the scale out of the gradients again.
+    /// Divides the gradients by the scale.
     pub(crate) fn unscale(&self, gradients: &mut Tensor) {
         _ = gradients.g_mul_(&self.scale.reciprocal());
     }
@@ -63,7 +64,7 @@ impl LossScale {
         );
     }
 
-    /// For the checkpoint; waits for the device.
+    /// Returns the state for a checkpoint; waits for the device.
     pub(crate) fn state(&self) -> LossScaleState {
         LossScaleState {
             scale: self.scale.double_value(&[0]) as f32,
@@ -72,7 +73,7 @@ impl LossScale {
     }
 }
 
-/// 1.0 in float32 where `norm` is not finite, else 0.0; stays on its device.
+/// Returns 1.0 in float32 if `norm` is not finite, else 0.0, on the device of `norm`.
 pub(crate) fn found_inf(norm: &Tensor) -> Tensor {
     norm.isfinite().logical_not().to_kind(Kind::Float)
 }

@@ -1,8 +1,8 @@
-//! One rank's life, from recipe to last checkpoint.
+//! The training process of one rank, from recipe to last checkpoint, and the commands that inspect recipes and checkpoints.
 //!
 //! Reading order: this file, `session`, `trainer`, `step`, and the reducer in `regatta-comm`.
 
-// Their macros panic where nobody reads.
+// `println!` and `eprintln!` panic when the reader is gone.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod session;
@@ -86,12 +86,12 @@ enum Command {
     Summary(inspect::SummaryCommand),
     /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
     Export(export::ExportCommand),
-    /// Measures what this machine and its ranks offer: device, NCCL, the time of sums over the ranks
+    /// Measures the device, NCCL and the all-reduce times of this machine and its ranks
     Probe(probe::ProbeCommand),
 }
 
-/// What the terminal is given to take the last lines.
-const LAST_LINES: Duration = Duration::from_secs(2);
+/// Time limit for writing the last lines to the terminal.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let process = Instant::now();
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     keep_freed_memory();
     let cli = parse_command_line::<Cli>();
     if cli.command.is_some() {
-        take_held_signals(); // only training has handlers to install before
+        take_held_signals(); // only training installs its handlers first
     }
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
@@ -112,7 +112,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => {
-            terminal::flush(LAST_LINES);
+            terminal::flush(FLUSH_LIMIT);
             ExitCode::from(code.code() as u8)
         }
         Err(error) => failure::end_with(&error, launch.rank),

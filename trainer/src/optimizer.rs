@@ -1,4 +1,4 @@
-//! SGD and AdamW on the flat buffers, with state of our own in the same layout.
+//! SGD and AdamW on the flat buffers, with optimizer state in the same layout.
 
 use anyhow::Result;
 use regatta_comm::FlatBuffer;
@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::replica::Replica;
 
-/// The slices of all buffers that share a weight decay.
+/// The slices of all buffers with the same weight decay.
 #[derive(Debug)]
 struct Group {
     weight_decay: f64,
@@ -32,7 +32,7 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Of the replica's parameters, with zeroed state.
+    /// Creates the optimizer of the replica's parameters, with zeroed state.
     pub(crate) fn new(settings: &OptimSettings, replica: &Replica) -> Self {
         let names: &[&str] = match settings.optimizer {
             settings::Optimizer::Sgd { .. } => &["momentum"],
@@ -56,17 +56,20 @@ impl Optimizer {
         Self { rule: settings.optimizer.clone(), state, lr, updates, groups }
     }
 
-    /// Goes on after that many updates.
+    /// Sets the number of updates made so far, after a checkpoint was restored.
     pub(crate) fn set_updates(&mut self, updates: u64) {
         _ = self.updates.fill_(updates as f64);
     }
 
-    /// The learning rate of the next steps.
+    /// Sets the learning rate of the next steps.
     pub(crate) fn set_lr(&mut self, lr: f64) {
         _ = self.lr.fill_(lr);
     }
 
-    /// Updates every parameter from its gradient; where `found_inf`, a float32 scalar on the device, is 1 nothing changes.
+    /// Updates every parameter from its gradient. Changes nothing if `found_inf`, a float32 scalar on the device, is 1.
+    ///
+    /// # Errors
+    /// Tensors that libtorch rejects, and device errors.
     pub(crate) fn step(&mut self, found_inf: &Tensor) -> Result<()> {
         let lr = &self.lr;
         _ = self.updates.g_add_(&(1 - found_inf));

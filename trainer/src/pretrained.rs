@@ -1,4 +1,4 @@
-//! Weights to start from: a safetensors file with the names of pycls, torchvision or timm.
+//! Pretrained weights: a safetensors file with the tensor names of pycls, torchvision or timm.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,29 +14,32 @@ use crate::failure::{Unusable, Usage};
 use crate::replica::Replica;
 use crate::tensor_file;
 
-/// The classifier, which may have other classes there.
+/// Prefix of the classifier, which may have another number of classes in the file.
 const CLASSIFIER: &str = "head.fc.";
-/// Names that a message lists.
+/// Maximum number of names in a message.
 const SHOWN: usize = 6;
 
-/// What a file has for a network.
+/// The tensors of a file that fit a network.
 #[derive(Debug)]
 pub(crate) struct Pretrained {
     path: PathBuf,
-    /// Whose names the file has.
+    /// The library whose names the file uses.
     pub(crate) naming: Naming,
-    /// By their place among the network's parameters and then its statistics.
+    /// Tensors by their index among the network's parameters followed by its statistics.
     pub(crate) found: Vec<(usize, Tensor)>,
-    /// Tensors of the classifier, where the file has none for as many classes: it starts anew.
+    /// Tensors of the classifier that are not loaded, since the file has none for this number of classes.
     pub(crate) new_classifier: Vec<String>,
-    /// What the file has besides.
+    /// Other tensors in the file.
     pub(crate) unused: Vec<String>,
 }
 
 impl Pretrained {
-    /// Reads the file. Everything of the network but its classifier must be there.
+    /// Reads the file, which must have every tensor of the network except its classifier.
+    ///
+    /// # Errors
+    /// A file that is not safetensors, is damaged, is of another network, or holds values that are not finite.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
-        refuse_what_is_no_safetensors(path)?;
+        require_safetensors(path)?;
         let mut file = tensor_file::read_all(path).map_err(|error| unusable(path, error))?;
         strip_wrapper(&mut file);
         let ours = network.tensors();
@@ -60,12 +63,12 @@ impl Pretrained {
         if !missing.is_empty() || !misshapen.is_empty() {
             bail!(Usage(other_network(path, &missing, &misshapen)));
         }
-        refuse_what_is_not_finite(path, naming, &ours, &found)?;
+        reject_non_finite(path, naming, &ours, &found)?;
         let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
         Ok(Self { path: path.to_owned(), naming, found, new_classifier, unused })
     }
 
-    /// Puts them into the replica's parameters and statistics, and logs what was and was not loaded.
+    /// Copies the tensors into the replica's parameters and statistics, and logs what was loaded and what was not.
     pub(crate) fn fill(&self, replica: &mut Replica) {
         let mut views: Vec<_> =
             replica.parameters.views.iter_mut().chain(&mut replica.running.views).collect();
@@ -77,7 +80,7 @@ impl Pretrained {
         tracing::info!("pretrained: {} tensors from {path}, with {library}'s names", found.len());
         if !new_classifier.is_empty() {
             tracing::info!(
-                "pretrained: the classifier starts anew, since the file has none for these classes: {} not loaded",
+                "pretrained: the classifier keeps its random initialization, since the file has none for these classes: {} not loaded",
                 new_classifier.join(", ")
             );
         }
@@ -87,11 +90,11 @@ impl Pretrained {
     }
 }
 
-/// Pickles run whatever code is in them, so none is ever opened.
-fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
+/// Rejects anything but a regular file, and pickles, which may run any code when opened.
+fn require_safetensors(path: &Path) -> Result<()> {
     let shown = path.display();
     let unusable = |why: String| Usage(format!("model.pretrained = {shown}: {why}; give a safetensors file"));
-    // Opening a pipe would wait for a writer.
+    // Opening a pipe would block until it has a writer.
     if path.metadata().is_ok_and(|it| !it.is_file()) {
         bail!(unusable("not a regular file".into()));
     }
@@ -99,7 +102,7 @@ fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
     let read = File::open(path).and_then(|file| file.take(2).read_to_end(&mut start));
     read.map_err(|error| unusable(format!("cannot be read: {error}")))?;
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    // PyTorch's files are zip archives, the older ones begin with a pickle's protocol.
+    // PyTorch's files are zip archives; older ones begin with a pickle's protocol number.
     if ["pt", "pth", "pyth", "bin", "ckpt", "pkl"].contains(&ending)
         || start == *b"PK"
         || start == [0x80, 0x02]
@@ -117,7 +120,7 @@ fn refuse_what_is_no_safetensors(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file that is no whole safetensors file.
+/// Describes a file that is not a complete safetensors file.
 fn unusable(path: &Path, error: StorageError) -> Unusable {
     let found = match error {
         StorageError::Io { source, .. } => format!("cannot be read: {source}"),
@@ -126,8 +129,8 @@ fn unusable(path: &Path, error: StorageError) -> Unusable {
     Unusable(format!("model.pretrained = {}: {found}", path.display()))
 }
 
-/// Weights of a run that diverged, which would only show in this run's loss.
-fn refuse_what_is_not_finite(
+/// Rejects weights of a run that diverged, which would otherwise only show in this run's loss.
+fn reject_non_finite(
     path: &Path,
     naming: Naming,
     ours: &[(String, Vec<i64>)],
@@ -136,7 +139,7 @@ fn refuse_what_is_not_finite(
     let bad: Vec<_> = found
         .iter()
         .filter_map(|(index, tensor)| {
-            // As the network takes them, whose numbers are fp32 as a rule: what overflows there is of no use either.
+            // In fp32, which the network's parameters usually are: values that overflow there are useless too.
             let finite = tensor.to_kind(Kind::Float).isfinite().sum(Kind::Int64).int64_value(&[]);
             let (bad, all) = (tensor.numel() as i64 - finite, tensor.numel());
             (bad > 0).then(|| format!("{} ({bad} of {all} numbers)", naming.name(&ours[*index].0)))
@@ -149,7 +152,7 @@ fn refuse_what_is_not_finite(
     Ok(())
 }
 
-/// Takes off the prefix that wrappers such as DistributedDataParallel put before every name.
+/// Removes the prefix that wrappers such as DistributedDataParallel put before every name.
 fn strip_wrapper(file: &mut BTreeMap<String, Tensor>) {
     for prefix in ["module.", "model."] {
         if !file.is_empty() && file.keys().all(|name| name.starts_with(prefix)) {
@@ -159,7 +162,7 @@ fn strip_wrapper(file: &mut BTreeMap<String, Tensor>) {
     }
 }
 
-/// Whose names most of the network's tensors have in the file.
+/// Returns the naming under which the file has the most of the network's tensors.
 fn naming_of(file: &BTreeMap<String, Tensor>, ours: &[(String, Vec<i64>)]) -> Naming {
     let found =
         |naming: &Naming| ours.iter().filter(|(name, _)| file.contains_key(&naming.name(name))).count();
@@ -167,7 +170,7 @@ fn naming_of(file: &BTreeMap<String, Tensor>, ours: &[(String, Vec<i64>)]) -> Na
 }
 
 fn other_network(path: &Path, missing: &[String], misshapen: &[String]) -> String {
-    let mut text = format!("model.pretrained = {}: the weights are of another network", path.display());
+    let mut text = format!("model.pretrained = {}: the weights belong to another network", path.display());
     if !misshapen.is_empty() {
         text += &format!("; {}", listed(misshapen));
     }
@@ -197,7 +200,7 @@ mod tests {
         Network { stages: vec![stage], ..regnetx32(1, 10) }
     }
 
-    /// A file of the network's parameters and statistics, each under the name that `named` gives it.
+    /// Returns a file of the network's parameters and statistics, with the names that `named` returns.
     fn file(kind: Kind, named: impl Fn(&str) -> String) -> BTreeMap<String, Tensor> {
         let tensors = network().tensors().into_iter();
         tensors.map(|(name, shape)| (named(&name), Tensor::ones(&shape, (kind, Device::Cpu)))).collect()
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_network_has_not_is_told() {
+    fn unused_tensors_are_listed() {
         let mut tensors = file(Kind::Double, str::to_owned);
         tensors.insert("head.extra.weight".into(), Tensor::ones([1], (Kind::Float, Device::Cpu)));
         tensors.insert("stem.bn.num_batches_tracked".into(), Tensor::from(7_i64));
@@ -242,13 +245,13 @@ mod tests {
         tensors.insert("head.fc.weight".into(), Tensor::ones([7, 32], (Kind::Float, Device::Cpu)));
         let error = read(&tensors).unwrap_err().to_string();
         assert!(
-            error.ends_with("of another network; head.fc.weight is [7, 32] there, [10, 16] here"),
+            error.ends_with("to another network; head.fc.weight is [7, 32] there, [10, 16] here"),
             "{error}"
         );
     }
 
     #[test]
-    fn what_is_not_finite_is_refused_by_name() {
+    fn tensors_that_are_not_finite_are_rejected_by_name() {
         let tensors = file(Kind::Double, |name| Naming::Torchvision.name(name));
         let spoil = |name: &str, value: f64| {
             let mut first = tensors[&Naming::Torchvision.name(name)].flatten(0, -1).narrow(0, 0, 1);
@@ -275,12 +278,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_something_else_says_what_is_not_there() {
+    fn a_file_of_another_network_is_rejected_with_the_missing_names() {
         let tensors =
             BTreeMap::from([("fc1.weight".to_owned(), Tensor::ones([1], (Kind::Float, Device::Cpu)))]);
         let error = read(&tensors).unwrap_err().to_string();
         assert!(
-            error.contains("of another network; not there: stem.conv.weight, stem.conv.bias, "),
+            error.contains("to another network; not there: stem.conv.weight, stem.conv.bias, "),
             "{error}"
         );
     }

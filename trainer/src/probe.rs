@@ -1,5 +1,5 @@
-//! `trainer probe`: what this machine and its ranks offer, measured in a few seconds: devices, NCCL, the time of sums over the
-//! ranks by size, the loader. For `launcher doctor` and for the acceptance run on GPUs.
+//! `trainer probe`: measures the machine and its ranks in a few seconds: devices, NCCL, all-reduce times by size, the data
+//! loader. Used by `launcher doctor` and the acceptance run on GPUs.
 
 mod loader;
 mod peers;
@@ -33,29 +33,32 @@ pub(crate) struct ProbeCommand {
     /// Computes on the CPU, even where there is a GPU
     #[arg(long)]
     cpu: bool,
-    /// Sums by NCCL, also on one GPU alone
+    /// Reduces over NCCL, even on a single GPU
     #[arg(long)]
     nccl: bool,
-    /// Takes that many steps of the recipe on images that lie on the device, and tells their rate
+    /// Measures the throughput of that many steps of the recipe on images that are already on the device
     #[arg(long, value_name = "N", requires = "config", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
-    /// Takes them anew for each line of standard input, and prints a line of JSON each time: for timing programs in turn
+    /// Repeats the steps for each line of standard input and prints a line of JSON each time, to alternate with other programs
     #[arg(long, requires = "steps")]
     in_turn: bool,
     #[command(flatten)]
     recipe: OptionalRecipeArgs,
 }
 
-/// Bytes of the sums that are timed.
+/// Sizes of the timed all-reduces, in bytes.
 const SIZES: [usize; 6] = [4 << 10, 64 << 10, 1 << 20, 8 << 20, 32 << 20, 128 << 20];
-/// The largest on a CPU, where memory is what it costs.
+/// Largest size on a CPU, where memory bandwidth limits the time.
 const LARGEST_ON_CPU: usize = 32 << 20;
-/// Sums before all that are timed: the first ones connect the ranks and find their algorithm.
+/// Untimed all-reduces before all others, in which the ranks connect and choose an algorithm.
 const WARM_UP: usize = 20;
-/// Sums of each size that are timed, after one that is not.
+/// Timed all-reduces of each size, after an untimed one.
 const REPEATS: u32 = 5;
 
-/// Measures and prints.
+/// Measures and prints the report.
+///
+/// # Errors
+/// Ranks that cannot connect, devices that cannot be used, failed collectives.
 pub(crate) fn probe(command: &ProbeCommand, launch: &Launch) -> Result<ExitCode> {
     telemetry::start_quietly();
     let backend = if command.nccl { Backend::Nccl } else { Backend::Auto };
@@ -109,11 +112,11 @@ fn measure(command: &ProbeCommand, backend: Backend, launch: &Launch, world: &Wo
 
 fn seconds_to_finish_nccl(world: &World) -> Result<f64> {
     let begin = Instant::now();
-    world.finish_nccl().context("NCCL does not end")?;
+    world.finish_nccl().context("cannot shut down NCCL")?;
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// Sums of each size; none where one rank alone has nobody to sum with.
+/// Times the all-reduces of each size; none if there is nothing to reduce with.
 fn sums(world: &World, device: Device) -> Result<Vec<TimedSum>> {
     if !world.sums_over_ranks() {
         return Ok(Vec::new());

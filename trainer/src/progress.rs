@@ -1,4 +1,4 @@
-//! Where a run stands: everything of it that is not a tensor, and is in a checkpoint.
+//! A run's position, sums and best result: the part of a checkpoint that is not tensors.
 
 use anyhow::{Result, bail};
 use regatta_run_folder::counted;
@@ -8,50 +8,50 @@ use crate::control::StepOutcome;
 use crate::failure::Usage;
 use crate::loss_scale::LossScaleState;
 
-/// Position, sums that a log interval or an epoch has gathered so far, and the best result.
+/// Position in the run, sums over the current log interval and epoch, and the best result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Epoch that runs, from 0.
+    /// Current epoch, counted from 0.
     pub(crate) epoch: u64,
-    /// Steps of it that are done.
+    /// Steps done in the current epoch.
     pub(crate) step_in_epoch: u64,
-    /// Steps of the whole run that are done.
+    /// Steps done in the whole run.
     pub(crate) step: u64,
     /// Images that these steps consumed.
     pub(crate) images: u64,
-    /// Updates of the optimizer; fewer than steps where gradients were not finite.
+    /// Optimizer updates; fewer than steps if gradients were not finite.
     pub(crate) updates: u64,
-    /// Steps that were skipped, since their gradients were not finite.
+    /// Steps skipped because their gradients were not finite.
     pub(crate) skipped: u64,
-    /// With fp16.
+    /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScaleState>,
-    /// Of the epoch so far.
+    /// Sums over the epoch so far.
     pub(crate) epoch_sum: Sums,
-    /// Since the last line of the log.
+    /// Sums since the last log line.
     pub(crate) interval_sum: Sums,
     /// The best validation result so far.
     pub(crate) best: Option<Best>,
 }
 
-/// What is summed over training images.
+/// Sums over training images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sums {
-    /// The loss.
+    /// Sum of the losses.
     pub(crate) loss: f64,
-    /// Images whose class had the largest logit, each as its step found the network. Checkpoints of 0.1 lack it.
+    /// Images whose label had the largest logit in their step. Checkpoints of version 0.1 lack it.
     #[serde(default)]
     pub(crate) hits: u64,
-    /// The images.
+    /// Number of images.
     pub(crate) images: u64,
 }
 
 impl Sums {
-    /// Mean loss of an image.
+    /// Mean loss per image.
     pub(crate) fn mean(&self) -> f64 {
         self.loss / self.images as f64
     }
 
-    /// Share of the images whose class had the largest logit.
+    /// Fraction of the images whose label had the largest logit.
     pub(crate) fn top1(&self) -> f64 {
         self.hits as f64 / self.images as f64
     }
@@ -68,14 +68,14 @@ impl Sums {
 pub(crate) struct Best {
     /// As a fraction.
     pub(crate) top1: f64,
-    /// From 1.
+    /// Counted from 1.
     pub(crate) epoch: u64,
     /// Steps done by then.
     pub(crate) step: u64,
 }
 
 impl Progress {
-    /// Goes on by a step over `images` images, whose outcome [`Progress::book`] adds when it is known.
+    /// Moves the position by one step over `images` images; [`Progress::add_outcome`] adds its outcome later.
     pub(crate) fn advance(&mut self, images: usize) {
         self.step_in_epoch += 1;
         self.step += 1;
@@ -83,21 +83,21 @@ impl Progress {
     }
 
     /// Adds the outcome of a step over `images` images.
-    pub(crate) fn book(&mut self, outcome: &StepOutcome, images: usize) {
+    pub(crate) fn add_outcome(&mut self, outcome: &StepOutcome, images: usize) {
         self.epoch_sum.add(outcome, images);
         self.interval_sum.add(outcome, images);
         self.updates += u64::from(outcome.updated);
         self.skipped += u64::from(!outcome.updated);
     }
 
-    /// Goes to the next epoch.
+    /// Moves to the start of the next epoch.
     pub(crate) fn next_epoch(&mut self) {
         self.epoch += 1;
         self.step_in_epoch = 0;
         self.epoch_sum = Sums::default();
     }
 
-    /// How far the run has come, in words.
+    /// Describes the position in words.
     pub(crate) fn reached(&self) -> String {
         let (epochs, steps) = (counted(self.epoch, "epoch"), counted(self.step, "step"));
         match (self.epoch, self.step_in_epoch) {
@@ -106,8 +106,10 @@ impl Progress {
         }
     }
 
-    /// Refuses to go on where an epoch over `images` training images has not the `steps` that it had when this was saved:
-    /// they are other images.
+    /// Checks that an epoch over `images` training images has the number of `steps` it had when this was saved.
+    ///
+    /// # Errors
+    /// An epoch of another length, which means other training images.
     pub(crate) fn check_epoch(&self, steps: u64, images: usize) -> Result<()> {
         if self.step == self.epoch * steps + self.step_in_epoch && self.step_in_epoch <= steps {
             return Ok(());
@@ -120,7 +122,7 @@ impl Progress {
         )))
     }
 
-    /// Notes a validation result; whether it is the best so far (the first of equals stays).
+    /// Records a validation result; returns whether it is the best so far. Of equal results the first stays.
     pub(crate) fn note(&mut self, top1: f64) -> bool {
         let better = self.best.is_none_or(|best| top1 > best.top1);
         if better {
@@ -133,10 +135,10 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Asked;
+    use crate::control::Requests;
 
     fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
-        StepOutcome { loss_sum, hits, updated, asked: Asked::default() }
+        StepOutcome { loss_sum, hits, updated, requests: Requests::default() }
     }
 
     #[test]
@@ -144,7 +146,7 @@ mod tests {
         let mut progress = Progress::default();
         for (outcome, images) in [(outcome(6.0, 2, true), 3), (outcome(1.0, 1, false), 1)] {
             progress.advance(images);
-            progress.book(&outcome, images);
+            progress.add_outcome(&outcome, images);
         }
         assert_eq!((progress.updates, progress.skipped), (1, 1));
         assert_eq!((progress.step, progress.step_in_epoch, progress.images), (2, 2, 4));
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn numbers_survive_json_to_the_bit() {
         let mut progress = Progress::default();
-        progress.book(&outcome(0.1 + 0.2, 1, true), 1);
+        progress.add_outcome(&outcome(0.1 + 0.2, 1, true), 1);
         progress.note(1.0 / 3.0);
         let text = serde_json::to_string(&progress).unwrap();
         assert_eq!(serde_json::from_str::<Progress>(&text).unwrap(), progress);

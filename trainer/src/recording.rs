@@ -1,8 +1,8 @@
-//! A step that a GPU has recorded as CUDA graphs: the host launches two graphs instead of a thousand kernels.
+//! Records steps as CUDA graphs: the host launches two graphs instead of a thousand kernels.
 //!
-//! One graph is a micro-batch forward and backward over fixed places for its images and labels, the other the update. Both
-//! read and write the replica's flat buffers, whose addresses never change, so an eager step may come between two replays:
-//! the epoch's last one, which is shorter.
+//! One graph is forward and backward of a micro-batch, on fixed tensors for its images and labels; the other is the update.
+//! Both use the replica's flat buffers, whose addresses never change, so an eager step may come between two replays: the
+//! epoch's last one, which is shorter.
 
 use anyhow::Result;
 use regatta_comm::World;
@@ -10,19 +10,19 @@ use regatta_settings::Recipe;
 use regatta_torch_ext::CudaGraph;
 use tch::{Device, Tensor};
 
-/// Steps that run eagerly before one is recorded: libraries load their kernels and cuDNN chooses its algorithms in them.
+/// Eager steps before the first recording, in which libraries load their kernels and cuDNN chooses its algorithms.
 const WARM_UP: usize = 3;
 
-/// Decides when steps are recorded, and keeps what was.
+/// Decides when steps are recorded, and holds the recorded graphs.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    /// Eager steps to come; none where steps are never recorded.
+    /// Remaining eager steps; none if steps are never recorded.
     warm_up: Option<usize>,
     micro_batch: Option<RecordedMicroBatch>,
     update: Option<RecordedUpdate>,
 }
 
-/// Forward and backward over fixed places.
+/// Forward and backward on fixed input tensors.
 #[derive(Debug)]
 struct RecordedMicroBatch {
     graph: CudaGraph,
@@ -30,7 +30,7 @@ struct RecordedMicroBatch {
     labels: Tensor,
 }
 
-/// The update, and where it leaves whether gradients were finite.
+/// The update, and the tensor that receives whether the gradients were finite.
 #[derive(Debug)]
 struct RecordedUpdate {
     graph: CudaGraph,
@@ -38,8 +38,8 @@ struct RecordedUpdate {
 }
 
 impl Recorder {
-    /// Steps are recorded on a GPU where the recipe allows it and nothing in them changes from one to the next: sums over
-    /// ranks, which hooks start during backward, and the seed of dropout stay out of a recording.
+    /// Enables recording on a GPU if the recipe allows it and all steps launch the same work: a recording cannot hold
+    /// all-reduces, which hooks start during backward, or the changing seed of dropout.
     pub(crate) fn new(recipe: &Recipe, device: Device, world: &World) -> Self {
         let records = recipe.train.cuda_graph
             && device != Device::Cpu
@@ -48,19 +48,22 @@ impl Recorder {
         Self { warm_up: records.then_some(WARM_UP), micro_batch: None, update: None }
     }
 
-    /// Announces a step; whether it is replayed. `is_usual`: it has as many images as most, in whole micro-batches.
-    pub(crate) fn begin_step(&mut self, is_usual: bool) -> bool {
+    /// Starts a step; returns whether it is replayed. `is_full` means a full global batch in full micro-batches.
+    pub(crate) fn begin_step(&mut self, is_full: bool) -> bool {
         match &mut self.warm_up {
-            Some(0) => is_usual,
+            Some(0) => is_full,
             Some(left) => {
-                *left -= usize::from(is_usual);
+                *left -= usize::from(is_full);
                 false
             }
             None => false,
         }
     }
 
-    /// Replays a micro-batch on these images and labels; the first time, `forward_backward` is recorded.
+    /// Replays forward and backward on these images and labels. The first call records `forward_backward`.
+    ///
+    /// # Errors
+    /// The error of `forward_backward`, and device errors.
     pub(crate) fn micro_batch(
         &mut self,
         images_nchw: &Tensor,
@@ -79,8 +82,11 @@ impl Recorder {
         Ok(recorded.graph.replay()?)
     }
 
-    /// Replays the update; the first time, `update` is recorded. Returns what it returned: 1 on the device where gradients
-    /// were not finite.
+    /// Replays the update. The first call records `update`. Returns its result on the device: 1 if the gradients were not
+    /// finite, else 0.
+    ///
+    /// # Errors
+    /// The error of `update`, and device errors.
     pub(crate) fn update(&mut self, update: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
         if self.update.is_none() {
             let (graph, found_inf) = CudaGraph::record(update)?;
@@ -97,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usual_steps_are_replayed_after_the_warm_up() {
+    fn full_steps_are_replayed_after_the_warm_up() {
         let mut recorder = Recorder { warm_up: Some(2), micro_batch: None, update: None };
         let steps = [true, false, true, true, false, true];
         assert_eq!(steps.map(|it| recorder.begin_step(it)), [false, false, false, true, false, true]);

@@ -1,5 +1,5 @@
-//! What rank 0 writes into the run folder: recipe, metrics, curves, checkpoints. Each write first makes sure that this
-//! attempt still owns the folder.
+//! Writes the run folder on rank 0: recipe, metrics, curves, checkpoints. Each write first checks that this attempt still
+//! owns the folder.
 
 use anyhow::{Result, bail};
 use regatta_comm::World;
@@ -24,18 +24,21 @@ pub(crate) struct Records {
     folder: RunFolder,
     attempt: Attempt,
     metrics: MetricsWriter,
-    /// The epochs in the metrics, for the curves.
+    /// The epochs recorded in the metrics, for the curves.
     epochs: Vec<EpochRecord>,
     /// The resolved recipe.
     recipe: String,
     keep: usize,
-    /// Checkpoints of every so many steps stay; 0 is none.
+    /// Checkpoints at multiples of this step number are kept; 0 turns that off.
     keep_every_steps: u64,
 }
 
 impl Records {
-    /// Takes the next attempt, tidies the folder up and writes the resolved recipe. Metrics and checkpoints after
-    /// `resumed_step` are cut off.
+    /// Starts the next attempt, cleans up the folder and writes the resolved recipe. Removes metrics and checkpoints after
+    /// `resumed_step`.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or written.
     pub(crate) fn open(
         folder: RunFolder,
         recipe: &Recipe,
@@ -53,7 +56,7 @@ impl Records {
         write_atomic(folder.config(), config_file(recipe, world).as_bytes())?;
         for gone in remove_after(&folder, resumed_step)? {
             tracing::warn!(
-                "removed {}, which is later than the step that the run goes on from",
+                "removed {}, which is later than the step that the run continues from",
                 gone.display()
             );
         }
@@ -62,7 +65,7 @@ impl Records {
         let (metrics, loss) = MetricsWriter::resume(&folder.metrics(), resumed_step, mark.as_ref())?;
         if let Some(loss) = loss {
             tracing::warn!(
-                "{}: {loss} since the checkpoint of step {resumed_step} was saved; the run goes on without them",
+                "{}: {loss} since the checkpoint of step {resumed_step} was saved; the run continues without them",
                 folder.metrics().display()
             );
         }
@@ -78,12 +81,12 @@ impl Records {
         })
     }
 
-    /// The number of this attempt.
+    /// Returns the number of this attempt.
     pub(crate) fn attempt(&self) -> u64 {
         self.attempt.number()
     }
 
-    /// Refuses to write into a folder that a newer attempt owns.
+    /// Checks that no newer attempt owns the folder.
     fn fence(&self) -> Result<()> {
         if self.attempt.is_newest()? {
             return Ok(());
@@ -92,20 +95,29 @@ impl Records {
     }
 
     /// Appends a line to metrics.jsonl.
+    ///
+    /// # Errors
+    /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn step(&mut self, record: StepRecord) -> Result<()> {
         self.fence()?;
         Ok(self.metrics.write(Record::Step(record))?)
     }
 
     /// Appends a line to metrics.jsonl and redraws the curves.
+    ///
+    /// # Errors
+    /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn epoch(&mut self, record: EpochRecord) -> Result<()> {
         self.fence()?;
         self.metrics.write(Record::Epoch(record))?;
         self.draw(record)
     }
 
-    /// Draws the curves with a last point of an epoch that ended early. It is no line of the metrics: the run may be
-    /// continued, and its metrics are then those of a run that never stopped.
+    /// Redraws the curves with a last point for an epoch that ended early. The point is not in the metrics, so that they are
+    /// the same as those of an uninterrupted run when the run is continued.
+    ///
+    /// # Errors
+    /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn unfinished_epoch(&mut self, record: EpochRecord) -> Result<()> {
         self.fence()?;
         self.draw(record)
@@ -117,8 +129,11 @@ impl Records {
         Ok(curves::draw(&self.folder.curves(), &name, &self.epochs)?)
     }
 
-    /// Makes the metrics durable, saves a checkpoint, points `best` at it where it is the best, and removes the oldest
+    /// Syncs the metrics to disk, saves a checkpoint, points `best` at it if it is the best, and removes the oldest checkpoints
     /// beyond `checkpoint.keep`.
+    ///
+    /// # Errors
+    /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn checkpoint(&mut self, learner: &Learner, progress: &Progress, is_best: bool) -> Result<()> {
         self.fence()?;
         let metrics = self.metrics.sync()?;
@@ -134,6 +149,9 @@ impl Records {
     }
 
     /// Records how this attempt ended.
+    ///
+    /// # Errors
+    /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn finish(self, ended: &Result<ExitCode>) -> Result<()> {
         self.fence()?;
         let (end, code) = match ended {
@@ -147,7 +165,7 @@ impl Records {
     }
 }
 
-/// The resolved recipe, a recipe itself, under comments that say what it ran on.
+/// Returns the content of config.toml: the resolved recipe, after a comment with the version, ranks and libraries.
 fn config_file(recipe: &Recipe, world: &World) -> String {
     format!(
         "# Resolved by regatta {} for {} over {}, libtorch {}.\n\n{}",

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use crate::device::{autocast_kind, kind};
 
-/// Share of the running statistics that a step replaces, as in PyTorch and pycls.
+/// Fraction of the running statistics that a step replaces, as in PyTorch and pycls.
 const NORM_MOMENTUM: f64 = 0.1;
 
 /// The network on one rank.
@@ -20,9 +20,9 @@ pub(crate) struct Replica {
     pub(crate) specs: Vec<Parameter>,
     /// Names and widths of the running statistics.
     pub(crate) statistics: Vec<Statistic>,
-    /// Where everything lies.
+    /// Positions of the parameters in the flat buffers.
     pub(crate) layout: Layout,
-    /// What is learned.
+    /// The trained parameters.
     pub(crate) parameters: FlatBuffer,
     /// The `.grad` of every parameter.
     pub(crate) gradients: FlatBuffer,
@@ -30,18 +30,21 @@ pub(crate) struct Replica {
     pub(crate) running: FlatBuffer,
     /// The statistics of the last micro-batch.
     batch: FlatBuffer,
-    /// Their sum over this step's micro-batches, weighted by images; travels with the gradients.
+    /// Their sum over this step's micro-batches, weighted by images; reduced over the ranks in each step.
     pub(crate) batch_sum: Tensor,
     /// The layers over these buffers.
     pub(crate) model: Model,
     network: Network,
-    /// What forward is cast to.
+    /// Element type of the forward pass, if it differs from the parameters'.
     pub(crate) autocast: Option<AutocastKind>,
     device: Device,
 }
 
 impl Replica {
     /// Builds and initialises the recipe's network on `device`.
+    ///
+    /// # Errors
+    /// Gradients that cannot be attached to the parameters.
     pub(crate) fn new(recipe: &Recipe, device: Device) -> Result<Self> {
         let network = recipe.network();
         let specs = network.parameters();
@@ -78,25 +81,28 @@ impl Replica {
         })
     }
 
-    /// The same network over other weights and these statistics, for evaluation.
+    /// Returns the same network with other parameters and these statistics, for evaluation.
     pub(crate) fn model_over(&self, parameters: &FlatBuffer) -> Model {
         Model::new(&self.network, &parameters.views, &self.batch.views, &self.running.views)
     }
 
-    /// Clears what a step sums up.
+    /// Clears the sums of a step: gradients and statistics.
     pub(crate) fn zero(&mut self) {
         _ = self.gradients.flat.zero_();
         _ = self.batch_sum.zero_();
     }
 
-    /// Makes what the next forward drops a function of `seed`, where the network drops anything.
+    /// Seeds the dropout of the next forward pass, if the network has dropout.
     pub(crate) fn seed_dropout(&self, seed: u64) {
         if self.network.dropout > 0.0 {
             tch::manual_seed(seed as i64);
         }
     }
 
-    /// Logits `[n, classes]`, in fp32 or fp64, of `images_nchw`.
+    /// Computes the logits `[n, classes]` of `images_nchw`, in fp32 or fp64.
+    ///
+    /// # Errors
+    /// Autocast that cannot be set.
     pub(crate) fn logits(&self, model: &Model, images_nchw: &Tensor, mode: Mode) -> Result<Tensor> {
         let logits = autocast(self.device, self.autocast, || model.forward(images_nchw, mode))?;
         Ok(logits.to_kind(self.parameters.flat.kind()))
@@ -108,8 +114,8 @@ impl Replica {
         _ = self.batch.flat.zero_();
     }
 
-    /// Moves the running statistics by the mean over the whole step's `images`; the sum was reduced before. Where
-    /// `found_inf` is 1 they stay as they are.
+    /// Updates the running statistics with the mean over the step's `images`, from the sum that was reduced before. They stay
+    /// unchanged if `found_inf` is 1.
     pub(crate) fn move_running_statistics(&mut self, images: usize, found_inf: &Tensor) {
         let mean = &self.batch_sum / images as f64;
         let moved = self.running.flat.lerp(&mean, NORM_MOMENTUM);
@@ -117,24 +123,24 @@ impl Replica {
         self.running.flat.copy_(&kept);
     }
 
-    /// What it is a copy of.
+    /// Returns the network that this is a copy of.
     #[cfg(test)]
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
 
-    /// What it lies on.
+    /// Returns the device of the buffers.
     pub(crate) fn device(&self) -> Device {
         self.device
     }
 }
 
-/// Cross-entropy summed over the images of `logits_nk`, with a share `smoothing` of each target spread evenly.
+/// Returns the cross-entropy summed over the images of `logits_nk`; a fraction `smoothing` of each target is spread evenly.
 pub(crate) fn summed_loss(logits_nk: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
     logits_nk.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)
 }
 
-/// `images_nchw` densely in `format`; itself where it is so already.
+/// Returns `images_nchw` densely in `format`; the same tensor if it already is.
 pub(crate) fn in_format(images_nchw: &Tensor, format: MemoryFormat) -> Tensor {
     match format {
         MemoryFormat::ChannelsLast => to_channels_last(images_nchw),

@@ -1,39 +1,39 @@
-//! When a checkpoint is due by the clock: rank 0 looks at it, and all ranks hear so with a step's outcome.
+//! Checkpoints at time intervals: rank 0 checks the clock, and all ranks learn of it with a step's outcome.
 
 use std::time::{Duration, Instant};
 
 /// The time since the last checkpoint.
 #[derive(Debug)]
 pub(crate) struct SaveClock {
-    /// On rank 0, where there are checkpoints by the clock.
+    /// Set on rank 0 if checkpoints at time intervals are on.
     interval: Option<Duration>,
     last: Instant,
     agreed: bool,
 }
 
 impl SaveClock {
-    /// From now on, a checkpoint every so many minutes; 0 is off.
+    /// Starts the clock for a checkpoint every `minutes` minutes; 0 turns it off.
     pub(crate) fn new(minutes: f64, rank: usize) -> Self {
         let interval = (minutes > 0.0 && rank == 0).then(|| Duration::from_secs_f64(minutes * 60.0));
         Self { interval, last: Instant::now(), agreed: false }
     }
 
-    /// Whether this rank asks for a checkpoint after the step that begins now.
+    /// Returns whether this rank requests a checkpoint after the step that starts now.
     pub(crate) fn asks(&self) -> bool {
         self.interval.is_some_and(|interval| self.last.elapsed() >= interval)
     }
 
-    /// What all ranks know of a step: whether one of them asked.
+    /// Records whether some rank requested a checkpoint in a step.
     pub(crate) fn note(&mut self, asked: bool) {
         self.agreed |= asked;
     }
 
-    /// Whether all ranks know that a checkpoint is due.
+    /// Returns whether the ranks have agreed that a checkpoint is due.
     pub(crate) fn is_due(&self) -> bool {
         self.agreed
     }
 
-    /// A checkpoint was saved, for whatever reason.
+    /// Restarts the interval after a checkpoint was saved for any reason.
     pub(crate) fn saved(&mut self) {
         (self.last, self.agreed) = (Instant::now(), false);
     }

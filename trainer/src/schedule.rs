@@ -13,13 +13,14 @@ pub(crate) struct LearningRate<'a> {
 }
 
 impl<'a> LearningRate<'a> {
-    /// The recipe's, with so many optimizer steps in an epoch.
+    /// Creates the recipe's schedule, for `steps_per_epoch` optimizer steps in an epoch.
     pub(crate) fn of(recipe: &'a Recipe, steps_per_epoch: u64) -> Self {
         Self { settings: &recipe.schedule, base: recipe.optim.lr, steps_per_epoch }
     }
-    /// The rate of `step`, counted from 0 over the whole run. The warm-up rises linearly from its start fraction and
-    /// reaches the schedule's own course after `warmup_epochs`; a cosine spans the steps that follow, up to those of
-    /// `schedule.epochs`, and then stays at its end.
+
+    /// Returns the learning rate of `step`, counted from 0 over the whole run. The warm-up rises linearly from its start
+    /// fraction to the base rate over `warmup_epochs`. A cosine spans the steps after it, up to `schedule.epochs`, and then
+    /// stays at its final value.
     pub(crate) fn at(&self, step: u64) -> f64 {
         let (step, per_epoch) = (step as f64, self.steps_per_epoch as f64);
         let warmup = self.settings.warmup_epochs * per_epoch;

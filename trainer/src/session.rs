@@ -1,4 +1,4 @@
-//! From the command line to a trainer that is ready to run.
+//! Sets up a training run: from the command line to a [`Trainer`] that is ready to run.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;
 use crate::datasets::Datasets;
-use crate::failure::{leave_files_in, together};
+use crate::failure::{record_failures_in, together};
 use crate::inspect::memory_estimate;
 use crate::libtorch_errors::keep_memory_estimate;
 use crate::pretrained::Pretrained;
@@ -19,35 +19,38 @@ use crate::progress::Progress;
 use crate::records::Records;
 use crate::replica::Replica;
 use crate::signals::StopFlag;
-use crate::start::{Start, refuse_other_recipe};
+use crate::start::{Start, reject_other_recipe};
 use crate::step::Learner;
 use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
 use crate::{automatic, debug, device, telemetry, world};
 
-/// Steps of a debug run.
+/// Maximum number of steps of a debug run.
 const DEBUG_STEPS: u64 = 5;
 
-/// Trains as the recipe says; returns how it ended.
+/// Trains as the recipe specifies and returns the exit code.
+///
+/// # Errors
+/// An invalid recipe, or a failure of setup or training.
 pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: Instant) -> Result<ExitCode> {
     let mut raw = args.load()?;
     if debug {
-        debug::refuse_ranks(launch)?;
-        make_debug(&mut raw);
+        debug::reject_ranks(launch)?;
+        apply_debug_settings(&mut raw);
     }
-    // From the very start: a request that comes while ranks still meet is kept for the first step.
+    // Installed first, so that a request that arrives while the ranks connect is kept for the first step.
     let stop = StopFlag::install(raw.run.preemption_signal, launch.rank)?;
     let started = Started { args, debug, launch, process, stop, stop_time: StopTime::default() };
     world::in_world(raw.comm.clone(), launch, |world| train_in(world, raw, &started))
 }
 
-/// How this process was started, and how it hears that it is to stop.
+/// How this process was started, and how it is asked to stop.
 pub(crate) struct Started<'a> {
     args: &'a RecipeArgs,
     /// `--debug`
     pub(crate) debug: bool,
     launch: &'a Launch,
-    /// When the process began.
+    /// When the process started.
     pub(crate) process: Instant,
     pub(crate) stop: StopFlag,
     pub(crate) stop_time: StopTime,
@@ -62,11 +65,11 @@ fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode
     make_folder(&folder, started.debug, world)?;
     let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
     world::start_nccl(nccl.as_ref(), world, device)?;
-    let (learner, progress) = first_state(&recipe, device, weights, &start, world)?;
-    introduce(&recipe, world, &folder, &learner, chosen.as_deref());
+    let (learner, progress) = initial_state(&recipe, device, weights, &start, world)?;
+    log_setup(&recipe, world, &folder, &learner, chosen.as_deref());
     let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
     progress.check_epoch(steps_per_epoch, datasets.train.len())?;
-    start.introduce(&recipe, &progress, steps_per_epoch);
+    start.log_origin(&recipe, &progress, steps_per_epoch);
     let records = open_records(&folder, &recipe, steps_per_epoch, &start, progress.step, world)?;
     if world.rank() == 0 {
         time_limit::watch(started.launch, &started.stop, &started.stop_time);
@@ -74,13 +77,13 @@ fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode
     Trainer::new(&recipe, world, started, &datasets, (learner, progress), records, bar).run()
 }
 
-/// Makes the run's folder, on rank 0; a debug run's is cleared.
+/// Creates the run folder on rank 0; clears that of a debug run.
 fn make_folder(folder: &RunFolder, debug: bool, world: &World) -> Result<()> {
     if world.rank() == 0 {
         if debug {
-            debug::begin_anew(folder)?;
+            debug::clear_folder(folder)?;
         } else {
-            debug::take_over(folder)?;
+            debug::remove_mark(folder)?;
         }
         folder.create()?;
     }
@@ -88,8 +91,8 @@ fn make_folder(folder: &RunFolder, debug: bool, world: &World) -> Result<()> {
     Ok(())
 }
 
-/// What training continues from, the same on all ranks: the checkpoint, or the first weights.
-fn first_state<'a>(
+/// Returns the state that training continues from, equal on all ranks: the checkpoint's, or the initial weights.
+fn initial_state<'a>(
     recipe: &'a Recipe,
     device: tch::Device,
     weights: Option<Pretrained>,
@@ -105,8 +108,8 @@ fn first_state<'a>(
     Ok((learner, progress))
 }
 
-/// Takes the run folder, on rank 0, which alone writes records. All ranks hear the attempt's number: their ledgers and the files
-/// that they leave at a failure carry it.
+/// Opens the records on rank 0, which alone writes them, and shares the attempt's number with all ranks: their ledgers and
+/// failure files carry it.
 fn open_records(
     folder: &RunFolder,
     recipe: &Recipe,
@@ -120,12 +123,12 @@ fn open_records(
         _ => None,
     };
     let attempt = world.share(records.as_ref().map_or(0, Records::attempt))?;
-    leave_files_in(folder, attempt);
+    record_failures_in(folder, attempt);
     world.publish_to(folder, attempt);
     Ok(records)
 }
 
-/// On rank 0, from which all take them: what a run starts from that has no checkpoint yet.
+/// Reads the pretrained weights, for a run that has no checkpoint yet. On rank 0 only, which broadcasts them.
 fn pretrained_weights(recipe: &Recipe, start: &Start, world: &World) -> Result<Option<Pretrained>> {
     match &recipe.model.pretrained {
         Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
@@ -135,34 +138,34 @@ fn pretrained_weights(recipe: &Recipe, start: &Start, world: &World) -> Result<O
     }
 }
 
-/// One process, deterministic kernels, every step logged, only a few.
-fn make_debug(raw: &mut RawRecipe) {
+/// Changes a recipe for `--debug`: one process, deterministic kernels, few steps, each of them logged.
+fn apply_debug_settings(raw: &mut RawRecipe) {
     raw.comm.backend = settings::Backend::Single;
     raw.train.deterministic = true;
     raw.train.max_steps = Some(raw.train.max_steps.unwrap_or(DEBUG_STEPS).min(DEBUG_STEPS));
     raw.log.interval_steps = 1;
 }
 
-/// The run's folder. That of a debug run has a name of its own, and is refused if no debug run made it.
+/// Returns the run folder. A debug run's name ends in `-debug`; an existing folder that no debug run made is rejected.
 fn run_folder(raw: &RawRecipe, started: &Started) -> Result<RunFolder> {
     let suffix = if started.debug { "-debug" } else { "" };
     let folder = RunFolder::new(&raw.run.folder, started.args.run_name()? + suffix);
     if started.debug {
-        debug::refuse_other_run(&folder)?;
+        debug::reject_other_run(&folder)?;
     }
     Ok(folder)
 }
 
-/// What a recipe comes to on these ranks.
+/// The resolved recipe, and what it selects on these ranks.
 struct Resolved {
     recipe: Recipe,
     device: tch::Device,
     nccl: Option<Nccl>,
-    /// What to say of choices that went by time.
+    /// Log message about the automatic choices that were timed.
     chosen: Option<String>,
 }
 
-/// The recipe at this world size, with every automatic choice taken, the same on all ranks.
+/// Resolves the recipe for this world size and makes every automatic choice, the same on all ranks. A collective.
 fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Result<Resolved> {
     let kept = together(start.kept_recipe(), world)?;
     let resolved = raw.resolve(world.world_size(), kept.as_ref());
@@ -177,13 +180,13 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
     }
     together(prove_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;
     if let Some(kept) = &kept {
-        together(refuse_other_recipe(kept, &recipe), world)?;
+        together(reject_other_recipe(kept, &recipe), world)?;
     }
     Ok(Resolved { recipe, device, nccl, chosen })
 }
 
-/// The first lines of the log.
-fn introduce(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learner, chosen: Option<&str>) {
+/// Logs the ranks, the device, the network's size and the batch sizes.
+fn log_setup(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learner, chosen: Option<&str>) {
     let train = &recipe.train;
     tracing::info!(
         "{} over {}, {}, {} a rank, {}, {}",
@@ -191,8 +194,8 @@ fn introduce(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learn
         world.description(),
         device::name(learner.replica.device()),
         counted(tch::get_num_threads(), "thread"),
-        device::word(&train.precision),
-        device::word(&train.memory_format)
+        device::recipe_value(&train.precision),
+        device::recipe_value(&train.memory_format)
     );
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",

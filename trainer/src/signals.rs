@@ -1,4 +1,4 @@
-//! Ctrl-C, TERM and the pre-emption signal: once to stop after the step with a checkpoint, twice to leave at once.
+//! Handles Ctrl-C, TERM and the pre-emption signal: the first stops after the step with a checkpoint, a second exits at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,23 +12,26 @@ use signal_hook::iterator::Signals;
 
 use crate::{failure, telemetry, terminal};
 
-/// Equal signals nearer to each other than this are one: a terminal and mpirun may both deliver the same key press.
+/// Equal signals closer together than this count as one: a terminal and mpirun may both deliver the same key press.
 const SAME_REQUEST: Duration = Duration::from_millis(200);
 
-/// Different signals nearer than this are one: a scheduler that takes a node sends TERM, and its script what asks for a
-/// checkpoint.
+/// Different signals closer together than this count as one: when a scheduler takes a node, it sends TERM and the job script
+/// sends the pre-emption signal.
 const SAME_CAUSE: Duration = Duration::from_secs(5);
 
-/// What a rank that leaves at once is given for its last words.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// Time limit for recording and reporting an immediate exit.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Set once the process was asked to stop.
+/// A flag that is set once the process was asked to stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Starts the thread `signals`, which lives as long as the process, touches only this flag, and ends the process on a second
-    /// request. A signal that was held back until now counts.
+    /// Starts the thread `signals`, which sets the flag on the first request and ends the process on a second one. It lives as
+    /// long as the process. Signals that were held back until now are delivered.
+    ///
+    /// # Errors
+    /// A handler or thread that cannot be started.
     pub(crate) fn install(preemption: PreemptionSignal, rank: usize) -> Result<Self> {
         let flag = Self::default();
         let preemption = match preemption {
@@ -43,7 +46,7 @@ impl StopFlag {
                 match first {
                     None => {
                         tracing::warn!(
-                            "signal {signal}: stopping after this step; once more to leave at once"
+                            "signal {signal}: stopping after this step; send it again to exit immediately"
                         );
                         first = Some((signal, Instant::now()));
                         asked.set();
@@ -51,7 +54,7 @@ impl StopFlag {
                     Some((before, at)) => {
                         let one_request = if signal == before { SAME_REQUEST } else { SAME_CAUSE };
                         if at.elapsed() > one_request {
-                            leave_at_once(signal, rank);
+                            exit_immediately(signal, rank);
                         }
                     }
                 }
@@ -61,23 +64,23 @@ impl StopFlag {
         Ok(flag)
     }
 
-    /// Asks for a stop, as a signal does.
+    /// Requests a stop, as a signal does.
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a stop was asked for.
+    /// Returns whether a stop was requested.
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The exit code is the signal's, as a shell tells it: nothing was saved for this.
-fn leave_at_once(signal: i32, rank: usize) -> ! {
+/// Exits with 128 plus the signal's number, as a shell reports it, since no checkpoint was saved.
+fn exit_immediately(signal: i32, rank: usize) -> ! {
     let code = 128 + signal;
-    exit_after(AT_ONCE, code);
-    failure::record_left_at_once(signal, code, rank);
+    exit_after(EXIT_LIMIT, code);
+    failure::record_immediate_exit(signal, code, rank);
     telemetry::clear_line();
-    terminal::flush(AT_ONCE / 2);
+    terminal::flush(EXIT_LIMIT / 2);
     end_job(code)
 }

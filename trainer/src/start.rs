@@ -1,4 +1,5 @@
-//! What becomes of an existing run folder: refused, continued, or begun anew. Rank 0 decides, all ranks follow.
+//! Decides whether a run starts afresh, continues from a checkpoint, or is rejected because its folder exists. Rank 0 decides
+//! for all ranks.
 
 use std::path::{Path, PathBuf};
 
@@ -14,19 +15,22 @@ use crate::failure::Usage;
 use crate::progress::Progress;
 use crate::schedule::LearningRate;
 
-/// How the run starts.
+/// The recipe and checkpoint that a run starts from; none for a new run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Start {
-    /// The file with the resolved recipe of the run that is continued, and its text.
+    /// Path and text of the resolved recipe of the run that is continued.
     kept: Option<(PathBuf, String)>,
-    /// The checkpoint that it is continued from.
+    /// The checkpoint that the run continues from.
     pub(crate) checkpoint: Option<PathBuf>,
-    /// Checkpoints that were damaged and are passed over, with the reason.
+    /// Damaged checkpoints that were skipped, with the reason.
     pub(crate) damaged: Vec<String>,
 }
 
 impl Start {
-    /// Rank 0 looks at the folders; the others hear from it. What is in a folder that will be `cleared` does not count.
+    /// Inspects the folders on rank 0 and shares the decision. A folder that will be `cleared` counts as new. A collective.
+    ///
+    /// # Errors
+    /// A run folder that exists, a checkpoint that is missing or damaged, or a folder that cannot be read.
     pub(crate) fn agree(resume: &Resume, folder: &RunFolder, cleared: bool, world: &World) -> Result<Self> {
         let decided = match world.rank() {
             0 => Self::decide(resume, folder, folder.exists()? && !cleared)?,
@@ -43,7 +47,7 @@ impl Start {
             ))),
             Resume::Never => Ok(Self::default()),
             Resume::Auto if !exists => Ok(Self::default()),
-            Resume::Auto => Self::newest_or_anew(folder),
+            Resume::Auto => Self::newest_or_fresh(folder),
             Resume::Path(path) => {
                 let start = Self::at("--resume", path)?;
                 if exists && !start.is_of(folder) {
@@ -57,36 +61,36 @@ impl Start {
         }
     }
 
-    /// Whether the checkpoint is one of the run in `folder`.
+    /// Returns whether the checkpoint belongs to the run in `folder`.
     pub(crate) fn is_of(&self, folder: &RunFolder) -> bool {
         let full = |path: &Path| path.canonicalize().ok();
         let (checkpoint, run) = (self.checkpoint.as_deref().and_then(full), full(folder.path()));
         checkpoint.zip(run).is_some_and(|(checkpoint, run)| checkpoint.starts_with(run))
     }
 
-    /// The newest valid checkpoint of a run. A run that never saved one starts anew with the recipe that it has; one whose
-    /// checkpoints are all damaged or gone is refused, since it would be overwritten.
-    fn newest_or_anew(folder: &RunFolder) -> Result<Self> {
+    /// Returns the newest valid checkpoint of a run. A run that never saved one starts afresh with its recorded recipe; a run
+    /// whose checkpoints are all damaged or missing is rejected, since it would be overwritten.
+    fn newest_or_fresh(folder: &RunFolder) -> Result<Self> {
         let start = Self::newest(folder)?;
         if start.checkpoint.is_some() {
             return Ok(start);
         }
         let found = match Attempt::last_saved_step(folder)? {
-            _ if !start.damaged.is_empty() => start.all_damaged(),
+            _ if !start.damaged.is_empty() => start.damage_report(),
             Some(step) => format!("no checkpoint is there, though that of step {step} was saved; "),
             None => return Ok(start),
         };
-        let remedy = "to start anew would overwrite the run: put back a copy of a checkpoint, or start another run with --name";
+        let remedy = "starting afresh would overwrite the run: put back a copy of a checkpoint, or start another run with --name";
         bail!(StorageError::Content { path: folder.checkpoints(), found: found + remedy })
     }
 
-    /// The newest valid checkpoint of a run, where there is one.
+    /// Returns the newest valid checkpoint of a run, if there is one.
     fn newest(folder: &RunFolder) -> Result<Self> {
         let (checkpoint, damaged) = newest_valid(folder)?;
         let line = |Damaged { path, reason }: Damaged| format!("{}: {reason}", path.display());
         let kept = match &checkpoint {
-            Some(checkpoint) => Some(kept_with(&checkpoint.path)?),
-            None => kept_in(folder),
+            Some(checkpoint) => Some(recipe_in_checkpoint(&checkpoint.path)?),
+            None => recipe_in_run(folder),
         };
         Ok(Self {
             kept,
@@ -95,11 +99,14 @@ impl Start {
         })
     }
 
-    fn all_damaged(&self) -> String {
-        format!("no checkpoint is whole:\n  {}\n", self.damaged.join("\n  "))
+    fn damage_report(&self) -> String {
+        format!("no checkpoint is complete:\n  {}\n", self.damaged.join("\n  "))
     }
 
-    /// A checkpoint's folder or a run's, which `option` names.
+    /// Returns the checkpoint at `path`, a checkpoint or a run folder; `option` is the command-line option that gave the path.
+    ///
+    /// # Errors
+    /// No folder, no checkpoint, or only damaged checkpoints at `path`.
     pub(crate) fn at(option: &str, path: &Path) -> Result<Self> {
         let nothing = |why: &str| {
             Usage(format!("{option} {}: {why}; give a run folder or one of its checkpoints", path.display()))
@@ -112,12 +119,12 @@ impl Start {
         }
         if path.join("manifest.json").exists() {
             let checkpoint = Checkpoint::verify(path)?;
-            let kept = Some(kept_with(path)?);
+            let kept = Some(recipe_in_checkpoint(path)?);
             return Ok(Self { kept, checkpoint: Some(checkpoint.path), damaged: Vec::new() });
         }
         let start = Self::newest(&RunFolder::new(path, ""))?;
         if start.checkpoint.is_none() && !start.damaged.is_empty() {
-            let found = start.all_damaged() + "give another run folder or checkpoint";
+            let found = start.damage_report() + "give another run folder or checkpoint";
             bail!(StorageError::Content { path: path.join("checkpoints"), found });
         }
         if start.checkpoint.is_none() {
@@ -126,12 +133,15 @@ impl Start {
         Ok(start)
     }
 
-    /// The file with that recipe.
+    /// Returns the path of the continued run's recipe.
     pub(crate) fn config(&self) -> Option<&Path> {
         self.kept.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// The recipe of the run that is continued.
+    /// Parses the recipe of the run that is continued.
+    ///
+    /// # Errors
+    /// A file that is not a resolved recipe.
     pub(crate) fn kept_recipe(&self) -> Result<Option<Recipe>> {
         let parse = |(path, text): &(PathBuf, String)| {
             let name = Path::new(path.file_name().unwrap_or_default());
@@ -143,10 +153,10 @@ impl Start {
         self.kept.as_ref().map(parse).transpose()
     }
 
-    /// Says in the log from where, and with what that is new, the run goes on.
-    pub(crate) fn introduce(&self, recipe: &Recipe, progress: &Progress, steps_per_epoch: u64) {
+    /// Logs the checkpoint that the run continues from, and what changed in the recipe.
+    pub(crate) fn log_origin(&self, recipe: &Recipe, progress: &Progress, steps_per_epoch: u64) {
         for damaged in &self.damaged {
-            tracing::warn!("checkpoint passed over: {damaged}");
+            tracing::warn!("skipped checkpoint: {damaged}");
         }
         let kept = self.kept_recipe().ok().flatten();
         for change in kept.iter().flat_map(|kept| kept.changes(recipe)) {
@@ -158,7 +168,7 @@ impl Start {
             tracing::info!("resumed from {}", checkpoint.display());
             if progress.epoch < epochs {
                 let (epoch, lr) = (progress.epoch + 1, rate.at(progress.step));
-                tracing::info!("the learning rate goes on at {lr:.5} in epoch {epoch} of {epochs}");
+                tracing::info!("the learning rate continues at {lr:.5} in epoch {epoch} of {epochs}");
             }
         }
         if spanned < epochs && matches!(recipe.schedule.schedule, Schedule::Cosine { .. }) {
@@ -171,22 +181,25 @@ impl Start {
     }
 }
 
-/// The recipe that a whole checkpoint holds.
-fn kept_with(checkpoint: &Path) -> Result<(PathBuf, String)> {
+/// Reads the recipe of a complete checkpoint.
+fn recipe_in_checkpoint(checkpoint: &Path) -> Result<(PathBuf, String)> {
     let path = checkpoint.join(RECIPE);
     let text = std::fs::read_to_string(&path).map_err(StorageError::io("read", &path))?;
     Ok((path, text))
 }
 
-/// The recipe of a run that has no checkpoint.
-fn kept_in(folder: &RunFolder) -> Option<(PathBuf, String)> {
+/// Reads the recipe of a run that has no checkpoint.
+fn recipe_in_run(folder: &RunFolder) -> Option<(PathBuf, String)> {
     let path = folder.config();
     let text = std::fs::read_to_string(&path).ok()?;
     Some((path, text))
 }
 
-/// Refuses to continue a run with a recipe that computes something else.
-pub(crate) fn refuse_other_recipe(kept: &Recipe, recipe: &Recipe) -> Result<()> {
+/// Checks that the recipe computes the same as that of the run that is continued.
+///
+/// # Errors
+/// Keys that differ and may not be changed.
+pub(crate) fn reject_other_recipe(kept: &Recipe, recipe: &Recipe) -> Result<()> {
     let differences = kept.differences(recipe);
     if differences.is_empty() {
         return Ok(());
@@ -201,7 +214,7 @@ pub(crate) fn refuse_other_recipe(kept: &Recipe, recipe: &Recipe) -> Result<()> 
 mod tests {
     use super::*;
 
-    /// Its file is named, and the line in it.
+    /// The error names the file and the line.
     #[test]
     fn a_kept_recipe_is_checked_as_any_other() {
         let kept = Some((PathBuf::from("runs/a/config.toml"), "[train]\nepochs = 0\n".to_owned()));

@@ -1,5 +1,5 @@
-//! One optimizer step: this rank's micro-batches forward and backward, the reduction, the update. Nothing in it waits for
-//! a GPU.
+//! One optimizer step: forward and backward over this rank's micro-batches, gradient reduction, parameter update. The host
+//! never waits for a GPU in it.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use regatta_settings::{Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, SpareMarks, StepTimes};
-use crate::control::{Asked, Reading, agree};
+use crate::control::{PendingOutcome, Requests, agree};
 use crate::debug::Inspector;
 use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState, found_inf};
@@ -19,34 +19,34 @@ use crate::optimizer::Optimizer;
 use crate::recording::Recorder;
 use crate::replica::{Replica, summed_loss};
 
-/// A step that the host has launched; on a GPU its outcome comes later.
+/// A step that the host has launched; a GPU may not have finished it.
 #[derive(Debug)]
 pub(crate) struct LaunchedStep {
-    /// What ranks agreed on.
-    pub(crate) reading: Reading,
-    /// Where its time went.
+    /// The outcome that the ranks agreed on.
+    pub(crate) pending: PendingOutcome,
+    /// Time by phase.
     pub(crate) times: StepTimes,
 }
 
-/// A micro-batch summed over its images, on the device.
+/// Loss and hits summed over a micro-batch's images, on the device.
 struct MicroBatchSums {
-    /// Of which the gradient is taken.
+    /// The loss that backward starts from.
     loss: Tensor,
-    /// Images whose class has the largest logit, in float64.
+    /// Number of images whose label has the largest logit, in float64.
     hits: Tensor,
 }
 
-/// Everything that a step changes.
+/// The state that a step changes: network, optimizer, moving average, loss scale.
 pub(crate) struct Learner<'a> {
     pub(crate) replica: Replica,
     pub(crate) optimizer: Optimizer,
-    /// Exponential moving average of the parameters, where the recipe asks for it.
+    /// Exponential moving average of the parameters, if `train.ema_decay` is above 0.
     pub(crate) ema: Option<FlatBuffer>,
-    /// With fp16.
+    /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScale>,
     reducer: Reducer,
     recorder: Recorder,
-    /// This rank's loss and hits of the step, summed over images; in one place, which recorded steps know.
+    /// This rank's loss and hits of the step, summed over images. Never reallocated, since CUDA graphs hold its address.
     sums: Tensor,
     spare_marks: SpareMarks,
     train: &'a TrainSettings,
@@ -54,7 +54,10 @@ pub(crate) struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// Takes a replica of which rank 0's counts: all take that one when the state is shared.
+    /// Creates the state around a replica. Rank 0's replica replaces the others' when the state is shared.
+    ///
+    /// # Errors
+    /// Gradient buckets or hooks that cannot be set up.
     pub(crate) fn new(recipe: &'a Recipe, replica: Replica, world: &'a World) -> Result<Self> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
         let reducer =
@@ -81,20 +84,23 @@ impl<'a> Learner<'a> {
         })
     }
 
-    /// One step over a global batch of `images`, of which this rank takes the next from the source: those with the numbers
-    /// `micro_batches` in the epoch, perhaps none.
+    /// Runs one step over a global batch of `images` images. This rank takes the next micro-batches from the source, numbered
+    /// `micro_batches` in the epoch; the range may be empty. A collective.
+    ///
+    /// # Errors
+    /// Images that cannot be read, failed collectives and device errors.
     pub(crate) fn step(
         &mut self,
         micro_batches: Range<usize>,
         images: usize,
         lr: f64,
-        asked: Asked,
+        requests: Requests,
         source: &mut StepSource,
     ) -> Result<LaunchedStep> {
         let mut times = StepTimes::begin(self.device(), &self.spare_marks)?;
-        let is_usual =
+        let is_full =
             images == self.train.global_batch_size && images.is_multiple_of(self.train.micro_batch_size);
-        let replays = self.recorder.begin_step(is_usual && !source.inspector.enabled);
+        let replays = self.recorder.begin_step(is_full && !source.inspector.enabled);
         self.replica.zero();
         _ = self.sums.zero_();
         for number in micro_batches.clone() {
@@ -114,17 +120,17 @@ impl<'a> Learner<'a> {
             times.end(Phase::Backward)?;
         }
         self.reducer.reduce(self.world)?;
-        let control = agree(&self.sums, asked, &mut self.replica.batch_sum, self.world)?;
+        let control = agree(&self.sums, requests, &mut self.replica.batch_sum, self.world)?;
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
         self.optimizer.set_lr(lr);
         let found_inf = if replays { self.replay_update(images)? } else { self.update(images)? };
         times.end(Phase::Optimizer)?;
-        let reading = Reading::begin(&control, &(1 - found_inf))?;
-        Ok(LaunchedStep { reading, times })
+        let pending = PendingOutcome::begin(&control, &(1 - found_inf))?;
+        Ok(LaunchedStep { pending, times })
     }
 
-    /// The loss summed over a micro-batch, and its hits, on the device.
+    /// Returns the summed loss and the hits of a micro-batch, on the device.
     fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<MicroBatchSums> {
         let logits = self.replica.logits(&self.replica.model, images_nchw, Mode::Training)?;
         let loss = summed_loss(&logits, labels, self.train.label_smoothing);
@@ -132,8 +138,8 @@ impl<'a> Learner<'a> {
         Ok(MicroBatchSums { loss, hits })
     }
 
-    /// Adds the gradient of a micro-batch's summed loss divided by the global batch's `images`, the loss and hits themselves
-    /// and the statistics of its `count` images to the step's sums.
+    /// Adds a micro-batch to the step's sums: the gradient of its summed loss divided by the global batch's `images`, its loss
+    /// and hits, and the BatchNorm statistics of its `count` images.
     fn backward(&mut self, MicroBatchSums { loss, hits }: &MicroBatchSums, count: usize, images: usize) {
         let mean = loss / images as f64;
         self.loss_scale.as_ref().map_or_else(|| mean.shallow_clone(), |scale| scale.scaled(&mean)).backward();
@@ -141,7 +147,7 @@ impl<'a> Learner<'a> {
         _ = self.sums.g_add_(&Tensor::stack(&[&loss.detach().to_kind(Kind::Double), hits], 0));
     }
 
-    /// Forward and backward as one recorded graph; its time is booked as backward's.
+    /// Runs forward and backward as one CUDA graph; its time counts as backward.
     fn replay_micro_batch(&mut self, images_nchw: &Tensor, labels: &Tensor, images: usize) -> Result<()> {
         let mut recorder = std::mem::take(&mut self.recorder);
         let outcome = recorder.micro_batch(images_nchw, labels, |images_nchw, labels| {
@@ -160,8 +166,8 @@ impl<'a> Learner<'a> {
         outcome
     }
 
-    /// Clips, updates parameters, moving average and running statistics. Gradients that are not finite change nothing;
-    /// every rank sees the same ones, so all skip together. Returns 1 where they were not finite, else 0.
+    /// Clips the gradients and updates parameters, moving average and running statistics. Gradients that are not finite change
+    /// nothing; every rank sees the same gradients, so all ranks skip together. Returns 1 if they were not finite, else 0.
     fn update(&mut self, images: usize) -> Result<Tensor> {
         let gradients = &mut self.replica.gradients.flat;
         if let Some(scale) = &self.loss_scale {
@@ -171,7 +177,7 @@ impl<'a> Learner<'a> {
         let found_inf = found_inf(&norm);
         let max_norm = self.train.clip_grad_norm;
         if max_norm > 0.0 {
-            // The small term is PyTorch's clip_grad_norm_'s.
+            // 1e-6 as in PyTorch's clip_grad_norm_.
             _ = gradients.g_mul_(&(max_norm / (norm + 1e-6)).clamp_max(1.0));
         }
         self.optimizer.step(&found_inf)?;
@@ -188,25 +194,26 @@ impl<'a> Learner<'a> {
         Ok(found_inf)
     }
 
-    /// What this rank computes on.
+    /// Returns the device that this rank computes on.
     pub(crate) fn device(&self) -> Device {
         self.replica.device()
     }
 }
 
-/// Where a step's micro-batches come from.
+/// The source of a step's micro-batches.
 pub(crate) struct StepSource<'a> {
     pub(crate) feed: Feed<'a>,
     pub(crate) inspector: Inspector,
 }
 
 impl StepSource<'_> {
-    /// The next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. The one after it, perhaps of the next step,
-    /// is assembled at once: the copy goes on while this one is computed with.
+    /// Returns the next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. Assembles the one after it, perhaps
+    /// of the next step, at once, so that its copy overlaps with the computation on this one.
     fn take(&mut self, times: &mut StepTimes) -> Result<(Tensor, Tensor)> {
         self.feed.prefetch();
         times.end(Phase::Data)?;
-        let micro_batch = self.feed.next()?.context("a step takes no more than its epoch has")?;
+        let micro_batch =
+            self.feed.next()?.context("the step needs more micro-batches than its epoch has")?;
         times.end(Phase::Copy)?;
         self.feed.prefetch();
         times.end(Phase::Data)?;

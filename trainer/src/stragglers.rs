@@ -1,4 +1,4 @@
-//! Which rank holds the others up: slowest by a factor for some log intervals in a row.
+//! Detects stragglers: ranks that are the slowest by a factor for several log intervals in a row.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use regatta_settings::LogSettings;
 
 use crate::attribution::Slowest;
 
-/// Looks at every log interval; names each straggler once.
+/// Checks every log interval and reports each straggler once.
 #[derive(Debug)]
 pub(crate) struct Stragglers {
     factor: f64,
     intervals: u64,
-    /// The rank that was slowest by the factor in the last intervals, and in how many.
+    /// The rank that was slowest by the factor in the latest intervals, and the number of these.
     streak: Option<(usize, u64)>,
     named: BTreeSet<usize>,
 }
 
 impl Stragglers {
-    /// By the recipe's factor and number of intervals.
+    /// Uses the recipe's factor and number of intervals.
     pub(crate) fn new(log: &LogSettings) -> Self {
         Self {
             factor: log.straggler_factor,
@@ -27,7 +27,7 @@ impl Stragglers {
         }
     }
 
-    /// Looks at another interval; whether its slowest rank is to be named now.
+    /// Adds an interval; returns whether its slowest rank is to be reported now.
     pub(crate) fn note(&mut self, slowest: Slowest) -> bool {
         if slowest.times < self.factor {
             self.streak = None;

@@ -1,4 +1,4 @@
-//! The log: rank 0 on the terminal with a progress bar where it is one, every rank in full in its own file.
+//! Logging: rank 0 logs to the terminal, with a progress bar if it is one; every rank logs to its own file.
 
 use std::fmt;
 use std::fs::File;
@@ -21,12 +21,15 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::terminal;
 
-/// What a rank writes to its file where `RUST_LOG` is not set.
+/// Log filter of the file if `RUST_LOG` is not set.
 const FILE_FILTER: &str = "info,trainer=debug,regatta_comm=debug";
-/// How often the bar is drawn at most.
+/// Maximum redraw rate of the progress bar.
 const DRAWS_PER_SECOND: u8 = 20;
 
-/// Starts logging for this process and returns the progress bar of the run's steps (hidden where there is no terminal).
+/// Starts logging for this process and returns the progress bar of the run's steps (hidden without a terminal).
+///
+/// # Errors
+/// A log file that cannot be opened.
 pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Result<ProgressBar> {
     let bar = progress_bar(rank);
     let path = folder.log(rank);
@@ -40,7 +43,7 @@ pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Resul
     Ok(bar)
 }
 
-/// Warnings alone, to the terminal: for commands whose output is their answer.
+/// Logs warnings only, to the terminal: for commands that print their result.
 pub(crate) fn start_quietly() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::registry()
@@ -69,12 +72,12 @@ where
     }
 }
 
-/// Whether the user did not ask for a terminal without colours (<https://no-color.org>).
+/// Returns whether colours are wanted (<https://no-color.org>).
 fn wants_colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// On the terminal the time to the second is enough.
+/// Timestamps to the second, for the terminal.
 struct Seconds;
 
 impl FormatTime for Seconds {
@@ -96,7 +99,7 @@ fn progress_bar(rank: usize) -> ProgressBar {
         .with_style(style)
 }
 
-/// The time that is left, once it can be told.
+/// Writes the estimated remaining time, once it is known.
 fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
     let left = state.eta();
     if left.as_secs() > 0 {
@@ -104,14 +107,14 @@ fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
     }
 }
 
-/// Takes a bar that nobody will draw again off the line: for ends that leave without unwinding.
+/// Clears the line of the progress bar, before the process exits without unwinding.
 pub(crate) fn clear_line() {
     if io::stderr().is_terminal() {
         terminal::write(b"\r\x1b[2K");
     }
 }
 
-/// Standard error, with the progress bar taken out of the way of each line.
+/// Standard error; hides the progress bar while a line is written.
 struct Terminal(ProgressBar);
 
 impl<'a> MakeWriter<'a> for Terminal {

@@ -1,4 +1,4 @@
-//! Named tensors in safetensors files.
+//! Reads and writes named tensors in safetensors files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,13 +8,19 @@ use regatta_run_folder::StorageError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor};
 
-/// Writes tensors under their names, densely in the order of their shapes, whatever their memory format.
+/// Writes named tensors, contiguous whatever their memory format.
+///
+/// # Errors
+/// A file that cannot be written.
 pub(crate) fn write<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> Result<()> {
     let bytes = bytes(tensors, None)?;
     Ok(std::fs::write(path, bytes).map_err(StorageError::io("write", path))?)
 }
 
-/// The content of a file of these tensors, with texts about them.
+/// Serializes tensors and metadata to the content of a safetensors file.
+///
+/// # Errors
+/// Tensors that safetensors rejects.
 pub(crate) fn bytes<'a>(
     tensors: impl Iterator<Item = (String, &'a Tensor)>,
     metadata: Option<HashMap<String, String>>,
@@ -28,7 +34,10 @@ pub(crate) fn bytes<'a>(
     Ok(safetensors::serialize(views, metadata)?)
 }
 
-/// Every tensor of a file, in its own type; tensors of types that weights never are, such as bytes, are passed over.
+/// Reads every tensor of a file in its own type. Skips tensors of types that weights never have, such as bytes.
+///
+/// # Errors
+/// A file that cannot be read or is damaged.
 pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>, StorageError> {
     let bytes = std::fs::read(path).map_err(StorageError::io("read", path))?;
     let tensor = |(name, view): (&str, TensorView)| {
@@ -37,7 +46,7 @@ pub(crate) fn read_all(path: &Path) -> Result<BTreeMap<String, Tensor>, StorageE
     Ok(parsed(path, &bytes)?.iter().filter_map(tensor).collect())
 }
 
-/// The tensors in the `bytes` that were read from `path`.
+/// Parses the `bytes` that were read from `path`.
 fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, StorageError> {
     let damaged = |error| StorageError::Content { path: path.to_owned(), found: format!("damaged: {error}") };
     SafeTensors::deserialize(bytes).map_err(damaged)
@@ -83,7 +92,10 @@ fn kind(dtype: Dtype) -> Option<Kind> {
     }
 }
 
-/// Fills tensors from a file that holds exactly these names with these shapes and types.
+/// Fills tensors from a file, which must hold exactly these names with these shapes and types.
+///
+/// # Errors
+/// A file that cannot be read, is damaged or holds other tensors.
 pub(crate) fn read<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a mut Tensor)>) -> Result<()> {
     let bytes = std::fs::read(path).map_err(StorageError::io("read", path))?;
     let other = |found: String| StorageError::Content { path: path.to_owned(), found };
@@ -102,7 +114,7 @@ pub(crate) fn read<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a m
         tch::no_grad(|| tensor.copy_(&source));
     }
     match found.keys().next() {
-        Some(name) => Err(other(format!("it has a tensor {name}, which this network has not")).into()),
+        Some(name) => Err(other(format!("it has a tensor {name}, which this network does not have")).into()),
         None => Ok(()),
     }
 }
@@ -112,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tensors_come_back_to_the_bit_in_any_memory_format() {
+    fn tensors_round_trip_to_the_bit_in_any_memory_format() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let images = Tensor::rand([2, 3, 4, 5], (Kind::Float, Device::Cpu));
@@ -124,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn other_networks_are_named() {
+    fn tensors_of_another_network_are_reported_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let two = Tensor::zeros([2], (Kind::Float, Device::Cpu));

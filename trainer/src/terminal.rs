@@ -1,5 +1,5 @@
-//! Standard error behind a thread: a terminal that takes nothing more, because mpirun is stopped or somebody pressed Ctrl-S, holds
-//! no step.
+//! Standard error, written by a thread of its own, so that a terminal that blocks (mpirun is stopped, or Ctrl-S was pressed)
+//! does not delay training.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,33 +7,33 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Texts that wait for the terminal; of more, the lines are counted.
-const WAITING: usize = 1000;
+/// Maximum number of queued texts; further lines are dropped and counted.
+const MAX_QUEUED: usize = 1000;
 
-/// One a process, as standard error is.
+/// The terminal of this process.
 static TERMINAL: LazyLock<Terminal> = LazyLock::new(|| {
     let write = || TERMINAL.run(&mut io::stderr());
     std::thread::Builder::new().name("terminal".into()).spawn(write).expect("a thread for the terminal");
     Terminal::default()
 });
 
-/// Writes `text` in its turn, without waiting for that.
+/// Queues `text` and returns at once.
 pub(crate) fn write(text: &[u8]) {
     TERMINAL.push(text);
 }
 
-/// Writes `text` in its turn and waits until it stands there, for `limit` at most.
+/// Queues `text` and waits until it is written, for `limit` at most.
 pub(crate) fn write_within(text: &[u8], limit: Duration) {
     TERMINAL.push(text);
     flush(limit);
 }
 
-/// Waits until everything stands there, for `limit` at most.
+/// Waits until all queued texts are written, for `limit` at most.
 pub(crate) fn flush(limit: Duration) {
     TERMINAL.wait_until_written(limit);
 }
 
-/// Standard error as a writer that never waits.
+/// A writer to standard error that never blocks.
 #[derive(Debug)]
 pub(crate) struct Stderr;
 
@@ -64,7 +64,7 @@ struct Terminal {
 struct Queue {
     texts: VecDeque<Vec<u8>>,
     is_writing: bool,
-    /// Lines that found no room.
+    /// Lines dropped because the queue was full.
     dropped: usize,
 }
 
@@ -78,7 +78,7 @@ impl Terminal {
         self.changed.notify_all();
     }
 
-    /// The thread's life.
+    /// Writes queued texts, forever.
     fn run(&self, terminal: &mut impl Write) {
         loop {
             let idle = |queue: &mut Queue| queue.texts.is_empty() && queue.dropped == 0;
@@ -87,7 +87,7 @@ impl Terminal {
             let text = queue.pop();
             queue.is_writing = true;
             drop(queue);
-            // A terminal that is gone is no reason to stop.
+            // A closed terminal does not end the run.
             _ = terminal.write_all(&text).and_then(|()| terminal.flush());
             self.lock().is_writing = false;
             self.changed.notify_all();
@@ -102,7 +102,7 @@ impl Terminal {
 
 impl Queue {
     fn push(&mut self, text: &[u8]) {
-        if self.texts.len() >= WAITING {
+        if self.texts.len() >= MAX_QUEUED {
             self.dropped += usize::from(text.ends_with(b"\n"));
             return;
         }
@@ -112,7 +112,7 @@ impl Queue {
         self.texts.push_back(text.to_owned());
     }
 
-    /// The next text, or how many lines there was no room for.
+    /// Returns the next text, or a notice of the dropped lines.
     fn pop(&mut self) -> Vec<u8> {
         self.texts.pop_front().or_else(|| self.notice()).unwrap_or_default()
     }
@@ -120,7 +120,7 @@ impl Queue {
     fn notice(&mut self) -> Option<Vec<u8>> {
         let dropped = std::mem::take(&mut self.dropped);
         let text = format!(
-            "{dropped} lines are not shown here: the terminal took nothing more; the run's log has them\n"
+            "{dropped} lines are not shown here: the terminal accepted no more output; the run's log has them\n"
         );
         (dropped > 0).then(|| text.into_bytes())
     }
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a text only when somebody reads it.
+    /// A terminal that blocks until the text is received.
     struct Blocking(SyncSender<Vec<u8>>);
 
     impl Write for Blocking {
@@ -147,17 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_blocks_holds_nobody_and_what_it_missed_is_counted() {
+    fn a_blocked_terminal_delays_nobody_and_dropped_lines_are_counted() {
         let terminal: &'static Terminal = Box::leak(Box::default());
         let (send, receive): (_, Receiver<Vec<u8>>) = sync_channel(0);
         std::thread::spawn(move || terminal.run(&mut Blocking(send)));
-        let texts = WAITING + 50;
+        let texts = MAX_QUEUED + 50;
         for number in 0..texts {
             terminal.push(format!("{number}\n").as_bytes());
         }
         terminal.wait_until_written(Duration::from_millis(1)); // gives up
         let mut shown = Vec::new();
-        while shown.len() <= WAITING {
+        while shown.len() <= MAX_QUEUED {
             shown.push(String::from_utf8(receive.recv().unwrap()).unwrap());
         }
         let missed: usize = match shown.last().unwrap().split_once(" lines are not shown here") {

@@ -1,4 +1,4 @@
-//! How long a micro-batch takes forward and backward by each candidate, for choices that the recipe leaves open.
+//! Times forward and backward of a micro-batch with each candidate precision and memory format.
 
 use std::time::{Duration, Instant};
 
@@ -12,33 +12,39 @@ use crate::automatic::Candidate;
 use crate::device::{autocast_kind, kind, wait_for};
 use crate::replica::{Replica, in_format, summed_loss};
 
-/// On a CPU a look at so many images is enough, or at fewer that take so many multiply-adds forward, and together with
-/// backward less than a second on two cores.
-const IMAGES: usize = 16;
-const MULTIPLY_ADDS: u64 = 10_000_000_000;
-/// Passes of each candidate, in turns: the first finds memory and algorithms, the fastest counts.
-const FEWEST_ROUNDS: usize = 3;
-const MOST_ROUNDS: usize = 6;
-/// After this none begins that need not be.
-const ENOUGH: Duration = Duration::from_secs(3);
+/// Maximum number of images of a pass on a CPU, and of their multiply-adds in the forward pass: forward and backward then take
+/// less than a second on two cores.
+const MAX_IMAGES: usize = 16;
+const MAX_MULTIPLY_ADDS: u64 = 10_000_000_000;
+/// Passes of each candidate, alternating between them. The first allocates memory and chooses algorithms; the fastest counts.
+const MIN_ROUNDS: usize = 3;
+const MAX_ROUNDS: usize = 6;
+/// After this time no round beyond the minimum is started.
+const TIME_BUDGET: Duration = Duration::from_secs(3);
 
-/// Images of a pass: on a GPU, where algorithms depend on their number, the whole micro-batch.
+/// Returns the number of images of a pass: on a GPU the whole micro-batch, since its algorithms depend on the number.
+///
+/// # Errors
+/// A resolution too small for the network.
 pub(crate) fn images(recipe: &Recipe, device: Device) -> Result<usize> {
     let micro_batch = recipe.train.micro_batch_size;
     if device != Device::Cpu {
         return Ok(micro_batch);
     }
     let side = i64::from(recipe.data.resolution_px);
-    Ok(images_of_a_look(micro_batch, recipe.network().summary(1, side, side)?.flops))
+    Ok(affordable_images(micro_batch, recipe.network().summary(1, side, side)?.flops))
 }
 
-fn images_of_a_look(micro_batch: usize, multiply_adds_of_an_image: u64) -> usize {
-    let affordable = MULTIPLY_ADDS / multiply_adds_of_an_image.max(1);
-    affordable.clamp(1, micro_batch.min(IMAGES) as u64) as usize
+fn affordable_images(micro_batch: usize, multiply_adds_of_an_image: u64) -> usize {
+    let affordable = MAX_MULTIPLY_ADDS / multiply_adds_of_an_image.max(1);
+    affordable.clamp(1, micro_batch.min(MAX_IMAGES) as u64) as usize
 }
 
-/// Seconds of `images` by each candidate, of which those of one memory format stand together: rank 0 times them on its device,
-/// and all ranks get what it measured. A collective.
+/// Times forward and backward of `images` images with each candidate on rank 0's device, and shares the seconds with all ranks.
+/// Candidates of the same memory format must be adjacent. A collective.
+///
+/// # Errors
+/// A network that cannot be built or run, and failed collectives.
 pub(crate) fn seconds_on_rank_0(
     recipe: &Recipe,
     candidates: &[Candidate],
@@ -49,35 +55,35 @@ pub(crate) fn seconds_on_rank_0(
     let mut seconds = Vec::new();
     if world.rank() == 0 {
         let by_format = candidates.chunk_by(|one, other| one.memory_format == other.memory_format);
-        let subjects = by_format.map(|candidates| Subject::new(recipe, candidates, images, device));
-        seconds = fastest_passes(subjects.collect::<Result<_>>()?)?;
+        let benchmarks = by_format.map(|candidates| Benchmark::new(recipe, candidates, images, device));
+        seconds = fastest_passes(benchmarks.collect::<Result<_>>()?)?;
     }
     Ok(world.share(seconds)?)
 }
 
-fn fastest_passes(mut subjects: Vec<Subject>) -> Result<Vec<f64>> {
+fn fastest_passes(mut benchmarks: Vec<Benchmark>) -> Result<Vec<f64>> {
     let begin = Instant::now();
-    for round in 0..MOST_ROUNDS {
-        if round >= FEWEST_ROUNDS && begin.elapsed() > ENOUGH {
+    for round in 0..MAX_ROUNDS {
+        if round >= MIN_ROUNDS && begin.elapsed() > TIME_BUDGET {
             break;
         }
-        subjects.iter_mut().try_for_each(Subject::pass)?;
+        benchmarks.iter_mut().try_for_each(Benchmark::pass)?;
     }
-    Ok(subjects.into_iter().flat_map(|subject| subject.fastest).map(|(_, seconds)| seconds).collect())
+    Ok(benchmarks.into_iter().flat_map(|benchmark| benchmark.fastest).map(|(_, seconds)| seconds).collect())
 }
 
-/// The network in one memory format, a micro-batch for it, and the fastest pass by each precision.
-struct Subject {
+/// The network in one memory format, a micro-batch for it, and the fastest pass of each precision.
+struct Benchmark {
     replica: Replica,
     images_nchw: Tensor,
     labels: Tensor,
     fastest: Vec<(Precision, f64)>,
 }
 
-impl Subject {
+impl Benchmark {
     fn new(recipe: &Recipe, candidates: &[Candidate], images: usize, device: Device) -> Result<Self> {
         let mut recipe = recipe.clone();
-        // Parameters are of one element type in all.
+        // All candidates have the same element type of parameters.
         recipe.train.precision = candidates[0].precision;
         recipe.train.memory_format = candidates[0].memory_format;
         let (images_nchw, labels) = random_micro_batch(&recipe, images, device);
@@ -85,7 +91,7 @@ impl Subject {
         Ok(Self { replica: Replica::new(&recipe, device)?, images_nchw, labels, fastest })
     }
 
-    /// Forward and backward by each precision.
+    /// Runs and times forward and backward in each precision.
     fn pass(&mut self) -> Result<()> {
         let Self { replica, images_nchw, labels, fastest } = self;
         for (precision, fastest) in fastest {
@@ -101,7 +107,7 @@ impl Subject {
     }
 }
 
-/// Random images on the device in the recipe's memory format, and their labels.
+/// Returns random images on the device in the recipe's memory format, and random labels.
 pub(crate) fn random_micro_batch(recipe: &Recipe, images: usize, device: Device) -> (Tensor, Tensor) {
     let (side, network) = (i64::from(recipe.data.resolution_px), recipe.network());
     let shape = [images as i64, network.in_channels, side, side];
@@ -111,8 +117,8 @@ pub(crate) fn random_micro_batch(recipe: &Recipe, images: usize, device: Device)
 }
 
 #[test]
-fn a_look_stays_short_for_any_network() {
+fn fewer_images_are_timed_for_a_larger_network() {
     let images = [(128, 41e6), (4, 41e6), (128, 0.8e9), (128, 4e9), (32, 32e9), (1, 0.0)];
-    let images = images.map(|(micro_batch, cost)| images_of_a_look(micro_batch, cost as u64));
+    let images = images.map(|(micro_batch, cost)| affordable_images(micro_batch, cost as u64));
     assert_eq!(images, [16, 4, 12, 2, 1, 1]);
 }

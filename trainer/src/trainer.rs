@@ -1,4 +1,4 @@
-//! The course of a run: epochs of steps, evaluation, records, checkpoints, and the ways it may end.
+//! The training loop: epochs, steps, evaluation, records and checkpoints, and how a run ends.
 
 mod report;
 
@@ -14,7 +14,7 @@ use tch::Device;
 
 use crate::batches::Batches;
 use crate::clock::Clock;
-use crate::control::Asked;
+use crate::control::Requests;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
@@ -29,7 +29,7 @@ use crate::session::Started;
 use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::stragglers::Stragglers;
 
-/// Everything of a run on one rank.
+/// A training run on one rank.
 pub(crate) struct Trainer<'a> {
     recipe: &'a Recipe,
     world: &'a World,
@@ -46,19 +46,19 @@ pub(crate) struct Trainer<'a> {
     stragglers: Stragglers,
 }
 
-/// Why an epoch's steps ended.
+/// Why the steps of an epoch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Steps {
-    /// All are done.
+enum EpochEnd {
+    /// All steps are done.
     Done,
-    /// `train.max_steps` was reached before.
+    /// `train.max_steps` was reached first.
     Limit,
     /// Some rank was asked to stop.
     Stopped,
 }
 
 impl<'a> Trainer<'a> {
-    /// Everything that a run needs, from where it begins or goes on; `records` are rank 0's.
+    /// Creates a run that starts at `progress`; `records` is set on rank 0 only.
     pub(crate) fn new(
         recipe: &'a Recipe,
         world: &'a World,
@@ -84,8 +84,11 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Trains until the recipe's end or a request to stop, and records how it ended. Rank 0 finishes its files before
-    /// anybody leaves: the first rank to exit may take the others along.
+    /// Trains to the end of the recipe or a request to stop, and records how the run ended. Rank 0 finishes its files before
+    /// any rank exits, since the launcher may kill the others when the first one does.
+    ///
+    /// # Errors
+    /// Divergence, and failures of data, communication or storage.
     pub(crate) fn run(mut self) -> Result<ExitCode> {
         let begun = (self.progress.epoch, self.progress.step);
         let ended = self.train();
@@ -98,24 +101,24 @@ impl<'a> Trainer<'a> {
         }
         let code = ended?;
         if code == ExitCode::Done {
-            self.say_what_was_reached(begun);
+            self.print_result(begun);
         }
         self.world.barrier();
         Ok(code)
     }
 
-    /// Every rank takes the same path through here.
+    /// Runs the epochs. Every rank takes the same branches, since each may lead to a collective.
     fn train(&mut self) -> Result<ExitCode> {
         while self.progress.epoch < self.recipe.train.epochs
             && !(self.max_steps_reached() && self.is_between_epochs())
         {
             match self.train_epoch()? {
-                Steps::Stopped => return self.preempted(),
-                Steps::Limit => {
+                EpochEnd::Stopped => return self.preempted(),
+                EpochEnd::Limit => {
                     let Some(()) = self.end_early()? else { return self.preempted() };
                     break;
                 }
-                Steps::Done => {
+                EpochEnd::Done => {
                     let Some(()) = self.end_epoch()? else { return self.preempted() };
                 }
             }
@@ -131,8 +134,8 @@ impl<'a> Trainer<'a> {
         self.recipe.train.max_steps.is_some_and(|max| self.progress.step >= max)
     }
 
-    /// The remaining steps of the current epoch.
-    fn train_epoch(&mut self) -> Result<Steps> {
+    /// Runs the remaining steps of the current epoch.
+    fn train_epoch(&mut self) -> Result<EpochEnd> {
         let sampler = self.sampler();
         let (epoch, steps) = (self.progress.epoch, sampler.steps_per_epoch() as u64);
         let permutation = sampler.permutation(epoch).context("an epoch's order of images")?;
@@ -147,7 +150,7 @@ impl<'a> Trainer<'a> {
         self.begin_epoch(steps);
         while self.progress.step_in_epoch < steps {
             if self.max_steps_reached() {
-                return Ok(Steps::Limit);
+                return Ok(EpochEnd::Limit);
             }
             let step = self.progress.step_in_epoch as usize;
             let images = sampler.global_batch(&permutation, step).len();
@@ -157,12 +160,12 @@ impl<'a> Trainer<'a> {
             let numbers = first.map_or(0..0, |first| first.number..first.number + count);
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
-            let asked = Asked { stop: self.started.stop.is_set(), save: self.save_clock.asks() };
-            let launched = self.learner.step(numbers, images, lr, asked, &mut source)?;
+            let requests = Requests { stop: self.started.stop.is_set(), save: self.save_clock.asks() };
+            let launched = self.learner.step(numbers, images, lr, requests, &mut source)?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
             self.started.stop_time.note_step(begin.elapsed());
             if is_stopped {
-                return Ok(Steps::Stopped);
+                return Ok(EpochEnd::Stopped);
             }
             if self.progress.step_in_epoch < steps
                 && (self.checkpoint_step_is_due() || self.save_clock.is_due())
@@ -170,7 +173,7 @@ impl<'a> Trainer<'a> {
                 self.save(false)?;
             }
         }
-        Ok(Steps::Done)
+        Ok(EpochEnd::Done)
     }
 
     fn checkpoint_step_is_due(&self) -> bool {
@@ -196,45 +199,46 @@ impl<'a> Trainer<'a> {
         self.bar.set_length(until_limit.map_or(steps, |last| last.min(steps)));
         self.bar.set_position(step_in_epoch);
         self.bar.reset_eta();
-        self.bar.set_message(self.epoch_in_words());
+        self.bar.set_message(self.epoch_label());
     }
 
-    /// Books a step, or on a GPU the one before, and writes a line of the log where it is time for one. Whether some rank
-    /// was asked to stop.
+    /// Reads the outcome of the step, or on a GPU of the previous one, and logs at the end of a log interval. Returns whether
+    /// some rank was asked to stop.
     fn after_step(&mut self, launched: LaunchedStep, images: usize, lr: f64, steps: u64) -> Result<bool> {
         self.progress.advance(images);
         let Progress { step, step_in_epoch, .. } = self.progress;
         self.in_flight.push(launched, step, images, lr);
         let logs = step.is_multiple_of(self.recipe.log.interval_steps);
-        let is_looked_at = logs
+        let reads_outcomes = logs
             || step_in_epoch == steps
             || self.checkpoint_step_is_due()
             || self.max_steps_reached()
             || self.clock.is_before_first_step();
-        let ahead = if is_looked_at { 0 } else { self.steps_ahead() };
-        let mut asked = self.in_flight.book(ahead, &mut self.progress, self.world)?;
-        if asked.stop || asked.save {
-            asked = asked.or(self.in_flight.book(0, &mut self.progress, self.world)?);
+        let ahead = if reads_outcomes { 0 } else { self.steps_ahead() };
+        let mut requests = self.in_flight.read_outcomes(ahead, &mut self.progress, self.world)?;
+        if requests.stop || requests.save {
+            requests = requests.or(self.in_flight.read_outcomes(0, &mut self.progress, self.world)?);
         }
-        self.save_clock.note(asked.save);
+        self.save_clock.note(requests.save);
         let first = self.clock.seconds_to_first_step();
         self.move_bar();
         if logs {
             self.log_step(lr, first)?;
         } else if self.max_steps_reached() {
-            // No line of the metrics: a run that goes on from here does not have it.
-            self.tell_step(lr);
+            // Not in the metrics, so that they are the same when the run is continued from here.
+            self.log_progress(lr);
         }
-        Ok(asked.stop)
+        Ok(requests.stop)
     }
 
-    /// Steps that the host may launch before it reads the outcome of the first: a GPU is never waited for between two.
+    /// Returns how many steps the host may launch before it reads the oldest one's outcome. On a GPU it is 1, so that the host
+    /// never waits for the device between two steps.
     fn steps_ahead(&self) -> usize {
         usize::from(self.learner.replica.device() != Device::Cpu)
     }
 
-    /// Evaluates where it is time to, records the epoch and saves a checkpoint. `None` when stopped in between: the epoch
-    /// then ends after the run is continued.
+    /// Evaluates and saves a checkpoint if they are due, and records the epoch. Returns `None` when stopped in between; the
+    /// epoch then ends after the run is continued.
     fn end_epoch(&mut self) -> Result<Option<()>> {
         let number = self.progress.epoch + 1;
         let due = |interval: u64| number == self.recipe.train.epochs || number.is_multiple_of(interval);
@@ -262,7 +266,8 @@ impl<'a> Trainer<'a> {
         Ok(Some(()))
     }
 
-    /// Evaluates an epoch that `train.max_steps` ended early, and saves a checkpoint from which it may go on.
+    /// Evaluates an epoch that `train.max_steps` ended early, and saves a checkpoint from which the run can be continued.
+    /// Returns `None` when stopped in between.
     fn end_early(&mut self) -> Result<Option<()>> {
         let mut record = self.epoch_record()?;
         let mut reached = None;
@@ -277,7 +282,7 @@ impl<'a> Trainer<'a> {
             records.unfinished_epoch(record)?;
         }
         self.save(false)?;
-        // Counts for the last line, not for the run: an uninterrupted one would not have looked here.
+        // For the final output only, after the checkpoint: an uninterrupted run would not have evaluated here.
         if let Some(top1) = reached {
             self.progress.note(top1);
         }
@@ -288,9 +293,10 @@ impl<'a> Trainer<'a> {
         self.recipe.eval.interval_epochs > 0
     }
 
-    /// Fills in the validation results, of the moving average where there is one; returns its top-1.
+    /// Fills in the validation results, of the moving average if there is one, and returns the top-1 accuracy. Returns `None`
+    /// when stopped in between.
     fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
-        self.bar.set_message(format!("{} evaluates", self.epoch_in_words()));
+        self.bar.set_message(format!("{} evaluates", self.epoch_label()));
         let Some(raw) = self.evaluate(None)? else { return Ok(None) };
         let mut shown = raw;
         if self.learner.ema.is_some() {
@@ -317,7 +323,7 @@ impl<'a> Trainer<'a> {
         evaluate(replica, model, batches, (images, batch_size), self.world, &stop)
     }
 
-    /// Every step that was launched has been booked.
+    /// Saves a checkpoint on rank 0. The outcomes of all launched steps must have been read.
     fn save(&mut self, is_best: bool) -> Result<()> {
         self.save_clock.saved();
         self.progress.loss_scale = self.learner.loss_scale.as_ref().map(LossScale::state);
@@ -332,7 +338,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Asked to stop: the state is saved and the run can be continued.
+    /// Saves a checkpoint after a request to stop.
     fn preempted(&mut self) -> Result<ExitCode> {
         self.save(false)?;
         tracing::warn!("stopped after step {}; continue with --resume auto", self.progress.step);

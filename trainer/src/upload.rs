@@ -1,16 +1,16 @@
-//! Bytes on their way to the device: on a GPU over a stream of their own, beside the step that computes.
+//! Host-to-device copies. On a GPU they run on their own stream and overlap with the computation.
 
 use anyhow::Result;
 use regatta_torch_ext::{Event, HostBytes, Stream};
 use tch::{Device, Kind, Tensor};
 
-/// How many may be on their way at once.
+/// Maximum number of pending blocks.
 const SLOTS: usize = 2;
 
-/// Sends blocks of bytes to the device, which are taken there in the order in which they were begun.
+/// Copies blocks of bytes to the device, where they are taken in the order in which they were begun.
 pub(crate) struct Uploader {
     device: Device,
-    /// Where copies are queued; none on a CPU, whose memory is the device's.
+    /// Stream of the copies; none on a CPU, which needs no copy.
     stream: Option<Stream>,
     /// Used in turn.
     slots: [Option<Slot>; SLOTS],
@@ -22,11 +22,11 @@ struct Slot {
     host: HostBytes,
     /// None on a CPU.
     on_device: Option<Tensor>,
-    /// Bytes of the block that was begun.
+    /// Length of the current block in bytes.
     len: usize,
-    /// The point in the copy stream after the block.
+    /// Event on the copy stream after the copy of the block.
     copied: Option<Event>,
-    /// The point in the computing stream before which the memory on the device is in use.
+    /// Event on the compute stream after the last use of the device memory.
     free: Option<Event>,
 }
 
@@ -34,7 +34,7 @@ impl Slot {
     fn new(len: usize, device: Device) -> Result<Self> {
         let on_gpu = device != Device::Cpu;
         let on_device = on_gpu.then(|| Tensor::empty([len as i64], (Kind::Uint8, device)));
-        // Whoever had that memory before may still compute.
+        // The allocator may hand out memory that queued kernels still use.
         let free = on_gpu.then(|| Event::after(Stream::current(device)?, false)).transpose()?;
         Ok(Self { host: HostBytes::zeros(len, device)?, on_device, len: 0, copied: None, free })
     }
@@ -49,18 +49,18 @@ impl Uploader {
         Ok(Self { device, stream, slots: [const { None }; SLOTS], begun: 0, taken: 0 })
     }
 
-    /// How many were begun and not taken yet.
-    pub(crate) fn under_way(&self) -> usize {
+    /// Returns the number of blocks begun and not yet taken.
+    pub(crate) fn pending(&self) -> usize {
         self.begun - self.taken
     }
 
-    /// Has `fill` write `len` bytes of host memory, and begins to copy them. The host waits for the device only where it is
-    /// two blocks ahead of it.
+    /// Calls `fill` to write `len` bytes of host memory and starts to copy them. The host waits for the device only if it is
+    /// two blocks ahead.
     ///
     /// # Errors
-    /// That of `fill`, as if there had been no call; those of the device.
+    /// The error of `fill`, in which case nothing is pending; device errors.
     pub(crate) fn begin(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<()> {
-        assert!(self.under_way() < SLOTS, "a block is taken before the next but one is begun");
+        assert!(self.pending() < SLOTS, "a block is taken before the next but one is begun");
         let place = &mut self.slots[self.begun % SLOTS];
         if place.as_ref().is_none_or(|slot| slot.host.len() < len) {
             *place = Some(Slot::new(len, self.device)?);
@@ -82,9 +82,12 @@ impl Uploader {
         Ok(())
     }
 
-    /// What `make` makes on the device of the block that was begun first; it must keep no view of the bytes.
+    /// Returns the result of `make` on the oldest pending block, on the device. The result must not be a view of the bytes.
+    ///
+    /// # Errors
+    /// Device errors.
     pub(crate) fn take<T>(&mut self, make: impl FnOnce(&Tensor) -> T) -> Result<T> {
-        assert!(self.under_way() > 0, "a block is begun before it is taken");
+        assert!(self.pending() > 0, "a block is begun before it is taken");
         let slot = self.slots[self.taken % SLOTS].as_mut().expect("a begun block has its slot");
         self.taken += 1;
         match (&slot.on_device, &slot.copied) {
@@ -101,10 +104,10 @@ impl Uploader {
 }
 
 impl Drop for Uploader {
-    /// No copy may be under way into memory that is freed.
+    /// Waits for pending copies, whose memory is about to be freed.
     fn drop(&mut self) {
         if let Some(stream) = self.stream {
-            // A device that fails copies nothing more.
+            // A failed device copies nothing more.
             _ = stream.synchronize();
         }
     }
@@ -136,6 +139,6 @@ mod tests {
             assert_eq!(bytes(&mut uploader), vec![value - 1; before]);
         }
         assert_eq!(bytes(&mut uploader), vec![5; 5]);
-        assert_eq!(uploader.under_way(), 0);
+        assert_eq!(uploader.pending(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The ranks that this one works with: joined, watched, and with NCCL beside MPI where they compute on GPUs.
+//! Connects the ranks: joins the MPI world, starts the watchdog, and starts NCCL if the ranks compute on GPUs.
 
 use std::time::Duration;
 
@@ -10,26 +10,32 @@ use regatta_settings as settings;
 use regatta_torch_ext::pci_bus_id;
 use tch::Device;
 
-use crate::failure::{Usage, end_with, tell_of_the_watchdog, together};
+use crate::failure::{Usage, end_with, report_watchdog_error, together};
 
-/// Joins the world that the launcher made, does `work` in it and leaves it. An error of `work` ends the job with the ranks still
-/// joined: a rank that left would wait in MPI_Finalize for peers that wait for it.
+/// Joins the world that the launcher started, runs `work` in it and finalizes it. An error of `work` ends the job without
+/// finalizing: the rank would wait in MPI_Finalize for peers that wait for it.
+///
+/// # Errors
+/// A world that cannot be joined.
 pub(crate) fn in_world(
     comm: settings::CommSettings,
     launch: &Launch,
     work: impl FnOnce(&World) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
-    // Not yet checked, as the whole recipe: what is no duration is refused in a moment.
+    // The recipe is checked later, which rejects a value that is no duration.
     let timeout = Duration::try_from_secs_f64(comm.timeout_s).unwrap_or(Duration::MAX);
-    let world = World::join(comm.backend, launch, timeout, tell_of_the_watchdog)?;
+    let world = World::join(comm.backend, launch, timeout, report_watchdog_error)?;
     let rank = world.rank();
     let code = work(&world).unwrap_or_else(|error| end_with(&error, rank));
-    world.finish(code.code()).context("NCCL does not end").unwrap_or_else(|error| end_with(&error, rank));
+    world.finish(code.code()).context("cannot shut down NCCL").unwrap_or_else(|error| end_with(&error, rank));
     Ok(code)
 }
 
-/// The NCCL to use: where the recipe asks for it, or leaves the choice and every rank has a GPU of its own. All ranks come
-/// to the same answer or fail together; nothing is started yet.
+/// Opens NCCL if the recipe requires it, or leaves the choice and every rank has a GPU of its own. Does not start it. A
+/// collective.
+///
+/// # Errors
+/// On all ranks together: a backend that does not fit the devices, GPUs shared by ranks, or no usable NCCL library.
 pub(crate) fn choose_nccl(world: &World, backend: settings::Backend, device: Device) -> Result<Option<Nccl>> {
     let gpu = match device {
         Device::Cuda(gpu) => Some(pci_bus_id(gpu)?),
@@ -53,7 +59,10 @@ pub(crate) fn choose_nccl(world: &World, backend: settings::Backend, device: Dev
     Ok(None)
 }
 
-/// Refuses to round gradients for ranks that sum over MPI, which knows no bfloat16 and would save no byte.
+/// Checks that compressed gradients are reduced over NCCL: MPI has no bfloat16, so it would save no bytes.
+///
+/// # Errors
+/// Compression with several ranks over MPI.
 pub(crate) fn check_compression(world: &World, comm: &settings::CommSettings, over_nccl: bool) -> Result<()> {
     let compresses = comm.gradient_compression != settings::GradientCompression::None;
     if compresses && world.world_size() > 1 && !over_nccl {
@@ -77,18 +86,21 @@ fn open_nccl(on_gpus: bool) -> Result<Nccl> {
     Ok(nccl)
 }
 
-/// Starts NCCL between the ranks of `world`, where it was chosen.
+/// Starts NCCL between the ranks of `world`, if it was chosen. A collective.
+///
+/// # Errors
+/// NCCL that fails to start, or not before the deadline.
 pub(crate) fn start_nccl(nccl: Option<&Nccl>, world: &World, device: Device) -> Result<()> {
     let Some(nccl) = nccl else { return Ok(()) };
-    // Only rank 0 makes one: whoever does keeps a thread and a socket for those who join by it.
+    // Only rank 0 creates an id, since each one keeps a thread and a socket open for the ranks that join.
     let made = if world.rank() == 0 { nccl.unique_id() } else { Ok(UniqueId([0; 128])) };
-    let mut id = together(made.context("NCCL does not start"), world)?;
+    let mut id = together(made.context("cannot start NCCL"), world)?;
     world.broadcast(&mut id.0);
     let started = world.start_nccl(nccl, &id, device);
     let is_late = matches!(started, Err(CommError::Nccl(nccl::Error::Deadline { .. })));
-    let started = started.context("NCCL does not start");
-    // A rank that fails otherwise than by the deadline ends the job at once, with its cause: its peers wait for it inside
-    // NCCL, and would not hear of it.
+    let started = started.context("cannot start NCCL");
+    // All ranks reach the deadline together. A rank that fails for another reason ends the job at once: its peers wait for
+    // it inside NCCL and cannot take part in another collective.
     if started.is_ok() || is_late {
         together(started, world)?
     } else {

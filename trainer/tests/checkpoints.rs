@@ -92,13 +92,13 @@ fn a_run_without_a_complete_checkpoint_is_not_overwritten() {
     }
     for ranks in [1, 2] {
         workdir.train(&options).ranks(ranks).ends_with(6).says(
-            "error: runs/recipe/checkpoints: no checkpoint is whole:\
+            "error: runs/recipe/checkpoints: no checkpoint is complete:\
              \n  runs/recipe/checkpoints/step-000000004: state.json has 1 bytes where the manifest says ",
-        ).says("\nto start anew would overwrite the run: put back a copy of a checkpoint, or start another run with --name\n");
+        ).says("\nstarting afresh would overwrite the run: put back a copy of a checkpoint, or start another run with --name\n");
     }
     fs::remove_dir_all(run.checkpoints()).unwrap();
     workdir.train(&options).ends_with(6).says(
-        "error: runs/recipe/checkpoints: no checkpoint is there, though that of step 4 was saved; to start anew would \
+        "error: runs/recipe/checkpoints: no checkpoint is there, though that of step 4 was saved; starting afresh would \
          overwrite the run: put back a copy of a checkpoint, or start another run with --name\n",
     );
     assert_eq!((attempts(), metrics(&run)), (before, lines));

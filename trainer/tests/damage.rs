@@ -59,7 +59,7 @@ pub(crate) fn flipped_bits(resumes: usize, checks: usize) {
         for _ in 0..resumes {
             let flipped = flip_a_bit(&file);
             println!("{name}, {flipped}");
-            let passed_over = "checkpoint passed over: runs/parts/checkpoints/step-000000009: ";
+            let passed_over = "skipped checkpoint: runs/parts/checkpoints/step-000000009: ";
             let ended = workdir.train(&format!("--name parts --resume auto {options}")).ends_with(0);
             ended.says(passed_over).says("resumed from runs/parts/checkpoints/step-000000008");
             check_equal(&workdir, "whole", "parts");

@@ -23,7 +23,7 @@ fn a_finished_run_may_be_extended() {
             .ends_with(0)
             .says("the recipe is changed: train.epochs: 2 -> 4\n")
             .says("the recipe is changed: log.straggler_intervals: 5 -> 0\n")
-            .says("the learning rate goes on at 0.03273 in epoch 3 of 4\n");
+            .says("the learning rate continues at 0.03273 in epoch 3 of 4\n");
         workdir.train(&format!("--name whole {options} train.epochs=4")).ranks(ranks).ends_with(0);
         check_equal(&workdir, "whole", "parts");
     }
@@ -37,7 +37,7 @@ fn an_extension_keeps_the_schedule() {
     let done = "done: best top-1 ";
     workdir.train("schedule.name=cosine").ends_with(0);
     let ended = workdir.train("--resume auto schedule.name=cosine").ends_with(0);
-    let first = "nothing is left to do: train.epochs = 2 was reached before; a larger one goes on\n";
+    let first = "nothing left to do: train.epochs = 2 was already reached; set a larger value to continue\n";
     assert!(ended.stdout.starts_with(&format!("{first}{done}")), "{ended}");
     let longer = "--resume auto schedule.name=cosine train.epochs=3";
     workdir.train(&format!("{longer} optim.lr=0.5")).ends_with(2).says("or undo:\n  optim.lr: 0.05 -> 0.5\n");
@@ -53,7 +53,7 @@ fn an_extension_keeps_the_schedule() {
     let ended =
         workdir.train("--resume auto schedule.name=cosine train.max_steps=6 train.epochs=4").ends_with(0);
     assert!(
-        ended.stdout.starts_with("nothing is left to do: train.max_steps = 6 was reached before"),
+        ended.stdout.starts_with("nothing left to do: train.max_steps = 6 was already reached"),
         "{ended}"
     );
 }

@@ -97,7 +97,7 @@ fn fails(faults: &str, code: i32) -> (Workdir, Ended) {
 fn an_init_that_never_ends_is_reported() {
     let (_, ended) = fails("init-hangs", 4);
     let text =
-        "error: NCCL does not start: ncclCommInitRankConfig is still in progress at its deadline (rank 0, ";
+        "error: cannot start NCCL: ncclCommInitRankConfig is still in progress at its deadline (rank 0, ";
     assert_eq!(ended.says(text).stderr.matches("error: ").count(), 1);
 }
 
@@ -127,7 +127,7 @@ fn a_collective_that_never_ends_on_one_rank_is_reported() {
 #[test]
 fn a_finalize_that_never_ends_is_reported() {
     let (_, ended) = fails("finalize-hangs", 4);
-    _ = ended.says("NCCL does not end: ncclCommFinalize is still in progress at its deadline");
+    _ = ended.says("cannot shut down NCCL: ncclCommFinalize is still in progress at its deadline");
 }
 
 #[test]

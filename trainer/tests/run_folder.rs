@@ -99,7 +99,7 @@ fn a_straggler_is_named_once() {
     let named = |more: &str| {
         let ended = workdir.train(&format!("{options} {more}")).ranks(2).ends_with(0);
         (0..2)
-            .map(|rank| ended.stderr.matches(&format!("rank {rank} holds the others up")).count())
+            .map(|rank| ended.stderr.matches(&format!("rank {rank} is a straggler")).count())
             .collect::<Vec<_>>()
     };
     assert_eq!(named("--name one log.straggler_factor=1.1")[0], 1);

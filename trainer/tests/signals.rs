@@ -106,7 +106,7 @@ fn a_second_signal_exits_at_once() {
         assert!(checkpoint_files(&workdir.run("recipe")).is_empty());
         if ranks.is_none() {
             let end = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap().end.unwrap();
-            assert!(end.end.starts_with("left at once on a second signal ("), "{end:?}");
+            assert!(end.end.starts_with("exited immediately on a second signal ("), "{end:?}");
             assert_eq!(Some(end.exit_code), expected);
         }
     }

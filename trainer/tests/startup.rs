@@ -218,7 +218,7 @@ fn debug_clears_only_folders_of_debug_runs() {
     workdir.train("--name x-debug train.max_steps=1").ends_with(0);
     let run = workdir.run("x-debug");
     let before = checkpoint_files(&run);
-    let refused = "error: --debug begins the folder runs/x-debug anew, but that was not made by a debug run: give another \
+    let refused = "error: --debug clears the folder runs/x-debug, but no debug run made that folder: give another \
                    --name, or remove runs/x-debug yourself\n";
     for resume in ["", "--resume auto"] {
         let ended = workdir.train(&format!("--name x --debug {resume}")).ends_with(2);

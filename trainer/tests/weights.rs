@@ -178,7 +178,7 @@ fn impossible_exports_are_rejected() {
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
         error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
         error: cannot write no/folder/o: No such file or directory (os error 2)
-        error: runs/x/checkpoints: no checkpoint is whole:
+        error: runs/x/checkpoints: no checkpoint is complete:
           runs/x/checkpoints/step-000000001: recipe.toml is missing
         give another run folder or checkpoint
         error: the checkpoint runs/x/checkpoints/step-000000001 is damaged: model.safetensors has 4 bytes where the manifest says 22680
@@ -198,7 +198,7 @@ fn a_run_starts_from_weights_of_other_classes() {
     let said = |text: &str| assert!(ended.stderr.contains(text), "{text} in\n{}", ended.stderr);
     said("pretrained: 45 tensors from ten.safetensors, with torchvision's names");
     said(
-        "pretrained: the classifier starts anew, since the file has none for these classes: fc.weight, fc.bias not loaded",
+        "pretrained: the classifier keeps its random initialization, since the file has none for these classes: fc.weight, fc.bias not loaded",
     );
 
     let weights = |name: &str| {
@@ -272,8 +272,8 @@ fn pretrained_weights_that_do_not_fit_are_rejected() {
           s = s.get("model_state", s.get("state_dict", s)); st.save_file({k: v.contiguous() for k, v in s.items()}, "unnamed.safetensors")
         and set model.pretrained to "unnamed.safetensors"
         $ model.pretrained=torchvision.safetensors model.anynet.stages=[{depth=1,width=24,group_width=8},{depth=1,width=16,group_width=8}]
-        error: model.pretrained = torchvision.safetensors: the weights are of another network; trunk_output.block1.block1-0.f.a.0.weight is [16, 16, 1, 1] there, [24, 16, 1, 1] here, trunk_output.block1.block1-0.f.a.1.weight is [16] there, [24] here, trunk_output.block1.block1-0.f.a.1.bias is [16] there, [24] here, trunk_output.block1.block1-0.f.b.0.weight is [16, 8, 3, 3] there, [24, 8, 3, 3] here, trunk_output.block1.block1-0.f.b.1.weight is [16] there, [24] here, trunk_output.block1.block1-0.f.b.1.bias is [16] there, [24] here and 16 more
+        error: model.pretrained = torchvision.safetensors: the weights belong to another network; trunk_output.block1.block1-0.f.a.0.weight is [16, 16, 1, 1] there, [24, 16, 1, 1] here, trunk_output.block1.block1-0.f.a.1.weight is [16] there, [24] here, trunk_output.block1.block1-0.f.a.1.bias is [16] there, [24] here, trunk_output.block1.block1-0.f.b.0.weight is [16, 8, 3, 3] there, [24, 8, 3, 3] here, trunk_output.block1.block1-0.f.b.1.weight is [16] there, [24] here, trunk_output.block1.block1-0.f.b.1.bias is [16] there, [24] here and 16 more
         $ model.pretrained=pycls.safetensors model.conv_bias=true
-        error: model.pretrained = pycls.safetensors: the weights are of another network; not there: stem.conv.bias, s1.b1.f.a.bias, s1.b1.f.b.bias, s1.b1.f.c.bias, s1.b1.proj.bias, s2.b1.f.a.bias and 3 more
+        error: model.pretrained = pycls.safetensors: the weights belong to another network; not there: stem.conv.bias, s1.b1.f.a.bias, s1.b1.f.b.bias, s1.b1.f.c.bias, s1.b1.proj.bias, s2.b1.f.a.bias and 3 more
     "#]].assert_eq(&said);
 }

@@ -1,11 +1,10 @@
-//! The lines of Python that load an exported file.
+//! Generates the Python code that loads an exported file.
 
 use std::path::Path;
 
 use regatta_anynet::{BlockKind, Naming, Network, Rounding, Stage, Stem, zoo};
 
-/// For the network with these names in `file`: the model and its weights, or, where the other side has no such model, the
-/// weights alone.
+/// Returns code that builds the model and loads `file` into it, or loads only the weights if the library has no such model.
 pub(crate) fn lines(network: &Network, naming: Naming, file: &Path) -> String {
     let model = match naming {
         Naming::Torchvision => torchvision(network),
@@ -23,7 +22,7 @@ pub(crate) fn lines(network: &Network, naming: Naming, file: &Path) -> String {
     }
 }
 
-/// Whether the network is of torchvision's and timm's plan: X or Y blocks after a simple stem, no biases.
+/// Returns whether torchvision and timm can express the network: X or Y blocks after a simple stem, no biases.
 fn is_regnet(network: &Network) -> bool {
     network.block == BlockKind::Resnext
         && network.stem == Stem::Simple
@@ -56,7 +55,7 @@ fn torchvision(network: &Network) -> Option<String> {
     Some(lines)
 }
 
-/// The arguments of torchvision's `BlockParams`; its bottleneck multiplier is what is called a ratio here.
+/// Returns the arguments of torchvision's `BlockParams`; its bottleneck multiplier is our bottleneck ratio.
 fn block_params(stages: &[Stage]) -> String {
     let list = |value: fn(&Stage) -> String| stages.iter().map(value).collect::<Vec<_>>().join(", ");
     let se_ratio = match stages.first().map_or(0.0, |stage| stage.se_ratio) {
@@ -83,7 +82,7 @@ fn timm(network: &Network) -> Option<String> {
     ))
 }
 
-/// The published network that this one is, but for its classes and channels, when rounded so.
+/// Returns the published network that equals this one under `rounding`, apart from classes and channels.
 fn named(network: &Network, rounding: Rounding) -> Option<&'static zoo::Published> {
     if !is_regnet(network) {
         return None;
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_torchvision_has_by_name() {
+    fn torchvision_models_by_name() {
         check(
             &published("regnety_1_6gf", Rounding::Torchvision, 10),
             Naming::Torchvision,
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_torchvision_builds() {
+    fn torchvision_models_from_block_params() {
         check(
             &published("regnety_800mf", Rounding::Pycls, 1000),
             Naming::Torchvision,
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_of_timm() {
+    fn timm_models_by_name() {
         check(
             &published("regnety_800mf", Rounding::Pycls, 10),
             Naming::Timm,
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_that_nobody_else_has() {
+    fn networks_without_a_library_model() {
         check(
             &regnetx32(1, 10),
             Naming::Torchvision,

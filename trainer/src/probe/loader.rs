@@ -1,4 +1,4 @@
-//! How fast ranks assemble the recipe's images on the host.
+//! Measures how fast the ranks assemble the recipe's images on the host.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,13 @@ use crate::batches;
 use crate::datasets::Datasets;
 use crate::failure::together;
 
-/// What it is measured for.
-const TIME: Duration = Duration::from_secs(1);
+/// Duration of the measurement.
+const DURATION: Duration = Duration::from_secs(1);
 
-/// Images a second of all ranks together, each assembling micro-batches of its own at once. A collective.
+/// Returns the images per second of all ranks together, each assembling its own micro-batches. A collective.
+///
+/// # Errors
+/// An invalid recipe, data that cannot be read.
 pub(super) fn images_per_second(args: &RecipeArgs, world: &World) -> Result<f64> {
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let recipe = together(recipe(), world)?;
@@ -35,7 +38,7 @@ pub(super) fn images_per_second(args: &RecipeArgs, world: &World) -> Result<f64>
         images.resize(indices.len() * train.shape().bytes(), 0);
         train.read_all(0, indices, &mut scratch, &mut images)?;
         count += indices.len();
-        if begin.elapsed() > TIME {
+        if begin.elapsed() > DURATION {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! What each rank is, told to all.
+//! Host, device and clock of each rank, gathered on all ranks.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,10 @@ use anyhow::Result;
 use regatta_comm::World;
 use regatta_run_folder::{ProbedRank, host_name};
 
-/// All ranks, in order. A collective.
+/// Returns all ranks, in order. A collective.
+///
+/// # Errors
+/// A failed collective.
 pub(super) fn peers(world: &World, device: &str, gpu: Option<&str>) -> Result<Vec<ProbedRank>> {
     world.barrier();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How fast ranks take the recipe's steps on images that lie on the device: what a loader that never keeps them waiting allows.
+//! Measures the throughput of the recipe's steps on images that are already on the device: the upper limit with an ideal loader.
 
 use std::io::stdin;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use regatta_run_folder::{StepRate, print_output};
 use regatta_settings::{Recipe, RecipeArgs};
 use tch::Device;
 
-use crate::control::Asked;
+use crate::control::Requests;
 use crate::debug::Inspector;
 use crate::failure::together;
 use crate::feed::Feed;
@@ -19,11 +19,14 @@ use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::timing::random_micro_batch;
 use crate::{automatic, device};
 
-/// Steps before the timed ones; cuDNN tries its algorithms in them, and a GPU's step is recorded.
+/// Untimed steps first, in which cuDNN tries its algorithms and a GPU's step is recorded.
 const WARM_UP: usize = 10;
 
-/// Takes `steps` steps of the recipe over one micro-batch of random images; where they are taken in turn with another program's,
-/// anew for each line of rank 0's standard input, with a line of JSON on its standard output each time. A collective.
+/// Measures `steps` steps of the recipe on one micro-batch of random images. With `in_turn`, repeats that for each line of rank
+/// 0's standard input, and prints a line of JSON each time. A collective.
+///
+/// # Errors
+/// An invalid recipe, failed collectives and device errors.
 pub(super) fn measure(
     args: &RecipeArgs,
     steps: usize,
@@ -43,24 +46,25 @@ pub(super) fn measure(
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let images = recipe.train.global_batch_size;
     let micro_batches = images / recipe.train.micro_batch_size / world.world_size();
-    let mut step = || learner.step(0..micro_batches, images, recipe.optim.lr, Asked::default(), &mut source);
-    step()?.reading.outcome()?;
+    let mut step =
+        || learner.step(0..micro_batches, images, recipe.optim.lr, Requests::default(), &mut source);
+    step()?.pending.outcome()?;
     let seconds_to_first_step = begin.elapsed().as_secs_f64();
-    one_ahead(WARM_UP, &mut step)?;
+    run_steps(WARM_UP, &mut step)?;
     let global_images = (micro_batches * recipe.train.micro_batch_size * world.world_size()) as f64;
     let mut rate = || -> Result<StepRate> {
-        let seconds = seconds_a_step(steps, device, world, &mut step)?;
+        let seconds = seconds_per_step(steps, device, world, &mut step)?;
         Ok(StepRate {
             images_per_second: global_images / seconds,
             milliseconds: 1e3 * seconds,
             seconds_to_first_step,
-            precision: device::word(&recipe.train.precision),
-            memory_format: device::word(&recipe.train.memory_format),
+            precision: device::recipe_value(&recipe.train.precision),
+            memory_format: device::recipe_value(&recipe.train.memory_format),
             peak_device_mib: peak_device_mib(device)?,
         })
     };
     let mut last = rate()?;
-    while in_turn && is_asked_again(world)? {
+    while in_turn && next_round_requested(world)? {
         last = rate()?;
         if world.rank() == 0 {
             print_output(serde_json::to_string(&last)?)?;
@@ -69,15 +73,15 @@ pub(super) fn measure(
     Ok(last)
 }
 
-/// Whether rank 0 has read another line of its standard input. A collective.
-fn is_asked_again(world: &World) -> Result<bool> {
+/// Returns whether rank 0 has read another line of its standard input. A collective.
+fn next_round_requested(world: &World) -> Result<bool> {
     let read = if world.rank() == 0 { stdin().read_line(&mut String::new()) } else { Ok(0) };
     let bytes = together(read.map_err(Into::into), world)?;
     Ok(world.share(bytes > 0)?)
 }
 
-/// Of `steps` steps of all ranks, from idle devices to idle devices.
-fn seconds_a_step(
+/// Times `steps` steps of all ranks, from idle devices to idle devices.
+fn seconds_per_step(
     steps: usize,
     device: Device,
     world: &World,
@@ -86,18 +90,18 @@ fn seconds_a_step(
     device::wait_for(device)?;
     world.barrier();
     let begin = Instant::now();
-    one_ahead(steps, step)?;
+    run_steps(steps, step)?;
     device::wait_for(device)?;
     world.barrier();
     Ok(begin.elapsed().as_secs_f64() / steps as f64)
 }
 
-/// As a run does it: a step's outcome is read when the next one is launched.
-fn one_ahead(steps: usize, step: &mut impl FnMut() -> Result<LaunchedStep>) -> Result<()> {
+/// Runs the steps as training does: reads a step's outcome after the next one is launched.
+fn run_steps(steps: usize, step: &mut impl FnMut() -> Result<LaunchedStep>) -> Result<()> {
     let mut before: Option<LaunchedStep> = None;
     for _ in 0..steps {
         if let Some(before) = before.replace(step()?) {
-            before.reading.outcome()?;
+            before.pending.outcome()?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use tch::Device;
 use super::alone;
 use super::networks::{FOUR_STAGES, recipe, replica};
 use crate::batches::Batches;
-use crate::control::Asked;
+use crate::control::Requests;
 use crate::debug::Inspector;
 use crate::failure::{describe, exit_code};
 use crate::feed::Feed;
@@ -57,8 +57,9 @@ fn an_unreadable_image_ends_the_run_in_its_step_and_no_earlier() {
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let world = World::alone();
     let mut learner = Learner::new(&recipe, replica(&recipe), &world).unwrap();
-    let mut step = |first| learner.step(first..first + 2, 4, recipe.optim.lr, Asked::default(), &mut source);
-    assert!(step(0).unwrap().reading.outcome().unwrap().updated);
+    let mut step =
+        |first| learner.step(first..first + 2, 4, recipe.optim.lr, Requests::default(), &mut source);
+    assert!(step(0).unwrap().pending.outcome().unwrap().updated);
     assert_eq!(damaged.0.load(Ordering::Relaxed), 6, "the second step's first micro-batch was begun");
     let error = step(2).unwrap_err();
     assert_eq!(exit_code(&error), ExitCode::Data);

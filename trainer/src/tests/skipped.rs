@@ -8,7 +8,7 @@ use tch::{Device, Tensor};
 use super::networks::{FOUR_STAGES, recipe, replica};
 use super::{alone, assert_equal_to_the_bit};
 use crate::batches::Batches;
-use crate::control::{Asked, StepOutcome};
+use crate::control::{Requests, StepOutcome};
 use crate::debug::Inspector;
 use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState};
@@ -29,8 +29,8 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
     let batches = Batches::new(recipe, &dataset, Split::Train, Device::Cpu).unwrap();
     let feed = Feed::new(batches, 0, [vec![0, 1, 2, 3]].into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched = learner.step(0..1, 4, recipe.optim.lr, Asked::default(), &mut source).unwrap();
-    launched.reading.outcome().unwrap()
+    let launched = learner.step(0..1, 4, recipe.optim.lr, Requests::default(), &mut source).unwrap();
+    launched.pending.outcome().unwrap()
 }
 
 /// Everything that an update changes.

@@ -10,7 +10,7 @@ use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, reci
 use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close};
 use crate::batches::{Batches, images};
-use crate::control::Asked;
+use crate::control::Requests;
 use crate::debug::Inspector;
 use crate::feed::Feed;
 use crate::optimizer::Optimizer;
@@ -126,8 +126,9 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     }
     let feed = Feed::new(batches, 0, [&order[..4], &order[4..]].map(<[usize]>::to_vec).into_iter());
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched = learner.step(0..2, order.len(), recipe.optim.lr, Asked::default(), &mut source).unwrap();
-    let outcome = launched.reading.outcome().unwrap();
+    let launched =
+        learner.step(0..2, order.len(), recipe.optim.lr, Requests::default(), &mut source).unwrap();
+    let outcome = launched.pending.outcome().unwrap();
     assert!(outcome.updated);
 
     let Learner { replica, optimizer, ema, .. } = &learner;

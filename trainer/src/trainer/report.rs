@@ -1,4 +1,4 @@
-//! What a run tells while it goes on and at its end: the bar, the lines of the log, the records of steps and epochs.
+//! Reports the progress and the result of a run: progress bar, log lines, step and epoch records.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,26 +7,26 @@ use anyhow::Result;
 use regatta_run_folder::{EpochRecord, StepRecord, print_output};
 
 use super::Trainer;
-use crate::attribution::{Phase, Slowest, told};
+use crate::attribution::{Phase, Slowest, phase_summary};
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{Progress, Sums};
 use crate::terminal;
 
-/// What the terminal is given to take the lines before the last.
-const LINES_BEFORE: Duration = Duration::from_secs(2);
+/// Time limit for writing the log to the terminal before the result is printed.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 impl Trainer<'_> {
-    pub(super) fn epoch_in_words(&self) -> String {
+    pub(super) fn epoch_label(&self) -> String {
         format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs)
     }
 
-    /// Moves the bar, which tells of the steps since the last line of the log.
+    /// Updates the progress bar with the loss and throughput since the last log line.
     pub(super) fn move_bar(&self) {
         self.bar.set_position(self.progress.step_in_epoch);
         let sums = &self.progress.interval_sum;
         if !self.bar.is_hidden() && sums.images > 0 {
             let rate = self.clock.interval_rate(self.progress.images);
-            let (epoch, loss) = (self.epoch_in_words(), sums.mean());
+            let (epoch, loss) = (self.epoch_label(), sums.mean());
             self.bar.set_message(format!("{epoch} loss {loss:.4} {rate:.0} images/s"));
         }
     }
@@ -53,14 +53,14 @@ impl Trainer<'_> {
             peak_rss_mib: peak_rss_mib(self.world)?,
             peak_device_mib: peak_device_mib(self.learner.replica.device())?,
         };
-        self.tell_step(lr);
+        self.log_progress(lr);
         self.progress.interval_sum = Sums::default();
         self.clock.begin_interval(self.progress.images);
-        tracing::debug!("{}", told(&phases, slowest));
+        tracing::debug!("{}", phase_summary(&phases, slowest));
         if self.stragglers.note(slowest) {
             let Slowest { rank, times } = slowest;
             tracing::warn!(
-                "rank {rank} holds the others up: for {} log intervals its own work in a step has taken at least {} times \
+                "rank {rank} is a straggler: for {} log intervals its own work in a step has taken at least {} times \
                  as long as theirs (last {times:.2}); see the phases in its log",
                 self.recipe.log.straggler_intervals,
                 self.recipe.log.straggler_factor
@@ -69,12 +69,12 @@ impl Trainer<'_> {
         self.records.as_mut().map_or(Ok(()), |records| records.step(record))
     }
 
-    /// The line of the log for the steps since the last one.
-    pub(super) fn tell_step(&self, lr: f64) {
+    /// Logs the steps since the last log line.
+    pub(super) fn log_progress(&self, lr: f64) {
         let Progress { step, images, interval_sum: sums, .. } = &self.progress;
         tracing::info!(
             "{} step {step} loss {:.4} top-1 {:.4} lr {lr:.5} {:.0} images/s",
-            self.epoch_in_words(),
+            self.epoch_label(),
             sums.mean(),
             sums.top1(),
             self.clock.interval_rate(*images)
@@ -109,26 +109,26 @@ impl Trainer<'_> {
         tracing::info!(
             "{}: train loss {train_loss:.4} top-1 {train_top1:.4} {validation} | {seconds:.0} s, \
              {images_per_second:.0} images/s, peak {peak_rss_mib:.0} MiB",
-            self.epoch_in_words()
+            self.epoch_label()
         );
     }
 
-    /// On standard output, where the run began at `begun`, an epoch and a step.
-    pub(super) fn say_what_was_reached(&self, begun: (u64, u64)) {
+    /// Prints the result on standard output; the run started at `begun`, an epoch and a step.
+    pub(super) fn print_result(&self, begun: (u64, u64)) {
         if self.world.rank() > 0 {
             return;
         }
-        // A reader that is gone does not make a run that is done a failure.
+        // A closed standard output does not make a finished run fail.
         let say = |line: fmt::Arguments| _ = print_output(line);
-        // These lines take another way to the terminal.
-        terminal::flush(LINES_BEFORE);
+        // The log reaches the terminal through a thread, these lines do not.
+        terminal::flush(FLUSH_LIMIT);
         if begun.1 > 0 && begun == (self.progress.epoch, self.progress.step) {
             let (key, value) = match self.recipe.train.max_steps {
                 Some(max) if self.max_steps_reached() => ("train.max_steps", max),
                 _ => ("train.epochs", self.recipe.train.epochs),
             };
             say(format_args!(
-                "nothing is left to do: {key} = {value} was reached before; a larger one goes on"
+                "nothing left to do: {key} = {value} was already reached; set a larger value to continue"
             ));
         }
         let Progress { best, .. } = self.progress;
