@@ -10,6 +10,8 @@ use crate::{FP32, Fixture};
 /// Counts the network again from its tensors: parameters by their elements, and of the layers that it shows as they run
 /// their outputs' sizes, from which multiply-adds and activations follow.
 fn count_again(network: &Network, side: i64) {
+    // Two such tests at once, with as many threads as cores each, wait for each other.
+    tch::set_num_threads(1);
     let fixture = Fixture::new(network, Init::HeFanOut);
     let summary = network.summary(2, side, side).unwrap();
     let elements: usize = fixture.parameters.iter().map(Tensor::numel).sum();
