@@ -1,16 +1,16 @@
-# What a person types; each target first brings what is missing (scripts/setup.sh).
+# Entry points for users. Each target first installs what is missing (scripts/setup.sh).
 #
 #   make train            the quick recipe on two MPI ranks; CONFIG, RANKS, NAME and ARGS change it:
 #                         make train CONFIG=configs/regnetx.toml ARGS="--set train.max_steps=20"
 #   make test             all tests
-#   make torture          the long tests: hours of kills, flipped bits, signals
+#   make torture          the long tests: hours of killed ranks, flipped bits and signals
 #   make lint             formatting, clippy, licences, shell scripts
 #   make bench            side by side with PyTorch DDP
 #   make build            target/release/trainer and launcher
 #   make install PREFIX=$HOME/.local
 #   make dist             an archive for machines without Rust, in dist/
-#   make gpu-bundle       that, with the acceptance run on a GPU, Open MPI and Fashion-MNIST: below 64 MiB
-#   make clean            removes what cargo built; .venv, datasets and runs stay
+#   make gpu-bundle       the archive with the GPU acceptance run, Open MPI and Fashion-MNIST: below 64 MiB
+#   make clean            removes what cargo built; keeps .venv, datasets and runs
 
 CONFIG ?= configs/regnetx32_fashion_mnist_quick.toml
 RANKS  ?= 2
@@ -24,8 +24,8 @@ TRAINER := $(TARGET)/release/trainer
 # rustup's folder, for shells that were open before Rust was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# Open MPI refuses root, and more ranks than cores, unless told otherwise (the second setting is
-# for Open MPI 5). Neither changes anything where there are cores enough.
+# Allows Open MPI to run as root and with more ranks than cores (the last setting is for Open MPI 5).
+# The latter has no effect if there are enough cores.
 ifeq ($(shell id -u),0)
 export OMPI_ALLOW_RUN_AS_ROOT := 1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1

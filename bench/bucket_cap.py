@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What the cap of gradient buckets costs: when backward completes each gradient, measured, and from that the communication
-left over after backward, computed for buckets of several sizes and links of several speeds.
+"""Estimates what the cap of gradient buckets costs: measures when backward completes each gradient, and computes from that the
+communication exposed after backward, for several bucket caps and link speeds.
 
-The trainer runs alone over a stand-in for NCCL that sums host memory (a C file of nccl-rs's tests), with buckets so small that each block is its own; its ledger holds when each was started. A link takes
-`latency + bytes / bandwidth` for a sum, one after the other."""
+One trainer process runs with a stand-in for NCCL that sums host memory (a C file in nccl-rs's tests), with buckets so small that
+each block has its own; its ledger records when each all-reduce was started. A link is modelled as `latency + bytes / bandwidth`
+for each all-reduce, one after the other."""
 
 import argparse
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOUBLE = REPOSITORY / "crates/nccl-rs/tests/nccl-double/nccl_double.c"
 MIB = 2**20
-# Latency in microseconds and bandwidth in GB/s that a sum sees (bytes of the buffer a second).
+# Latency of an all-reduce in microseconds, and its bandwidth in GB/s (bytes of the buffer a second).
 LINKS = {"NVLink, 8 GPUs": (30, 150.0), "400 Gb/s between nodes": (60, 25.0), "100 Gb/s between nodes": (80, 6.0)}
 # Words of the ledger's file, as crates/ledger/src/lib.rs describes it.
 HEADER_WORDS, ENTRY_WORDS = 16, 8
@@ -53,17 +54,18 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--caps", type=float, nargs="+", default=[1, 2, 4, 8, 16, 25, 50])
     parser.add_argument("--first-bucket-mib", type=float, default=1.0)
-    parser.add_argument("--backward-ms", type=float, default=40, help="of the GPU that is asked about")
+    parser.add_argument("--backward-ms", type=float, default=40, help="time of backward on the GPU in question")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--config", default=str(REPOSITORY / "configs/regnetx.toml"))
     parser.add_argument("--trainer", default=str(REPOSITORY / "target/release/trainer"))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="handed to the trainer")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to the trainer")
     return parser.parse_args()
 
 
 def ready_times(options: argparse.Namespace) -> tuple[list[tuple[int, float]], float]:
-    """Bytes of each block's gradients, and the share of backward's time after which they are complete: the median step."""
+    """Returns the bytes of each block's gradients with the share of backward's time after which they are complete (median over steps),
+    and backward's time in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         keys = [
             'comm.backend="nccl"', "comm.first_bucket_mib=0.0001", "comm.bucket_cap_mib=0.0001",
@@ -87,7 +89,7 @@ def ready_times(options: argparse.Namespace) -> tuple[list[tuple[int, float]], f
     for sequence, step, _, _, size, entered, *_ in sorted(entries):
         if sequence and 1 < step <= options.steps:
             steps.setdefault(step, []).append((size, entered))
-    # The last two sums of a step are of BatchNorm's statistics and of what ranks agree on.
+    # The last two all-reduces of a step carry BatchNorm's statistics and the control values.
     of_steps = [sums[:-2] for sums in steps.values()]
     of_steps = [sums for sums in of_steps if len(sums) == max(map(len, of_steps))]
     sizes = [size for size, _ in of_steps[0]]
@@ -99,7 +101,8 @@ def ready_times(options: argparse.Namespace) -> tuple[list[tuple[int, float]], f
 
 
 def into_buckets(ready: list[tuple[int, float]], first: float, cap: float) -> list[tuple[int, float]]:
-    """Whole blocks until the next would pass the cap, as crates/anynet/src/layout.rs does it; complete with their last block."""
+    """Groups whole blocks until the next would exceed the cap, as crates/anynet/src/layout.rs does; a bucket is complete with its last
+    block."""
     buckets: list[tuple[int, float]] = []
     limit, size, at = first, 0, 0.0
     for block, block_at in ready:
@@ -111,7 +114,7 @@ def into_buckets(ready: list[tuple[int, float]], first: float, cap: float) -> li
 
 
 def exposed_ms(buckets: list[tuple[int, float]], backward_ms: float, latency_ms: float, bytes_per_ms: float) -> float:
-    """What is left of the sums when backward has ended."""
+    """Returns the time from the end of backward to the end of the last all-reduce."""
     free = 0.0
     for size, share in buckets:
         free = max(free, share * backward_ms) + latency_ms + size / bytes_per_ms

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How far `launcher plan` is off: what it predicts for several CPU ranks, from a run of one rank and the time of sums that
-`trainer probe` measured, beside runs of as many ranks.
+"""Compares the predictions of `launcher plan` for several CPU ranks with runs of as many ranks. A prediction is made from a run of one
+rank and the all-reduce times that `trainer probe` measured.
 
-The machine may not be quiet, and what else runs takes cores from two ranks that one rank leaves free. So a run begins when
-every core is free (or a minute has passed), every step is timed, and beside the median step stands the quiet one, the fastest
-of ten: the nearest to a machine of one's own. The runs of a
-round are neighbours in time; ratios are taken within it, and the table has their median, lowest and highest."""
+The machine may be shared, and other jobs disturb two ranks more than one, which leaves a core free. So a run begins when every
+core is free (or a minute has passed) and every step is timed. The table has the median step and the quiet step, the fastest of
+ten, which comes closest to an idle machine. The runs of a round follow each other; ratios are taken within a round, and the table
+has their median, lowest and highest."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CORES = len(os.sched_getaffinity(0))
 LONGEST_WAIT_S = 60
-# Open MPI refuses root unless told otherwise; for anybody else this changes nothing.
+# Open MPI refuses to run as root without these; they have no effect for other users.
 ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
@@ -52,7 +52,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def one_round(options: argparse.Namespace, folder: Path) -> dict[int, dict]:
-    """By number of ranks what was predicted and measured, after one another."""
+    """Measures all numbers of ranks one after the other; returns prediction and measurement by number of ranks."""
     folder.mkdir()
     measured = {ranks: run(options, ranks, folder) for ranks in sorted({1, *options.ranks})}
     probes = [probe(options, ranks, folder) for ranks in options.ranks if ranks > 1]
@@ -60,7 +60,7 @@ def one_round(options: argparse.Namespace, folder: Path) -> dict[int, dict]:
 
 
 def sets(options: argparse.Namespace) -> list[str]:
-    # One thread a rank, so that a rank has the same core in every world.
+    # One thread per rank, so that a rank has one core at every world size.
     keys = ["train.threads_per_rank=1", 'train.device="cpu"', 'train.precision="fp32"', 'train.memory_format="channels_last"']
     return [part for key in [*keys, *options.set] for part in ("--set", key)]
 
@@ -71,7 +71,7 @@ def mpirun(options: argparse.Namespace, ranks: int) -> list[str]:
 
 
 def run(options: argparse.Namespace, ranks: int, folder: Path) -> dict:
-    """The median and the quiet step of a run of `ranks`."""
+    """Runs `ranks` ranks and returns the median and the quiet step."""
     job = [f"train.max_steps={options.steps}", "log.interval_steps=1", "eval.interval_epochs=0"]
     job_sets = [part for key in [*job, f"run.folder={json.dumps(str(folder))}"] for part in ("--set", key)]
     wait_for_cores()
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, ranks: int, folder: Path) -> dict:
 
 
 def wait_for_cores() -> None:
-    """Returns when as many processes as there are cores get nearly all of them."""
+    """Waits until one process per core gets nearly all of its core."""
     end = time.monotonic() + LONGEST_WAIT_S
     with multiprocessing.Pool(CORES) as pool:
         while time.monotonic() < end and min(pool.map(share_of_a_core, [1.0] * CORES, chunksize=1)) < 0.95:
@@ -116,7 +116,7 @@ def plan(options: argparse.Namespace, ranks: int, folder: Path, probes: list[str
 def checked(command: list[str]) -> str:
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stderr}")
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""One rank of the PyTorch yardstick: the network, the data in memory, the timed loop."""
+"""One rank of the PyTorch baseline: the network, the data in memory, the timed loop."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ def train(rank: int, options, store: str, seconds_since_start) -> None:
         step()
     windows, loss = timed_windows(step, options)
     if not math.isfinite(loss):
-        raise SystemExit(f"rank {rank}: the loss is {loss}: a diverged run is no measurement")
+        raise SystemExit(f"rank {rank}: the loss is {loss}: the run diverged, so its speed is not reported")
     peak = peak_rss_mib(world_size)
     if rank == 0:
         report(options, threads, windows, loss, peak, start_to_first_step_s)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The speed of tuned PyTorch on one GPU with a RegNetX: synthetic images that lie on the device, bf16 autocast, fused SGD with
+"""The speed of tuned PyTorch on one GPU with a RegNetX: synthetic images on the device, bf16 autocast, fused SGD with
 Nesterov momentum. The yardstick of scripts/gpu_acceptance.sh; prints one line of JSON, or one a window with --in-turn.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--resolution-px", type=int, default=224)
-    parser.add_argument("--in-turn", action="store_true", help="takes the steps anew for each line of standard input, as trainer probe does")
+    parser.add_argument("--in-turn", action="store_true", help="repeats the steps for each line of standard input, as trainer probe does")
     options = parser.parse_args()
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")

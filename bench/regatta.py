@@ -28,7 +28,7 @@ def main() -> int:
         exit_code = job.wait()
         if exit_code != 0:
             sys.stderr.write(output_file.read_text())
-            raise SystemExit(f"the trainer ended with exit code {exit_code}")
+            raise SystemExit(f"the trainer exited with code {exit_code}")
         lines = [json.loads(line) for line in metrics_file.read_text().splitlines()]
     print(json.dumps(result(options, lines, start_to_first_step_s)), flush=True)
     return 0
@@ -44,7 +44,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--trainer", default=str(REPOSITORY / "target/release/trainer"), help="the binary")
     parser.add_argument("--config", default=str(REPOSITORY / "configs/regnetx32_fashion_mnist.toml"))
     parser.add_argument("--mpirun", default=os.environ.get("MPIRUN", "mpirun"))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="handed to the trainer")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to the trainer")
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: the output is always JSON")
     options = parser.parse_args()
     # A window of the trainer is a log interval, counted from the first step.
@@ -61,7 +61,7 @@ def command(options: argparse.Namespace, folder: str) -> list[str]:
         f'train.precision="{options.precision}"',
         f"train.max_steps={options.warmup_steps + options.steps}",
         f"log.interval_steps={options.window_steps}",
-        # As DDP does it: one micro-batch a rank.
+        # One micro-batch per rank, as in DDP.
         f"train.micro_batch_size={128 // options.processes}",
         "eval.interval_epochs=0",
         f"run.folder={json.dumps(folder)}",
@@ -72,15 +72,15 @@ def command(options: argparse.Namespace, folder: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Open MPI refuses root unless told otherwise; for anybody else this changes nothing."""
+    """Allows Open MPI to run as root; has no effect for other users."""
     return {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
 def wait_for_start(job: subprocess.Popen, metrics_file: Path, started: float) -> float | None:
-    """Seconds from calling mpirun to the end of the first step; None if the job ended before it logged one.
+    """Returns the seconds from calling mpirun to the end of the first step, or None if the job ended before it logged one.
 
-    Seen from outside, so that loading mpirun, the binary and libtorch is counted: when the first line appears, less what
-    that line says has passed since the first step.
+    Measured from outside, so that loading mpirun, the binary and libtorch is included: the time at which the first line
+    appears, minus the time since the first step according to that line.
     """
     while job.poll() is None:
         if metrics_file.exists() and "\n" in (text := metrics_file.read_text()):
@@ -97,7 +97,7 @@ def result(options: argparse.Namespace, lines: list[dict], start_to_first_step_s
     if len(measured) != expected:
         raise SystemExit(f"{len(measured)} windows after the warm-up in metrics.jsonl, not {expected}: {steps}")
     if not all(math.isfinite(line["loss"]) for line in measured):
-        raise SystemExit(f"a loss is not finite: a diverged run is no measurement: {measured}")
+        raise SystemExit(f"a loss is not finite: the run diverged, so its speed is not reported: {measured}")
     if start_to_first_step_s is None:
         raise SystemExit("no step was seen in metrics.jsonl while the job ran")
     windows = [line["images_per_second"] for line in measured]

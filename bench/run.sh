@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures Regatta's trainer against tuned PyTorch DDP, in pairs one after the other on the same
-# machine, and writes the table to bench/results/. What the options mean stands in bench/README.md.
+# Measures Regatta's trainer against tuned PyTorch DDP, in alternating runs on the same machine,
+# and writes the table to bench/results/. bench/README.md documents the options.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 invocation=bench/run.sh
@@ -38,7 +38,7 @@ trap 'rm -f "$lines"' EXIT
 for count in $processes; do
     for precision in $precisions; do
         lengths=(--warmup-steps "${warmup_steps:-10}" --steps "${steps:-60}" --window-steps "${window_steps:-10}")
-        # Without avx512_bf16 libtorch emulates bf16, and a step takes seconds: the direction is enough.
+        # Without avx512_bf16 libtorch emulates bf16, and a step takes seconds: few steps suffice.
         if [ "$precision" = bf16 ] && ! grep -qw avx512_bf16 /proc/cpuinfo; then
             lengths=(--warmup-steps "${warmup_steps:-2}" --steps "${steps:-6}" --window-steps "${window_steps:-2}")
         fi
@@ -47,7 +47,7 @@ for count in $processes; do
                 case "$program" in
                     regatta) script=bench/regatta.py ;;
                     pytorch) script=bench/pytorch_ddp.py ;;
-                    *) echo "--programs knows regatta and pytorch, not $program" >&2; exit 2 ;;
+                    *) echo "--programs accepts regatta and pytorch, not $program" >&2; exit 2 ;;
                 esac
                 "$python" "$script" --json --processes "$count" --precision "$precision" "${lengths[@]}" \
                     | tee -a "$lines"

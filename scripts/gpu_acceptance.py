@@ -1,4 +1,4 @@
-"""The checks of gpu_acceptance.sh, which sets up the environment and calls this."""
+"""Runs the checks of gpu_acceptance.sh, which sets up the environment."""
 
 import argparse
 import datetime
@@ -14,12 +14,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trainer", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--plan", action="store_true", help="prints the checks with their seconds, calls and pass criteria")
-    parser.add_argument("--call", type=int, choices=list(plan.CALLS), help="the checks of one call, which takes less than ten minutes")
-    parser.add_argument("--only", action="append", default=[], help="checks whose name holds this word; several add up")
-    parser.add_argument("--skip", action="append", default=[], help="not the checks whose name holds this word")
-    parser.add_argument("--no-compile", action="store_true", help="throughput without torch.compile")
-    parser.add_argument("--rehearse", action="store_true", help="tries the checks on a CPU with small steps; proves nothing of a GPU")
+    parser.add_argument("--plan", action="store_true", help="print the checks with their seconds, calls and pass criteria")
+    parser.add_argument("--call", type=int, choices=list(plan.CALLS), help="run the checks of one call, which takes less than ten minutes")
+    parser.add_argument("--only", action="append", default=[], help="run only checks whose name contains this word; may be repeated")
+    parser.add_argument("--skip", action="append", default=[], help="skip checks whose name contains this word; may be repeated")
+    parser.add_argument("--no-compile", action="store_true", help="measure throughput without torch.compile")
+    parser.add_argument("--rehearse", action="store_true", help="run the checks on a CPU with small steps; verifies nothing about a GPU")
     options = parser.parse_args()
     if not options.plan and not (options.trainer and options.out):
         parser.error("--trainer and --out are required")

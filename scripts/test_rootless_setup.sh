@@ -157,7 +157,7 @@ echo 2.9.1 >"$work/other/build-version"
 chmod -R a+rX "$work/other"
 config=$(cat "$copy/.cargo/config.toml")
 said=$(as_user LIBTORCH="$work/other" scripts/setup.sh 2>&1) && fail "a libtorch 2.9.1 is taken"
-[[ $said == *"is of version 2.9.1: the trainer wants 2.11"* ]] || fail "of a libtorch 2.9.1 it says: $said"
+[[ $said == *"is version 2.9.1: the trainer needs 2.11"* ]] || fail "of a libtorch 2.9.1 it says: $said"
 [[ $(cat "$copy/.cargo/config.toml") == "$config" ]] || fail "a libtorch 2.9.1 is written down"
 
 # Nothing was left outside the checkout.

@@ -26,7 +26,7 @@ def hooks_on_device_threads(jobs: Jobs) -> str:
 
 
 def nccl(jobs: Jobs, ranks: int | None) -> str:
-    """With that many ranks, or with one a GPU."""
+    """Checks all-reduces over this number of ranks, or over one rank per GPU."""
     jobs.needs_gpus()
     ranks = ranks or max(2, gpus())
     jobs.needs_gpus(ranks)
@@ -53,7 +53,7 @@ def children(parent: int) -> list[int]:
 
 
 def hang_is_named(jobs: Jobs) -> str:
-    """Stops one rank for good: the others abort NCCL and are gone in bounded time."""
+    """Suspends one rank: the others must abort NCCL and exit in bounded time."""
     jobs.needs_gpus(2)
     command = jobs.train_command("hang", FASHION, "comm.timeout_s=20", "train.micro_batch_size=64", ranks=2)
     log = jobs.out / "hang.stderr"

@@ -1,4 +1,4 @@
-"""Checks that two runs are equal: to the bit on one GPU, to rounding in float64 on another device or more of them."""
+"""Checks that two runs are equal: bitwise on one GPU, up to rounding in float64 on another device or on several."""
 
 import math
 import signal
@@ -8,20 +8,20 @@ from pathlib import Path
 
 from .jobs import FASHION, ROOT, Failed, Jobs, Skipped, checkpoint, tensors
 
-# How much larger than the CPU's the GPU's error in fp32 may be.
+# Largest accepted ratio of the GPU's error in fp32 to the CPU's.
 FP32_MARGIN = 2
 FILES = ("model.safetensors", "optimizer.safetensors")
 
 
 def same_bytes(one: Path, other: Path) -> None:
-    """Weights and optimizer state of two checkpoints."""
+    """Requires equal weights and optimizer state in two checkpoints."""
     for file in FILES:
         if (one / file).read_bytes() != (other / file).read_bytes():
             raise Failed(f"{file} differs: {differing(tensors(one / file), tensors(other / file))}")
 
 
 def differing(ours: dict, theirs: dict) -> str:
-    """The first tensor that differs, or nothing."""
+    """Returns a description of the first tensor that differs, or an empty string."""
     for name, expected in theirs.items():
         if name not in ours or not (ours[name] == expected).all():
             return f"{name}, by {float((ours[name] - expected).abs().max()):.1e}" if name in ours else f"{name}, which is missing"
@@ -29,8 +29,8 @@ def differing(ours: dict, theirs: dict) -> str:
 
 
 def relative_difference(ours: dict, theirs: dict) -> tuple[float, str]:
-    """L2 over the whole file, since the gradient of a bias before BatchNorm is zero but for rounding and has no digits to compare;
-    and the tensor with the largest share of it."""
+    """Returns the relative L2 difference over the whole file and the tensor that contributes most. Not per tensor, since the gradient of a
+    bias before BatchNorm is zero up to rounding and has no digits to compare."""
     off = {name: float((ours[name] - expected).norm()) for name, expected in theirs.items()}
     norm = math.hypot(*(float(expected.norm()) for expected in theirs.values()))
     return math.hypot(*off.values()) / norm, max(off, key=off.get)
@@ -46,7 +46,7 @@ def resume_is_exact(jobs: Jobs) -> str:
 
 
 def stops_and_goes_on(jobs: Jobs) -> str:
-    """TERM in mid-run, then to the end, equal to a run that never stopped."""
+    """A run stopped by TERM and resumed must equal one that never stopped."""
     keys = ("train.deterministic=true", "train.micro_batch_size=128", "train.max_steps=400", "eval.interval_epochs=0", "log.interval_steps=1")
     whole = jobs.train("unstopped", FASHION, *keys)
     metrics = jobs.runs / "stopped/metrics.jsonl"
@@ -73,7 +73,7 @@ def one_step_on_several_gpus(jobs: Jobs, config: Path, *keys: str) -> str:
 
 
 def one_step_in_two_ways(jobs: Jobs, config: Path, *keys: str, ways: tuple) -> str:
-    """In float64, where the order of operations is all that differs."""
+    """Uses float64, in which only the order of operations makes a difference."""
     keys = (
         'train.precision="fp64"', "train.deterministic=true", "train.global_batch_size=48", "train.micro_batch_size=16", "train.max_steps=1",
         "eval.interval_epochs=0", "train.clip_grad_norm=0.5", "train.ema_decay=0.9", "train.label_smoothing=0.1", *keys,
@@ -157,7 +157,7 @@ def dropout_repeats(jobs: Jobs) -> str:
 
 
 def sums_are_waited_for(jobs: Jobs) -> str:
-    """With a stand-in for NCCL that takes its time on the lane's stream and doubles each sum: weights are those of twice the learning rate."""
+    """Uses a stand-in for NCCL that delays each sum on the lane's stream and doubles it: the weights must be those of twice the learning rate."""
     double = next((path for path in (ROOT / "lib/libnccl_device_double.so", ROOT / "target/libnccl_device_double.so") if path.exists()), None)
     if not double:
         raise Skipped("no libnccl_device_double.so: it comes with make gpu-bundle")

@@ -1,4 +1,4 @@
-"""Starts the trainer and its peers, and reads what their runs left."""
+"""Starts the trainer and the PyTorch scripts, and reads the results of their runs."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FASHION = ROOT / "configs/regnetx32_fashion_mnist.toml"
 REGNETX = ROOT / "configs/regnetx.toml"
 LIMIT_S = 300
-# On a CPU, which is to try the checks and not the device, steps are small ones.
+# A rehearsal on a CPU tests the checks, not the device, so its steps are small.
 REHEARSAL = ("data.resolution_px=32", "train.global_batch_size=8", "train.micro_batch_size=4", "train.threads_per_rank=1")
 
 
@@ -20,7 +20,7 @@ class Failed(Exception):
 
 
 class Skipped(Exception):
-    """A check that this machine cannot do."""
+    """A check that this machine cannot run."""
 
 
 def gpus() -> int:
@@ -30,7 +30,7 @@ def gpus() -> int:
 
 
 def recipe(config: Path, *keys: str) -> list:
-    """A recipe as arguments of the trainer, with Fashion-MNIST's folder where the recipe reads it."""
+    """Returns a recipe as trainer arguments, with Fashion-MNIST's folder if the recipe reads it."""
     folder = (f'data.folder="{os.environ.get("FASHION_MNIST_FOLDER", "")}"',) if config == FASHION else ()
     return ["--config", config, *(part for key in (*folder, *keys) for part in ("--set", key))]
 
@@ -43,7 +43,7 @@ class Jobs:
         self.runs = out / "runs"
 
     def ranks(self) -> int:
-        """One a GPU."""
+        """Number of ranks: one per GPU."""
         return 2 if self.rehearses else gpus()
 
     def needs_gpus(self, number: int = 1) -> None:
@@ -53,11 +53,11 @@ class Jobs:
             raise Skipped(f"{gpus()} GPUs")
 
     def keys(self, *keys: str) -> tuple:
-        """With what a rehearsal changes; the last of several values counts."""
+        """Adds the keys that a rehearsal changes; the last of several values counts."""
         return (*keys, *(REHEARSAL if self.rehearses else ()))
 
     def train_command(self, name: str, config: Path, *keys: str, ranks: int | None = 1, options: tuple = ()) -> list:
-        """A training run, under mpirun unless `ranks` is none."""
+        """Returns the command of a training run, under mpirun unless `ranks` is None."""
         launch = ["mpirun", "-n", ranks] if ranks else []
         device = "cpu" if self.rehearses else "cuda"
         keys = self.keys(f'run.folder="{self.runs}"', f'train.device="{device}"', *keys)
@@ -68,11 +68,11 @@ class Jobs:
         return [*launch, self.trainer, "probe", "--json", *(["--cpu"] if self.rehearses else []), *options]
 
     def log(self) -> Path:
-        """Of the next program."""
+        """Returns the log file of the next program."""
         return self.out / f"{len(list(self.out.glob('*.log'))):03}.log"
 
     def run(self, *command, code: int = 0, limit_s: float = LIMIT_S, **environment: str) -> str:
-        """Runs a command, which must end with `code` in time; its output goes to the log too."""
+        """Runs a command, which must exit with `code` within the limit; its output is also logged."""
         log = self.log()
         done = subprocess.run(
             limited(command, limit_s), capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}
@@ -84,28 +84,28 @@ class Jobs:
         return done.stdout
 
     def train(self, name: str, config: Path, *keys: str, ranks: int = 1, options: tuple = (), **environment: str) -> Path:
-        """One run to its end; returns its folder."""
+        """Runs one training to its end and returns its folder."""
         self.run(*self.train_command(name, config, *keys, ranks=ranks, options=options), **environment)
         return self.runs / name
 
     @functools.cache
     def probe(self) -> dict:
-        """What one process alone finds."""
+        """Returns the probe's findings in one process."""
         return json.loads(self.run(*self.probe_command()))
 
 
 def limited(command, limit_s: float) -> list[str]:
-    """The command, ended after a while. mpirun passes the TERM on; killed itself, it would leave ranks on the GPU."""
+    """Adds a time limit to a command. mpirun forwards the TERM; a killed mpirun would leave ranks on the GPU."""
     return ["timeout", "-k", "10", str(limit_s), *map(str, command)]
 
 
 def lines(run: Path, kind: str) -> list[dict]:
-    """Of a run's metrics."""
+    """Returns the records of one kind from a run's metrics."""
     return [line for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if line["kind"] == kind]
 
 
 def checkpoint(run: Path, step: int | None = None) -> Path:
-    """Of this step, or the newest."""
+    """Returns the checkpoint of this step, or the newest."""
     return run / f"checkpoints/step-{step:09}" if step else max((run / "checkpoints").glob("step-*"))
 
 
@@ -113,7 +113,7 @@ def state(checkpoint: Path) -> dict:
     return json.loads((checkpoint / "state.json").read_text())
 
 
-# The format is read and written here, since torch does not bring the package safetensors.
+# The format is implemented here, since torch does not include the package safetensors.
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "U8": "uint8"}
 
 

@@ -1,11 +1,11 @@
-"""Gradients that overflow: the steps are skipped, on the device and without a trace but in the loss scale."""
+"""Gradients that overflow: the steps are skipped on the device, with no effect except on the loss scale."""
 
 from .equality import FILES, same_bytes
 from .jobs import FASHION, Failed, Jobs, checkpoint, lines, state, save_tensors, tensors
 
 INITIAL_SCALE = 65_536
 STEPS = 30
-# What the trainer replays is recorded after three steps: some of the skipped ones must come later.
+# The trainer records after three eager steps: some skipped steps must come later, as replays.
 EAGER_STEPS = 3
 
 
@@ -45,7 +45,7 @@ def skipped_steps(states: list[dict]) -> int:
 
 
 def large_weights(jobs: Jobs):
-    """A file of the network's first weights, its classifier's a thousand times as large."""
+    """Returns a file of the network's initial weights with the classifier's multiplied by 1000."""
     start = jobs.train("overflow-start", FASHION, "train.max_steps=1", "train.micro_batch_size=64", "eval.interval_epochs=0")
     weights, larger = jobs.out / "weights.safetensors", jobs.out / "large_weights.safetensors"
     jobs.run(jobs.trainer, "export", "--checkpoint", start, "--names", "pycls", "--out", weights, "--force")

@@ -1,5 +1,5 @@
-"""What the acceptance run checks: each row with its pass criterion, the seconds that it takes on an H100, the call that it belongs
-to, and when it last passed on a GPU."""
+"""The list of checks: each row has a pass criterion, its seconds on an H100, the call that it belongs to, and the day on which it last
+passed on a GPU."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from . import device, equality, overflow, throughput, training
 from .jobs import FASHION, REGNETX
 from .throughput import COMPILED, PYTORCH
 
-# A machine is lent for ten minutes a command.
+# A command on the GPU machine may take ten minutes at most.
 CALL_LIMIT_S = 540
-CALLS = {1: "checks", 2: "the loader, and beside PyTorch eager", 3: "beside PyTorch compiled", 4: "two GPUs and more"}
+CALLS = {1: "checks", 2: "the loader, and against PyTorch eager", 3: "against PyTorch compiled", 4: "two GPUs and more"}
 NEVER = "never"
 FIRST = "2026-11-24"
 
@@ -28,7 +28,7 @@ class Row:
     arguments: tuple = ()
 
 
-# AdamW's first update is the gradient's sign but for eps: a large one keeps it from magnifying the last bit of tiny gradients.
+# Up to eps, AdamW's first update is the gradient's sign: a large eps avoids magnifying the last bit of tiny gradients.
 REGNETY = ('model.arch="regnety_200mf"', "data.resolution_px=64", 'optim.name="adamw"', "optim.nesterov=false", "optim.momentum=0", "optim.eps=0.001")
 MOMENTUM = ("optim.momentum=0.9", "optim.weight_decay=0.01")
 AVERAGED_ADAMW = ('optim.name="adamw"', "train.ema_decay=0.9", "train.clip_grad_norm=1.0")
@@ -77,8 +77,8 @@ def checks() -> list[Row]:
 
 
 def speeds(compiles: bool) -> list[Row]:
-    """Rows in turn with PyTorch; their programs ran on a GPU one after the other, the turns have not. Bounds are a little below
-    what was measured then; that of RegNetX-1.6GF compiled is its neighbour's."""
+    """Comparisons with PyTorch in turns. So far the programs ran on a GPU only one after the other. Bounds are slightly below what was
+    measured then; that of RegNetX-1.6GF compiled is copied from RegNetX-400MF."""
     return [
         loader("fp32", 0.9),
         loader("bf16", 0.7),
@@ -117,7 +117,7 @@ def several_gpus() -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """The plan by calls, in words."""
+    """Returns the plan as text, grouped by call."""
     parts = []
     for call, title in CALLS.items():
         own = [row for row in rows if row.call == call]
@@ -128,7 +128,7 @@ def table(rows: list[Row]) -> str:
 
 
 def chosen(rows: list[Row], call: int | None, only: list[str], skip: list[str]) -> list[Row]:
-    """Of one call, or all; those whose name holds a word of `only`, where there is one, and none of `skip`."""
+    """Returns the rows of one call (or all) whose name contains a word of `only`, if given, and none of `skip`."""
     return [
         row for row in rows
         if call in (None, row.call) and (not only or any(word in row.name for word in only)) and not any(word in row.name for word in skip)

@@ -1,4 +1,4 @@
-"""The rows of an acceptance run: one a check, on the terminal, and in gpu_acceptance.json and .txt as they come."""
+"""The results of an acceptance run: one row per check, printed and written to gpu_acceptance.json and .txt as they arrive."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ class Report:
         if out.exists() and any(out.iterdir()) and not self.result.exists():
             raise SystemExit(f"gpu_acceptance: {out} holds something else: name another folder")
         out.mkdir(parents=True, exist_ok=True)
-        # Of an earlier call, whose checks this one may not repeat.
+        # Keep the results of earlier calls for checks that this call does not repeat.
         self.rows: list[dict] = json.loads(self.result.read_text())["checks"] if self.result.exists() else []
         shutil.rmtree(out / "runs", ignore_errors=True)
         self.write()
@@ -27,7 +27,7 @@ class Report:
         self.result.with_suffix(".txt").write_text("".join(line(row) + "\n" for row in self.rows))
 
     def check(self, row, jobs) -> None:
-        """Does one row of the plan. Whatever goes wrong in it, the rows after it are done too."""
+        """Runs one row of the plan. An error in it does not stop the rows after it."""
         begin = time.monotonic()
         try:
             result, found = "pass", row.function(jobs, *row.arguments)

@@ -1,8 +1,7 @@
-"""How fast whole steps are: beside PyTorch, with the loader, by the cap of gradient buckets.
+"""Throughput of complete steps: compared with PyTorch, with the loader, and by bucket cap.
 
-Two programs are compared in turn. Both are started and warmed up, one after the other; then each in its turn is asked for a window
-of steps, by a line on its standard input, while the others wait. What a clock, a temperature or a neighbour does in the
-meantime meets all alike."""
+Programs are compared in turns. All are started and warmed up, one after the other; then each in turn runs a window of steps when it
+reads a line from standard input, while the others wait. Changes of clock, temperature or load thus affect all of them alike."""
 
 import json
 import subprocess
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from .jobs import FASHION, REGNETX, ROOT, Failed, Jobs, limited, lines, median, recipe
 
 IMAGENET = ["--resolution-px", "224"]
-# What the PyTorch script is told, and what the recipe is.
+# The network and options for the PyTorch script, and the recipe.
 NETWORKS = {
     "regnetx32": ([[4, 32, 16], [6, 80, 16]], ["--resolution-px", "96", "--channels", "1", "--classes", "10"], FASHION),
     "regnetx_400mf": ({"depth": 22, "w0": 24, "wa": 24.48, "wm": 2.54, "group_width": 16}, IMAGENET, REGNETX),
@@ -28,7 +27,7 @@ MEMORY_LIMIT = 1.1
 
 
 class Contestant:
-    """A program that takes a window of steps for each line that it is sent, and answers with a line of JSON."""
+    """A program that runs a window of steps for each line sent to it, and answers with a line of JSON."""
 
     def __init__(self, jobs: Jobs, command: list):
         self.log = jobs.log()
@@ -52,18 +51,18 @@ class Contestant:
         return json.loads(answer)
 
     def end(self) -> None:
-        """Closes its input, after which it ends by itself."""
+        """Closes its standard input, after which it exits by itself."""
         self.process.communicate()
 
 
 def in_turn(jobs: Jobs, commands: dict[str, list], optional: tuple = ()) -> tuple[dict[str, list[dict]], list[str]]:
-    """Windows of each program, by rounds, and what is to be said of the optional ones that do not run here."""
+    """Returns the windows of each program by round, and messages about optional programs that do not run here."""
     contestants, missing = {}, []
     try:
         for label, command in commands.items():
             contestants[label] = Contestant(jobs, command)
             try:
-                # Warm before the next one starts, whose cuDNN is to time its algorithms undisturbed.
+                # Warm up before the next one starts, so that its cuDNN times algorithms undisturbed.
                 contestants[label].window()
             except Failed as error:
                 if label not in optional:
@@ -85,12 +84,12 @@ def rates(windows: list[dict]) -> list[float]:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
-    """The median over the rounds."""
+    """Returns the median ratio over the rounds."""
     return median(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 def judge(windows: dict[str, list[dict]], bounds: dict[str, float]) -> str:
-    """Holds what is recorded to its share of each peer's rate, and to its peers' memory."""
+    """Checks that recorded steps reach a minimum share of each peer's rate, and stay within PyTorch's memory."""
     ours = rates(windows[RECORDED])
     ratios = {label: ratio(ours, rates(peer)) for label, peer in windows.items() if label != RECORDED}
     told = ", ".join(f"{value:.2f} of {label}" for label, value in ratios.items())
@@ -111,7 +110,7 @@ def described(label: str, windows: list[dict]) -> str:
 
 
 def beside_pytorch(jobs: Jobs, network: str, memory_format: str, batch: int, bounds: dict[str, float], mode: str | None = None) -> str:
-    """Images lie on the device; PyTorch compiled too where a mode of torch.compile is given."""
+    """Compares with PyTorch on images on the device; also with compiled PyTorch if a mode of torch.compile is given."""
     return judge_with(*in_turn(jobs, contest(jobs, network, memory_format, batch, mode), optional=(COMPILED,)), bounds)
 
 
@@ -120,7 +119,7 @@ def judge_with(windows: dict, missing: list[str], bounds: dict[str, float]) -> s
 
 
 def contest(jobs: Jobs, network: str, memory_format: str, batch: int, mode: str | None) -> dict[str, list]:
-    """The command of each program."""
+    """Returns the command of each program."""
     described, options, config = NETWORKS[network]
     on_cpu = ["--device", "cpu", "--batch", "8", "--steps", "2", "--resolution-px", "32"] if jobs.rehearses else []
     steps = 2 if jobs.rehearses else STEPS
@@ -145,7 +144,7 @@ def contest(jobs: Jobs, network: str, memory_format: str, batch: int, mode: str 
 
 @dataclass(frozen=True)
 class Shares:
-    """Of a step's time on the device, from the metrics: medians over the lines of the log."""
+    """Shares of a step's time on the device, from the metrics: medians over the logged steps."""
 
     step_ms: float
     busy: float
@@ -164,17 +163,17 @@ def shares(steps: list[dict], images: int) -> Shares:
 
 
 def loader_keeps_up(jobs: Jobs, precision: str, least: float) -> str:
-    """Training from files beside the same recipe's steps on images that lie on the device."""
+    """Compares training from files with the same recipe's steps on images on the device."""
     images, steps = (8, 40) if jobs.rehearses else (128, 900)
     keys = (f'train.precision="{precision}"', f"train.global_batch_size={images}", f"train.micro_batch_size={images}", "train.epochs=9")
     logged = lines(jobs.train(f"loader-{precision}", FASHION, *keys, f"train.max_steps={steps}", "eval.interval_epochs=0"), "step")
     probe = json.loads(jobs.run(*jobs.probe_command("--steps", 2 if jobs.rehearses else STEPS, *recipe(FASHION, *jobs.keys(*keys)))))
-    # The first lines hold cuDNN's timing and the recording.
+    # The first lines include cuDNN's timing and the recording.
     return judge_loader(shares(logged[len(logged) // 3 :], images), probe["step"]["milliseconds"], probe["loader_images_per_second"], least)
 
 
 def judge_loader(found: Shares, resident_ms: float, loader_rate: float, least: float) -> str:
-    """`least`: of the rate without a loader."""
+    """`least` is the minimum share of the rate without a loader."""
     rate = resident_ms / found.step_ms
     told = (
         f"a step takes {found.step_ms:.2f} ms, {resident_ms:.2f} on images that lie on the device: {rate:.2f} of that rate; of its time busy "
@@ -186,7 +185,7 @@ def judge_loader(found: Shares, resident_ms: float, loader_rate: float, least: f
 
 
 def bucket_caps(jobs: Jobs, network: str, batch: int) -> str:
-    """With one rank a GPU; three rounds through all caps, since ranks that wait for their turn would spin on the cores."""
+    """Uses one rank per GPU. Three rounds over all caps, not turns, since waiting ranks would spin on the cores."""
     jobs.needs_gpus(2)
     _, _, config = NETWORKS[network]
     ranks, steps = jobs.ranks(), 2 if jobs.rehearses else STEPS
@@ -200,7 +199,7 @@ def bucket_caps(jobs: Jobs, network: str, batch: int) -> str:
 
 
 def judge_caps(by_cap: dict[int, list[float]]) -> str:
-    """The default is the first cap."""
+    """The first cap is the default."""
     medians = {cap: median(values) for cap, values in by_cap.items()}
     told = ", ".join(f"{cap} MiB {rate:.0f} images/s" for cap, rate in medians.items())
     default, best = CAPS_MIB[0], max(medians, key=medians.get)
