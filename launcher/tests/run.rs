@@ -144,7 +144,7 @@ fn a_rank_that_hangs_is_named_and_the_run_continues() {
     assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
     let ended = ended
         .says("launcher: rank 0 on ")
-        .says(" ended with exit code 4: a collective is not through after 2 s");
+        .says(" ended with exit code 4: a collective has not completed after 2 s");
     _ = ended.says("rank 1 on ").says(" gives no sign of life").says("Restart 1 of 3 from ");
     assert_weights_are_those_of_an_undisturbed_run(&workdir);
 }

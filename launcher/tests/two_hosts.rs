@@ -85,7 +85,7 @@ fn a_run_survives_a_cut_cable() {
     hosts.cable(2, "up");
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(0), &[][..]), "{ended}");
-    let ended = ended.says("a collective is not through after 3 s (comm.timeout_s): ");
+    let ended = ended.says("a collective has not completed after 3 s (comm.timeout_s): ");
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
 }
 

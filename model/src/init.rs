@@ -1,9 +1,10 @@
-//! Initial values of the parameters.
+//! The initial values of the parameters.
 
 use regatta_anynet::{Init, Parameter, Role};
 use tch::{Kind, Tensor};
 
-/// Fills `views` (one for each of `parameters`) from `seed`: the same values for any device, memory format and kind.
+/// Fills `views`, one for each of `parameters`, with random values from `seed`. The values do not depend on device, memory
+/// format or element type.
 pub fn initialize(parameters: &[Parameter], views: &mut [Tensor], init: Init, seed: i64) {
     tch::no_grad(|| {
         tch::manual_seed(seed);

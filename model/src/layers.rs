@@ -1,4 +1,4 @@
-//! The layers: convolution with BatchNorm, squeeze-and-excitation, blocks of them, the classifier.
+//! The layers: convolution with BatchNorm, squeeze-and-excitation, residual blocks, and the classifier head.
 
 use regatta_anynet::{self as anynet, ConvNorm, Part, Shortcut};
 use regatta_torch_ext::conv2d;
@@ -6,13 +6,13 @@ use tch::Tensor;
 
 use crate::network::{Mode, Views};
 
-/// Added to variances, as in PyTorch and pycls.
+/// The term that BatchNorm adds to variances, as in PyTorch and pycls.
 const EPS: f64 = 1e-5;
 
-/// Sees the output of every layer with its name.
+/// A callback that receives the name and output of every layer.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&str, &Tensor);
 
-/// A convolution's weight and bias.
+/// The weight and bias of a convolution.
 #[derive(Debug)]
 struct Conv {
     weight: Tensor,
@@ -29,7 +29,7 @@ impl Conv {
     }
 }
 
-/// A convolution and the BatchNorm behind it.
+/// A convolution followed by BatchNorm.
 #[derive(Debug)]
 pub(crate) struct Unit {
     description: ConvNorm,
@@ -38,7 +38,7 @@ pub(crate) struct Unit {
     norm_bias: Tensor,
     /// Mean and variance of the last training batch.
     batch: [Tensor; 2],
-    /// Mean and variance that evaluation uses.
+    /// Running mean and variance, used in evaluation.
     running: [Tensor; 2],
 }
 
@@ -61,12 +61,12 @@ impl Unit {
         observe(&self.description.name, &output);
         let mut output = self.normalize(&output, mode);
         observe(&self.description.norm, &output);
-        // BatchNorm's backward needs its input, not its output, which may be overwritten.
+        // In place: the backward pass of BatchNorm needs its input, not its output.
         if self.description.relu.is_some() { output.relu_() } else { output }
     }
 
-    /// In training the batch's own statistics normalise and, with momentum 1, replace those in `batch`: the trainer
-    /// moves the running ones itself, once a step and over all micro-batches.
+    /// Applies BatchNorm. In training it uses the statistics of the batch, which with momentum 1 also replace those in
+    /// `batch`. The trainer updates the running statistics itself, once per step and over all micro-batches.
     fn normalize(&self, input: &Tensor, mode: Mode) -> Tensor {
         let training = mode == Mode::Training;
         let [mean, var] = if training { &self.batch } else { &self.running };
@@ -75,10 +75,10 @@ impl Unit {
     }
 }
 
-/// The weights of channels, made from their means.
+/// Squeeze-and-excitation: scales each channel by a weight computed from the channel means.
 #[derive(Debug)]
 pub(crate) struct SqueezeExcite {
-    /// Its own and those of its convolutions.
+    /// The names of the scaling and of the two convolutions.
     names: [String; 3],
     squeeze: Conv,
     excite: Conv,
@@ -105,7 +105,7 @@ impl SqueezeExcite {
     }
 }
 
-/// One part of a path.
+/// One layer of a block's path.
 #[derive(Debug)]
 enum Layer {
     Unit(Box<Unit>),
@@ -134,17 +134,17 @@ impl Layer {
     }
 }
 
-/// Parts in a row and the way around them; the stem is one too.
+/// A sequence of layers and a shortcut around it. The stem is a block too.
 #[derive(Debug)]
 pub(crate) struct Block {
     name: String,
     path: Vec<Layer>,
-    shortcut: Way,
+    shortcut: BuiltShortcut,
 }
 
-/// A built [`Shortcut`].
+/// A [`Shortcut`] with its layers.
 #[derive(Debug)]
-enum Way {
+enum BuiltShortcut {
     None,
     Identity,
     Projection(Box<Unit>),
@@ -154,9 +154,11 @@ impl Block {
     pub(crate) fn build(block: &anynet::Block, conv_bias: bool, views: &mut Views) -> Self {
         let path = block.path.iter().map(|part| Layer::build(part, conv_bias, views)).collect();
         let shortcut = match &block.shortcut {
-            Shortcut::None => Way::None,
-            Shortcut::Identity => Way::Identity,
-            Shortcut::Projection(conv) => Way::Projection(Box::new(Unit::build(conv, conv_bias, views))),
+            Shortcut::None => BuiltShortcut::None,
+            Shortcut::Identity => BuiltShortcut::Identity,
+            Shortcut::Projection(conv) => {
+                BuiltShortcut::Projection(Box::new(Unit::build(conv, conv_bias, views)))
+            }
         };
         Self { name: block.name.clone(), path, shortcut }
     }
@@ -166,9 +168,9 @@ impl Block {
         let mut output =
             self.path.iter().fold(begin, |features, layer| layer.forward(&features, mode, observe));
         let output = match &self.shortcut {
-            Way::None => return output,
-            Way::Identity => output.g_add_(input),
-            Way::Projection(projection) => output.g_add_(&projection.forward(input, mode, observe)),
+            BuiltShortcut::None => return output,
+            BuiltShortcut::Identity => output.g_add_(input),
+            BuiltShortcut::Projection(projection) => output.g_add_(&projection.forward(input, mode, observe)),
         }
         .relu_();
         observe(&self.name, &output);
@@ -176,7 +178,7 @@ impl Block {
     }
 }
 
-/// Spatial mean, dropout and classifier.
+/// The head: spatial mean, dropout and classifier.
 #[derive(Debug)]
 pub(crate) struct Head {
     dropout: f64,
@@ -190,7 +192,7 @@ impl Head {
     }
 
     pub(crate) fn forward(&self, input: &Tensor, mode: Mode, observe: Observer) -> Tensor {
-        // A mean instead of adaptive pooling, as above.
+        // A mean instead of adaptive pooling, for the same reason as in squeeze-and-excitation.
         let mut features = input.mean_dim([2i64, 3].as_slice(), false, None);
         if self.dropout > 0.0 && mode == Mode::Training {
             features = features.dropout(self.dropout, true);

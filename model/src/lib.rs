@@ -1,4 +1,4 @@
-//! An AnyNet description built as tch layers over flat buffers: initialisation and forward. Knows nothing of ranks.
+//! Builds an AnyNet description as tch layers over flat buffers: initialization and forward pass. Independent of ranks.
 
 mod init;
 mod layers;

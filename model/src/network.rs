@@ -1,4 +1,4 @@
-//! The network: a chain of stem, blocks and head whose tensors are views of the caller's buffers.
+//! The network: a sequence of stem, blocks and head whose tensors are views of the caller's buffers.
 
 use std::slice::Iter;
 
@@ -7,12 +7,12 @@ use tch::Tensor;
 
 use crate::layers::{Block, Head, Observer};
 
-/// Which statistics BatchNorm uses.
+/// The statistics that BatchNorm uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Those of the batch, which it leaves in the batch statistics.
+    /// The statistics of the batch, which are stored as batch statistics. Dropout is active.
     Training,
-    /// The running ones.
+    /// The running statistics.
     Evaluation,
 }
 
@@ -38,7 +38,7 @@ impl Views<'_> {
     }
 }
 
-/// A network ready to run.
+/// A network that can run.
 #[derive(Debug)]
 pub struct Model {
     /// Stem and body.
@@ -47,8 +47,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Builds `network` over views: one for each of [`Network::parameters`], and for each of [`Network::statistics`] one
-    /// that training batches write (`batch`) and one that evaluation reads (`running`).
+    /// Builds `network` from views: one for each of [`Network::parameters`], and for each of [`Network::statistics`] one that
+    /// training batches write (`batch`) and one that evaluation reads (`running`).
+    ///
+    /// # Panics
+    /// If the number of views is not the number of tensors.
     pub fn new(network: &Network, parameters: &[Tensor], batch: &[Tensor], running: &[Tensor]) -> Self {
         let mut views = Views { parameters: parameters.iter(), batch: batch.iter(), running: running.iter() };
         let model = Self {
@@ -63,13 +66,13 @@ impl Model {
         model
     }
 
-    /// Logits `[n, classes]` of `images_nchw`, which have the parameters' element type (or autocast's) and device. Dropout
-    /// draws from libtorch's generator of that device.
+    /// Computes the logits `[n, classes]` of `images_nchw`, which must have the parameters' device and element type (or that of
+    /// autocast). Dropout uses libtorch's generator of that device.
     pub fn forward(&self, images_nchw: &Tensor, mode: Mode) -> Tensor {
         self.forward_observed(images_nchw, mode, &mut |_, _| ())
     }
 
-    /// The same, showing `observe` every layer's name and output as it is made.
+    /// Computes the logits like [`Model::forward`] and passes the name and output of every layer to `observe`.
     pub fn forward_observed(&self, images_nchw: &Tensor, mode: Mode, observe: Observer) -> Tensor {
         let begin = images_nchw.shallow_clone();
         let features =

@@ -1,4 +1,4 @@
-//! Built networks against their descriptions: tensors, shapes, multiply-adds.
+//! Compares built networks with their descriptions: tensors, shapes and multiply-adds.
 
 use regatta_anynet::space::{Input, Limits, Sampler, Space};
 use regatta_anynet::{BlockKind, Init, Network, Rounding, Stage, Stem, zoo};
@@ -7,8 +7,8 @@ use tch::Tensor;
 
 use crate::{FP32, Fixture};
 
-/// Counts the network again from its tensors: parameters by their elements, and of the layers that it shows as they run
-/// their outputs' sizes, from which multiply-adds and activations follow.
+/// Counts a built network and compares it with its summary: parameters from the tensors, multiply-adds and activations from the
+/// sizes of the layers' outputs.
 fn count_again(network: &Network, side: i64) {
     // Two such tests at once, with as many threads as cores each, wait for each other.
     tch::set_num_threads(1);
@@ -22,7 +22,7 @@ fn count_again(network: &Network, side: i64) {
     let weight = |layer: &str, kind: &str| weights.get(&format!("{layer}.{kind}"));
     let images = Tensor::rand([2, network.in_channels, side, side], FP32);
     let (mut flops, mut activations) = (0, 0);
-    let mut see = |layer: &str, output: &Tensor| {
+    let mut observe = |layer: &str, output: &Tensor| {
         if let Some(row) = summary.rows.iter().find(|row| row.name == layer) {
             assert_eq!(output.size(), row.output_shape, "{layer}");
         }
@@ -35,12 +35,12 @@ fn count_again(network: &Network, side: i64) {
             activations += outputs;
         }
     };
-    _ = tch::no_grad(|| fixture.model.forward_observed(&images, Mode::Training, &mut see));
+    _ = tch::no_grad(|| fixture.model.forward_observed(&images, Mode::Training, &mut observe));
     assert_eq!((flops, activations), (summary.flops, summary.activations), "{network:?}");
 }
 
 #[test]
-fn each_kind_of_block_and_stem_is_what_was_counted() {
+fn every_kind_of_block_and_stem_matches_its_summary() {
     let stages = vec![Stage::plain(2, 16, 2), Stage::plain(1, 24, 1)];
     for block in [BlockKind::Resnext, BlockKind::ResnetBasic, BlockKind::Vanilla] {
         for (stem, conv_bias) in [(Stem::Simple, true), (Stem::Resnet, false), (Stem::Cifar, true)] {
@@ -55,16 +55,16 @@ fn each_kind_of_block_and_stem_is_what_was_counted() {
 }
 
 #[test]
-fn published_networks_are_what_was_counted() {
+fn published_networks_match_their_summaries() {
     let of_paper = zoo::published().iter().filter(|it| it.top1_error.is_some());
     for published in of_paper {
         count_again(&published.network(Rounding::Pycls, 1000).unwrap(), 32);
     }
 }
 
-/// Twenty of each of the twelve spaces.
+/// Checks twenty networks from each of the twelve design spaces.
 #[test]
-fn sampled_networks_are_what_was_counted() {
+fn sampled_networks_match_their_summaries() {
     let input = Input { channels: 3, classes: 10, side: 32 };
     let limits = Limits { params: Some(0..=3_000_000), flops: Some(0..=100_000_000), activations: None };
     for space in Space::ALL {
@@ -76,7 +76,7 @@ fn sampled_networks_are_what_was_counted() {
 }
 
 #[test]
-fn dropout_zeroes_in_training_alone_and_is_seeded() {
+fn dropout_applies_only_in_training_and_is_seeded() {
     let stages = vec![Stage::plain(1, 64, 2)];
     let network = Network { dropout: 0.5, ..Network::of_stages(stages, 10) };
     let fixture = Fixture::new(&network, Init::HeFanOut);

@@ -1,4 +1,4 @@
-//! The network as tch layers: names, shapes, initial values, forward and backward.
+//! Tests of networks as tch layers: names, shapes, initial values, forward and backward passes.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod built;
@@ -11,10 +11,10 @@ use tch::{Device, Kind, Tensor};
 
 const FP32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-/// libtorch's generator, which tests in one process share.
+/// Guards libtorch's random number generator, which the tests of one process share.
 static GENERATOR: Mutex<()> = Mutex::new(());
 
-/// A network over tensors of its own. While there is one, nobody else draws random numbers.
+/// A network with its own tensors. While it exists, no other test draws random numbers.
 struct Fixture {
     _generator: MutexGuard<'static, ()>,
     parameters: Vec<Tensor>,
@@ -67,7 +67,7 @@ fn names_are_those_of_pycls() {
 }
 
 #[test]
-fn weights_decay_and_norms_and_biases_do_not() {
+fn weight_decay_applies_to_weights_but_not_to_norms_and_biases() {
     for parameter in small().parameters() {
         assert_eq!(parameter.decayed(), parameter.shape.len() > 1, "{}", parameter.name);
     }
@@ -107,7 +107,7 @@ fn initial_values_follow_the_rule() {
 }
 
 #[test]
-fn training_leaves_the_batch_statistics_and_gives_every_parameter_a_gradient() {
+fn training_stores_the_batch_statistics_and_gives_every_parameter_a_gradient() {
     let network = small();
     let fixture = Fixture::new(&network, Init::XavierUniform);
     let images = Tensor::rand([4, 1, 24, 24], FP32);
@@ -117,14 +117,14 @@ fn training_leaves_the_batch_statistics_and_gives_every_parameter_a_gradient() {
     for (parameter, tensor) in network.parameters().iter().zip(&fixture.parameters) {
         assert!(tensor.grad().defined(), "{} has no gradient", parameter.name);
     }
-    // Momentum 1 and unbiased: exactly the batch's own statistics.
+    // With momentum 1 and the unbiased variance, these are exactly the statistics of the batch.
     let stem = images.conv2d(&fixture.parameters[0], Some(&fixture.parameters[1]), [2, 2], [1, 1], [1, 1], 1);
     let var = stem.var_dim([0i64, 2, 3].as_slice(), true, false);
     assert!(var.allclose(&fixture.batch[1], 1e-5, 1e-7, false));
 }
 
 #[test]
-fn evaluation_uses_the_running_statistics_and_treats_images_alone() {
+fn evaluation_uses_the_running_statistics_and_is_independent_per_image() {
     let network = small();
     let fixture = Fixture::new(&network, Init::XavierUniform);
     let images = Tensor::rand([3, 1, 24, 24], FP32);

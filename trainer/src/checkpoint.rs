@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use regatta_comm::{World, broadcast_and_prove_equal};
+use regatta_comm::{World, broadcast_and_verify};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
@@ -79,13 +79,13 @@ pub(crate) fn restore_and_share(
         *scale = LossScale::new(state, learner.replica.device());
     }
 
-    broadcast_and_prove_equal(world, "parameters", &mut learner.replica.parameters)?;
-    broadcast_and_prove_equal(world, "statistics", &mut learner.replica.running)?;
+    broadcast_and_verify(world, "parameters", &mut learner.replica.parameters)?;
+    broadcast_and_verify(world, "statistics", &mut learner.replica.running)?;
     for (name, buffer) in &mut learner.optimizer.state {
-        broadcast_and_prove_equal(world, name, buffer)?;
+        broadcast_and_verify(world, name, buffer)?;
     }
     if let Some(ema) = &mut learner.ema {
-        broadcast_and_prove_equal(world, "moving averages", ema)?;
+        broadcast_and_verify(world, "moving averages", ema)?;
     }
     Ok(progress)
 }

@@ -48,7 +48,7 @@ impl InFlight {
         while self.steps.len() > ahead {
             let Some(Step { launched, number, images, lr }) = self.steps.pop_front() else { break };
             let outcome = launched.pending.outcome()?;
-            world.hold_if_aborted();
+            world.park_if_aborted();
             if !outcome.loss_sum.is_finite() {
                 return together(Err(diverged(outcome.loss_sum, number, progress, lr).into()), world);
             }

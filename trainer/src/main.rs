@@ -60,7 +60,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use regatta_comm::{Launch, take_held_signals};
+use regatta_comm::{Launch, unblock_stop_signals};
 use regatta_settings::{RecipeArgs, parse_command_line};
 use regatta_torch_ext::keep_freed_memory;
 
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     keep_freed_memory();
     let cli = parse_command_line::<Cli>();
     if cli.command.is_some() {
-        take_held_signals(); // only training installs its handlers first
+        unblock_stop_signals(); // only training installs its handlers first
     }
     let outcome = match (cli.command, cli.recipe) {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),

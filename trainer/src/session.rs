@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use nccl::Nccl;
 use regatta_anynet::Parameter;
-use regatta_comm::{Launch, World, prove_same_recipe};
+use regatta_comm::{Launch, World, verify_same_recipe};
 use regatta_run_folder::{ExitCode, RunFolder, counted};
 use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
@@ -178,7 +178,7 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
     if let Ok(estimate) = memory_estimate(&recipe, world.world_size()) {
         keep_memory_estimate(estimate);
     }
-    together(prove_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;
+    together(verify_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;
     if let Some(kept) = &kept {
         together(reject_other_recipe(kept, &recipe), world)?;
     }

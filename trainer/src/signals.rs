@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use regatta_comm::{end_job, exit_after, take_held_signals};
+use regatta_comm::{end_job, exit_after, unblock_stop_signals};
 use regatta_settings::PreemptionSignal;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -60,7 +60,7 @@ impl StopFlag {
                 }
             }
         })?;
-        take_held_signals();
+        unblock_stop_signals();
         Ok(flag)
     }
 

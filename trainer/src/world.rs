@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nccl::{Nccl, UniqueId};
-use regatta_comm::{CommError, Launch, World, every_rank_has_its_own};
+use regatta_comm::{CommError, Launch, World, verify_one_gpu_per_rank};
 use regatta_run_folder::ExitCode;
 use regatta_settings as settings;
 use regatta_torch_ext::pci_bus_id;
@@ -41,7 +41,7 @@ pub(crate) fn choose_nccl(world: &World, backend: settings::Backend, device: Dev
         Device::Cuda(gpu) => Some(pci_bus_id(gpu)?),
         _ => None,
     };
-    let on_gpus = together(every_rank_has_its_own(world, gpu.as_deref()).map_err(Into::into), world)?;
+    let on_gpus = together(verify_one_gpu_per_rank(world, gpu.as_deref()).map_err(Into::into), world)?;
     let has_peers = world.world_size() > 1;
     let takes_nccl = match backend {
         settings::Backend::Auto => on_gpus && has_peers,

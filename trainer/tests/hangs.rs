@@ -41,7 +41,7 @@ fn a_rank_that_hangs_is_named() {
     let ended = running.wait();
     assert!(stopped.elapsed() < END_LIMIT, "{:?}", stopped.elapsed());
     assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
-    let ended = ended.says("error: a collective is not through after 2 s (comm.timeout_s): rank 1 on ");
+    let ended = ended.says("error: a collective has not completed after 2 s (comm.timeout_s): rank 1 on ");
     let ended = ended.says(" gives no sign of life (it last entered collective ");
     let ended = ended.says("; rank 0 waits in collective ");
     assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
@@ -89,7 +89,8 @@ fn ranks_in_different_collectives_are_named() {
     overwrite_operations_with_barriers(&path);
     let ended = running.wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
-    let ended = ended.says("error: ranks no longer do the same: ranks 0 and 1 disagree on collective ");
+    let ended =
+        ended.says("error: ranks called different collectives: ranks 0 and 1 disagree on collective ");
     _ = ended.says("rank 1 called barrier");
     fs::remove_file(path).unwrap();
 }
@@ -172,7 +173,7 @@ fn a_rank_blocked_in_a_write_is_named_with_the_file() {
     let ended = workdir.train(&format!("--resume auto {ENDLESS} comm.timeout_s=2")).ranks(2).start().wait();
     assert_eq!((ended.code, &ended.left[..]), (Some(4), &[][..]), "{ended}");
     let ended =
-        ended.says("error: rank 1: a collective is not through after 2 s (comm.timeout_s): rank 0 on ");
-    let ended = ended.says(" is behind: ").says("; it does not get on with writing to ");
+        ended.says("error: rank 1: a collective has not completed after 2 s (comm.timeout_s): rank 0 on ");
+    let ended = ended.says(" is behind: ").says("; it is blocked writing to ");
     _ = ended.says("/runs/recipe/log/rank-0000.log");
 }

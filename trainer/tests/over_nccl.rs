@@ -110,7 +110,7 @@ fn an_asynchronous_error_is_reported() {
 #[test]
 fn a_collective_that_never_ends_on_one_rank_is_reported() {
     let (workdir, ended) = fails("hang-at=1:7", 4);
-    let ended = ended.says("error: a collective is not through after 2 s (comm.timeout_s): ");
+    let ended = ended.says("error: a collective has not completed after 2 s (comm.timeout_s): ");
     let ended = ended.says("all ranks entered collective ").says("it does not finish on ranks 0 and 1");
     assert_eq!(ended.stderr.matches("error: ").count(), 1, "{ended}");
     for rank in [0, 1] {
@@ -141,7 +141,7 @@ fn unsuitable_libraries_are_rejected_before_anything_is_written() {
     };
     refused(
         &Double::with(&["-DWITHOUT_SPLIT"]).path(),
-        "libnccl_double.so has no ncclCommSplit: it is not an NCCL",
+        "libnccl_double.so has no ncclCommSplit: it is not NCCL",
     );
     refused(&Double::with(&["-DVERSION=21700"]).path(), "is NCCL 2.17.0; at least 2.18.0 is needed");
     let text = "no NCCL was found: NCCL_LIBRARY: /nowhere/libnccl.so: cannot open shared object file";

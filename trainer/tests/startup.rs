@@ -85,7 +85,7 @@ fn ranks_with_different_recipes_are_named() {
     let job = workdir.train("").ranks(2);
     let job = job.variable_of_rank(0, "REGATTA__OPTIM__LR", "0.1");
     let ended = job.variable_of_rank(1, "REGATTA__OPTIM__LR", "0.2").ends_with(4);
-    let ended = ended.says("ranks [1] resolved another recipe than rank 0");
+    let ended = ended.says("ranks [1] resolved a different recipe than rank 0");
     assert_eq!(list(workdir.path()), ["recipe.toml"], "{ended}");
 }
 

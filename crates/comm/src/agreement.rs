@@ -1,19 +1,25 @@
-//! Ranks make sure that they start from the same recipe and the same weights.
+//! Collective checks that all ranks have the same recipe and the same weights, and that none has failed.
 
 use tch::Tensor;
 
 use crate::{CommError, FlatBuffer, World};
 
-/// Compares the hash of the resolved recipe with rank 0's.
-pub fn prove_same_recipe(world: &World, resolved: &str) -> Result<(), CommError> {
+/// Checks that all ranks resolved the same recipe, by comparing hashes with rank 0. A collective.
+///
+/// # Errors
+/// [`CommError::RecipesDiffer`], on all ranks.
+pub fn verify_same_recipe(world: &World, resolved: &str) -> Result<(), CommError> {
     let hashes = world.all_gather(blake3::hash(resolved.as_bytes()).as_bytes());
-    let ranks = unlike_rank_0(&hashes);
+    let ranks = differing_from_rank_0(&hashes);
     let hash = hashes[0][..4].iter().map(|byte| format!("{byte:02x}")).collect();
     if ranks.is_empty() { Ok(()) } else { Err(CommError::RecipesDiffer { ranks, hash }) }
 }
 
-/// Gives every rank the buffer of rank 0, then proves by hash that all hold the same bytes.
-pub fn broadcast_and_prove_equal(
+/// Copies the buffer of rank 0 to every rank, then verifies by hash that all ranks hold the same bytes. A collective.
+///
+/// # Errors
+/// [`CommError::CopiesDiffer`], on all ranks.
+pub fn broadcast_and_verify(
     world: &World,
     what: &'static str,
     buffer: &mut FlatBuffer,
@@ -26,15 +32,15 @@ pub fn broadcast_and_prove_equal(
     let source = Tensor::from_data_size(&bytes, &buffer.flat.size(), buffer.flat.kind());
     tch::no_grad(|| buffer.flat.copy_(&source));
     let hashes = world.all_gather(blake3::hash(&buffer.to_bytes()).as_bytes());
-    let ranks = unlike_rank_0(&hashes);
+    let ranks = differing_from_rank_0(&hashes);
     if ranks.is_empty() { Ok(()) } else { Err(CommError::CopiesDiffer { what, ranks }) }
 }
 
-/// The first rank on which something failed, the same answer on all ranks.
+/// Returns the first rank that passed `true`, on all ranks. A collective.
 pub fn first_failed(world: &World, failed_here: bool) -> Option<usize> {
     world.all_gather(&[u8::from(failed_here)]).iter().position(|flag| flag == &[1])
 }
 
-fn unlike_rank_0(hashes: &[Vec<u8>]) -> Vec<usize> {
+fn differing_from_rank_0(hashes: &[Vec<u8>]) -> Vec<usize> {
     (0..hashes.len()).filter(|&rank| hashes[rank] != hashes[0]).collect()
 }

@@ -1,8 +1,8 @@
-//! What carries collectives on host memory: MPI, or nothing where one rank is alone.
+//! The interface to collectives on host memory, implemented by MPI and by a single rank.
 
 use tch::Tensor;
 
-/// This rank among all ranks, and among those on its host; ranks are counted from 0.
+/// The position of this rank among all ranks and among those on its host, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) rank: usize,
@@ -11,10 +11,10 @@ pub(crate) struct Place {
     pub(crate) local_size: usize,
 }
 
-/// Blocking collectives, which end the process where they fail. [`World`](crate::World) says what each of them does.
+/// Blocking collectives, which end the process if they fail. [`World`](crate::World) documents each of them.
 pub(crate) trait Communicator {
     fn place(&self) -> Place;
-    /// "single", or the MPI's name and version.
+    /// Returns "single", or the name and version of the MPI library.
     fn description(&self) -> String;
 
     fn all_reduce(&self, flat: &mut Tensor);

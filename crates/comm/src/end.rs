@@ -1,12 +1,12 @@
-//! How a process of a job ends: without unwinding into MPI_Finalize, and within seconds, whatever its threads wait for.
+//! Ends a process of a job without unwinding into MPI_Finalize, and within seconds, whatever its threads are waiting for.
 
 use std::time::Duration;
 
-/// What MPI_Abort is given: it waits for mpirun's daemon, which may be stopped or hang.
+/// Longest time for MPI_Abort, which waits for mpirun's daemon; that daemon may be stopped or hang.
 const ABORT: Duration = Duration::from_secs(5);
 
-/// Ends every rank of the job with `code`, from any thread, without unwinding: an unwinding rank would run MPI_Finalize
-/// and wait for peers that wait for it. Where MPI does not answer, this process ends alone.
+/// Ends every rank of the job with exit code `code`. May be called from any thread. Does not unwind: an unwinding rank would
+/// run MPI_Finalize and wait for ranks that wait for it. If MPI does not respond, only this process ends.
 pub fn end_job(code: i32) -> ! {
     exit_after(ABORT, code);
     #[cfg(feature = "mpi")]
@@ -14,24 +14,24 @@ pub fn end_job(code: i32) -> ! {
     exit(code)
 }
 
-/// Ends this process with `code` when `time` is over, if it is still there then. The thread that does it calls nothing else, so
-/// that nothing can hold it. Comes before what may never return: last words, MPI_Abort, MPI_Finalize.
+/// Ends this process with exit code `code` after `time`, unless it has ended before. The thread that does so calls nothing
+/// that could block. Call it before operations that may never return: final messages, MPI_Abort, MPI_Finalize.
 pub fn exit_after(time: Duration, code: i32) {
     let wait = move || {
         std::thread::sleep(time);
         exit(code)
     };
     if std::thread::Builder::new().name("exit".into()).spawn(wait).is_err() {
-        say_that_nothing_is_left();
-        exit(code); // who could not be held to its time does not begin
+        report_exhausted_resources();
+        exit(code); // without the time limit, the operation that follows could hang
     }
 }
 
-/// On standard error where that takes it at once, and without memory.
-fn say_that_nothing_is_left() {
-    let text = b"error: no memory or thread is left to this process: lower train.micro_batch_size, or raise its limits (ulimit -v, -u)\n";
+/// Writes the message to standard error if that does not block, without allocating memory.
+fn report_exhausted_resources() {
+    let text = b"error: this process is out of memory or threads: lower train.micro_batch_size, or raise its limits (ulimit -v, -u)\n";
     let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry that lives, and as many bytes as the text has.
+    // SAFETY: one live entry, and exactly the bytes of the text.
     unsafe {
         if libc::poll(&mut stderr, 1, 0) == 1 && stderr.revents & libc::POLLOUT != 0 {
             libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
@@ -40,6 +40,6 @@ fn say_that_nothing_is_left() {
 }
 
 fn exit(code: i32) -> ! {
-    // SAFETY: ends the process; nothing of it runs afterwards.
+    // SAFETY: ends the process; no code runs afterwards.
     unsafe { libc::_exit(code) }
 }

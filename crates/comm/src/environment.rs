@@ -1,29 +1,29 @@
-//! What the launcher's environment says about this rank, and the processor cores that are its share. The only file
-//! that reads rank environment variables.
+//! The launcher's environment variables and this rank's share of the processor cores. The only file that reads environment
+//! variables about ranks.
 
 use std::mem::size_of;
 use std::path::Path;
 
-/// How this process was started, as far as its environment tells.
+/// How this process was started, according to its environment variables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Launch {
-    /// Ranks that a launcher says it started, with the variable that says so.
+    /// Number of ranks that the launcher started, and the variable that gives it.
     pub world_size: Option<(&'static str, usize)>,
-    /// This process's rank, before MPI is up: only for who may speak.
+    /// Rank of this process before MPI is initialized. Decides only which process writes to the terminal.
     pub rank: usize,
-    /// Started by Open MPI's mpirun, which binds ranks to cores.
+    /// Whether Open MPI's mpirun, which binds ranks to cores, started this process.
     pub by_open_mpi: bool,
-    /// Ranks that torchrun, or who else sets `RANK` and `WORLD_SIZE`, says it started: no MPI knows of them.
+    /// Number of ranks started by torchrun, or by another launcher that sets `RANK` and `WORLD_SIZE` without using MPI.
     pub torchrun_ranks: Option<usize>,
-    /// Tasks of the Slurm job step (1 outside of Slurm).
+    /// Number of tasks in the Slurm job step (1 outside of Slurm).
     pub slurm_tasks: usize,
-    /// A process-management interface is there for MPI to find its peers: PMIx or the older PMI.
+    /// Whether there is a process management interface (PMIx or the older PMI) through which MPI finds its peers.
     pub has_pmi: bool,
-    /// It is PMIx, which is what Open MPI needs.
+    /// Whether that interface is PMIx, which Open MPI needs.
     pub has_pmix: bool,
-    /// Number of the Slurm job, inside of one.
+    /// ID of the Slurm job, if there is one.
     pub slurm_job: Option<String>,
-    /// When that job ends, in seconds of unix time; newer Slurms say it.
+    /// End of the Slurm job's time limit in seconds of Unix time; only newer versions of Slurm give it.
     pub slurm_job_end: Option<u64>,
 }
 
@@ -54,18 +54,18 @@ impl Launch {
         }
     }
 
-    /// How many ranks were started as a world, but not through MPI, by which they would find each other.
+    /// Returns the number of ranks if they were started without MPI, so that they cannot find each other.
     pub fn ranks_without_mpi(&self) -> Option<usize> {
         self.torchrun_ranks.filter(|&ranks| ranks > 1 && !self.is_parallel() && !self.has_pmi)
     }
 
-    /// Whether a launcher started more than this one process.
+    /// Returns whether a launcher started more than one rank.
     pub fn is_parallel(&self) -> bool {
         self.world_size.is_some_and(|(_, size)| size > 1)
     }
 }
 
-/// The cores that belong to one rank of those on a host.
+/// One rank's share of the cores of its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuShare {
     /// Core numbers, ascending; never empty.
@@ -73,8 +73,9 @@ pub struct CpuShare {
 }
 
 impl CpuShare {
-    /// The share of `local_rank` when `local_size` ranks divide the physical cores evenly, each with all its hardware threads; more
-    /// ranks than these divide the threads, and ranks beyond the number of threads share them in turn.
+    /// Returns the share of `local_rank` when `local_size` ranks divide the physical cores evenly, each core with all its
+    /// hardware threads. If there are more ranks than cores, they divide the hardware threads; if there are more ranks than
+    /// threads, threads are assigned round-robin.
     fn of(physical: &[Vec<usize>], local_rank: usize, local_size: usize) -> Self {
         let divide = |count: usize| count * local_rank / local_size..count * (local_rank + 1) / local_size;
         let threads = physical.concat();
@@ -90,13 +91,13 @@ impl CpuShare {
     }
 }
 
-/// Where the kernel tells of cores.
-const CORES: &str = "/sys/devices/system/cpu";
+/// The folder in sysfs that describes the cores.
+const SYSFS_CPU: &str = "/sys/devices/system/cpu";
 
-/// The hardware threads `cores` by the physical core that they belong to, in order of their first ones.
-fn by_physical_core(cores: &[usize], told_in: &Path) -> Vec<Vec<usize>> {
+/// Groups the hardware threads `cores` by physical core, in the order of the first thread of each.
+fn by_physical_core(cores: &[usize], sysfs: &Path) -> Vec<Vec<usize>> {
     let siblings = |core: usize| {
-        let list = told_in.join(format!("cpu{core}/topology/thread_siblings_list"));
+        let list = sysfs.join(format!("cpu{core}/topology/thread_siblings_list"));
         std::fs::read_to_string(list).map_or_else(|_| vec![core], |list| core_numbers(&list))
     };
     let mut physical: Vec<Vec<usize>> = Vec::new();
@@ -110,7 +111,7 @@ fn by_physical_core(cores: &[usize], told_in: &Path) -> Vec<Vec<usize>> {
     physical
 }
 
-/// The numbers in a list of the kernel's, such as `0-2,8`.
+/// Parses a list of cores in the kernel's format, such as `0-2,8`.
 pub fn core_numbers(list: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.trim().split_once('-').unwrap_or((part.trim(), part.trim()));
@@ -119,32 +120,32 @@ pub fn core_numbers(list: &str) -> Vec<usize> {
     list.split(',').filter_map(range).flatten().collect()
 }
 
-/// Finds the share of the host's cores that is this rank's, the one with number `local_rank` of `local_size` that divide them;
-/// of those in `near`, where it is not empty and the process may run there. Where mpirun has bound the process to fewer, its
-/// mask is widened to the share: mpirun binds `-n 1` and `-n 2` to one core a rank. Cores near a GPU are bound to in any case.
+/// Determines this rank's share of the host's cores, which `local_size` ranks divide. If the process may run on any of the
+/// cores in `near` (those near its GPU), only these are divided, and the process is bound to its share of them. Otherwise the
+/// affinity mask is only ever widened to the share: mpirun binds each rank of `-n 1` and `-n 2` to a single core.
 /// Call it before libtorch starts its threads.
 pub fn cpu_share(launch: &Launch, local_rank: usize, local_size: usize, near: &[usize]) -> CpuShare {
     let own = affinity(0);
     if launch.has_pmi && !launch.by_open_mpi {
-        return CpuShare { cores: own }; // srun gives each task a mask of its own
+        return CpuShare { cores: own }; // srun gives each task its own mask
     }
-    // mpirun itself keeps the mask of the whole allocation.
+    // mpirun itself has the mask of the whole allocation.
     let pid = if launch.by_open_mpi { std::os::unix::process::parent_id() as i32 } else { 0 };
     let (allocation, is_near) = nearest(affinity(pid), near);
-    let share = CpuShare::of(&by_physical_core(&allocation, Path::new(CORES)), local_rank, local_size);
+    let share = CpuShare::of(&by_physical_core(&allocation, Path::new(SYSFS_CPU)), local_rank, local_size);
     if own.len() < share.cores.len() || is_near {
         set_affinity(&share.cores);
     }
     share
 }
 
-/// Those of the cores that are in `near`, and whether there are any; else all.
+/// Returns the cores that are also in `near` and true, or all cores and false if there are none.
 fn nearest(cores: Vec<usize>, near: &[usize]) -> (Vec<usize>, bool) {
     let chosen: Vec<usize> = cores.iter().copied().filter(|core| near.contains(core)).collect();
     if chosen.is_empty() { (cores, false) } else { (chosen, true) }
 }
 
-/// The cores that process `pid` (0: this thread) may run on; at least one.
+/// Returns the cores that process `pid` (0: this thread) may run on, at least one.
 fn affinity(pid: i32) -> Vec<usize> {
     // SAFETY: cpu_set_t is plain bits, valid when zero; the kernel writes at most its size.
     let set = unsafe {
@@ -159,7 +160,7 @@ fn affinity(pid: i32) -> Vec<usize> {
     if cores.is_empty() { vec![0] } else { cores }
 }
 
-/// Binds this thread, and the threads it starts, to `cores`. What the kernel refuses leaves the mask as it was.
+/// Binds this thread, and the threads that it starts, to `cores`. If the kernel refuses, the mask does not change.
 fn set_affinity(cores: &[usize]) {
     // SAFETY: cpu_set_t is plain bits, valid when zero, borrowed for the call; core numbers came from such a set.
     unsafe {
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn launchers_are_told_apart() {
+    fn launchers_are_distinguished() {
         assert!(!launch(&[]).is_parallel());
         let mpirun = launch(&[("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3")]);
         assert_eq!((mpirun.world_size, mpirun.rank), (Some(("OMPI_COMM_WORLD_SIZE", 4)), 3));
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_of_torchrun_are_no_world() {
+    fn ranks_of_torchrun_are_detected_as_ranks_without_mpi() {
         let torchrun = [("RANK", "1"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1")];
         let ranks = |more: &[(&str, &str)]| launch(&[&torchrun, more].concat()).ranks_without_mpi();
         assert_eq!(ranks(&[]), Some(4));
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn cores_are_divided_whole_and_in_order() {
+    fn all_cores_are_divided_in_order() {
         let share = |cores: &[usize], rank, size| {
             let physical: Vec<_> = cores.iter().map(|&core| vec![core]).collect();
             CpuShare::of(&physical, rank, size).cores
@@ -225,17 +226,17 @@ mod tests {
         assert_eq!(share(&[4, 5], 2, 3), [4]);
     }
 
-    /// Four cores of two threads each, numbered as most machines do.
+    /// Four cores of two threads each, numbered as on most machines.
     #[test]
     fn no_two_ranks_share_a_physical_core_while_there_are_enough() {
-        let told = tempfile::tempdir().unwrap();
+        let sysfs = tempfile::tempdir().unwrap();
         for core in 0..8 {
-            let topology = told.path().join(format!("cpu{core}/topology"));
+            let topology = sysfs.path().join(format!("cpu{core}/topology"));
             std::fs::create_dir_all(&topology).unwrap();
             let siblings = format!("{},{}\n", core % 4, core % 4 + 4);
             std::fs::write(topology.join("thread_siblings_list"), siblings).unwrap();
         }
-        let physical = |cores: &[usize]| by_physical_core(cores, told.path());
+        let physical = |cores: &[usize]| by_physical_core(cores, sysfs.path());
         let all = physical(&[0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(all, [[0, 4], [1, 5], [2, 6], [3, 7]]);
         let shares = |physical: &[Vec<usize>], size| -> Vec<_> {
@@ -244,14 +245,14 @@ mod tests {
         assert_eq!(shares(&all, 2), [[0, 1, 4, 5], [2, 3, 6, 7]]);
         assert_eq!(shares(&all, 4), [[0, 4], [1, 5], [2, 6], [3, 7]]);
         assert_eq!(shares(&all, 8), [[0], [4], [1], [5], [2], [6], [3], [7]]);
-        // Of those near one GPU.
+        // The cores near one GPU.
         assert_eq!(shares(&physical(&[2, 3, 6, 7]), 2), [[2, 6], [3, 7]]);
-        // Nothing is told of a core that is not there.
+        // Sysfs does not describe these cores.
         assert_eq!(physical(&[8, 9]), [[8], [9]]);
     }
 
     #[test]
-    fn cores_near_a_gpu_are_taken_where_the_process_may_run_there() {
+    fn cores_near_the_gpu_are_preferred_if_the_process_may_use_them() {
         assert_eq!(nearest(vec![0, 1, 2, 3], &[2, 3, 4]), (vec![2, 3], true));
         assert_eq!(nearest(vec![0, 1], &[8, 9]), (vec![0, 1], false));
         assert_eq!(nearest(vec![0, 1], &[]), (vec![0, 1], false));

@@ -1,55 +1,55 @@
-//! What can go wrong between ranks.
+//! The errors of the communication layer.
 
-/// An error of the communication layer. All of them end the run.
+/// An error of the communication layer. Every one of them ends the run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommError {
-    /// Started as several Slurm tasks without MPI's wire-up.
+    /// Several Slurm tasks were started without the process management interface that MPI needs.
     #[error(
         "srun started {tasks} tasks but gave them no MPI world: start them with `srun --mpi=pmix trainer ...`, \
          or with mpirun inside the allocation"
     )]
     SlurmWithoutPmix {
-        /// Tasks of this job step.
+        /// Number of tasks in this job step.
         tasks: usize,
     },
-    /// torchrun started ranks, each of which would be a world of one.
+    /// torchrun started the ranks, each of which would be a world of one rank.
     #[error(
-        "RANK and WORLD_SIZE say that {ranks} ranks were started, as torchrun does, but ranks meet through MPI: start them with \
+        "RANK and WORLD_SIZE say that {ranks} ranks were started, as torchrun does, but ranks find each other through MPI: start them with \
          `mpirun -n {ranks} trainer ...` or `launcher run -n {ranks} ...`; unset both for a run of one process"
     )]
     WithoutMpi {
-        /// Ranks that were started.
+        /// Number of ranks that were started.
         ranks: usize,
     },
-    /// The backend asked for is not in this build, or not possible here.
+    /// The requested backend is not part of this build, or cannot be used here.
     #[error("comm.backend = \"{backend}\": {reason}")]
     Backend {
-        /// As written in the recipe.
+        /// Name of the backend in the recipe.
         backend: &'static str,
-        /// What was looked for, and what would be right.
+        /// Why it cannot be used, and what to do instead.
         reason: String,
     },
-    /// The launcher started more ranks than the MPI world has: a foreign mpiexec starts N worlds of one.
+    /// The launcher started more ranks than the MPI world has: the mpiexec of another MPI starts N worlds of one rank.
     #[error(
         "{variable} says {expected} ranks, but this MPI world has {actual}: the trainer is linked with {library}; \
          start it with the mpirun of that MPI"
     )]
     WorldTooSmall {
-        /// The environment variable that says so.
+        /// Environment variable that gives the number of ranks.
         variable: &'static str,
-        /// Ranks that the launcher started.
+        /// Number of ranks that the launcher started.
         expected: usize,
-        /// Ranks in the world.
+        /// Number of ranks in the world.
         actual: usize,
-        /// Name and version of the MPI that is linked.
+        /// Name and version of the linked MPI.
         library: String,
     },
-    /// MPI did not initialise as asked.
+    /// MPI could not be initialised as required.
     #[error("MPI: {0}")]
     Mpi(String),
     /// Ranks were started with different recipes.
     #[error(
-        "ranks {ranks:?} resolved another recipe than rank 0 (hash {hash} there): every rank needs the same files, \
+        "ranks {ranks:?} resolved a different recipe than rank 0 (whose hash is {hash}): every rank needs the same files, \
          environment and options"
     )]
     RecipesDiffer {
@@ -58,27 +58,27 @@ pub enum CommError {
         /// The first 8 hex digits of rank 0's hash.
         hash: String,
     },
-    /// After the broadcast a rank holds other bytes than rank 0.
-    #[error("after the broadcast ranks {ranks:?} hold other {what} than rank 0")]
+    /// A rank holds other bytes than rank 0 after a broadcast.
+    #[error("after the broadcast, the {what} of ranks {ranks:?} differ from those of rank 0")]
     CopiesDiffer {
-        /// Parameters, statistics or optimizer state.
+        /// What was broadcast: parameters, statistics or optimizer state.
         what: &'static str,
         /// The ranks that differ.
         ranks: Vec<usize>,
     },
-    /// Backward left parameters without a gradient.
+    /// The backward pass left parameters without a gradient; their names.
     #[error("no gradient reached {}", .0.join(", "))]
     NoGradient(Vec<String>),
     /// A collective took longer than `comm.timeout_s`.
-    #[error("a collective is not through after {waited_s} s (comm.timeout_s): {told}")]
+    #[error("a collective has not completed after {waited_s} s (comm.timeout_s): {cause}")]
     Stalled {
-        /// How long it was waited for.
+        /// Time spent waiting, in seconds.
         waited_s: u64,
         /// Which rank is behind, and where.
-        told: String,
+        cause: String,
     },
     /// Ranks called different collectives.
-    #[error("ranks no longer do the same: {0}")]
+    #[error("ranks called different collectives: {0}")]
     Mismatch(String),
     /// Two ranks would compute on one GPU.
     #[error(
@@ -90,41 +90,41 @@ pub enum CommError {
         ranks: (usize, usize),
         /// Their host.
         host: String,
-        /// Its address on the PCI bus.
+        /// PCI address of the GPU.
         gpu: String,
     },
-    /// Some ranks compute on GPUs, others do not.
+    /// Some ranks compute on GPUs and others on CPUs.
     #[error(
         "ranks {gpu:?} compute on GPUs and ranks {cpu:?} on CPUs: set train.device to \"cuda\" or \"cpu\" for all"
     )]
     MixedDevices {
         /// Ranks with a GPU.
         gpu: Vec<usize>,
-        /// Ranks without.
+        /// Ranks without a GPU.
         cpu: Vec<usize>,
     },
-    /// NCCL is not there, or failed.
+    /// NCCL was not found, or failed.
     #[error(transparent)]
     Nccl(#[from] nccl::Error),
-    /// A collective was called after the communicator had ended.
-    #[error("NCCL's communicator has ended already")]
+    /// A collective was called after the communicator had been closed.
+    #[error("the NCCL communicator is already closed")]
     LaneClosed,
-    /// What another rank sent is of another type, or this rank's value cannot be sent.
+    /// A value received from another rank has the wrong type, or this rank's value cannot be serialized.
     #[error(
         "the value that rank {rank} sent cannot be read as {what} ({reason}): start the same build of the trainer on all ranks"
     )]
     Unreadable {
         /// The rank that sent it.
         rank: usize,
-        /// The type that was expected.
+        /// The expected type.
         what: &'static str,
-        /// Why it is none.
+        /// Why the value is not of this type.
         reason: String,
     },
-    /// The ledger of collectives cannot be made.
+    /// The ledger of collectives cannot be created.
     #[error(transparent)]
     Ledger(#[from] regatta_run_folder::StorageError),
-    /// libtorch refused something.
+    /// A call of libtorch failed.
     #[error(transparent)]
     Torch(#[from] regatta_torch_ext::TorchError),
 }

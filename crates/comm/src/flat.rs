@@ -1,23 +1,23 @@
-//! One dense buffer that holds many tensors, each of them a view of it.
+//! A dense buffer that holds many tensors as views.
 
 use regatta_anynet::{Layout, Parameter};
 use regatta_settings::MemoryFormat;
 use regatta_torch_ext::strides_channels_last;
 use tch::{Device, Kind, Tensor};
 
-/// A one-dimensional tensor and the views of it that are the parameters, gradients, statistics or optimizer state.
+/// A one-dimensional tensor with views for all parameters, gradients, statistics or optimizer states.
 #[derive(Debug)]
 pub struct FlatBuffer {
-    /// All elements, padding included (always zero).
+    /// All elements, including padding, which is always zero.
     pub flat: Tensor,
-    /// The tensors, in the order of their specification.
+    /// The tensors, in the order in which they were specified.
     pub views: Vec<Tensor>,
     shapes: Vec<(usize, Vec<i64>)>,
     format: MemoryFormat,
 }
 
 impl FlatBuffer {
-    /// A zeroed buffer for `parameters` in `layout`; 4-dimensional ones have `format` in memory.
+    /// Creates a zeroed buffer for `parameters` in `layout`. Four-dimensional tensors are stored in `format`.
     pub fn zeros(
         layout: &Layout,
         parameters: &[Parameter],
@@ -28,7 +28,7 @@ impl FlatBuffer {
         Self::over(Tensor::zeros([layout.len as i64], options), shapes, format)
     }
 
-    /// A zeroed buffer of vectors, one after the other.
+    /// Creates a zeroed buffer of consecutive vectors with these lengths.
     pub fn of_vectors(lengths: impl Iterator<Item = i64>, options: (Kind, Device)) -> Self {
         let mut at = 0;
         let shapes: Vec<_> = lengths
@@ -40,7 +40,7 @@ impl FlatBuffer {
         Self::over(Tensor::zeros([at as i64], options), shapes, MemoryFormat::Contiguous)
     }
 
-    /// Another buffer with the same views over a zeroed tensor of its own.
+    /// Creates a zeroed buffer with the same views.
     pub fn zeros_like(&self) -> Self {
         Self::over(self.flat.zeros_like(), self.shapes.clone(), self.format)
     }
@@ -57,13 +57,13 @@ impl FlatBuffer {
         Self { flat, views, shapes, format }
     }
 
-    /// The parts of the buffer that `layout` marks as decayed, or those that it does not.
+    /// Returns the parts of the buffer to which weight decay applies according to `layout`, or the parts to which it does not.
     pub fn slices(&self, layout: &Layout, decayed: bool) -> Vec<Tensor> {
         let of_kind = layout.slices.iter().filter(|slice| slice.decayed == decayed);
         of_kind.map(|slice| self.flat.narrow(0, slice.range.start as i64, slice.range.len() as i64)).collect()
     }
 
-    /// The bytes of the flat tensor, in the machine's byte order.
+    /// Returns the bytes of the flat tensor in native byte order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let host = self.flat.detach().to_device(Device::Cpu);
         let mut bytes = vec![0; host.numel() * host.kind().elt_size_in_bytes()];

@@ -1,20 +1,20 @@
-//! Signals that whoever started this process held back for the time in which it is loaded and has no handlers yet.
+//! Signals that the launcher blocks while this process is loading and has no signal handlers yet.
 
 use libc::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-/// Those that ask a rank to stop.
-const ASKING: [i32; 4] = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2];
+/// The signals that ask a rank to stop.
+const STOP_SIGNALS: [i32; 4] = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// Takes them from now on, those that came before included. Comes when the handlers are installed, and where there are none
-/// to install; harmless where nothing was held back.
-pub fn take_held_signals() {
-    // SAFETY: sigset_t is plain bits, which sigemptyset makes valid; it is borrowed for the calls, and the old mask is not asked for.
+/// Unblocks the stop signals, which delivers those that are pending. Call it after installing the handlers, or at the start of
+/// a program that installs none. Has no effect if the signals were not blocked.
+pub fn unblock_stop_signals() {
+    // SAFETY: sigset_t is plain bits, which sigemptyset makes valid; it is borrowed for the calls, and the old mask is not requested.
     unsafe {
-        let mut asking: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut asking);
-        for signal in ASKING {
-            libc::sigaddset(&mut asking, signal);
+        let mut signals: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut signals);
+        for signal in STOP_SIGNALS {
+            libc::sigaddset(&mut signals, signal);
         }
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &asking, std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &signals, std::ptr::null_mut());
     }
 }

@@ -1,4 +1,4 @@
-//! The world that MPI made: collectives on host memory, called from the main thread only (funneled).
+//! Collectives on host memory over MPI, called from the main thread only (`MPI_THREAD_FUNNELED`).
 
 use std::cell::RefCell;
 
@@ -12,31 +12,35 @@ use tch::{Device, Kind, Tensor};
 use crate::CommError;
 use crate::communicator::{Communicator, Place};
 
-/// Elements a collective is cut into: MPI counts are 32 bits.
+/// Largest number of elements in one MPI call: MPI counts are 32 bits.
 const CHUNK: usize = 1 << 28;
 
-/// MPI's world. Dropping it runs MPI_Finalize, which waits for the peers: a rank that fails calls `abort` instead.
+/// The ranks of `MPI_COMM_WORLD`. Dropping it runs MPI_Finalize, which waits for the other ranks, so a rank that fails calls
+/// [`abort`] instead.
 pub(crate) struct MpiWorld {
     world: SimpleCommunicator,
     place: Place,
-    /// Receives a reduction before it is copied back; grows to the largest bucket.
+    /// Receives a reduction before it is copied back. Grows to the size of the largest bucket.
     scratch: RefCell<Vec<u8>>,
     _universe: Universe,
 }
 
-/// Name and version of the MPI that is linked; may be asked before MPI is initialised.
+/// Returns the name and version of the linked MPI. May be called before MPI is initialized.
 pub(crate) fn library_version() -> String {
     let text = mpi::environment::library_version().unwrap_or_default();
     text.split(['\n', ',', '\0']).next().unwrap_or_default().trim().to_owned()
 }
 
 impl MpiWorld {
-    /// Initialises MPI, which may be done once a process. MPI's own error handler stays: its errors are fatal.
+    /// Initializes MPI, which is possible once per process. MPI keeps its own error handler: its errors are fatal.
+    ///
+    /// # Errors
+    /// If MPI was initialized before or does not support funneled threading.
     pub(crate) fn join() -> Result<Self, CommError> {
         let (universe, threading) = mpi::initialize_with_threading(Threading::Funneled)
-            .ok_or_else(|| CommError::Mpi("it was initialised before".into()))?;
+            .ok_or_else(|| CommError::Mpi("already initialized in this process".into()))?;
         if threading < Threading::Funneled {
-            return Err(CommError::Mpi(format!("{} gives no funneled threading", library_version())));
+            return Err(CommError::Mpi(format!("{} does not provide funneled threading", library_version())));
         }
         let world = universe.world();
         let local = world.split_shared(world.rank());
@@ -65,7 +69,7 @@ impl MpiWorld {
     }
 }
 
-/// The elements of a dense CPU tensor.
+/// Returns the elements of a dense CPU tensor.
 ///
 /// # Safety
 /// `T` must be the tensor's element type, and nothing else may read or write the tensor while the slice lives.
@@ -121,11 +125,11 @@ impl Communicator for MpiWorld {
     }
 }
 
-/// MPI_Abort, where MPI is up: ends every rank of the job. May be called from any thread.
+/// Calls MPI_Abort, which ends every rank of the job, if MPI is initialized. May be called from any thread.
 pub(crate) fn abort(code: i32) {
     if mpi::environment::is_initialized() && !mpi::environment::is_finalized() {
-        // SAFETY: MPI is up and MPI_COMM_WORLD is a constant handle. Open MPI and MPICH end the job also when another
-        // thread than MPI's asks for it.
+        // SAFETY: MPI is initialized and MPI_COMM_WORLD is a constant handle. Open MPI and MPICH end the job also when a
+        // thread other than MPI's calls this.
         unsafe { mpi::ffi::MPI_Abort(mpi::ffi::RSMPI_COMM_WORLD, code) };
     }
 }

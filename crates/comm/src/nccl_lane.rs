@@ -1,4 +1,4 @@
-//! NCCL's collectives of one rank, on a stream of their own, one after the other.
+//! The NCCL lane: the NCCL collectives of one rank, executed in order on a dedicated stream.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,41 +11,44 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{CommError, World};
 
-/// Between two looks at whether host memory is reduced.
+/// Interval for polling reductions of host memory.
 const POLL: Duration = Duration::from_micros(50);
-/// What the launch of a collective may take longer than the watchdog's time-out: the first one connects to peers and waits
-/// for the slowest of them, and the watchdog is to be the one that names it.
-const AFTER_THE_WATCHDOG: Duration = Duration::from_secs(60);
-/// How long an abort waits for a thread that is inside NCCL.
+/// Additional time for launching a collective, beyond the watchdog's timeout. The first collective connects to the other ranks
+/// and waits for the slowest one, which the watchdog should be the one to report.
+const LAUNCH_MARGIN: Duration = Duration::from_secs(60);
+/// Longest time that an abort waits for a thread inside NCCL.
 const ABORT: Duration = Duration::from_secs(2);
 
-/// Where collectives of NCCL are started, from any thread; a mutex lets one at a time into NCCL. On a GPU nothing here makes
-/// the host wait for the device.
+/// Starts NCCL collectives, from any thread; a mutex admits one thread at a time into NCCL. On a GPU the host never waits for
+/// the device here.
 #[derive(Debug)]
 pub(crate) struct NcclLane {
     nccl: Nccl,
     device: Device,
-    /// Of high priority, so that a bucket's kernels go in between those of backward. None where the test double reduces
-    /// host memory.
+    /// A high-priority stream, so that a bucket's kernels run between those of the backward pass. `None` if the test double
+    /// reduces host memory.
     stream: Option<(Stream, nccl::Stream)>,
     ledger: Arc<Ledger>,
     state: Mutex<State>,
-    /// What the launch of a collective may take.
-    launch: Duration,
+    /// Longest time for launching a collective.
+    launch_timeout: Duration,
 }
 
 #[derive(Debug)]
 struct State {
-    /// None once it is finalised or aborted.
+    /// `None` after it was finalized or aborted.
     communicator: Option<nccl::Communicator>,
-    /// Started and not yet seen to be done: numbers in the ledger, and the point in the stream after them.
+    /// Started collectives not yet known to be complete: their sequence numbers in the ledger, and the event after them.
     in_flight: VecDeque<(Vec<u64>, Option<Event>)>,
     /// The watchdog has aborted the communicator and is about to end the process.
     is_aborted: bool,
 }
 
 impl NcclLane {
-    /// Meets the other ranks of `host` in the communicator of `id`; all of them come here, each with its own GPU.
+    /// Joins the communicator of `id`. A collective over the ranks of `host`, each with its own GPU.
+    ///
+    /// # Errors
+    /// If NCCL or CUDA fails, or the ranks do not all join within `timeout`.
     pub(crate) fn join(
         nccl: &Nccl,
         id: &UniqueId,
@@ -69,23 +72,24 @@ impl NcclLane {
             in_flight: VecDeque::new(),
             is_aborted: false,
         });
-        let launch = timeout.saturating_add(AFTER_THE_WATCHDOG);
-        Ok(Arc::new(Self { nccl: nccl.clone(), device, stream, ledger: Arc::clone(ledger), state, launch }))
+        let launch_timeout = timeout.saturating_add(LAUNCH_MARGIN);
+        let ledger = Arc::clone(ledger);
+        Ok(Arc::new(Self { nccl: nccl.clone(), device, stream, ledger, state, launch_timeout }))
     }
 
-    /// NCCL's version and file.
+    /// Returns the version of NCCL and its file.
     pub(crate) fn description(&self) -> String {
         format!("NCCL {} ({})", self.nccl.version(), self.nccl.path().display())
     }
 
-    /// The device whose memory is reduced.
+    /// Returns the device whose memory is reduced.
     pub(crate) fn device(&self) -> Device {
         self.device
     }
 
-    /// For a thread that works. After an abort it has nothing true to say any more: it stays here until the watchdog, which
-    /// has told what happened, ends the process.
-    fn lock_alive(&self) -> MutexGuard<'_, State> {
+    /// Locks the state, or parks the calling thread forever after an abort: its results are invalid then, and the watchdog,
+    /// which has reported the failure, is about to end the process.
+    fn lock_or_park(&self) -> MutexGuard<'_, State> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.is_aborted {
             return state;
@@ -96,13 +100,16 @@ impl NcclLane {
         }
     }
 
-    /// Starts the sums of dense tensors over all ranks, each in place, after what this thread's current stream holds. Several
-    /// are launched as one group: outside of one NCCL starts a thread for each.
+    /// Starts summing dense tensors over all ranks, each in place, ordered after the work queued on this thread's current
+    /// stream. Several tensors are launched as one group; without a group NCCL would start a thread for each.
+    ///
+    /// # Errors
+    /// If NCCL or CUDA fails, or the lane is closed.
     ///
     /// # Safety
-    /// Their memory lives, and nothing else touches it until [`NcclLane::finish`].
+    /// The memory of the tensors must stay alive and untouched until [`NcclLane::finish`].
     pub(crate) unsafe fn start_sums(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
-        let mut state = self.lock_alive();
+        let mut state = self.lock_or_park();
         let State { communicator: Some(communicator), in_flight, .. } = &mut *state else {
             return Err(CommError::LaneClosed);
         };
@@ -117,7 +124,7 @@ impl NcclLane {
         };
         let mut start = |flat: &Tensor| {
             let (pointer, count, kind) = (flat.data_ptr(), flat.numel(), data_type(flat.kind()));
-            // SAFETY: as the caller says; the stream is the device's.
+            // SAFETY: the caller's contract; the stream belongs to the device.
             unsafe { communicator.all_reduce(pointer, pointer, count, kind, ReduceOp::SUM, stream) }
         };
         match flats {
@@ -127,8 +134,8 @@ impl NcclLane {
         let done = match self.stream {
             None => None,
             Some((stream, _)) => {
-                // Until the launch is through, the stream does not hold the collectives that the event is to follow.
-                communicator.settle(Instant::now() + self.launch)?;
+                // The event must follow the collectives, which are on the stream only after the launch has finished.
+                communicator.settle(Instant::now() + self.launch_timeout)?;
                 Some(Event::after(stream, false)?)
             }
         };
@@ -136,31 +143,37 @@ impl NcclLane {
         Ok(())
     }
 
-    /// Sums dense tensors over all ranks, each in place, for what this thread's current stream does next.
+    /// Sums dense tensors over all ranks, each in place, ordered before subsequent work of this thread's current stream.
+    ///
+    /// # Errors
+    /// As [`NcclLane::start_sums`].
     pub(crate) fn sum(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
         let mut flats: Vec<_> =
             flats.iter_mut().filter(|flat| flat.numel() > 0).map(|flat| &mut **flat).collect();
         if flats.is_empty() {
             return Ok(());
         }
-        // SAFETY: they are borrowed until the lane has finished.
+        // SAFETY: the tensors are borrowed until the lane has finished.
         unsafe { self.start_sums(&mut flats)? };
         self.finish()
     }
 
-    /// Makes this thread's current stream wait for all that was started. The host waits only where the double reduces host
-    /// memory.
+    /// Makes this thread's current stream wait for all started collectives. The host waits only if the test double reduces
+    /// host memory.
+    ///
+    /// # Errors
+    /// If NCCL or CUDA fails.
     pub(crate) fn finish(&self) -> Result<(), CommError> {
         match self.stream {
             Some(_) => {
-                let state = self.lock_alive();
+                let state = self.lock_or_park();
                 match state.in_flight.back() {
                     Some((_, Some(done))) => Ok(Stream::current(self.device)?.wait(done)?),
                     _ => Ok(()),
                 }
             }
             None => {
-                while self.book_what_is_done(&mut self.lock_alive())? {
+                while self.record_completions(&mut self.lock_or_park())? {
                     std::thread::sleep(POLL);
                 }
                 Ok(())
@@ -168,21 +181,23 @@ impl NcclLane {
         }
     }
 
-    /// Marks in the ledger what is done, unless another thread is inside NCCL. An asynchronous error of the communicator
-    /// comes to light here.
+    /// Records completed collectives in the ledger, unless another thread is inside NCCL.
+    ///
+    /// # Errors
+    /// An asynchronous error of the communicator.
     pub(crate) fn poll(&self) -> Result<(), CommError> {
         match self.state.try_lock() {
             Ok(mut state) => {
-                // Dropping an event asks CUDA which device is current, and would open the first GPU on this thread.
+                // Dropping an event queries CUDA's current device, and would open the first GPU on this thread.
                 set_device(self.device)?;
-                self.book_what_is_done(&mut state).map(|_| ())
+                self.record_completions(&mut state).map(|_| ())
             }
             Err(_) => Ok(()),
         }
     }
 
-    /// Whether something is still in flight.
-    fn book_what_is_done(&self, state: &mut State) -> Result<bool, CommError> {
+    /// Records completed collectives in the ledger, and returns whether any are still in flight.
+    fn record_completions(&self, state: &mut State) -> Result<bool, CommError> {
         let State { communicator: Some(communicator), in_flight, .. } = state else { return Ok(false) };
         let busy = communicator.in_progress()?;
         while let Some((sequences, done)) = in_flight.front() {
@@ -199,25 +214,28 @@ impl NcclLane {
         Ok(!in_flight.is_empty())
     }
 
-    /// For a thread that has waited for the device: after an abort, what the device brought is nothing.
-    pub(crate) fn hold_if_aborted(&self) {
-        drop(self.lock_alive());
+    /// Parks the calling thread forever after an abort, when results of the device are invalid.
+    pub(crate) fn park_if_aborted(&self) {
+        drop(self.lock_or_park());
     }
 
-    /// Ends the communicator in agreement with the other ranks; one that does not end in time is aborted.
+    /// Closes the communicator together with the other ranks, or aborts it at the timeout.
+    ///
+    /// # Errors
+    /// If NCCL fails, or does not finish within `timeout`.
     pub(crate) fn finalize(&self, timeout: Duration) -> Result<(), CommError> {
         self.finish()?;
-        let communicator = self.lock_alive().communicator.take();
+        let communicator = self.lock_or_park().communicator.take();
         if let Some(communicator) = communicator {
             communicator.finalize(Instant::now() + timeout)?;
         }
-        for (sequences, _) in self.lock_alive().in_flight.drain(..) {
+        for (sequences, _) in self.lock_or_park().in_flight.drain(..) {
             sequences.into_iter().for_each(|sequence| self.ledger.complete(sequence));
         }
         Ok(())
     }
 
-    /// Ends the communicator at once, from any thread, unless another is inside NCCL and does not come back.
+    /// Aborts the communicator, from any thread. Gives up if another thread is inside NCCL and does not return.
     pub(crate) fn abort(&self) {
         let deadline = Instant::now() + ABORT;
         while Instant::now() < deadline {
@@ -233,7 +251,7 @@ impl NcclLane {
     }
 }
 
-/// How the ledger names the element type of a tensor that is reduced.
+/// Returns the ledger's element type for a tensor that is reduced.
 pub(crate) fn element(kind: Kind) -> Element {
     match kind {
         Kind::Float => Element::F32,
@@ -245,7 +263,7 @@ pub(crate) fn element(kind: Kind) -> Element {
     }
 }
 
-/// How the sum of a dense tensor stands in the ledger.
+/// Returns the ledger's description of the sum of a dense tensor.
 fn sum_of(flat: &Tensor) -> Collective {
     assert!(flat.is_contiguous(), "NCCL reduces dense memory");
     let bytes = (flat.numel() * flat.kind().elt_size_in_bytes()) as u64;

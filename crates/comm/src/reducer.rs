@@ -1,4 +1,4 @@
-//! Sums gradients over ranks, bucket by bucket: while backward runs where the backend has a lane, else after it.
+//! Sums gradients over ranks, bucket by bucket: during the backward pass over NCCL, and after it over MPI.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,44 +11,44 @@ use tch::{Kind, Tensor};
 use crate::nccl_lane::NcclLane;
 use crate::{CommError, FlatBuffer, World};
 
-/// What the hooks know: which gradients of the last micro-batch are complete. Shared with the threads of backward.
+/// The progress of the backward pass: which gradients of the last micro-batch are complete. Shared with autograd's threads.
 #[derive(Debug)]
 struct BackwardProgress {
-    /// Set while the backward of the step's last micro-batch runs; gradients of earlier ones are partial.
+    /// Set during the backward pass of the step's last micro-batch; after earlier ones the gradients are partial.
     armed: AtomicBool,
-    /// Times each parameter's gradient was completed in this step.
+    /// How often each parameter's gradient was completed in this step.
     completed: Vec<AtomicUsize>,
-    /// Gradients that each bucket still waits for.
+    /// Number of gradients that each bucket is still missing.
     missing: Vec<AtomicUsize>,
-    /// Parameters in each bucket.
+    /// Number of parameters in each bucket.
     members: Vec<usize>,
-    /// Where complete buckets are started, if the backend can do that during backward.
+    /// Starts complete buckets during the backward pass, if NCCL is used.
     lane: Option<Arc<NcclLane>>,
     sums: Mutex<Sums>,
 }
 
-/// The buckets, and what was started in this step.
+/// The buckets, and the sums started in this step.
 #[derive(Debug)]
 struct Sums {
     buckets: Vec<Bucket>,
-    /// Buckets complete so far, in the order in which the hooks saw it.
+    /// Complete buckets, in the order in which they became complete.
     complete: Vec<usize>,
-    /// Buckets started so far: always the first ones of the fixed order.
+    /// Number of started buckets; buckets are always started in a fixed order.
     started: usize,
-    /// What went wrong in a hook, which cannot return it.
+    /// An error in a hook, which cannot return it.
     error: Option<CommError>,
 }
 
-/// A part of the gradient buffer, summed in one collective.
+/// A part of the gradient buffer that is summed in one collective.
 #[derive(Debug)]
 struct Bucket {
     gradients: Tensor,
-    /// What is summed in their place, where that is of a shorter kind.
+    /// Compressed copy that is summed instead of the gradients, if compression is on.
     compressed: Option<Tensor>,
 }
 
 impl Bucket {
-    /// What is to be summed, rounded to where it is compressed.
+    /// Returns the tensor to sum, after compressing the gradients if compression is on.
     fn pack(&mut self) -> &mut Tensor {
         match &mut self.compressed {
             Some(compressed) => {
@@ -59,7 +59,7 @@ impl Bucket {
         }
     }
 
-    /// The sum, back in the gradient buffer.
+    /// Copies a compressed sum back to the gradient buffer.
     fn unpack(&mut self) {
         if let Some(compressed) = &self.compressed {
             self.gradients.copy_(compressed);
@@ -92,8 +92,8 @@ impl BackwardProgress {
         }
     }
 
-    /// The hook of a parameter. Complete buckets are started in the fixed order: one that is complete before its turn
-    /// waits for those before it.
+    /// The gradient hook of a parameter. Starts complete buckets in a fixed order: one that completes early waits for its
+    /// predecessors.
     fn complete(&self, parameter: usize, bucket: usize) {
         if !self.armed.load(Ordering::Acquire) || self.completed[parameter].fetch_add(1, Ordering::AcqRel) > 0
         {
@@ -106,12 +106,12 @@ impl BackwardProgress {
         }
     }
 
-    /// Starts the next buckets of the order, as long as they are ready.
+    /// Starts the next buckets in order, as long as they are ready.
     fn start_while(&self, sums: &mut Sums, is_ready: impl Fn(usize) -> bool) {
         let Some(lane) = &self.lane else { return };
         while sums.error.is_none() && sums.started < sums.buckets.len() && is_ready(sums.started) {
-            // SAFETY: the buckets live as long as the reducer, and are left alone until the lane has finished: this
-            // one's gradients are complete, and `reduce` comes before their next use.
+            // SAFETY: the buckets live as long as the reducer and are not touched until the lane has finished: the
+            // gradients of this one are complete, and `reduce` precedes their next use.
             sums.error = unsafe { lane.start_sums(&mut [sums.buckets[sums.started].pack()]) }.err();
             sums.started += 1;
         }
@@ -132,7 +132,7 @@ fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: GradientCompres
         let gradients = gradients.flat.narrow(0, range.start as i64, range.len() as i64);
         let compressed = match compression {
             GradientCompression::None => None,
-            // As DDP's bf16_compress_hook: precision is lost once in each rank and once in each addition.
+            // As in DDP's bf16_compress_hook, precision is lost once on each rank and once in each addition.
             GradientCompression::Bf16 => Some(gradients.zeros_like().to_kind(Kind::BFloat16)),
         };
         Bucket { gradients, compressed }
@@ -140,10 +140,10 @@ fn buckets(layout: &Layout, gradients: &FlatBuffer, compression: GradientCompres
     layout.buckets.iter().map(bucket).collect()
 }
 
-/// Owns the buckets of a gradient buffer and the hooks that watch them fill.
+/// Sums the buckets of a gradient buffer over all ranks, and owns the hooks that detect complete buckets.
 ///
-/// With a lane (NCCL) a bucket's sum starts as soon as its gradients, and the buckets before it, are complete. MPI is
-/// funneled, so its buckets are reduced in order on the main thread after backward.
+/// With NCCL the sum of a bucket starts as soon as its gradients and all preceding buckets are complete. MPI may be called
+/// from the main thread only, so its buckets are summed in order after the backward pass.
 #[derive(Debug)]
 pub struct Reducer {
     progress: Arc<BackwardProgress>,
@@ -152,8 +152,11 @@ pub struct Reducer {
 }
 
 impl Reducer {
-    /// Hooks every parameter. `parameters` and `gradients` share `layout`; `world` is the one that [`Reducer::reduce`] will
-    /// be given.
+    /// Registers a gradient hook on every parameter. `parameters` and `gradients` must share `layout`, and `world` must be the
+    /// one passed to [`Reducer::reduce`].
+    ///
+    /// # Errors
+    /// If libtorch rejects a hook.
     pub fn new(
         layout: &Layout,
         specs: &[Parameter],
@@ -174,13 +177,16 @@ impl Reducer {
         })
     }
 
-    /// Announces the backward of this rank's last micro-batch: from here on a completed gradient is final.
+    /// Announces the backward pass of this rank's last micro-batch, after which a completed gradient is final.
     pub fn arm(&self) {
         self.progress.armed.store(true, Ordering::Release);
     }
 
-    /// Sums every bucket over the ranks, in the fixed order, or waits for the sums that the hooks have started. A rank that
-    /// had no micro-batch in this step (it never armed) takes part with what its buffer holds: zeros.
+    /// Sums every bucket over all ranks in order, or waits for the sums that the hooks have started. A rank without a
+    /// micro-batch in this step (it never called [`Reducer::arm`]) contributes the zeros in its buffer.
+    ///
+    /// # Errors
+    /// If a parameter received no gradient, or the communication fails.
     pub fn reduce(&mut self, world: &World) -> Result<(), CommError> {
         let was_armed = self.progress.armed.swap(false, Ordering::AcqRel);
         let mut sums = self.progress.sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,12 +211,12 @@ impl Reducer {
         Ok(())
     }
 
-    /// The buckets in the order in which the last armed backward completed them.
+    /// Returns the buckets in the order in which the last armed backward pass completed them.
     pub fn completion_order(&self) -> &[usize] {
         &self.completion_order
     }
 
-    /// Names of the parameters that the armed backward left without a gradient.
+    /// Returns the names of the parameters that received no gradient in the armed backward pass.
     fn without_gradient(&self) -> Vec<String> {
         let BackwardProgress { missing, completed, .. } = &*self.progress;
         if missing.iter().all(|count| count.load(Ordering::Acquire) == 0) {
@@ -280,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_without_a_gradient_is_named_each_time() {
+    fn parameters_without_a_gradient_are_reported_every_time() {
         let (parameters, _gradients, mut reducer) = fixture(GradientCompression::None);
         for _ in 0..2 {
             reducer.arm();
@@ -294,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_without_images_still_takes_part() {
+    fn a_rank_without_images_still_participates() {
         let (_parameters, gradients, mut reducer) = fixture(GradientCompression::None);
         reducer.reduce(&World::alone()).unwrap();
         assert_eq!(gradients.flat.abs().max().double_value(&[]), 0.0);

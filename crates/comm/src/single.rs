@@ -1,10 +1,10 @@
-//! The world of one: every collective is the identity, and no MPI is initialised.
+//! The communicator of a single rank: every collective is the identity, and MPI is not initialized.
 
 use tch::Tensor;
 
 use crate::communicator::{Communicator, Place};
 
-/// One rank alone.
+/// The communicator of a single rank.
 pub(crate) struct Single;
 
 impl Communicator for Single {

@@ -1,4 +1,4 @@
-//! What carries the collectives on the host, by the backend that is asked for and what the launcher made.
+//! The choice of the host communicator from the requested backend and the launcher's environment.
 
 use regatta_settings::Backend;
 
@@ -7,7 +7,10 @@ use crate::communicator::Communicator;
 use crate::environment::Launch;
 use crate::single::Single;
 
-/// MPI, or nothing for one rank alone; called once.
+/// Joins MPI, or returns the communicator of a single rank. Must be called once.
+///
+/// # Errors
+/// If the ranks were not started as the backend requires, or MPI does not start.
 pub(crate) fn host(backend: Backend, launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
     match (backend, launch.ranks_without_mpi()) {
         (Backend::Single, _) | (_, None) => {}
@@ -30,7 +33,7 @@ pub(crate) fn host(backend: Backend, launch: &Launch) -> Result<Box<dyn Communic
 #[cfg(feature = "mpi")]
 fn join_mpi(launch: &Launch) -> Result<Box<dyn Communicator>, CommError> {
     use crate::mpi_world::{MpiWorld, library_version};
-    // Open MPI reaches its peers under srun through PMIx only; its own message for that is two screens long.
+    // Under srun, Open MPI finds its peers through PMIx only; its own error message for that fills two screens.
     let pmi_suffices = !library_version().contains("Open MPI") || launch.has_pmix;
     if launch.slurm_tasks > 1 && !launch.by_open_mpi && !(launch.has_pmi && pmi_suffices) {
         return Err(CommError::SlurmWithoutPmix { tasks: launch.slurm_tasks });

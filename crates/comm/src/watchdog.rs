@@ -1,5 +1,5 @@
-//! The thread that watches a rank's collectives: it names the rank that is behind when one takes too long, and ranks that
-//! call different ones as soon as two ledgers show it.
+//! The watchdog thread: reports the rank that is behind when a collective takes too long, and ranks that call different
+//! collectives as soon as two ledgers show it.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -9,37 +9,37 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use regatta_ledger::{
-    Entry, LOCAL_MEMORY, Ledger, Snapshot, Verdict, judge, mismatch, name_in_memory, publish_left,
+    Entry, LOCAL_MEMORY, Ledger, Snapshot, Verdict, judge, mismatch, name_in_memory, publish_leftover,
 };
 use regatta_run_folder::{Attempt, ExitCode, RunFolder, StorageError, describe, host_name};
 use serde::{Deserialize, Serialize};
 
-use crate::held_up::held_up_in;
+use crate::blocked::blocked_in;
 use crate::nccl_lane::NcclLane;
 use crate::{CommError, World, end_job, exit_after};
 
-/// Between two looks at the ledger.
+/// Interval between two checks of the ledger.
 const POLL: Duration = Duration::from_millis(100);
-/// Between two published copies of it.
+/// Interval between two published copies of the ledger.
 const PUBLISH: Duration = Duration::from_secs(2);
-/// Given to the other ranks to publish what they wait in, before their copies are read.
+/// Time for the other ranks to publish the collective that they wait in, before their copies are read.
 const OTHERS_PUBLISH: Duration = Duration::from_secs(3);
-/// What NCCL's abort is given.
+/// Longest time for aborting NCCL.
 const ABORT: Duration = Duration::from_secs(3);
-/// What the watchdog is given after the time-out to say what it found.
+/// Time that the watchdog has after the timeout to report what it found.
 const LAST_RESORT: Duration = Duration::from_secs(60);
-/// What the rank that speaks is given to end the job.
-const SPEAKER_ENDS: Duration = Duration::from_secs(5);
-/// What all that a rank does to end is given: words, files, NCCL's abort.
+/// Time that the reporting rank has to end the job.
+const REPORTER_ENDS: Duration = Duration::from_secs(5);
+/// Longest time for everything that a rank does to end: messages, files, aborting NCCL.
 const ENDING: Duration = Duration::from_secs(20);
-/// A ledger whose heart did not beat for so long may be removed, if its process is not there.
+/// Age of the last heartbeat after which the ledger of a process that no longer exists may be removed.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
-/// Tells about a failure that the watchdog found on this rank, which is given: in its log, and on the terminal where it is the
-/// one to speak. The watchdog then ends the job.
-pub type OnFailure = fn(rank: usize, error: &CommError, speaks: bool);
+/// Reports a failure that the watchdog of `rank` found: in the rank's log, and also on the terminal if `is_reporter` is set.
+/// The watchdog then ends the job.
+pub type OnFailure = fn(rank: usize, error: &CommError, is_reporter: bool);
 
-/// The thread that watches a world's collectives. Dropped, it ends and the ledger is removed.
+/// The threads that watch a world's collectives. Dropping it stops them and removes the ledger.
 pub(crate) struct Watchdog {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -49,9 +49,9 @@ struct Shared {
     rank: usize,
     timeout: Duration,
     ledger: Arc<Ledger>,
-    /// By rank.
+    /// All ranks, in rank order.
     peers: Vec<Peer>,
-    /// Set once this attempt, by its number, owns the folder.
+    /// The run folder and the number of this attempt, set when the attempt owns the folder.
     folder: OnceLock<(RunFolder, u64)>,
     lane: OnceLock<Arc<NcclLane>>,
     stopped: (Mutex<bool>, Condvar),
@@ -59,15 +59,21 @@ struct Shared {
 }
 
 impl Watchdog {
-    /// Makes a rank's ledger in node-local memory, for a world that is to be watched.
+    /// Creates the ledger of a rank in node-local memory.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
     pub(crate) fn ledger(rank: usize, world_size: usize) -> Result<(Arc<Ledger>, PathBuf), StorageError> {
         remove_leftovers();
         let path = local_path(rank);
         Ok((Arc::new(Ledger::create(&path, rank, world_size)?), path))
     }
 
-    /// Begins to watch `world`, whose collectives are entered in the `ledger` at `path`; every rank comes here. Collectives that
-    /// take longer than `timeout` are a failure.
+    /// Starts watching the collectives of `world`, which are recorded in the `ledger` at `path`. Those that take longer than
+    /// `timeout` are a failure. A collective: all ranks must call it.
+    ///
+    /// # Errors
+    /// If the ranks cannot exchange the paths of their ledgers.
     pub(crate) fn watch(
         world: &World,
         ledger: Arc<Ledger>,
@@ -99,12 +105,12 @@ impl Watchdog {
         Ok(Self { shared, threads })
     }
 
-    /// From now on the ledger is published to the run folder, for as long as `attempt` owns it.
+    /// Starts publishing the ledger to the run folder, for as long as `attempt` owns the folder.
     pub(crate) fn publish_to(&self, folder: &RunFolder, attempt: u64) {
         _ = self.shared.folder.set((folder.clone(), attempt));
     }
 
-    /// From now on this lane is watched for asynchronous errors, and aborted at a failure.
+    /// Starts watching this lane for asynchronous errors; it is aborted on any failure.
     pub(crate) fn watch_lane(&self, lane: &Arc<NcclLane>) {
         _ = self.shared.lane.set(Arc::clone(lane));
     }
@@ -123,19 +129,19 @@ impl Drop for Watchdog {
     }
 }
 
-/// How long a collective has been under way, in time that this process was running: one that was stopped by a signal
-/// finds its peers where they were.
+/// The time that a collective has been unfinished, not counting time in which this process was stopped by a signal: the
+/// other ranks cannot have made progress meanwhile.
 #[derive(Default)]
 struct Waiting {
     sequence: u64,
     waited: Duration,
-    looked: Option<Instant>,
+    updated_at: Option<Instant>,
 }
 
 impl Waiting {
-    fn look(&mut self, sequence: Option<u64>) -> Duration {
+    fn update(&mut self, sequence: Option<u64>) -> Duration {
         let now = Instant::now();
-        let since = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
+        let since = self.updated_at.replace(now).map_or(Duration::ZERO, |updated_at| now - updated_at);
         match sequence {
             Some(sequence) if sequence == self.sequence => self.waited += since.min(10 * POLL),
             _ => (self.sequence, self.waited) = (sequence.unwrap_or(0), Duration::ZERO),
@@ -153,9 +159,9 @@ impl Shared {
             }
             self.ledger.beat();
             let own = self.ledger.snapshot();
-            let waited = waiting.look(own.oldest_unfinished().map(|entry| entry.sequence));
+            let waited = waiting.update(own.oldest_unfinished().map(|entry| entry.sequence));
             if waited >= self.timeout {
-                self.name_the_rank_behind(waiting.sequence, waited);
+                self.report_stall(waiting.sequence, waited);
             }
             if published.is_none_or(|at| at.elapsed() >= PUBLISH) {
                 self.publish();
@@ -173,7 +179,7 @@ impl Shared {
         *waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
     }
 
-    /// A copy that cannot be written is no reason to end a run: the next one may.
+    /// Publishes a copy of the ledger. A failure does not end the run: the next copy may succeed.
     fn publish(&self) {
         self.ledger.beat();
         let Some((folder, attempt)) = self.folder.get() else { return };
@@ -182,7 +188,7 @@ impl Shared {
             _ => Ok(()), // another start of this run owns the folder
         });
         if let Err(error) = published {
-            tracing::warn!("the ledger is not published: {}", describe(&error));
+            tracing::warn!("cannot publish the ledger: {}", describe(&error));
         }
     }
 
@@ -193,8 +199,8 @@ impl Shared {
         }
     }
 
-    /// A rank that was killed cannot publish its last words; its neighbour on the host does. What it left is looked at after
-    /// the job is gone, so nothing is done about a failure here.
+    /// Publishes the ledger of the next rank if that rank was killed on this host and so cannot publish it itself. The copy is
+    /// for a diagnosis after the job, so errors are ignored.
     fn publish_for_the_next_rank(&self) {
         let next = (self.rank + 1) % self.peers.len();
         let Peer { host, process, ledger } = &self.peers[next];
@@ -203,13 +209,14 @@ impl Shared {
             && *host == self.peers[self.rank].host
             && is_gone
             && Attempt::newest(folder).is_ok_and(|newest| newest == Some(*attempt))
-            && Snapshot::read(ledger).is_ok_and(|left| (left.process_id, left.nonce) == *process)
+            && Snapshot::read(ledger).is_ok_and(|leftover| (leftover.process_id, leftover.nonce) == *process)
         {
-            _ = publish_left(ledger, &folder.ledger(next));
+            _ = publish_leftover(ledger, &folder.ledger(next));
         }
     }
 
-    /// From the memory of this host, which is never behind, or as it was published by that very process.
+    /// Reads the ledger of a rank's current process from the memory of this host, which is always up to date, or else the
+    /// published copy.
     fn snapshot_of(&self, rank: usize) -> Option<Snapshot> {
         let peer = &self.peers[rank];
         let is_here = peer.host == self.peers[self.rank].host;
@@ -218,20 +225,20 @@ impl Shared {
         local.or_else(published).filter(|found| (found.process_id, found.nonce) == peer.process)
     }
 
-    fn told_of_silent(&self, rank: usize, snapshots: &[Snapshot]) -> String {
+    fn describe_silent(&self, rank: usize, snapshots: &[Snapshot]) -> String {
         let last = snapshots.iter().find(|it| it.rank == rank).and_then(Snapshot::last_entered);
         let last = last.map_or_else(String::new, |last| format!(" (it last entered {last})"));
         format!("rank {rank} on {} gives no sign of life{last}", self.peers[rank].host)
     }
 
-    /// The verdict, and what holds up the first of those that are behind, where that can be seen from this host.
-    fn told_with_cause(&self, verdict: &Verdict) -> String {
+    /// Describes the verdict and, if it can be seen from this host, what blocks the first rank that is behind.
+    fn describe_with_cause(&self, verdict: &Verdict) -> String {
         let behind = match verdict {
             Verdict::Behind { ranks, .. } => ranks.first().map(|(rank, ..)| &self.peers[*rank]),
             Verdict::Mismatch { .. } | Verdict::Stuck { .. } => None,
         };
         let here = behind.filter(|peer| peer.host == self.peers[self.rank].host);
-        let cause = here.and_then(|peer| held_up_in(peer.process.0));
+        let cause = here.and_then(|peer| blocked_in(peer.process.0));
         cause.map_or_else(|| verdict.to_string(), |cause| format!("{verdict}; {cause}"))
     }
 
@@ -239,7 +246,7 @@ impl Shared {
         (0..self.peers.len()).filter_map(|rank| self.snapshot_of(rank)).collect()
     }
 
-    fn name_the_rank_behind(&self, sequence: u64, waited: Duration) {
+    fn report_stall(&self, sequence: u64, waited: Duration) {
         self.publish();
         let before = self.snapshots();
         let until = Instant::now() + OTHERS_PUBLISH;
@@ -249,71 +256,74 @@ impl Shared {
         }
         let own = self.ledger.snapshot();
         let is_same = |entry: &&Entry| entry.sequence == sequence;
-        let Some(waits_in) = own.oldest_unfinished().filter(is_same) else { return }; // it came to its end meanwhile
+        let Some(waits_in) = own.oldest_unfinished().filter(is_same) else { return }; // it has completed meanwhile
         let snapshots = self.snapshots();
         let silent = silent(&before, &snapshots, self.peers.len());
-        let told = if silent.is_empty() {
+        let cause = if silent.is_empty() {
             judge(&snapshots)
-                .map_or_else(|| "all ledgers agree".into(), |verdict| self.told_with_cause(&verdict))
+                .map_or_else(|| "all ledgers agree".into(), |verdict| self.describe_with_cause(&verdict))
         } else {
-            // A rank that is stopped or gone is the cause, whoever is ahead of it in the ledgers.
-            let told: Vec<_> = silent.iter().map(|&rank| self.told_of_silent(rank, &snapshots)).collect();
-            format!("{}; rank {} waits in {waits_in}", told.join(", "), self.rank)
+            // A stopped or dead rank is the cause, whichever ranks are ahead of it in the ledgers.
+            let silent: Vec<_> = silent.iter().map(|&rank| self.describe_silent(rank, &snapshots)).collect();
+            format!("{}; rank {} waits in {waits_in}", silent.join(", "), self.rank)
         };
         let is_waiting = |it: &&Snapshot| it.oldest_unfinished().is_some() && !silent.contains(&it.rank);
         let first_waiting = snapshots.iter().find(is_waiting);
-        let speaks = first_waiting.is_none_or(|it| it.rank == self.rank);
-        self.fail(&CommError::Stalled { waited_s: waited.as_secs(), told }, speaks);
+        let is_reporter = first_waiting.is_none_or(|it| it.rank == self.rank);
+        self.fail(&CommError::Stalled { waited_s: waited.as_secs(), cause }, is_reporter);
     }
 
-    /// Ends the job from here: the main thread is inside a collective and will not come back. A rank that does not speak
-    /// leaves that to the one that does.
-    fn fail(&self, error: &CommError, speaks: bool) -> ! {
+    /// Ends the job from this thread, since the main thread is inside a collective and will not return. A rank that is not the
+    /// reporter first leaves this to the reporter.
+    fn fail(&self, error: &CommError, is_reporter: bool) -> ! {
         exit_after(ENDING, ExitCode::Communication.code());
         self.publish();
-        (self.on_failure)(self.rank, error, speaks);
-        if !speaks {
-            std::thread::sleep(SPEAKER_ENDS);
-            // Nobody has ended the job: then this rank is the one.
+        (self.on_failure)(self.rank, error, is_reporter);
+        if !is_reporter {
+            std::thread::sleep(REPORTER_ENDS);
+            // The reporter has not ended the job, so this rank does.
             (self.on_failure)(self.rank, error, true);
         }
         self.abort_lane();
         end_job(ExitCode::Communication.code())
     }
 
-    /// NCCL's abort waits for its own threads and for the device, which may not answer.
+    /// Aborts NCCL with a time limit: the abort waits for NCCL's threads and for the device, which may not respond.
     fn abort_lane(&self) {
         let Some(lane) = self.lane.get().cloned() else { return };
-        let (tell, done) = std::sync::mpsc::channel();
+        let (sender, done) = std::sync::mpsc::channel();
         let abort = move || {
             lane.abort();
-            _ = tell.send(());
+            _ = sender.send(());
         };
         if std::thread::Builder::new().name("abort".into()).spawn(abort).is_ok() {
             _ = done.recv_timeout(ABORT);
         }
     }
 
-    /// Ends the job where the watchdog itself hangs, as on a file system that no longer answers. Touches no file.
+    /// Ends the job if the watchdog itself hangs, for example on a file system that no longer responds. Touches no file.
     fn last_resort(&self) {
         let mut waiting = Waiting::default();
         while !self.is_stopped_within(POLL) {
             let oldest = self.ledger.snapshot().oldest_unfinished().map(|entry| entry.sequence);
-            if waiting.look(oldest) >= self.timeout.saturating_add(LAST_RESORT) {
+            if waiting.update(oldest) >= self.timeout.saturating_add(LAST_RESORT) {
                 end_job(ExitCode::Communication.code());
             }
         }
     }
 }
 
-/// The ranks whose hearts did not beat between two looks at their ledgers; one of which nothing was seen may be well.
+/// Returns the ranks without a heartbeat between two sets of snapshots. A rank without a snapshot may be healthy and is not
+/// included.
 fn silent(before: &[Snapshot], after: &[Snapshot], world_size: usize) -> Vec<usize> {
-    let beat = |looks: &[Snapshot], rank| looks.iter().find(|it| it.rank == rank).map(|it| it.heartbeat_ns);
-    let stands = |&rank: &usize| beat(before, rank).is_some_and(|then| beat(after, rank) == Some(then));
-    (0..world_size).filter(stands).collect()
+    let heartbeat =
+        |snapshots: &[Snapshot], rank| snapshots.iter().find(|it| it.rank == rank).map(|it| it.heartbeat_ns);
+    let is_silent =
+        |&rank: &usize| heartbeat(before, rank).is_some_and(|then| heartbeat(after, rank) == Some(then));
+    (0..world_size).filter(is_silent).collect()
 }
 
-/// This process's ledger in node-local memory.
+/// Returns the path of this process's ledger in node-local memory.
 fn local_path(rank: usize) -> PathBuf {
     let memory = Path::new(LOCAL_MEMORY);
     let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -322,7 +332,7 @@ fn local_path(rank: usize) -> PathBuf {
     folder.join(name_in_memory(std::process::id(), random, rank))
 }
 
-/// Removes the ledgers of processes that are gone: their hearts stand still, and their numbers are not in use.
+/// Removes the ledgers of dead processes: those without a recent heartbeat whose process ID is not in use.
 fn remove_leftovers() {
     let folder = local_path(0);
     let Some(Ok(entries)) = folder.parent().map(std::fs::read_dir) else { return };
@@ -336,12 +346,12 @@ fn remove_leftovers() {
     }
 }
 
-/// Another rank, or this one, and where its ledger is.
+/// A rank's process and the path of its ledger.
 #[derive(Debug, Serialize, Deserialize)]
 struct Peer {
     host: String,
-    /// Its id, and its random number.
+    /// Process ID and random number.
     process: (u32, u32),
-    /// In the memory of its host.
+    /// Path in the memory of its host.
     ledger: PathBuf,
 }

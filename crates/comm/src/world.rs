@@ -1,4 +1,4 @@
-//! The ranks of a job as one of them sees them, and all that it holds to work with the others: MPI, NCCL's lane, the ledger
+//! The ranks of a job as one rank sees them, and everything that it needs to communicate: MPI, the NCCL lane, the ledger
 //! and the watchdog.
 
 use std::cell::OnceCell;
@@ -20,19 +20,19 @@ use regatta_settings::Backend;
 
 use crate::{CommError, Launch, OnFailure, exit_after};
 
-/// What the end of NCCL's communicator may take.
-const NCCL_ENDS: Duration = Duration::from_secs(20);
-/// What the end of the watchdog and of MPI may take.
-const MPI_ENDS: Duration = Duration::from_secs(60);
+/// Longest time for shutting down the NCCL communicator.
+const NCCL_SHUTDOWN: Duration = Duration::from_secs(20);
+/// Longest time for shutting down the watchdog and MPI.
+const MPI_SHUTDOWN: Duration = Duration::from_secs(60);
 
-/// A world of ranks, used from the thread that joined it. Every rank issues the same collectives in the same order; none is
-/// retried. They block, and one that fails ends the job, whether it comes back as an error or not.
+/// The ranks of a job, used from the thread that joined them. All ranks must issue the same collectives in the same order.
+/// Collectives block and are never retried; one that fails ends the job, whether it returns an error or not.
 ///
-/// Only [`World::finish`] runs MPI_Finalize, which waits for the other ranks. A world that is dropped otherwise, by an error
-/// on its way up, leaves MPI, the watchdog and the ledger as they are.
+/// Only [`World::finish`] runs MPI_Finalize, which waits for the other ranks. A world that is dropped otherwise, while an
+/// error propagates, leaves MPI, the watchdog and the ledger as they are.
 pub struct World {
     place: Place,
-    /// What a collective may take.
+    /// Longest time that a collective may take.
     timeout: Duration,
     lane: OnceCell<Arc<NcclLane>>,
     ledger: Option<Arc<Ledger>>,
@@ -41,11 +41,11 @@ pub struct World {
 }
 
 impl World {
-    /// Joins the world that the launcher made. Called once, from the main thread. Several ranks are watched, and so is one that
-    /// is to use NCCL: collectives that take longer than `timeout` are a failure, which `on_failure` tells.
+    /// Joins the ranks that the launcher started. Must be called once, from the main thread. With several ranks or NCCL, a
+    /// watchdog treats collectives that take longer than `timeout` as a failure, which it reports through `on_failure`.
     ///
     /// # Errors
-    /// When the ranks were not started as the backend needs it, MPI does not start, or the ledger cannot be made.
+    /// If the ranks were not started as the backend requires, MPI does not start, or the ledger cannot be created.
     pub fn join(
         backend: Backend,
         launch: &Launch,
@@ -62,7 +62,7 @@ impl World {
         Ok(world)
     }
 
-    /// One rank alone, which nobody watches.
+    /// Returns a world of one rank, without MPI and without a watchdog.
     pub fn alone() -> Self {
         Self::over(Box::new(Single), Duration::MAX)
     }
@@ -78,14 +78,14 @@ impl World {
         }
     }
 
-    /// Meets the other ranks in the NCCL communicator of `id`, each with its own `device`, whose memory is summed there from now
-    /// on; everything on the host stays with MPI. Every rank comes here.
+    /// Joins the NCCL communicator of `id` with this rank's `device`. From then on NCCL sums memory of this device, while
+    /// collectives on host memory stay with MPI. A collective: all ranks must call it.
     ///
     /// # Errors
-    /// When NCCL fails, or the ranks do not meet in time.
+    /// If NCCL fails or the ranks do not all join in time.
     ///
     /// # Panics
-    /// In a world that is not watched, or that has NCCL already.
+    /// If the world has no watchdog, or NCCL was started before.
     pub fn start_nccl(&self, nccl: &Nccl, id: &UniqueId, device: Device) -> Result<(), CommError> {
         let ledger = self.ledger.as_ref().expect("the world is watched");
         let lane = NcclLane::join(nccl, id, self, device, ledger, self.timeout)?;
@@ -93,97 +93,104 @@ impl World {
         Ok(())
     }
 
-    /// From now on an asynchronous error of NCCL ends the job, and a failure aborts it. Comes when all ranks have started it:
-    /// before, the error of the rank that failed to is the one to be told.
+    /// Makes the watchdog end the job on an asynchronous error of NCCL, and abort NCCL on any failure. Call it when all ranks
+    /// have started NCCL: before that, the error of the rank that failed to start it is the one to report.
     pub fn watch_nccl(&self) {
         if let (Some(watchdog), Some(lane)) = (&*self.watchdog, self.lane.get()) {
             watchdog.watch_lane(lane);
         }
     }
 
-    /// From now on the ledger is published to the run folder, for as long as `attempt` owns it.
+    /// Starts publishing the ledger to the run folder, for as long as `attempt` owns the folder.
     pub fn publish_to(&self, folder: &RunFolder, attempt: u64) {
         if let Some(watchdog) = &*self.watchdog {
             watchdog.publish_to(folder, attempt);
         }
     }
 
-    /// Ends NCCL's communicator, if there is one, in agreement with the other ranks. Comes after everything that is summed.
+    /// Closes the NCCL communicator, if there is one, together with the other ranks. Must follow the last sum.
     ///
     /// # Errors
-    /// When NCCL fails or does not end in time.
+    /// If NCCL fails or does not shut down in time.
     pub fn finish_nccl(&self) -> Result<(), CommError> {
-        self.lane.get().map_or(Ok(()), |lane| lane.finalize(self.timeout.min(NCCL_ENDS)))
+        self.lane.get().map_or(Ok(()), |lane| lane.finalize(self.timeout.min(NCCL_SHUTDOWN)))
     }
 
-    /// Leaves the other ranks, when all is done: NCCL ends, the ledger is removed and MPI is finalised. MPI_Finalize waits for
-    /// mpirun, which may be stopped or hang: after a while the process ends with `code` from here.
+    /// Shuts down communication at the end of a job: closes NCCL, removes the ledger and finalizes MPI. MPI_Finalize waits for
+    /// mpirun, which may be stopped or hang; the process then exits with `code` after a time limit.
     ///
     /// # Errors
-    /// When NCCL does not end; MPI is then left as it is.
+    /// If NCCL does not shut down; MPI is then left as it is.
     pub fn finish(self, code: i32) -> Result<(), CommError> {
         self.finish_nccl()?;
-        exit_after(self.timeout.min(MPI_ENDS), code);
+        exit_after(self.timeout.min(MPI_SHUTDOWN), code);
         drop(ManuallyDrop::into_inner(self.watchdog));
         drop(ManuallyDrop::into_inner(self.host));
         Ok(())
     }
 
-    /// This rank, from 0.
+    /// Returns this rank, counted from 0.
     pub fn rank(&self) -> usize {
         self.place.rank
     }
-    /// Number of ranks.
+    /// Returns the number of ranks.
     pub fn world_size(&self) -> usize {
         self.place.world_size
     }
-    /// This rank among those on its host, from 0.
+    /// Returns this rank's index among the ranks on its host, counted from 0.
     pub fn local_rank(&self) -> usize {
         self.place.local_rank
     }
-    /// Number of ranks on this host.
+    /// Returns the number of ranks on this host.
     pub fn local_size(&self) -> usize {
         self.place.local_size
     }
-    /// What carries the collectives, for the log.
+    /// Describes the libraries that carry the collectives, for the log.
     pub fn description(&self) -> String {
         let host = self.host.description();
         self.lane.get().map_or(host.clone(), |lane| format!("{}, started by {host}", lane.description()))
     }
-    /// The record of this rank's collectives, where they are watched.
+    /// Returns the record of this rank's collectives, if there is a watchdog.
     pub fn ledger(&self) -> Option<&Ledger> {
         self.ledger.as_deref()
     }
-    /// Sets the training step that the collectives from now on belong to, for those who look into a hang.
+    /// Sets the training step that the ledger records for subsequent collectives.
     pub fn set_step(&self, step: u64) {
         if let Some(ledger) = &self.ledger {
             ledger.set_step(step);
         }
     }
 
-    /// Whether sums have somebody to wait for: other ranks, or NCCL, which may be asked for on one rank too.
+    /// Returns whether sums involve communication: with other ranks, or with NCCL, which a single rank may use too.
     pub fn sums_over_ranks(&self) -> bool {
         self.world_size() > 1 || self.lane.get().is_some()
     }
 
-    /// Where sums of device memory are started while backward runs, if there is NCCL.
+    /// Returns the NCCL lane, which can start sums of device memory during the backward pass.
     pub(crate) fn lane(&self) -> Option<&Arc<NcclLane>> {
         self.lane.get()
     }
 
-    /// For a thread that has waited for the device: stays here after an abort, when what the device brought is nothing.
-    pub fn hold_if_aborted(&self) {
+    /// Parks the calling thread forever if NCCL was aborted. Call it after waiting for the device: results from before an
+    /// abort are invalid, and the watchdog is about to end the process.
+    pub fn park_if_aborted(&self) {
         if let Some(lane) = self.lane.get() {
-            lane.hold_if_aborted();
+            lane.park_if_aborted();
         }
     }
 
-    /// Sums a dense one-dimensional tensor over all ranks, in place. The result is equal to the bit on all of them. On a
-    /// GPU it is there for what the current stream does next; the host does not wait.
+    /// Sums a dense one-dimensional tensor over all ranks, in place. The result is bitwise equal on all ranks. On a GPU the
+    /// sum is ordered before subsequent work of the current stream, and the host does not wait.
+    ///
+    /// # Errors
+    /// If NCCL fails. A failure of MPI ends the process.
     pub fn all_reduce(&self, flat: &mut Tensor) -> Result<(), CommError> {
         self.all_reduce_together(&mut [flat])
     }
-    /// As [`World::all_reduce`] of each of several tensors of one device, which NCCL starts together.
+    /// Sums several tensors of one device, each as [`World::all_reduce`] does. NCCL starts them as one group.
+    ///
+    /// # Errors
+    /// As [`World::all_reduce`].
     pub fn all_reduce_together(&self, flats: &mut [&mut Tensor]) -> Result<(), CommError> {
         match self.lane.get() {
             Some(lane) if flats.iter().all(|flat| flat.device() == lane.device()) => lane.sum(flats),
@@ -197,16 +204,16 @@ impl World {
             }
         }
     }
-    /// Sums whole numbers over all ranks, exactly.
+    /// Sums integers over all ranks, exactly.
     pub fn all_reduce_counts(&self, counts: &mut [i64]) {
         let bytes = size_of_val(counts);
         self.record(Operation::AllReduceCounts, Element::I64, bytes, |host| host.all_reduce_counts(counts));
     }
-    /// Gives every rank the bytes of rank 0; all ranks pass equally many.
+    /// Overwrites the bytes on every rank with those of rank 0. All ranks must pass the same length.
     pub fn broadcast(&self, bytes: &mut [u8]) {
         self.record(Operation::Broadcast, Element::U8, bytes.len(), |host| host.broadcast(bytes));
     }
-    /// Gathers equally many bytes from every rank, in rank order, on every rank.
+    /// Gathers the bytes of all ranks on every rank, in rank order. All ranks must pass the same length.
     pub fn all_gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.record(Operation::AllGather, Element::U8, bytes.len(), |host| host.all_gather(bytes))
     }
@@ -215,7 +222,7 @@ impl World {
         self.record(Operation::Barrier, Element::U8, 0, |host| host.barrier());
     }
 
-    /// Enters a collective on the host into the ledger, and marks it when it is through.
+    /// Runs a collective on host memory and records its start and completion in the ledger.
     fn record<T>(
         &self,
         operation: Operation,

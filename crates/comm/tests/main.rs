@@ -1,5 +1,5 @@
-//! What every backend promises, checked by the same code on one rank alone, over MPI, and over NCCL on its double. The ranks
-//! are this test's own binary, started again by mpirun.
+//! The contract of every backend, checked by the same code on a single rank, over MPI, and over NCCL with its test double.
+//! The ranks are processes of this test binary, started by mpirun.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 use std::process::{Command, Output};
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use nccl::Nccl;
 use nccl_double::Double;
-use regatta_comm::{CommError, Launch, World, end_job, first_failed, prove_same_recipe};
+use regatta_comm::{CommError, Launch, World, end_job, first_failed, verify_same_recipe};
 use regatta_settings::Backend;
 use tch::{Device, Kind, Tensor};
 use test_jobs::{mpi_settings, mpirun, scrub};
 
-/// Names the backend in the processes that are ranks: `mpi`, [`DROPS`], or the path of a double.
+/// Environment variable that gives the ranks their backend: `mpi`, [`DROPS`], or the path of an NCCL double.
 const RANK: &str = "REGATTA_TEST_CONTRACT";
-/// Over MPI, where rank 0 drops its world and ends the job.
+/// MPI, with rank 0 dropping its world and ending the job.
 const DROPS: &str = "drops";
-/// What the ranks of one world may take, in seconds.
+/// Time limit for one job, in seconds.
 const LIMIT_S: &str = "100";
 
 #[test]
-fn one_rank_alone() {
+fn a_single_rank() {
     check(&World::alone());
 }
 
@@ -39,9 +39,9 @@ fn over_nccl() {
     }
 }
 
-/// A rank that drops its world on the way to the end of the job does not wait for the others in MPI_Finalize.
+/// A rank that drops its world and then ends the job does not wait for the others in MPI_Finalize.
 #[test]
-fn a_world_that_is_dropped_leaves_mpi_as_it_is() {
+fn dropping_a_world_does_not_finalize_mpi() {
     let output = start_ranks(2, DROPS);
     assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -49,12 +49,12 @@ fn a_world_that_is_dropped_leaves_mpi_as_it_is() {
 fn keep_the_contract(ranks: usize, backend: &str) {
     let output = start_ranks(ranks, backend);
     let text = String::from_utf8_lossy(&output.stdout);
-    let told = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{ranks} ranks over {backend}: {}\n{told}", output.status);
-    assert_eq!(text.matches("kept the contract").count(), ranks, "{told}");
+    let all_output = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{ranks} ranks over {backend}: {}\n{all_output}", output.status);
+    assert_eq!(text.matches("kept the contract").count(), ranks, "{all_output}");
 }
 
-/// Starts this binary as ranks, each of which runs [`as_a_rank`].
+/// Starts ranks of this binary, each of which runs [`as_a_rank`].
 fn start_ranks(ranks: usize, backend: &str) -> Output {
     let mut command = Command::new("timeout");
     command.args(["-k", "5", LIMIT_S]).arg(mpirun()).args(["-n", &ranks.to_string()]);
@@ -63,7 +63,7 @@ fn start_ranks(ranks: usize, backend: &str) -> Output {
     command.envs(mpi_settings()).env(RANK, backend).output().unwrap()
 }
 
-/// Does nothing but in a process that [`start_ranks`] started.
+/// Has an effect only in a process that [`start_ranks`] started.
 #[test]
 fn as_a_rank() {
     let Ok(backend) = std::env::var(RANK) else { return };
@@ -77,7 +77,7 @@ fn as_a_rank() {
             end_job(4);
         }
         world.barrier();
-        unreachable!("rank 0 does not come here");
+        unreachable!("rank 0 never enters the barrier");
     }
     if carrier == Backend::Nccl {
         let nccl = Nccl::open_at(backend.as_ref()).unwrap();
@@ -91,7 +91,7 @@ fn as_a_rank() {
     world.finish(70).unwrap();
 }
 
-/// The contract.
+/// Checks the contract of a backend.
 fn check(world: &World) {
     let (rank, size) = (world.rank(), world.world_size());
     assert!(rank < size && world.local_rank() < world.local_size() && world.local_size() <= size);
@@ -125,11 +125,11 @@ fn check(world: &World) {
     assert_eq!(world.all_gather(&[]), vec![Vec::<u8>::new(); size]);
     world.barrier();
 
-    // Values of another length on each rank.
+    // Values of different lengths on each rank.
     let value = |rank: usize| (rank, "ümläut".repeat(50 * rank), Some(f64::NEG_INFINITY));
     assert_eq!(world.share(value(rank + 1)).unwrap(), value(1));
     assert_eq!(world.gather(&value(rank)).unwrap(), (0..size).map(value).collect::<Vec<_>>());
-    // What the last rank sends is of another type than the others read: it is named.
+    // The last rank sends another type than the others expect: the error names it.
     if rank + 1 == size {
         world.gather(&u64::MAX).unwrap();
     } else {
@@ -141,13 +141,13 @@ fn check(world: &World) {
     }
     assert_eq!(first_failed(world, false), None);
     assert_eq!(first_failed(world, rank + 1 == size), Some(size - 1));
-    prove_same_recipe(world, "equal").unwrap();
-    let differ = prove_same_recipe(world, &format!("of rank {}", rank.min(1)));
+    verify_same_recipe(world, "equal").unwrap();
+    let differ = verify_same_recipe(world, &format!("of rank {}", rank.min(1)));
     assert_eq!(differ.is_err(), size > 1);
     println!("rank {rank} of {size} kept the contract");
 }
 
-/// Sums of numbers whose order of addition shows in the last bits: all ranks get the same ones.
+/// Checks sums whose last bits depend on the order of addition: all ranks must get the same bits.
 fn check_sum(world: &World, length: i64, kind: Kind) {
     let (rank, size) = (world.rank() as f64, world.world_size() as f64);
     let numbers = Tensor::arange(length, (Kind::Double, Device::Cpu)) / 3.0 + rank * 0.1;
@@ -164,30 +164,30 @@ fn check_sum(world: &World, length: i64, kind: Kind) {
     assert!(all.iter().all(|other| *other == all[0]), "{length} numbers of {kind:?} differ between ranks");
 }
 
-/// Says to this binary that it is to be without memory.
+/// Environment variable that makes this binary run out of memory.
 const WITHOUT_MEMORY: &str = "REGATTA_TEST_WITHOUT_MEMORY";
 
-/// Who has no memory for a thread ends with its code all the same, and says why.
+/// A process without memory for the thread ends with the given exit code all the same, and reports why.
 #[test]
-fn without_memory_a_process_ends_and_says_so() {
+fn a_process_without_memory_ends_with_a_message() {
     let mut command = Command::new("timeout");
     command.args(["-k", "5", LIMIT_S]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "as_one_without_memory", "--nocapture"]).env(WITHOUT_MEMORY, "1");
+    command.args(["--exact", "as_a_process_without_memory", "--nocapture"]).env(WITHOUT_MEMORY, "1");
     scrub(&mut command);
     let output = command.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(70), "{told}");
-    assert!(told.contains("error: no memory or thread is left to this process: lower "), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{stderr}");
+    assert!(stderr.contains("error: this process is out of memory or threads: lower "), "{stderr}");
 }
 
-/// Does nothing but in the process that the test above started.
+/// Has an effect only in the process that the test above started.
 #[test]
-fn as_one_without_memory() {
+fn as_a_process_without_memory() {
     if std::env::var_os(WITHOUT_MEMORY).is_none() {
         return;
     }
     let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: a plain call with a structure that lives.
+    // SAFETY: passes a live structure.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &none) }, 0);
     regatta_comm::exit_after(Duration::from_secs(3600), 70);
     std::thread::sleep(Duration::from_secs(3600));

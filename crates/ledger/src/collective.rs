@@ -1,27 +1,27 @@
-//! What a rank enters: an operation on so many bytes of elements, and its entry in the ledger.
+//! A collective (operation, element type, bytes) and its entry in the ledger.
 
 use std::fmt;
 
-/// An operation that all ranks enter together. The numbers stand in files: never reuse one.
+/// A collective operation. The numbers are part of the file format: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Operation {
-    /// The sum of a tensor over all ranks, to all ranks.
+    /// Sums a tensor over all ranks and gives the sum to all ranks.
     AllReduce = 1,
-    /// The sum of a few counters over all ranks, to all ranks.
+    /// Sums a few integer counters over all ranks and gives the sums to all ranks.
     AllReduceCounts = 2,
-    /// A tensor of one rank, to all ranks.
+    /// Gives one rank's tensor to all ranks.
     Broadcast = 3,
-    /// Every rank's tensor, to all ranks.
+    /// Gives every rank's tensor to all ranks.
     AllGather = 4,
-    /// The sum of a tensor over all ranks, a part of it to each rank.
+    /// Sums a tensor over all ranks and gives each rank one part of the sum.
     ReduceScatter = 5,
-    /// Nothing but the wait for all ranks.
+    /// Waits for all ranks and moves no data.
     Barrier = 6,
 }
 
 impl Operation {
-    /// The operation with this number in a file.
+    /// Returns the operation with this number in the file format.
     pub(super) fn from_number(number: u64) -> Option<Self> {
         use Operation::{AllGather, AllReduce, AllReduceCounts, Barrier, Broadcast, ReduceScatter};
         let all = [AllReduce, AllReduceCounts, Broadcast, AllGather, ReduceScatter, Barrier];
@@ -42,26 +42,26 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The type of a tensor's elements. The numbers stand in files: never reuse one.
+/// The element type of a tensor. The numbers are part of the file format: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Element {
-    /// Single precision.
+    /// IEEE single precision.
     F32 = 1,
-    /// Double precision.
+    /// IEEE double precision.
     F64 = 2,
     /// IEEE half precision.
     F16 = 3,
-    /// The upper half of single precision.
+    /// bfloat16, the upper 16 bits of single precision.
     Bf16 = 4,
-    /// Signed integer of 8 bytes.
+    /// 64-bit signed integer.
     I64 = 5,
-    /// Byte.
+    /// Unsigned byte.
     U8 = 6,
 }
 
 impl Element {
-    /// The element with this number in a file.
+    /// Returns the element type with this number in the file format.
     pub(super) fn from_number(number: u64) -> Option<Self> {
         let all = [Self::F32, Self::F64, Self::F16, Self::Bf16, Self::I64, Self::U8];
         all.into_iter().find(|element| *element as u64 == number)
@@ -81,17 +81,17 @@ impl fmt::Display for Element {
     }
 }
 
-/// A collective as a rank calls it. Under one sequence number all ranks must call the same.
+/// A collective as one rank calls it. All ranks must call the same collective under the same sequence number.
 ///
-/// Its text is `all_reduce of 4.0 MiB in f32`, with `{:#}` to the byte, and without size and element if it moves no
-/// bytes.
+/// Displays as `all_reduce of 4.0 MiB in f32`; `{:#}` gives the exact number of bytes. Size and element type are omitted
+/// if no bytes move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Collective {
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
-    /// With elements of which type.
+    /// The element type.
     pub element: Element,
-    /// With how many bytes of them on this rank.
+    /// Size of this rank's data in bytes.
     pub bytes: u64,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Collective {
     }
 }
 
-/// A size for people, in the largest unit of which there is a whole one.
+/// Formats a number of bytes in the largest binary unit that does not exceed it.
 fn size(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.into_iter().find(|(shift, _)| bytes >> shift > 0) {
@@ -115,19 +115,19 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// One line of a ledger: a collective that the rank entered. Its text is
+/// An entry of a ledger: a collective that the rank entered. Displays as
 /// `collective 813 (all_reduce of 4.0 MiB in f32, step 102)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The how-many-th collective of the rank, counted from 1.
+    /// Sequence number of the collective on its rank, counted from 1.
     pub sequence: u64,
-    /// The training step in which it was entered.
+    /// Training step in which the collective was entered.
     pub step: u64,
-    /// What was entered.
+    /// The collective.
     pub collective: Collective,
-    /// When, in nanoseconds of unix time.
+    /// Time at which it was entered, in nanoseconds of Unix time.
     pub entered_ns: u64,
-    /// When it was finished on this rank; none if it is not.
+    /// Time at which it completed on this rank, in nanoseconds of Unix time; `None` while it is unfinished.
     pub completed_ns: Option<u64>,
 }
 

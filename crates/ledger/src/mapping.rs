@@ -1,4 +1,4 @@
-//! A ledger's file as words in memory; all unsafe code of this crate is here.
+//! A ledger file mapped into memory as atomic words. All unsafe code of this crate is here.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -10,23 +10,25 @@ use memmap2::MmapRaw;
 use super::layout::WORDS;
 use regatta_run_folder::StorageError;
 
-/// The words of a file, shared with whoever else maps or reads it. They stay in the file when this process dies.
+/// The mapped words of a file, shared with every process that maps or reads it. They remain in the file when this process dies.
 #[derive(Debug)]
 pub(super) struct Mapping {
     map: MmapRaw,
 }
 
 impl Mapping {
-    /// Maps a file that has all its bytes already. (Were it only given its length, a full file system would be no
-    /// error here but end the process at the first write to a page.)
+    /// Maps a file whose bytes have all been written already. (With a sparse file, a full file system would not be an
+    /// error here but would kill the process at the first write to a page.)
+    ///
+    /// # Errors
+    /// If the file cannot be opened or mapped.
     pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
         let file = OpenOptions::new().read(true).write(true).open(path);
         let map = file.and_then(|file| MmapRaw::map_raw(&file)).map_err(StorageError::io("map", path))?;
-        assert!(map.len() >= WORDS * size_of::<u64>(), "the file was written whole");
+        assert!(map.len() >= WORDS * size_of::<u64>(), "the file is complete");
         Ok(Self { map })
     }
 
-    /// The words.
     pub(super) fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is readable and writable, at least WORDS words long (asserted in `open`), aligned to a
         // page and lives as long as `self`. In this process it is reached through these atomics only, for which any

@@ -1,11 +1,11 @@
-//! Verdicts in words: one line that says which ranks to look at and why.
+//! The text of a verdict: one line that says which ranks to look at and why.
 
 use std::fmt::{self, Display};
 
 use super::collective::Entry;
 use super::verdict::Verdict;
 
-/// So many ranks that are behind are described one by one.
+/// Number of late ranks that are described individually.
 const DESCRIBED: usize = 4;
 
 impl Display for Verdict {
@@ -13,7 +13,7 @@ impl Display for Verdict {
         match self {
             Self::Mismatch { sequence, left, right } => mismatch(f, *sequence, left, right),
             Self::Behind { ranks, missing, waiting } => behind(f, ranks, missing, waiting),
-            Self::Stuck { entry, unfinished, unheard } => stuck(f, entry, unfinished, unheard),
+            Self::Stuck { entry, unfinished, without_ledger } => stuck(f, entry, unfinished, without_ledger),
         }
     }
 }
@@ -24,7 +24,7 @@ fn mismatch(
     left: &(usize, Entry),
     right: &(usize, Entry),
 ) -> fmt::Result {
-    // To the byte where the sizes would otherwise look the same.
+    // Exact sizes where rounded ones would look the same.
     let exact = left.1.collective.to_string() == right.1.collective.to_string();
     let called = |(rank, Entry { collective, step, .. }): &(usize, Entry)| match exact {
         true => format!("rank {rank} called {collective:#} (step {step})"),
@@ -60,12 +60,17 @@ fn behind(
     write!(f, " never entered {missing}, in which {} {wait}", counted(waiting))
 }
 
-fn stuck(f: &mut fmt::Formatter<'_>, entry: &Entry, unfinished: &[usize], unheard: &[usize]) -> fmt::Result {
-    let all = if unheard.is_empty() { "all ranks" } else { "all ranks that have a ledger" };
+fn stuck(
+    f: &mut fmt::Formatter<'_>,
+    entry: &Entry,
+    unfinished: &[usize],
+    without_ledger: &[usize],
+) -> fmt::Result {
+    let all = if without_ledger.is_empty() { "all ranks" } else { "all ranks that have a ledger" };
     write!(f, "{all} entered {entry} and it does not finish on {}", counted(unfinished))?;
-    match unheard {
+    match without_ledger {
         [] => Ok(()),
-        _ => write!(f, "; there is no ledger of {}", counted(unheard)),
+        _ => write!(f, "; there is no ledger of {}", counted(without_ledger)),
     }
 }
 
@@ -76,7 +81,7 @@ fn last_entered(last: &Option<Entry>) -> String {
     }
 }
 
-/// "rank 3", "ranks 0, 1 and 2", "ranks 0 to 6 and 8".
+/// Formats rank numbers: "rank 3", "ranks 0, 1 and 2", "ranks 0 to 6 and 8".
 fn counted(ranks: &[usize]) -> String {
     let noun = if ranks.len() == 1 { "rank" } else { "ranks" };
     let mut parts = Vec::new();
@@ -89,7 +94,7 @@ fn counted(ranks: &[usize]) -> String {
     format!("{noun} {}", joined(&parts))
 }
 
-/// "a", "a and b", "a, b and c".
+/// Joins parts: "a", "a and b", "a, b and c".
 fn joined(parts: &[String]) -> String {
     match parts {
         [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),

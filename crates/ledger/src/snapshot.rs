@@ -1,4 +1,4 @@
-//! What a ledger said at one moment, read from its mapped file or from the published copy.
+//! The content of a ledger at one moment, read from its mapped file or from the published copy.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -12,32 +12,32 @@ use regatta_run_folder::RunFolder;
 use regatta_run_folder::StorageError;
 use regatta_run_folder::utc;
 
-/// What a ledger said at one moment.
+/// The content of a ledger at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The rank whose ledger it is.
+    /// Rank that wrote the ledger.
     pub rank: usize,
-    /// Number of ranks of its run.
+    /// Number of ranks in the run.
     pub world_size: usize,
-    /// Name of its host.
+    /// Host name of the rank.
     pub host: String,
-    /// Its process number there.
+    /// Process ID of the rank on its host.
     pub process_id: u32,
-    /// A random number of that process: ids repeat between containers and after a restart.
+    /// Random number of the process: process IDs repeat between containers and after a reboot.
     pub nonce: u32,
-    /// The training step it is in.
+    /// Current training step of the rank.
     pub step: u64,
-    /// When it last said that it is alive, in nanoseconds of unix time.
+    /// Time of the last heartbeat, in nanoseconds of Unix time.
     pub heartbeat_ns: u64,
-    /// The last 1024 collectives that it entered, or fewer, by ascending sequence number.
+    /// The collectives that the rank entered last, at most 1024, by ascending sequence number.
     pub entries: Vec<Entry>,
 }
 
 impl Snapshot {
-    /// Reads a mapped file, while its rank writes to it or afterwards, or a published copy.
+    /// Reads a mapped file, even while its rank writes to it, or a published copy.
     ///
     /// # Errors
-    /// If the file cannot be read, is no ledger, or one of another version or with entries that make no sense.
+    /// If the file cannot be read, is not a ledger, has another version or contains invalid entries.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
         let mut file = File::open(path).map_err(StorageError::io("read", path))?;
         let content = |found| StorageError::Content { path: path.to_owned(), found };
@@ -46,13 +46,12 @@ impl Snapshot {
             check(&bytes).map_err(content)?;
             Ok(to_words(&bytes))
         };
-        // Not mapped: a copy on a network file system can vanish in use, which kills a process that has it mapped.
+        // Not mapped: a copy on a network file system can vanish, which would kill a process that has mapped it.
         let (before, words, after) = (pass()?, pass()?, pass()?);
         Self::from_words(&steady(&before, words, &after)).map_err(content)
     }
 
-    /// The ledgers that a run's ranks have published, by rank. Those that cannot be read are passed over: whoever looks for
-    /// causes takes what there is.
+    /// Reads the published ledgers of a run, by rank. Unreadable ones are skipped: a diagnosis uses whatever exists.
     pub fn of_run(folder: &RunFolder) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir(folder.ranks()) else { return Vec::new() };
         let ledgers = entries.flatten().map(|entry| entry.path());
@@ -62,17 +61,20 @@ impl Snapshot {
         snapshots
     }
 
-    /// When its rank last said that it is alive, UTC, RFC 3339.
+    /// Returns the time of the last heartbeat in UTC, formatted as in RFC 3339.
     pub fn heartbeat_at(&self) -> String {
         utc(UNIX_EPOCH + Duration::from_nanos(self.heartbeat_ns))
     }
 
-    /// The snapshot that words of a file say, or what is wrong with them.
+    /// Decodes the words of a file.
+    ///
+    /// # Errors
+    /// A description of the first invalid word.
     pub(super) fn from_words(words: &[u64]) -> Result<Self, String> {
         let (header, ring) = words.split_at(HEADER_WORDS);
         let (rank, world_size) = (header[header::RANK], header[header::WORLD_SIZE]);
         if rank >= world_size {
-            return Err(format!("a ledger of rank {rank} of {world_size}"));
+            return Err(format!("the ledger claims to be of rank {rank} in a world of {world_size} ranks"));
         }
         let written = ring.chunks_exact(ENTRY_WORDS).filter(|words| words[entry::SEQUENCE] != 0);
         let mut entries = written.map(to_entry).collect::<Result<Vec<_>, _>>()?;
@@ -89,7 +91,7 @@ impl Snapshot {
         })
     }
 
-    /// How long ago the rank said that it is alive, by this host's clock.
+    /// Returns the time since the last heartbeat, by this host's clock.
     pub fn silent_for(&self) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         now.saturating_sub(Duration::from_nanos(self.heartbeat_ns))
@@ -111,7 +113,7 @@ impl Snapshot {
     }
 }
 
-/// The bytes of a file, or as many as tell that it is too long for a ledger.
+/// Reads a file from its start, up to one byte more than a ledger has.
 fn read_from_start(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(BYTES + 1);
     file.rewind()?;
@@ -119,7 +121,10 @@ fn read_from_start(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Says what is wrong with a file, if it is not a ledger of this version.
+/// Checks that a file is a ledger of this version.
+///
+/// # Errors
+/// A description of what the file is instead.
 fn check(bytes: &[u8]) -> Result<(), String> {
     let words = to_words(&bytes[..bytes.len().min(HEADER_WORDS * size_of::<u64>())]);
     match (words.get(header::MAGIC), words.get(header::VERSION)) {
@@ -127,9 +132,9 @@ fn check(bytes: &[u8]) -> Result<(), String> {
         (Some(&MAGIC), Some(&VERSION)) if bytes.len() > BYTES => {
             Err(format!("longer than the {BYTES} bytes of a ledger"))
         }
-        (Some(&MAGIC), Some(&VERSION)) => Err(format!("{} of the {BYTES} bytes of a ledger", bytes.len())),
+        (Some(&MAGIC), Some(&VERSION)) => Err(format!("truncated ledger: {} of {BYTES} bytes", bytes.len())),
         (Some(&MAGIC), Some(version)) => {
-            Err(format!("a ledger of version {version}, where this program reads version {VERSION}"))
+            Err(format!("ledger of version {version}, but this program reads version {VERSION}"))
         }
         (Some(magic), _) => {
             Err(format!("not a ledger: it begins with \"{}\"", magic.to_le_bytes().escape_ascii()))
@@ -138,8 +143,8 @@ fn check(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Words of a file that was read three times, the second time. An entry that was being rewritten then, so that its
-/// sequence number changed, gets the number 0.
+/// Returns the second of three readings of a file. The sequence number of an entry that was being rewritten, so that it
+/// changed between the readings, is set to 0.
 fn steady(before: &[u64], mut words: Vec<u64>, after: &[u64]) -> Vec<u64> {
     for start in (HEADER_WORDS..words.len()).step_by(ENTRY_WORDS) {
         let at = start + entry::SEQUENCE;
@@ -181,7 +186,7 @@ mod tests {
             sequences.iter().zip(1..).for_each(|(sequence, place)| words[at(place)] = *sequence);
             words
         };
-        // 1 stays; 1026 took the place of 2 after the second pass, and 1027 that of 3 before it.
+        // 1 is unchanged; 1026 replaced 2 after the second reading, and 1027 replaced 3 before it.
         let steady = steady(&file([1, 2, 3]), file([1, 2, 1027]), &file([1, 1026, 1027]));
         assert_eq!(steady, file([1, 0, 0]));
     }

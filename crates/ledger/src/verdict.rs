@@ -1,4 +1,4 @@
-//! What the ledgers of several ranks prove when a run hangs or has died.
+//! The diagnosis of a run that hangs or has died, from the ledgers of several ranks.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry::{Occupied, Vacant};
@@ -6,56 +6,56 @@ use std::collections::btree_map::Entry::{Occupied, Vacant};
 use super::collective::Entry;
 use super::snapshot::Snapshot;
 
-/// What several ranks' ledgers prove. Its text is one line for a person.
+/// The cause of a hang, as the ledgers of several ranks prove it. Displays as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Under one number ranks called different collectives.
+    /// Ranks called different collectives under the same sequence number.
     Mismatch {
-        /// The number, the first of such.
+        /// The first sequence number on which ranks differ.
         sequence: u64,
-        /// A rank and what it called.
+        /// A rank and the collective that it called.
         left: (usize, Entry),
-        /// Another rank and what it called.
+        /// Another rank and the collective that it called.
         right: (usize, Entry),
     },
-    /// Some ranks did not enter the collective that others wait in.
+    /// Some ranks did not enter a collective in which others wait.
     Behind {
-        /// Those that did not: rank, name of its host, and what it entered last, if anything.
+        /// The late ranks: rank, host name, and the last collective that the rank entered, if any.
         ranks: Vec<(usize, String, Option<Entry>)>,
-        /// What they did not enter, as the first of the waiting ranks has it.
+        /// The collective that they did not enter, as recorded by the first waiting rank.
         missing: Entry,
         /// The ranks that wait in it.
         waiting: Vec<usize>,
     },
-    /// All ranks entered a collective, and it is not finished.
+    /// All ranks entered a collective, and it does not finish.
     Stuck {
         /// The collective.
         entry: Entry,
-        /// The ranks on which it is not finished.
+        /// The ranks on which it is unfinished.
         unfinished: Vec<usize>,
-        /// The ranks of which there was no ledger: they may not have entered it.
-        unheard: Vec<usize>,
+        /// The ranks without a ledger, which may not have entered the collective.
+        without_ledger: Vec<usize>,
     },
 }
 
-/// Says why a run does not go on, from its ranks' ledgers, one a rank, in any order; a rank that is dead is one whose
-/// ledger stands still. None if nothing is unfinished and there is no mismatch.
+/// Finds out why a run makes no progress, from the ledgers of its ranks: one per rank, in any order. The ledger of a dead
+/// rank is simply one that no longer changes. Returns `None` if no collective is unfinished and there is no mismatch.
 ///
-/// Meant for ranks that have stood still for a while. Then those that are well have all come to the same point, even
-/// if they launch several collectives before the first is finished; so a rank that entered fewer is the one to look
-/// at, whether or not an earlier collective that it did enter is finished.
+/// The ranks must have made no progress for a while. By then all healthy ranks have reached the same point, even if they
+/// launch several collectives before the first one finishes, so a rank that entered fewer is the cause, whether or not the
+/// earlier collectives that it did enter are finished.
 pub fn judge(snapshots: &[Snapshot]) -> Option<Verdict> {
     let mut ranks: Vec<&Snapshot> = snapshots.iter().collect();
     ranks.sort_by_key(|snapshot| snapshot.rank);
     first_mismatch(&ranks).or_else(|| behind(&ranks)).or_else(|| stuck(&ranks))
 }
 
-/// The first collective on which two ranks disagree, of those that both ledgers still hold.
+/// Returns the first collective on which two ranks disagree, among those that both ledgers still hold.
 pub fn mismatch(left: &Snapshot, right: &Snapshot) -> Option<Verdict> {
     first_mismatch(&[left, right])
 }
 
-/// Compares each entry with that of the first rank that has one of this number.
+/// Compares each entry with the first rank's entry of the same sequence number.
 fn first_mismatch(ranks: &[&Snapshot]) -> Option<Verdict> {
     let mut first_with = BTreeMap::new();
     let mut differing: Option<((usize, Entry), (usize, Entry))> = None;
@@ -75,7 +75,7 @@ fn first_mismatch(ranks: &[&Snapshot]) -> Option<Verdict> {
     differing.map(|(left, right)| Verdict::Mismatch { sequence: left.1.sequence, left, right })
 }
 
-/// The first unfinished collective that the slowest rank did not enter, and all ranks that did not.
+/// Finds the first unfinished collective that the slowest rank did not enter, and all ranks that did not enter it.
 fn behind(ranks: &[&Snapshot]) -> Option<Verdict> {
     let slowest = ranks.iter().map(|snapshot| last_sequence(snapshot)).min()?;
     let unfinished = ranks.iter().flat_map(|snapshot| snapshot.unfinished());
@@ -86,23 +86,23 @@ fn behind(ranks: &[&Snapshot]) -> Option<Verdict> {
     Some(Verdict::Behind { ranks: late.collect(), missing, waiting: waiting_in(missing.sequence, ranks) })
 }
 
-/// The oldest unfinished collective, where none is behind: all have entered it.
+/// Finds the oldest unfinished collective; no rank is behind, so all have entered it.
 fn stuck(ranks: &[&Snapshot]) -> Option<Verdict> {
     let oldest = ranks.iter().filter_map(|snapshot| snapshot.oldest_unfinished());
     let entry = *oldest.min_by_key(|entry| entry.sequence)?;
     let world_size = ranks.iter().map(|snapshot| snapshot.world_size).max()?;
-    let heard = |rank: &usize| ranks.binary_search_by_key(rank, |snapshot| snapshot.rank).is_ok();
-    let unheard = (0..world_size).filter(|rank| !heard(rank)).collect();
-    Some(Verdict::Stuck { entry, unfinished: waiting_in(entry.sequence, ranks), unheard })
+    let has_ledger = |rank: &usize| ranks.binary_search_by_key(rank, |snapshot| snapshot.rank).is_ok();
+    let without_ledger = (0..world_size).filter(|rank| !has_ledger(rank)).collect();
+    Some(Verdict::Stuck { entry, unfinished: waiting_in(entry.sequence, ranks), without_ledger })
 }
 
-/// The ranks on which the collective is entered and not finished.
+/// Returns the ranks that have entered the collective and not finished it.
 fn waiting_in(sequence: u64, ranks: &[&Snapshot]) -> Vec<usize> {
     let waits = |snapshot: &&&Snapshot| snapshot.unfinished().any(|entry| entry.sequence == sequence);
     ranks.iter().filter(waits).map(|snapshot| snapshot.rank).collect()
 }
 
-/// The number of the collective that a rank entered last; 0 if it entered none.
+/// Returns the sequence number of the last collective that a rank entered; 0 if it entered none.
 fn last_sequence(snapshot: &Snapshot) -> u64 {
     snapshot.last_entered().map_or(0, |entry| entry.sequence)
 }

@@ -1,4 +1,4 @@
-//! The ledger of this rank, kept in a mapped file.
+//! The ledger of this rank, stored in a mapped file.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -18,21 +18,21 @@ use regatta_run_folder::StorageError;
 use regatta_run_folder::host_name;
 use regatta_run_folder::write_unsynced;
 
-/// The ledger of this rank, mapped in a file. The file should lie in node-local memory such as `/dev/shm`: there it
-/// survives `kill -9`, and its readers see every word at once.
+/// The ledger of this rank, a mapped file. The file should be in node-local memory such as `/dev/shm`, where it
+/// survives `kill -9` and readers see every write immediately.
 ///
-/// Threads share it. Only [`Ledger::enter`] waits for another thread, and only while that one is in it too.
+/// Threads may share it. Only [`Ledger::enter`] can block, and only while another thread is in it.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
     mapping: Mapping,
-    /// Held while an entry is written: a thread that was asleep for a whole round of the ring would otherwise write
-    /// into another's entry.
+    /// Held while an entry is written: a thread that slept while the ring buffer wrapped around would otherwise write
+    /// into another thread's entry.
     entering: Mutex<()>,
 }
 
 impl Ledger {
-    /// Creates an empty ledger in `path`, in place of a file that is there. (Who has that one mapped keeps it.)
+    /// Creates an empty ledger at `path` and replaces an existing file. (A process that has mapped the old file keeps it.)
     ///
     /// # Errors
     /// If the file cannot be written or mapped.
@@ -49,7 +49,7 @@ impl Ledger {
         let sequence = words[header::NEXT].fetch_add(1, Relaxed);
         let entry = &words[place(sequence)];
         entry[entry::SEQUENCE].store(0, Relaxed);
-        // Whoever sees one of the words below sees the 0 above.
+        // A reader that sees one of the words below also sees the 0 above.
         fence(Release);
         entry[entry::STEP].store(words[header::STEP].load(Relaxed), Relaxed);
         entry[entry::OPERATION].store(collective.operation as u64, Relaxed);
@@ -61,31 +61,31 @@ impl Ledger {
         sequence
     }
 
-    /// Records that the collective with this sequence number is finished on this rank. Does nothing if the ring has
-    /// overwritten its entry, or if it was finished already.
+    /// Records that the collective with this sequence number has completed on this rank. Does nothing if its entry has
+    /// been overwritten or is complete already.
     pub fn complete(&self, sequence: u64) {
         let completed = &self.mapping.words()[place(sequence)][entry::COMPLETED];
-        // An error says that the word is another entry's or already a time.
+        // Fails if the word belongs to another entry or is already a time.
         let _ = completed.compare_exchange(UNFINISHED | sequence, now_ns(), Relaxed, Relaxed);
     }
 
-    /// Sets the training step of the entries to come.
+    /// Sets the training step of subsequent entries.
     pub fn set_step(&self, step: u64) {
         self.mapping.words()[header::STEP].store(step, Relaxed);
     }
 
-    /// Records that this process is alive now.
+    /// Records a heartbeat.
     pub fn beat(&self) {
         self.mapping.words()[header::HEARTBEAT].store(now_ns(), Relaxed);
     }
 
-    /// What the ledger says now.
+    /// Returns the current content of the ledger.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::from_words(&copy(self.mapping.words())).expect("a ledger that only this process writes to")
+        Snapshot::from_words(&copy(self.mapping.words())).expect("only this process writes to its ledger")
     }
 
-    /// Beats, and puts a copy of the ledger into `path`, whole at any moment but not made durable: this is meant to
-    /// be called every two seconds on a network file system.
+    /// Records a heartbeat and writes a copy of the ledger to `path`. The file is replaced atomically but not synced, since
+    /// this is called every two seconds on a network file system.
     ///
     /// # Errors
     /// If the copy cannot be written.
@@ -94,23 +94,23 @@ impl Ledger {
         write_unsynced(path, &to_bytes(&copy(self.mapping.words())))
     }
 
-    /// Deletes the mapped file, for the end of a run that needs no explanation. A killed process leaves it.
+    /// Deletes the mapped file at the regular end of a run. A killed process leaves its file behind.
     pub fn remove(&self) {
-        // A file that stays behind does no harm.
+        // A leftover file does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Puts a copy of what a killed process left mapped in `left` into `published`, in its place.
+/// Publishes the ledger that a killed process left at `leftover`: copies it to `published`.
 ///
 /// # Errors
-/// If the one cannot be read or the other not written.
-pub fn publish_left(left: &Path, published: &Path) -> Result<(), StorageError> {
-    let bytes = fs::read(left).map_err(StorageError::io("read", left))?;
+/// If `leftover` cannot be read or `published` cannot be written.
+pub fn publish_leftover(leftover: &Path, published: &Path) -> Result<(), StorageError> {
+    let bytes = fs::read(leftover).map_err(StorageError::io("read", leftover))?;
     write_unsynced(published, &bytes)
 }
 
-/// The words of a ledger without entries, of this process, with a heartbeat now.
+/// Returns the words of an empty ledger of this process, with the current time as its heartbeat.
 fn empty(rank: usize, world_size: usize) -> Vec<u64> {
     let mut words = vec![0; WORDS];
     words[header::MAGIC] = MAGIC;
@@ -126,7 +126,7 @@ fn empty(rank: usize, world_size: usize) -> Vec<u64> {
     words
 }
 
-/// A copy of the words, in which the sequence number of an entry that was being rewritten is 0.
+/// Copies the words. The sequence number of an entry that is being rewritten meanwhile is set to 0.
 fn copy(words: &[AtomicU64]) -> Vec<u64> {
     let (header, ring) = words.split_at(HEADER_WORDS);
     let mut copy: Vec<u64> = header.iter().map(|word| word.load(Relaxed)).collect();
@@ -134,7 +134,7 @@ fn copy(words: &[AtomicU64]) -> Vec<u64> {
         let start = copy.len();
         let before = entry[entry::SEQUENCE].load(Acquire);
         copy.extend(entry.iter().map(|word| word.load(Relaxed)));
-        // If one of the words above is of a later entry, the load below sees that its rewriting began.
+        // If one of the words above belongs to a later entry, the load below sees that it was being rewritten.
         fence(Acquire);
         let after = entry[entry::SEQUENCE].load(Relaxed);
         copy[start + entry::SEQUENCE] = if before == after { before } else { 0 };
@@ -142,7 +142,7 @@ fn copy(words: &[AtomicU64]) -> Vec<u64> {
     copy
 }
 
-/// Nanoseconds of unix time.
+/// Returns the current Unix time in nanoseconds.
 fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
 }

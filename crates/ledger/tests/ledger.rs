@@ -1,4 +1,4 @@
-//! A ledger survives its process, is never read torn, and says what is wrong with its file.
+//! A ledger outlives its process, readers never see torn entries, and invalid files are reported.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use expect_test::expect;
-use regatta_ledger::{Collective, Element, Ledger, Operation, Snapshot, publish_left};
+use regatta_ledger::{Collective, Element, Ledger, Operation, Snapshot, publish_leftover};
 use regatta_run_folder::describe;
 
 const HEADER_BYTES: usize = 16 * 8;
@@ -36,7 +36,7 @@ fn threads_may_share_a_ledger() {
 }
 
 #[test]
-fn the_file_the_published_copy_and_the_ledger_itself_say_the_same() {
+fn the_ledger_its_file_and_the_published_copy_are_equal() {
     let folder = tempfile::tempdir().unwrap();
     let (mapped, published) = (folder.path().join("mapped"), folder.path().join("published"));
     let before = now_ns();
@@ -64,7 +64,7 @@ fn the_file_the_published_copy_and_the_ledger_itself_say_the_same() {
 }
 
 #[test]
-fn every_operation_and_element_has_its_number() {
+fn every_operation_and_element_type_round_trips_through_the_file() {
     use Element::{Bf16, F16, F32, F64, I64, U8};
     use Operation::{AllGather, AllReduce, AllReduceCounts, Barrier, Broadcast, ReduceScatter};
     let operations = [AllReduce, AllReduceCounts, Broadcast, AllGather, ReduceScatter, Barrier];
@@ -143,7 +143,7 @@ fn only_remove_deletes_the_file() {
     ledger.enter(all_reduce(1024));
     let snapshot = ledger.snapshot();
     drop(ledger);
-    // As after `kill -9`: nothing was flushed or closed in order.
+    // Equivalent to `kill -9`: nothing was flushed or closed.
     assert_eq!(Snapshot::read(&path).unwrap(), snapshot);
 
     let ledger = Ledger::create(&path, 1, 2).unwrap();
@@ -153,22 +153,22 @@ fn only_remove_deletes_the_file() {
     assert_eq!(ledger.enter(barrier()), 1);
 }
 
-/// As a killed process leaves it, which has not published for a while.
+/// The process was killed some time after it had last published its ledger.
 #[test]
-fn what_a_killed_process_left_can_be_published_by_another() {
+fn the_ledger_of_a_killed_process_can_be_published_by_another() {
     let root = tempfile::tempdir().unwrap();
-    let (left, published) = (root.path().join("left"), root.path().join("published"));
-    let ledger = Ledger::create(&left, 1, 2).unwrap();
+    let (leftover, published) = (root.path().join("leftover"), root.path().join("published"));
+    let ledger = Ledger::create(&leftover, 1, 2).unwrap();
     ledger.publish(&published).unwrap();
     ledger.enter(all_reduce(8));
     drop(ledger);
     assert_eq!(Snapshot::read(&published).unwrap().last_entered(), None);
-    publish_left(&left, &published).unwrap();
+    publish_leftover(&leftover, &published).unwrap();
     assert_eq!(Snapshot::read(&published).unwrap().last_entered().unwrap().collective, all_reduce(8));
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn errors_name_a_missing_folder() {
     let path = Path::new("/nowhere/rank-0000.ledger");
     let created = describe(&Ledger::create(path, 0, 1).unwrap_err());
     assert_eq!(created, "cannot write /nowhere/rank-0000.ledger: No such file or directory (os error 2)");
@@ -177,7 +177,7 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 #[test]
-fn damaged_files_are_refused_with_the_reason() {
+fn damaged_files_are_rejected_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mapped");
     let ledger = Ledger::create(&path, 0, 2).unwrap();
@@ -197,18 +197,18 @@ fn damaged_files_are_refused_with_the_reason() {
     };
     check(b"", "not a ledger: 0 bytes long");
     check(b"{\"a\": 1, \"b\": 2}", r#"not a ledger: it begins with "{\"a\": 1,""#);
-    check(&with(8, 2), "a ledger of version 2, where this program reads version 1");
-    check(&with(8, 2)[..100], "a ledger of version 2, where this program reads version 1");
-    check(&good[..40_000], "40000 of the 65664 bytes of a ledger");
+    check(&with(8, 2), "ledger of version 2, but this program reads version 1");
+    check(&with(8, 2)[..100], "ledger of version 2, but this program reads version 1");
+    check(&good[..40_000], "truncated ledger: 40000 of 65664 bytes");
     check(&[&good[..], b"x"].concat(), "longer than the 65664 bytes of a ledger");
-    check(&with(16, 2), "a ledger of rank 2 of 2");
+    check(&with(16, 2), "the ledger claims to be of rank 2 in a world of 2 ranks");
     check(&with(second + 16, 7), "collective 2 has the unknown operation 7");
     check(&with(second + 24, 0), "collective 2 has the unknown element 0");
     fs::write(&path, with(second, 0)).unwrap();
     assert_eq!(sequences(&Snapshot::read(&path).unwrap()), [1, 3], "an entry that was being rewritten");
 }
 
-/// Runs writers of a ledger and, until the last is done, checks what the file and the ledger itself say meanwhile.
+/// Runs concurrent writers and checks the file and the ledger until the last writer is done.
 fn hammer(writers: &[fn(&Ledger)], check: fn(&Snapshot)) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mapped");
@@ -234,7 +234,7 @@ fn hammer(writers: &[fn(&Ledger)], check: fn(&Snapshot)) {
 }
 
 #[test]
-fn a_reader_sees_only_whole_entries() {
+fn readers_see_only_complete_entries() {
     let write = |ledger: &Ledger| {
         for sequence in 1..=300_000 {
             ledger.set_step(sequence);
@@ -252,7 +252,7 @@ fn a_reader_sees_only_whole_entries() {
 }
 
 #[test]
-fn two_threads_that_enter_never_mix_their_entries() {
+fn concurrent_writers_never_mix_their_entries() {
     fn write(ledger: &Ledger, collective: Collective) {
         (0..150_000).for_each(|_| ledger.complete(ledger.enter(collective)));
     }
@@ -276,7 +276,7 @@ fn a_ledger_in_memory_is_found_by_its_process() {
     ledger.enter(barrier());
     let found = published.in_memory(memory.path()).unwrap();
     assert_eq!((sequences(&published), sequences(&found), found.rank), (vec![], vec![1], 3));
-    // Another process of the same number, as after a restart of the host, is not taken for it.
+    // The ledger of another process with the same ID, as after a reboot, is not used.
     earlier.remove();
     ledger.remove();
     assert_eq!(published.in_memory(memory.path()), None);

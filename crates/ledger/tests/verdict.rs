@@ -1,4 +1,4 @@
-//! Several ledgers together name the rank to look at, or the collective on which ranks disagree.
+//! The ledgers of several ranks identify the rank that is behind, or the collective on which ranks disagree.
 
 use expect_test::{Expect, expect};
 use regatta_ledger::{Collective, Element, Entry, Operation, Snapshot, judge, mismatch};
@@ -11,8 +11,8 @@ fn barrier() -> Collective {
     Collective { operation: Operation::Barrier, element: Element::U8, bytes: 0 }
 }
 
-/// A rank's ledger: on host n(rank / 2), steps of two collectives, the second of them small, entered up to `last`
-/// and finished up to `finished`.
+/// The ledger of a rank on host n(rank / 2). Each step has two collectives, the second one smaller; those up to `last`
+/// are entered and those up to `finished` are complete.
 fn rank(rank: usize, last: u64, finished: u64) -> Snapshot {
     let entries = (last.saturating_sub(4).max(1)..=last).map(|sequence| Entry {
         sequence,
@@ -33,14 +33,14 @@ fn rank(rank: usize, last: u64, finished: u64) -> Snapshot {
     }
 }
 
-/// The same with another collective in place of the last.
+/// The same with the last collective replaced.
 fn rank_calling(number: usize, last: u64, collective: Collective) -> Snapshot {
     let mut snapshot = rank(number, last, last - 1);
     snapshot.entries.last_mut().unwrap().collective = collective;
     snapshot
 }
 
-/// One line, broken into several to be read here.
+/// Wraps a long line for readable snapshots.
 fn wrapped(line: &str) -> String {
     line.split(' ').fold(String::new(), |text, word| {
         let gap = match text.lines().last() {
@@ -53,8 +53,8 @@ fn wrapped(line: &str) -> String {
 }
 
 fn check_verdict(snapshots: &[Snapshot], expected: &Expect) {
-    let said = judge(snapshots).map_or_else(|| "nothing".to_owned(), |verdict| verdict.to_string());
-    expected.assert_eq(&wrapped(&said));
+    let text = judge(snapshots).map_or_else(|| "nothing".to_owned(), |verdict| verdict.to_string());
+    expected.assert_eq(&wrapped(&text));
     let reversed: Vec<_> = snapshots.iter().rev().cloned().collect();
     assert_eq!(judge(&reversed), judge(snapshots), "the order does not matter");
 }
@@ -76,7 +76,7 @@ fn a_rank_that_did_not_enter_is_behind() {
         4) and never entered collective 8 (all_reduce of 1.0 MiB in f32, step 4), in which ranks
         0, 1 and 2 wait"#]],
     );
-    // Killed before it could record that 7 was finished.
+    // Killed before it could record that 7 had finished.
     check_verdict(
         &[rank(0, 7, 6), waiting(1)],
         &expect![[r#"
@@ -133,7 +133,7 @@ fn a_rank_may_have_entered_nothing() {
 }
 
 #[test]
-fn of_overlapped_collectives_the_first_that_was_not_entered_counts() {
+fn with_overlapping_collectives_the_first_one_not_entered_decides() {
     // Ranks 0 and 1 launched 8 to 10.
     check_verdict(
         &[rank(0, 10, 7), rank(1, 10, 7), rank(2, 7, 7)],
@@ -142,7 +142,7 @@ fn of_overlapped_collectives_the_first_that_was_not_entered_counts() {
         4) and never entered collective 8 (all_reduce of 1.0 MiB in f32, step 4), in which ranks 0
         and 1 wait"#]],
     );
-    // Rank 2 died after it had launched 8, which therefore finishes nowhere.
+    // Rank 2 died after it had launched 8, which therefore finishes on no rank.
     check_verdict(
         &[rank(0, 10, 7), rank(1, 10, 7), rank(2, 8, 7)],
         &expect![[r#"
@@ -150,7 +150,7 @@ fn of_overlapped_collectives_the_first_that_was_not_entered_counts() {
         4) and never entered collective 9 (all_reduce of 4.0 MiB in f32, step 5), in which ranks 0
         and 1 wait"#]],
     );
-    // Rank 1 waits for rank 2 and holds up rank 0.
+    // Rank 1 waits for rank 2 and thereby blocks rank 0.
     check_verdict(
         &[rank(0, 10, 9), rank(1, 9, 8), rank(2, 8, 8)],
         &expect![[r#"

@@ -1,4 +1,4 @@
-//! One rank's part of a communicator.
+//! The communicator of one rank.
 
 use std::ffi::{c_int, c_void};
 use std::time::{Duration, Instant};
@@ -8,28 +8,28 @@ use crate::error::Error;
 use crate::ffi::{Comm, Config};
 use crate::types::{DataType, ReduceOp, Status, Stream};
 
-/// Between two looks at something in progress.
+/// Interval for polling an operation in progress.
 const POLL: Duration = Duration::from_micros(50);
-/// For so long what is in progress is looked at without sleeping.
-const LAUNCH_TAKES: Duration = Duration::from_micros(500);
-/// What the launch of a collective may take before the next one: it includes NCCL's connecting to peers.
+/// Time for which an operation is polled without sleeping.
+const SPIN: Duration = Duration::from_micros(500);
+/// Longest time for launching a collective before the next one, including NCCL's connection setup.
 const LAUNCH: Duration = Duration::from_secs(60);
 
-/// A communicator of one rank, non-blocking. One thread at a time may use it. Dropped, it is aborted.
+/// A non-blocking communicator of one rank. One thread at a time may use it. Dropping it aborts it.
 #[derive(Debug)]
 pub struct Communicator {
     nccl: Nccl,
-    /// Null once it is gone.
+    /// Null after it was destroyed.
     raw: Comm,
     rank: usize,
     world_size: usize,
-    /// Collectives called so far.
+    /// Number of collectives called.
     sequence: u64,
     last_call: &'static str,
     in_progress: bool,
 }
 
-// SAFETY: NCCL wants one thread at a time, not always the same one.
+// SAFETY: NCCL allows one thread at a time, not necessarily always the same one.
 unsafe impl Send for Communicator {}
 
 impl Communicator {
@@ -38,26 +38,26 @@ impl Communicator {
         Self { nccl, raw, rank, world_size, sequence: 0, last_call: "ncclCommInitRankConfig", in_progress }
     }
 
-    /// This rank, from 0.
+    /// Returns this rank, counted from 0.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// The number of ranks.
+    /// Returns the number of ranks.
     pub fn world_size(&self) -> usize {
         self.world_size
     }
 
-    /// Collectives called so far: the number of the last one, from 1.
+    /// Returns the number of collectives called, which is the sequence number of the last one, counted from 1.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Whether what was started is still in progress. Says nothing of the device: a collective is done when its stream
-    /// has passed it.
+    /// Returns whether the last call is still in progress on the host. On the device a collective is complete only when its
+    /// stream has passed it.
     ///
     /// # Errors
-    /// The communicator's asynchronous error: a peer is gone, the network broke, or a call that was in progress failed.
+    /// The communicator's asynchronous error: a peer is gone, the network failed, or a call in progress failed.
     pub fn in_progress(&mut self) -> Result<bool, Error> {
         let mut status: c_int = 0;
         // SAFETY: the communicator lives; writes one integer.
@@ -84,20 +84,20 @@ impl Communicator {
                 let Self { last_call: call, rank, sequence, .. } = *self;
                 return Err(Error::Deadline { call, rank, sequence });
             }
-            // A launch takes microseconds; what takes longer waits for other ranks.
-            if now - begin < LAUNCH_TAKES { std::thread::yield_now() } else { std::thread::sleep(POLL) }
+            // A launch takes microseconds; anything longer is waiting for other ranks.
+            if now - begin < SPIN { std::thread::yield_now() } else { std::thread::sleep(POLL) }
         }
         Ok(())
     }
 
-    /// Sums (or otherwise reduces) `count` elements over all ranks; `send` and `receive` may be the same.
+    /// Reduces `count` elements over all ranks; `send` and `receive` may be equal.
     ///
     /// # Errors
-    /// NCCL's, and those of the collective before.
+    /// An error of NCCL, from this call or the previous collective.
     ///
     /// # Safety
-    /// Both are device memory of `count` elements of `data_type`, which nothing else uses until `stream` has passed the
-    /// collective. `stream` belongs to the communicator's device.
+    /// Both pointers must refer to device memory of `count` elements of `data_type`, which nothing else uses until `stream` has
+    /// passed the collective. `stream` must belong to the communicator's device.
     pub unsafe fn all_reduce(
         &mut self,
         send: *const c_void,
@@ -113,7 +113,7 @@ impl Communicator {
         })
     }
 
-    /// Copies `count` elements of rank `root` to all ranks.
+    /// Copies `count` elements from rank `root` to all ranks.
     ///
     /// # Errors
     /// As [`Communicator::all_reduce`].
@@ -136,13 +136,13 @@ impl Communicator {
         })
     }
 
-    /// Reduces `count` elements for each rank and leaves each rank its part.
+    /// Reduces `count` elements for each rank over all ranks and gives each rank its part.
     ///
     /// # Errors
     /// As [`Communicator::all_reduce`].
     ///
     /// # Safety
-    /// As [`Communicator::all_reduce`]; `send` has `count` elements for every rank.
+    /// As [`Communicator::all_reduce`]; `send` must have `count` elements for every rank.
     pub unsafe fn reduce_scatter(
         &mut self,
         send: *const c_void,
@@ -160,13 +160,13 @@ impl Communicator {
         })
     }
 
-    /// Gathers `count` elements of every rank, in the order of ranks.
+    /// Gathers `count` elements from every rank on all ranks, in rank order.
     ///
     /// # Errors
     /// As [`Communicator::all_reduce`].
     ///
     /// # Safety
-    /// As [`Communicator::all_reduce`]; `receive` has `count` elements for every rank.
+    /// As [`Communicator::all_reduce`]; `receive` must have space for `count` elements of every rank.
     pub unsafe fn all_gather(
         &mut self,
         send: *const c_void,
@@ -181,10 +181,11 @@ impl Communicator {
         })
     }
 
-    /// Splits into one communicator for each `color`, ranks in the order of `key`; `None` takes part and gets none.
+    /// Creates a communicator for the ranks with the same `color`, ordered by `key`. A rank with `None` participates in the
+    /// call and gets no communicator.
     ///
     /// # Errors
-    /// NCCL's, and [`Error::Deadline`].
+    /// An error of NCCL, or [`Error::Deadline`].
     pub fn split(
         &mut self,
         color: Option<u32>,
@@ -195,13 +196,13 @@ impl Communicator {
         const NO_COLOR: c_int = -1;
         self.settle(deadline)?;
         let mut config = Config::non_blocking();
-        // NCCL's thread writes here when the split is through; where it does not settle, the place is left to it.
+        // NCCL's thread writes here when the split completes. If it does not settle, this memory is leaked to NCCL.
         let raw: *mut Comm = Box::into_raw(Box::new(std::ptr::null_mut()));
         let color = color.map_or(NO_COLOR, |color| color as c_int);
-        // SAFETY: the communicator lives; the configuration is copied, and `raw` lives until the split is through.
+        // SAFETY: the communicator lives; the configuration is copied, and `raw` lives until the split has completed.
         let status =
             unsafe { (self.nccl.functions().comm_split)(self.raw, color, key as c_int, raw, &mut config) };
-        self.book("ncclCommSplit", Status(status))?;
+        self.record("ncclCommSplit", Status(status))?;
         self.settle(deadline)?;
         // SAFETY: came from `Box::into_raw`, and NCCL no longer writes there.
         let raw = *unsafe { Box::from_raw(raw) };
@@ -210,23 +211,23 @@ impl Communicator {
         }
         let mut part = Self::new(self.nccl.clone(), raw, (0, 0), Status::IN_PROGRESS);
         part.settle(deadline)?;
-        part.rank = part.number("ncclCommUserRank", self.nccl.functions().comm_user_rank)?;
-        part.world_size = part.number("ncclCommCount", self.nccl.functions().comm_count)?;
+        part.rank = part.query("ncclCommUserRank", self.nccl.functions().comm_user_rank)?;
+        part.world_size = part.query("ncclCommCount", self.nccl.functions().comm_count)?;
         Ok(Some(part))
     }
 
-    /// Ends the communicator after everything that was called on it; all ranks do so together.
+    /// Closes the communicator after all pending calls. A collective: all ranks must call it.
     ///
     /// # Errors
-    /// NCCL's, and [`Error::Deadline`], after which the communicator has been aborted.
+    /// An error of NCCL, or [`Error::Deadline`], after which the communicator has been aborted.
     pub fn finalize(mut self, deadline: Instant) -> Result<(), Error> {
         self.settle(deadline)?;
         // SAFETY: the communicator lives.
         let status = unsafe { (self.nccl.functions().comm_finalize)(self.raw) };
-        self.book("ncclCommFinalize", Status(status))?;
+        self.record("ncclCommFinalize", Status(status))?;
         self.settle(deadline)?;
         let raw = std::mem::replace(&mut self.raw, std::ptr::null_mut());
-        // SAFETY: finalised, and no longer used.
+        // SAFETY: finalized and no longer used.
         let status = Status(unsafe { (self.nccl.functions().comm_destroy)(raw) });
         match status {
             Status::SUCCESS | Status::IN_PROGRESS => Ok(()),
@@ -234,12 +235,13 @@ impl Communicator {
         }
     }
 
-    /// Ends the communicator at once, whatever its peers do. Its collectives that are under way are left where they are.
+    /// Aborts the communicator immediately, whatever its peers do. Collectives in progress are abandoned.
     pub fn abort(self) {
         drop(self);
     }
 
-    fn number(
+    /// Calls a function that writes one integer.
+    fn query(
         &self,
         call: &'static str,
         function: unsafe extern "C" fn(Comm, *mut c_int) -> c_int,
@@ -250,7 +252,7 @@ impl Communicator {
         if status == Status::SUCCESS { Ok(number as usize) } else { Err(self.error(call, status)) }
     }
 
-    /// A call on a communicator whose last one is still in progress would be refused, so this waits for it.
+    /// Calls a collective. Waits for the previous call first, since NCCL rejects a call while another one is in progress.
     fn collective(
         &mut self,
         call: &'static str,
@@ -261,10 +263,10 @@ impl Communicator {
         }
         self.sequence += 1;
         let status = Status(function(&self.nccl, self.raw));
-        self.book(call, status)
+        self.record(call, status)
     }
 
-    fn book(&mut self, call: &'static str, status: Status) -> Result<(), Error> {
+    fn record(&mut self, call: &'static str, status: Status) -> Result<(), Error> {
         self.last_call = call;
         self.in_progress = status == Status::IN_PROGRESS;
         match status {

@@ -1,66 +1,66 @@
-//! What can go wrong: finding the library, and calling it.
+//! The errors of finding the library and of calling it.
 
 use std::path::PathBuf;
 
 use crate::types::{Status, Version};
 
-/// Why there is no NCCL to use.
+/// The reason why NCCL cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// No library was found.
     #[error("no NCCL was found: {}", .tried.join("; "))]
     NotFound {
-        /// What was looked for, each with what the dynamic loader said.
+        /// The dynamic loader's error for each library that was tried.
         tried: Vec<String>,
     },
     /// The library lacks a function.
-    #[error("{} has no {symbol}: it is not an NCCL, or one older than {}", .path.display(), crate::MINIMUM_VERSION)]
+    #[error("{} has no {symbol}: it is not NCCL, or older than {}", .path.display(), crate::MINIMUM_VERSION)]
     Symbol {
-        /// The library.
+        /// Path of the library.
         path: PathBuf,
-        /// The function.
+        /// Name of the missing function.
         symbol: &'static str,
     },
     /// The library is too old.
     #[error("{} is NCCL {found}; at least {} is needed", .path.display(), crate::MINIMUM_VERSION)]
     Version {
-        /// The library.
+        /// Path of the library.
         path: PathBuf,
-        /// Its version.
+        /// Version of the library.
         found: Version,
     },
 }
 
-/// An error of NCCL, with all that it tells.
+/// An error of NCCL with all available details.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// There is no library.
+    /// The library cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A call failed.
     #[error("{}", describe(.call, *.status, .text, .last_error, *.rank, *.sequence))]
     Call {
-        /// The function of NCCL.
+        /// Name of the NCCL function.
         call: &'static str,
-        /// What it returned, or what the communicator's asynchronous error is.
+        /// Status that it returned, or the communicator's asynchronous error.
         status: Status,
-        /// NCCL's text for that.
+        /// NCCL's message for this status.
         text: String,
-        /// `ncclGetLastError`: the details, where there are some.
+        /// Details from `ncclGetLastError`; may be empty.
         last_error: String,
-        /// The rank of the communicator, where there is one.
+        /// Rank of the communicator, if there is one.
         rank: Option<usize>,
-        /// Number of the last collective that was called on the communicator, from 1; 0 before the first.
+        /// Sequence number of the last collective called on the communicator, counted from 1; 0 before the first.
         sequence: u64,
     },
-    /// What was started has not come to its end in time.
+    /// A call did not complete in time.
     #[error("{call} is still in progress at its deadline (rank {rank}, after collective {sequence})")]
     Deadline {
-        /// The function of NCCL that was last called.
+        /// Name of the NCCL function called last.
         call: &'static str,
-        /// The rank.
+        /// Rank of the communicator.
         rank: usize,
-        /// Number of the last collective that was called, from 1; 0 before the first.
+        /// Sequence number of the last collective called, counted from 1; 0 before the first.
         sequence: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! NCCL's C interface: the functions this crate uses, found by name in the opened library.
+//! NCCL's C interface: the functions that this crate uses, looked up by name in the loaded library.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -7,7 +7,7 @@ use crate::types::UniqueId;
 /// `ncclComm_t`.
 pub(crate) type Comm = *mut c_void;
 
-/// `ncclConfig_t` as of NCCL 2.18. A later NCCL takes this shorter form, told by `size` and `version`.
+/// `ncclConfig_t` as of NCCL 2.18. Later versions recognize this shorter form by `size` and `version`.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Config {
@@ -23,7 +23,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Non-blocking, everything else as NCCL chooses.
+    /// Returns a non-blocking configuration with NCCL's defaults for everything else.
     pub(crate) fn non_blocking() -> Self {
         Self {
             size: size_of::<Self>(),
@@ -39,27 +39,27 @@ impl Config {
     }
 }
 
-/// Declares [`Functions`] and how it is filled from a library.
+/// Declares [`Functions`] and its lookup in a library.
 macro_rules! functions {
     ($($field:ident = $name:literal: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        /// The functions of an opened NCCL.
+        /// The functions of a loaded NCCL library.
         #[derive(Debug)]
         pub(crate) struct Functions {
             $(pub(crate) $field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
         }
 
         impl Functions {
-            /// Finds every function.
+            /// Looks up every function.
             ///
             /// # Errors
-            /// The name of the first that is missing.
+            /// The name of the first missing function.
             ///
             /// # Safety
-            /// The library must be an NCCL, or have functions of the same signatures.
+            /// The library must be NCCL, or have functions with the same signatures.
             pub(crate) unsafe fn find(library: &libloading::Library) -> Result<Self, &'static str> {
                 Ok(Self {
                     $($field: {
-                        // SAFETY: the caller says that the library's function of this name has this signature.
+                        // SAFETY: the caller guarantees that the function of this name has this signature.
                         let symbol = unsafe { library.get($name.to_bytes_with_nul()) };
                         *symbol.map_err(|_| $name.to_str().unwrap_or_default())?
                     },)*

@@ -1,12 +1,11 @@
-//! NVIDIA's collective communication library (NCCL), opened at run time.
+//! Bindings to NVIDIA's collective communication library (NCCL), loaded at run time.
 //!
-//! Nothing of NCCL or CUDA is needed to build a program with this crate, nor to start it: [`Nccl::open`] looks for the
-//! library when it is called and says what it looked for where there is none. So one binary serves machines with and
-//! without a GPU.
+//! Neither NCCL nor CUDA is needed to build or to start a program that uses this crate: [`Nccl::open`] looks for the library
+//! when it is called, and its error lists what was tried. One binary therefore serves machines with and without a GPU.
 //!
-//! Communicators are non-blocking: every call returns at once, [`Communicator::settle`] waits for what it started, up to
-//! a deadline, and [`Communicator::abort`] ends one whose peers are gone. NCCL wants one thread at a time inside it for
-//! each communicator, which `&mut self` says; to watch a communicator from a second thread, put it into a mutex.
+//! Communicators are non-blocking: every call returns immediately, [`Communicator::settle`] waits for its completion up to a
+//! deadline, and [`Communicator::abort`] closes a communicator whose peers are gone. NCCL allows one thread at a time per
+//! communicator, which `&mut self` enforces; to watch a communicator from a second thread, put it into a mutex.
 //!
 //! ```no_run
 //! use std::time::{Duration, Instant};
@@ -20,8 +19,8 @@
 //! let nccl = Nccl::open()?;
 //! println!("NCCL {} from {}", nccl.version(), nccl.path().display());
 //!
-//! // One rank makes the id; how the others get it (MPI, a file, a socket) is the program's business. Before this call each
-//! // rank has made its GPU the current device of the CUDA runtime.
+//! // One rank creates the ID, and the program sends it to the others (over MPI, a file, a socket). Before this call each rank
+//! // has made its GPU the current device of the CUDA runtime.
 //! let id = send_to_all_ranks(nccl.unique_id()?);
 //! let mut communicator = nccl.init_rank(&id, rank, world_size)?;
 //! communicator.settle(Instant::now() + Duration::from_secs(60))?;

@@ -1,4 +1,4 @@
-//! Finding and opening NCCL.
+//! Finds and loads the NCCL library.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
@@ -12,15 +12,15 @@ use crate::ffi::{Config, Functions};
 use crate::types::{Status, UniqueId, Version};
 use crate::{Communicator, ffi};
 
-/// The oldest NCCL that has everything this crate uses.
+/// The oldest supported version of NCCL.
 pub const MINIMUM_VERSION: Version = Version { major: 2, minor: 18, patch: 0 };
 
-/// The names under which the dynamic loader is asked for NCCL.
+/// The library names passed to the dynamic loader.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
-/// The variable that names a library.
+/// The environment variable that names a library.
 const VARIABLE: &str = "NCCL_LIBRARY";
 
-/// An opened NCCL. Clones share it; it stays open until the process ends, since it has threads of its own.
+/// A loaded NCCL library. Clones share it. It is never unloaded, since it starts its own threads.
 #[derive(Debug, Clone)]
 pub struct Nccl(Arc<Opened>);
 
@@ -34,11 +34,11 @@ struct Opened {
 }
 
 impl Nccl {
-    /// Opens NCCL: the library that the environment variable `NCCL_LIBRARY` names, else the copy that the process has loaded
-    /// already (libtorch's, for one), else `libnccl.so.2` or `libnccl.so` where the dynamic loader looks.
+    /// Loads NCCL: the library that the environment variable `NCCL_LIBRARY` names, else the copy that the process has already
+    /// loaded (for example with libtorch), else `libnccl.so.2` or `libnccl.so` from the dynamic loader's search path.
     ///
     /// # Errors
-    /// Says what was looked for and what the loader answered; names a missing function, or a version that is too old.
+    /// If no library is found (with the loader's error for each attempt), a function is missing or the version is too old.
     pub fn open() -> Result<Self, OpenError> {
         if let Some(named) = std::env::var_os(VARIABLE) {
             return Self::open_at(Path::new(&named)).map_err(|error| match error {
@@ -61,18 +61,18 @@ impl Nccl {
         Err(OpenError::NotFound { tried })
     }
 
-    /// Opens the library at `path`, or of that name where the dynamic loader looks.
+    /// Loads the library at `path`, or one of that name from the dynamic loader's search path.
     ///
     /// # Errors
     /// As [`Nccl::open`].
     pub fn open_at(path: &Path) -> Result<Self, OpenError> {
-        // SAFETY: NCCL's initialisers are sound to run; whoever names another library answers for it.
+        // SAFETY: NCCL's initializers are sound to run; a caller that names another library is responsible for it.
         let library = unsafe { libloading::Library::new(path) };
         Self::take(library.map_err(|error| OpenError::NotFound { tried: vec![error.to_string()] })?, path)
     }
 
     fn take(library: libloading::Library, path: &Path) -> Result<Self, OpenError> {
-        // SAFETY: a library of NCCL's name has NCCL's functions.
+        // SAFETY: a library with NCCL's name has NCCL's functions.
         let functions = unsafe { Functions::find(&library) };
         let functions = functions.map_err(|symbol| OpenError::Symbol { path: path.to_owned(), symbol })?;
         let path = path_of(functions.get_version as *const c_void).unwrap_or_else(|| path.to_owned());
@@ -83,7 +83,7 @@ impl Nccl {
         if version < MINIMUM_VERSION {
             return Err(OpenError::Version { path, found: version });
         }
-        // SAFETY: only asks whether there is such a symbol.
+        // SAFETY: only checks whether the symbol exists.
         let marker =
             unsafe { library.get::<*const c_void>(c"ncclTestDoubleTakesHostMemory".to_bytes_with_nul()) };
         let takes_host_memory = marker.is_ok();
@@ -92,26 +92,26 @@ impl Nccl {
         Ok(Self(Arc::new(opened)))
     }
 
-    /// Its version.
+    /// Returns the version of the library.
     pub fn version(&self) -> Version {
         self.0.version
     }
 
-    /// The file that it was loaded from.
+    /// Returns the file from which the library was loaded.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// Whether this is a stand-in for tests on machines without a GPU, whose collectives work on host memory: a library
-    /// that has the symbol `ncclTestDoubleTakesHostMemory`. NVIDIA's never is.
+    /// Returns whether this is a test double whose collectives work on host memory, for machines without a GPU. A double has
+    /// the symbol `ncclTestDoubleTakesHostMemory`, which NVIDIA's library never has.
     pub fn takes_host_memory(&self) -> bool {
         self.0.takes_host_memory
     }
 
-    /// Makes what the ranks of a new communicator share.
+    /// Creates the unique ID of a new communicator.
     ///
     /// # Errors
-    /// NCCL's, for instance where it finds no network interface.
+    /// An error of NCCL, for instance if it finds no network interface.
     pub fn unique_id(&self) -> Result<UniqueId, Error> {
         let mut id = UniqueId([0; 128]);
         // SAFETY: writes 128 bytes.
@@ -119,16 +119,16 @@ impl Nccl {
         self.checked("ncclGetUniqueId", status).map(|()| id)
     }
 
-    /// Begins to join the communicator of `id` as `rank` of `world_size`, with the GPU that is CUDA's current device.
-    /// Non-blocking: [`Communicator::settle`] waits until all ranks have met.
+    /// Starts joining the communicator of `id` as `rank` of `world_size`, with CUDA's current device. Does not block:
+    /// [`Communicator::settle`] waits until all ranks have joined.
     ///
     /// # Errors
-    /// NCCL's, for instance that there is no CUDA driver.
+    /// An error of NCCL, for instance if there is no CUDA driver.
     pub fn init_rank(&self, id: &UniqueId, rank: usize, world_size: usize) -> Result<Communicator, Error> {
         let mut raw: ffi::Comm = std::ptr::null_mut();
         let mut config = Config::non_blocking();
         let (size, number) = (world_size as c_int, rank as c_int);
-        // SAFETY: all pointers live through the call, which copies what it keeps.
+        // SAFETY: all pointers are valid during the call, which copies what it keeps.
         let status =
             unsafe { (self.functions().comm_init_rank_config)(&mut raw, size, *id, number, &mut config) };
         match Status(status) {
@@ -139,13 +139,13 @@ impl Nccl {
         }
     }
 
-    /// Calls `body` between `ncclGroupStart` and `ncclGroupEnd`, so that the collectives in it start together. The
-    /// communicators in it are in progress afterwards: [`Communicator::settle`] them.
+    /// Calls `body` between `ncclGroupStart` and `ncclGroupEnd`, so that its collectives start together. Its communicators are
+    /// in progress afterwards and must be [settled](Communicator::settle).
     ///
     /// # Errors
-    /// The body's, or NCCL's.
+    /// An error of `body`, or of NCCL.
     pub fn group<T>(&self, body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        // SAFETY: start and end are called in pairs, on one thread.
+        // SAFETY: start and end are called in pairs on the same thread.
         self.checked("ncclGroupStart", Status(unsafe { (self.functions().group_start)() }))?;
         let outcome = body();
         // SAFETY: as above.
@@ -165,7 +165,7 @@ impl Nccl {
         }
     }
 
-    /// Everything that NCCL tells about a failed call.
+    /// Collects NCCL's information about a failed call.
     pub(crate) fn error(
         &self,
         call: &'static str,
@@ -174,30 +174,30 @@ impl Nccl {
         rank: Option<usize>,
         sequence: u64,
     ) -> Error {
-        // SAFETY: answers with a static text for any number.
+        // SAFETY: returns a static string for any number.
         let text = unsafe { (self.functions().get_error_string)(status.0) };
-        // SAFETY: takes a communicator or null; answers with a text that the next failure replaces.
+        // SAFETY: accepts a communicator or null; returns a string that is valid until the next failure.
         let last_error = unsafe { (self.functions().get_last_error)(communicator) };
         Error::Call { call, status, text: copied(text), last_error: copied(last_error), rank, sequence }
     }
 }
 
-/// The library of that name, where the process has it already.
+/// Returns the library of this name if the process has already loaded it.
 fn loaded(name: &str) -> Option<libloading::Library> {
-    // SAFETY: RTLD_NOLOAD runs no initialisers; it only finds what is loaded.
+    // SAFETY: RTLD_NOLOAD runs no initializers; it only finds loaded libraries.
     unsafe { unix::Library::open(Some(name), libc::RTLD_NOLOAD | libc::RTLD_NOW) }.ok().map(Into::into)
 }
 
-/// NCCL's text, or nothing where it gives none.
+/// Copies a C string; null becomes an empty string.
 fn copied(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: NCCL's texts end with a NUL.
+    // SAFETY: NCCL's strings are NUL-terminated.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned()
 }
 
-/// The file that holds `function`.
+/// Returns the file that contains `function`.
 fn path_of(function: *const c_void) -> Option<PathBuf> {
     let mut info = libc::Dl_info {
         dli_fname: std::ptr::null(),
@@ -205,7 +205,7 @@ fn path_of(function: *const c_void) -> Option<PathBuf> {
         dli_sname: std::ptr::null(),
         dli_saddr: std::ptr::null_mut(),
     };
-    // SAFETY: dladdr takes any address and fills `info` where it returns non-zero.
+    // SAFETY: dladdr accepts any address and fills `info` if it returns non-zero.
     let found = unsafe { libc::dladdr(function, &mut info) } != 0 && !info.dli_fname.is_null();
     found.then(|| PathBuf::from(copied(info.dli_fname)))
 }

@@ -1,29 +1,29 @@
-//! NCCL's enumerations as integers, so that a value which a later NCCL adds is a number and not undefined behaviour.
+//! NCCL's enumerations as integers, so that a value added by a later NCCL is a plain number and not undefined behaviour.
 
 use std::ffi::c_void;
 use std::fmt;
 
-/// What a call of NCCL returned.
+/// The status returned by an NCCL function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Status(pub i32);
 
 impl Status {
-    /// Done.
+    /// The call completed.
     pub const SUCCESS: Self = Self(0);
-    /// A call of CUDA failed.
+    /// A CUDA call failed.
     pub const UNHANDLED_CUDA_ERROR: Self = Self(1);
-    /// A call of the operating system failed.
+    /// A system call failed.
     pub const SYSTEM_ERROR: Self = Self(2);
     /// NCCL itself failed.
     pub const INTERNAL_ERROR: Self = Self(3);
-    /// A wrong argument.
+    /// An argument is invalid.
     pub const INVALID_ARGUMENT: Self = Self(4);
-    /// A wrong use, such as two ranks on one GPU.
+    /// The usage is invalid, such as two ranks on one GPU.
     pub const INVALID_USAGE: Self = Self(5);
     /// A peer failed or its connection is lost.
     pub const REMOTE_ERROR: Self = Self(6);
-    /// Started, not yet done (non-blocking communicators).
+    /// The call was started and has not completed (non-blocking communicators only).
     pub const IN_PROGRESS: Self = Self(7);
 }
 
@@ -33,13 +33,13 @@ impl Status {
 pub struct DataType(pub i32);
 
 impl DataType {
-    /// Signed bytes.
+    /// Signed 8-bit integers.
     pub const INT8: Self = Self(0);
-    /// Unsigned bytes.
+    /// Unsigned 8-bit integers.
     pub const UINT8: Self = Self(1);
-    /// 32-bit integers.
+    /// Signed 32-bit integers.
     pub const INT32: Self = Self(2);
-    /// 64-bit integers.
+    /// Signed 64-bit integers.
     pub const INT64: Self = Self(4);
     /// IEEE half precision.
     pub const FLOAT16: Self = Self(6);
@@ -61,9 +61,9 @@ impl ReduceOp {
     pub const SUM: Self = Self(0);
     /// The product.
     pub const PROD: Self = Self(1);
-    /// The largest.
+    /// The maximum.
     pub const MAX: Self = Self(2);
-    /// The smallest.
+    /// The minimum.
     pub const MIN: Self = Self(3);
     /// The mean.
     pub const AVG: Self = Self(4);
@@ -79,12 +79,12 @@ impl Stream {
     pub const DEFAULT: Self = Self(std::ptr::null_mut());
 }
 
-// SAFETY: a stream's handle is a plain value that any thread may pass to CUDA.
+// SAFETY: a stream handle is a plain value that any thread may pass to CUDA.
 unsafe impl Send for Stream {}
 // SAFETY: as above.
 unsafe impl Sync for Stream {}
 
-/// What ranks that meet in one communicator share. Its bytes may be sent over any wire.
+/// The identifier that all ranks of a communicator share. Its bytes may be sent over any transport.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct UniqueId(pub [u8; 128]);
@@ -95,19 +95,19 @@ impl fmt::Debug for UniqueId {
     }
 }
 
-/// NCCL's version.
+/// A version of NCCL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// The first number.
+    /// Major version.
     pub major: u32,
-    /// The second.
+    /// Minor version.
     pub minor: u32,
-    /// The third.
+    /// Patch version.
     pub patch: u32,
 }
 
 impl Version {
-    /// From `ncclGetVersion`'s number; up to 2.8 it left the minor version one digit.
+    /// Decodes the number of `ncclGetVersion`, in which the minor version has one digit up to NCCL 2.8.
     pub(crate) fn from_code(code: i32) -> Self {
         let code = code.unsigned_abs();
         match code {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_in_both_numberings() {
+    fn versions_are_decoded_in_both_formats() {
         for (code, text) in [(22809, "2.28.9"), (21800, "2.18.0"), (2804, "2.8.4"), (2708, "2.7.8")] {
             assert_eq!(Version::from_code(code).to_string(), text);
         }

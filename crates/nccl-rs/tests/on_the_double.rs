@@ -1,4 +1,4 @@
-//! Every call, and every fault, on a stand-in for NCCL that is built here; ranks are threads.
+//! Tests of every call and every fault on a test double for NCCL, which is compiled here. Ranks are threads.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ fn open(double: &Double) -> Result<Nccl, OpenError> {
     Nccl::open_at(&double.path())
 }
 
-/// Runs `rank` for each rank of a communicator that is ready.
+/// Runs `rank` on a thread for each rank, with a communicator that is ready.
 fn run<T: Send>(double: &Double, size: usize, rank: impl Fn(Communicator) -> T + Sync) -> Vec<T> {
     let nccl = open(double).unwrap();
     let id = nccl.unique_id().unwrap();
@@ -32,8 +32,8 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-/// A deadline for what never comes to an end.
-fn at_once() -> Instant {
+/// A short deadline for operations that never complete.
+fn short_deadline() -> Instant {
     Instant::now() + Duration::from_millis(200)
 }
 
@@ -46,14 +46,14 @@ fn sum(communicator: &mut Communicator, values: &mut [f32]) -> Result<(), Error>
 }
 
 #[test]
-fn the_double_says_that_it_is_one() {
+fn the_double_identifies_itself() {
     let double = Double::build();
     let nccl = open(&double).unwrap();
     assert!(nccl.takes_host_memory());
     assert_eq!((nccl.version().to_string(), nccl.path()), ("2.28.9".to_owned(), &*double.path()));
 }
 
-/// On host memory here; on a device the acceptance run uses it.
+/// Uses host memory; the acceptance run uses this double on a device.
 #[test]
 fn the_double_for_devices_doubles_what_it_sums() {
     let double = Double::for_devices();
@@ -71,12 +71,12 @@ fn the_double_for_devices_doubles_what_it_sums() {
 }
 
 #[test]
-fn init_is_in_progress_until_all_have_come() {
+fn init_is_in_progress_until_all_ranks_have_joined() {
     let nccl = open(&Double::faulty("init-delay-ms=300")).unwrap();
     let id = nccl.unique_id().unwrap();
     let mut first = nccl.init_rank(&id, 0, 2).unwrap();
     assert!(first.in_progress().unwrap());
-    let error = first.settle(at_once()).unwrap_err();
+    let error = first.settle(short_deadline()).unwrap_err();
     let Error::Deadline { call, rank: 0, sequence: 0 } = error else { panic!("{error}") };
     assert_eq!(call, "ncclCommInitRankConfig");
     let mut second = nccl.init_rank(&id, 1, 2).unwrap();
@@ -85,10 +85,10 @@ fn init_is_in_progress_until_all_have_come() {
 }
 
 #[test]
-fn collectives_give_what_they_promise() {
+fn collectives_compute_the_right_results() {
     let results = run(&Double::build(), 3, |mut communicator| {
         let rank = communicator.rank();
-        // More than one chunk of the double's shared memory.
+        // Longer than one chunk of the double's shared memory.
         let mut long: Vec<f32> = (0..600_000).map(|i| (i % 7 + rank) as f32).collect();
         sum(&mut communicator, &mut long).unwrap();
         communicator.settle(soon()).unwrap();
@@ -120,7 +120,7 @@ fn collectives_give_what_they_promise() {
 }
 
 #[test]
-fn groups_start_together() {
+fn collectives_of_a_group_complete() {
     let double = Double::build();
     let nccl = open(&double).unwrap();
     run(&double, 2, |mut communicator| {
@@ -154,10 +154,10 @@ fn splits_by_color_and_key() {
 }
 
 #[test]
-fn an_init_that_hangs_can_be_left() {
+fn an_init_that_hangs_can_be_aborted() {
     let nccl = open(&Double::faulty("init-hangs")).unwrap();
     let mut communicator = nccl.init_rank(&nccl.unique_id().unwrap(), 0, 1).unwrap();
-    assert!(matches!(communicator.settle(at_once()), Err(Error::Deadline { .. })));
+    assert!(matches!(communicator.settle(short_deadline()), Err(Error::Deadline { .. })));
     communicator.abort();
 }
 
@@ -168,7 +168,7 @@ fn an_asynchronous_error_names_rank_and_collective() {
         sum(&mut communicator, &mut values).unwrap();
         communicator.settle(soon()).unwrap();
         sum(&mut communicator, &mut values).unwrap();
-        let error = communicator.settle(at_once()).unwrap_err();
+        let error = communicator.settle(short_deadline()).unwrap_err();
         communicator.abort();
         error
     });
@@ -182,16 +182,16 @@ fn an_asynchronous_error_names_rank_and_collective() {
     assert_eq!(
         errors[1].to_string(),
         "ncclAllReduce: remote process exited or there was a network error (NCCL error 6, rank 1, collective 2): \
-         the double was told to fail here"
+         the double was configured to fail here"
     );
 }
 
 #[test]
-fn a_collective_that_hangs_can_be_left() {
+fn a_collective_that_hangs_can_be_aborted() {
     run(&Double::faulty("hang-at=0:1"), 2, |mut communicator| {
         let mut values = [1.0f32];
         sum(&mut communicator, &mut values).unwrap();
-        assert!(matches!(communicator.settle(at_once()), Err(Error::Deadline { sequence: 1, .. })));
+        assert!(matches!(communicator.settle(short_deadline()), Err(Error::Deadline { sequence: 1, .. })));
         communicator.abort();
     });
 }
@@ -199,19 +199,18 @@ fn a_collective_that_hangs_can_be_left() {
 #[test]
 fn finalize_has_a_deadline() {
     run(&Double::faulty("finalize-hangs"), 2, |communicator| {
-        let error = communicator.finalize(at_once()).unwrap_err();
+        let error = communicator.finalize(short_deadline()).unwrap_err();
         assert!(matches!(error, Error::Deadline { call: "ncclCommFinalize", .. }), "{error}");
     });
 }
 
 #[test]
-fn unfit_libraries_are_named() {
+fn unusable_libraries_are_rejected_by_name() {
     let without = Double::with(&["-DWITHOUT_SPLIT"]);
     let error = open(&without).unwrap_err();
     assert_eq!(error, OpenError::Symbol { path: without.path(), symbol: "ncclCommSplit" });
     let path = without.path();
-    let text =
-        format!("{} has no ncclCommSplit: it is not an NCCL, or one older than 2.18.0", path.display());
+    let text = format!("{} has no ncclCommSplit: it is not NCCL, or older than 2.18.0", path.display());
     assert_eq!(error.to_string(), text);
 
     let old = Double::with(&["-DVERSION=21700"]);
@@ -223,7 +222,7 @@ fn unfit_libraries_are_named() {
 }
 
 #[test]
-fn wrong_arguments_are_refused_with_the_reason() {
+fn invalid_arguments_are_rejected_with_the_reason() {
     let nccl = open(&Double::build()).unwrap();
     let error = nccl.init_rank(&nccl.unique_id().unwrap(), 3, 2).unwrap_err();
     let text = "ncclCommInitRankConfig: invalid argument (NCCL error 4, rank 3): no such rank";

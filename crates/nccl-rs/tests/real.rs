@@ -1,11 +1,12 @@
-//! NVIDIA's library. Without a driver it has a version and unique ids, and says why there is no communicator.
+//! Tests of NVIDIA's library: without a driver it reports its version, creates unique IDs, and explains why there is no
+//! communicator.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nccl::{Error, MINIMUM_VERSION, Nccl};
 
-/// The library that `NCCL_LIBRARY` names, or the one in the wheels beside libtorch.
+/// Returns the library that `NCCL_LIBRARY` names, or the one in the wheels beside libtorch.
 fn library() -> Option<PathBuf> {
     let named = std::env::var_os("NCCL_LIBRARY").map(PathBuf::from);
     let beside_libtorch = || {
@@ -29,7 +30,7 @@ fn version_and_path() {
 }
 
 #[test]
-fn a_copy_that_is_loaded_is_found_again() {
+fn a_loaded_copy_is_reused() {
     let Some(path) = library() else { return };
     let first = Nccl::open_at(&path).unwrap();
     assert_eq!(Nccl::open().unwrap().path(), first.path());

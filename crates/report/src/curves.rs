@@ -1,4 +1,4 @@
-//! `curves.svg`: loss and accuracy by epoch, redrawn after each.
+//! `curves.svg`: loss and accuracy by epoch, redrawn after each epoch.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,32 +15,32 @@ type DrawError<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::Er
 /// Width and height of the whole picture.
 const SIZE_PX: (u32, u32) = (1040, 476);
 
-/// Height of the line with the name of the run.
+/// Height of the line with the run's name.
 const NAME_PX: u32 = 36;
 
 /// Height of a panel's title and legend.
 const HEAD_PX: u32 = 72;
 
-/// Width of what stands to the left of a plot.
+/// Width of the axis labels left of a plot.
 const LEFT_PX: u32 = 66;
 
-/// A curve of more points goes without a dot on each.
+/// Largest number of points for which a curve shows a dot at each point.
 const MOST_DOTS: usize = 40;
 
-// Okabe and Ito's colours, which colour-blind readers tell apart too.
+// Okabe and Ito's colours, which colour-blind readers can distinguish.
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 const VERMILLION: RGBColor = RGBColor(213, 94, 0);
 const TEXT: RGBColor = RGBColor(51, 51, 51);
 const GRID: RGBColor = RGBColor(222, 222, 222);
 
-/// A curve, or one point of it: (epoch, value).
+/// A point of a curve: (epoch, value).
 type Point = (f64, f64);
 
 struct Series {
     name: &'static str,
     colour: RGBColor,
     points: Vec<Point>,
-    /// Which value is ringed and written into the legend, if any is.
+    /// The value that is marked with a ring and shown in the legend, if any.
     best: Option<Best>,
 }
 
@@ -53,12 +53,12 @@ enum Best {
 struct Panel {
     title: &'static str,
     series: Vec<Series>,
-    /// No value lies outside.
+    /// The range of possible values.
     limits: Range<f64>,
 }
 
-/// Draws the losses and accuracies by epoch of the run `name` into the file `path`, which is replaced whole. Values that are
-/// missing or not finite are left out.
+/// Draws the losses and accuracies of the run `name` by epoch into the file `path`, which is replaced atomically. Missing and
+/// non-finite values are omitted.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -114,14 +114,14 @@ fn points(rows: &[EpochRecord], value: impl Fn(&EpochRecord) -> Option<f64>) -> 
     values.filter(|point| point.1.is_finite()).collect()
 }
 
-/// All epochs with half an epoch to either side.
+/// Returns the range of all epochs, extended by half an epoch on either side.
 fn epoch_range(rows: &[EpochRecord]) -> Range<f64> {
     let epochs = || rows.iter().map(|row| row.epoch);
     let (first, last) = (epochs().min().unwrap_or(1), epochs().max().unwrap_or(1));
     first as f64 - 0.5..last as f64 + 0.5
 }
 
-/// All values with a margin above and below, cut at the limits.
+/// Returns the range of all values with a margin above and below, clipped to the limits.
 fn value_range(panel: &Panel) -> Range<f64> {
     let values = || panel.series.iter().flat_map(|series| &series.points).map(|point| point.1);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
@@ -159,7 +159,7 @@ fn draw_panel<'a>(area: &Area<'a>, panel: &Panel, epochs: Range<f64>) -> Result<
     panel.series.iter().try_for_each(|series| draw_series(&mut chart, series))
 }
 
-/// Writes the title and the legend, above the plot, where they hide no curve.
+/// Draws the title and the legend above the plot, where they hide no curve.
 fn draw_head<'a>(head: &Area<'a>, panel: &Panel) -> Result<(), DrawError<'a>> {
     let mut x = LEFT_PX as i32;
     head.draw(&Text::new(panel.title, (x, 12), font(21)))?;
@@ -168,7 +168,7 @@ fn draw_head<'a>(head: &Area<'a>, panel: &Panel) -> Result<(), DrawError<'a>> {
         let line = PathElement::new([(x, 50), (x + 22, 50)], series.colour.stroke_width(3));
         head.draw(&line)?;
         head.draw(&Text::new(label.as_str(), (x + 30, 43), font(15)))?;
-        // A generous guess at the width of the text: fonts are the viewer's.
+        // A generous estimate of the text width, since the viewer chooses the font.
         x += 56 + 8 * label.len() as i32;
     }
     Ok(())
@@ -178,7 +178,7 @@ fn font(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&TEXT)
 }
 
-/// Decimals that tell the ticks of an axis apart.
+/// Returns the number of decimals that distinguishes the ticks of an axis.
 fn decimals(values: &Range<f64>) -> usize {
     match values.end - values.start {
         span if span > 0.08 => 2,
@@ -203,12 +203,12 @@ impl Series {
         let points = self.points.iter().copied();
         match self.best? {
             Best::Lowest => points.min_by(by_value),
-            // Of equal ones the earliest, as above.
+            // The earliest of equal values, as above.
             Best::Highest => points.rev().max_by(by_value),
         }
     }
 
-    /// What the legend says. The best value stands there: beside its point curves would run through it.
+    /// Returns the text of the legend. It includes the best value, which would be crossed by curves if it stood at its point.
     fn label(&self) -> String {
         match self.best_point() {
             Some((epoch, value)) => format!("{}, best {value:.3} (epoch {epoch})", self.name),

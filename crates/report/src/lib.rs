@@ -1,3 +1,3 @@
-//! What a run folder holds, drawn for people.
+//! Reports from the records of a run folder.
 
 pub mod curves;

@@ -1,4 +1,4 @@
-//! The drawing holds every series, its best value, and nothing that is missing or not finite.
+//! The drawing contains every series and its best value, and omits missing and non-finite values.
 
 use std::fs;
 
@@ -39,13 +39,13 @@ fn drawn(rows: &[EpochRecord]) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Number of circles: one a point and one around each best value.
+/// Counts the circles: one per point and one around each best value.
 fn circles(svg: &str) -> usize {
     svg.matches("<circle").count()
 }
 
 #[test]
-fn ten_epochs_give_four_series_under_the_run_s_name_with_legends_and_two_best_values() {
+fn ten_epochs_give_a_title_four_series_and_two_best_values() {
     let svg = drawn(&ten_rows());
     assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     for text in [
@@ -64,7 +64,7 @@ fn ten_epochs_give_four_series_under_the_run_s_name_with_legends_and_two_best_va
 }
 
 #[test]
-fn epochs_without_a_validation_and_infinite_losses_are_left_out() {
+fn missing_and_non_finite_values_are_omitted() {
     let rows = [
         row(1, f64::NAN, None, None),
         row(2, 0.5, Some(0.6), Some(0.7)),
@@ -76,7 +76,7 @@ fn epochs_without_a_validation_and_infinite_losses_are_left_out() {
 }
 
 #[test]
-fn one_epoch_equal_values_and_none_at_all_can_be_drawn() {
+fn a_single_epoch_equal_values_and_no_values_can_be_drawn() {
     assert_eq!(circles(&drawn(&[row(1, 0.5, Some(0.5), Some(1.0))])), 4 + 2);
     assert_eq!(circles(&drawn(&[row(1, 0.0, None, Some(0.0)), row(2, 0.0, None, Some(0.0))])), 6 + 1);
     let empty = drawn(&[]);

@@ -1,4 +1,4 @@
-//! What reports promise, by topic.
+//! Integration tests of the reports, by topic.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod curves;

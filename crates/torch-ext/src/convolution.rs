@@ -1,12 +1,13 @@
-//! Convolution, on a way around libtorch's own where that writes beyond its memory.
+//! Convolution with a workaround for a libtorch bug that writes out of bounds.
 
 use tch::{Device, Tensor};
 
-/// Channels that oneDNN's kernels for AVX-512 take at a time; those for AVX2 take 8.
+/// Number of channels that oneDNN's AVX-512 kernels process at a time; its AVX2 kernels process 8.
 const CHANNEL_BLOCK: i64 = 16;
 
-/// `input` convolved with a square kernel, as `Tensor::conv2d` does it. Where libtorch's own would [overrun](overruns), the
-/// pixels that a stride takes are copied first and then convolved with stride 1, which is the same sum.
+/// Convolves `input` with a square kernel, like `Tensor::conv2d`. If libtorch's own convolution would
+/// [write out of bounds](overruns), copies the pixels that the stride selects and convolves them with stride 1, which computes
+/// the same sum.
 pub fn conv2d(
     input: &Tensor,
     weight: &Tensor,
@@ -24,11 +25,13 @@ pub fn conv2d(
     convolve(input, stride)
 }
 
-/// Whether libtorch 2.11 on a CPU writes beyond its memory in the backward of this convolution without padding: a 1x1 one with
-/// a stride that divides both sides, in channels_last, of fewer channels than a block of oneDNN has. There oneDNN (3.10.2, 1x1
-/// `backward_weights` of AVX2 and AVX-512) gathers the pixels in scratch memory, sized for the channels that there are, but
-/// places a part of an image as if there were a block of them. Whether a part ever begins within an image is a matter of
-/// images, sides and threads, so they do not count here.
+/// Returns whether the backward pass of this convolution without padding may write out of bounds in libtorch 2.11 on a CPU.
+///
+/// This concerns 1x1 convolutions in channels_last with a stride that divides both sides of the image and with fewer channels
+/// than a block of oneDNN. There oneDNN (3.10.2, 1x1 `backward_weights` for AVX2 and AVX-512) gathers pixels in scratch memory
+/// that is sized for the actual channels, but computes offsets within an image as if there were a full block of channels.
+/// Whether a thread's part begins within an image depends on the number of images, the sides and the number of threads, which
+/// are therefore ignored here.
 pub fn overruns(input: &Tensor, weight: &Tensor, stride: i64) -> bool {
     if stride == 1 || input.device() != Device::Cpu {
         return false;

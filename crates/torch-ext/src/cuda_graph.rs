@@ -1,21 +1,21 @@
-//! Work of a GPU that is recorded once and launched as a whole.
+//! CUDA graphs: GPU work that is recorded once and launched as a whole.
 
 use std::ffi::c_void;
 
 use crate::ffi::{self, TorchError, check};
 
-/// A recorded sequence of kernels over fixed addresses. What it allocated while it was recorded stays its own; tensors
-/// that it reads and writes must live where they were as long as it is replayed.
+/// A recorded sequence of kernels with fixed addresses. Memory that was allocated during recording belongs to the graph; other
+/// tensors that it reads or writes must stay alive at their addresses as long as it is replayed.
 #[derive(Debug)]
 pub struct CudaGraph(*mut c_void);
 
 impl CudaGraph {
-    /// Records what `body` queues on this thread's current stream, which must be one of the pool's, and on the threads of
-    /// autograd behind it. Nothing is computed yet: the first replay does. Kernels must have been warmed up before, and
-    /// `body` must not wait for the device.
+    /// Records the work that `body` and its autograd threads queue on this thread's current stream, which must be a stream from
+    /// the pool. Nothing is computed until the first replay. The kernels must have been warmed up before, and `body` must not
+    /// wait for the device.
     ///
     /// # Errors
-    /// That `body` returned, or that the device refused to record what it queued.
+    /// The error that `body` returned, or an error of the device if it cannot record the work.
     pub fn record<T, E: From<TorchError>>(body: impl FnOnce() -> Result<T, E>) -> Result<(Self, T), E> {
         let mut graph = std::ptr::null_mut();
         // SAFETY: writes one pointer, which `drop` frees.
@@ -29,7 +29,10 @@ impl CudaGraph {
         Ok((graph, outcome))
     }
 
-    /// Queues the whole of it on this thread's current stream.
+    /// Queues the recorded work on this thread's current stream.
+    ///
+    /// # Errors
+    /// If CUDA rejects the launch.
     pub fn replay(&self) -> Result<(), TorchError> {
         // SAFETY: the graph lives and was ended.
         check(unsafe { ffi::regatta_graph_replay(self.0) })

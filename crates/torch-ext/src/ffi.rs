@@ -1,21 +1,21 @@
-//! The shim's C interface, and its errors as a Rust type.
+//! The C interface of the shim, and its errors as a Rust type.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use torch_sys::C_tensor;
 
-/// An exception that libtorch threw inside the shim, with its text.
+/// An exception that libtorch threw inside the shim, with its message.
 #[derive(Debug, thiserror::Error)]
 #[error("libtorch: {0}")]
 pub struct TorchError(String);
 
-/// Turns the shim's answer (null: success; else the error's text) into a `Result`.
+/// Converts the shim's return value (null on success, otherwise the error message) to a `Result`.
 pub(crate) fn check(error: *const c_char) -> Result<(), TorchError> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: not null, so it is the shim's thread-local message: NUL-terminated, and alive until this
-    // thread's next call into the shim.
+    // SAFETY: not null, so it is the shim's thread-local message, which is NUL-terminated and valid until this thread's
+    // next call into the shim.
     let text = unsafe { CStr::from_ptr(error) };
     Err(TorchError(text.to_string_lossy().into_owned()))
 }

@@ -1,31 +1,31 @@
-//! Optimizer steps over slices of flat buffers, in one fused kernel call a group.
+//! Optimizer steps over slices of flat buffers, with one fused kernel call per group.
 
 use tch::Tensor;
 use torch_sys::C_tensor;
 
 use crate::ffi::{TorchError, check, regatta_fused_adamw, regatta_fused_sgd};
 
-/// Constants of a step of stochastic gradient descent, in `torch.optim.SGD`'s meaning (dampening 0).
+/// Constants of a step of stochastic gradient descent, defined as in `torch.optim.SGD` (dampening 0).
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd {
     /// Momentum; 0 leaves the buffers untouched.
     pub momentum: f64,
-    /// Nesterov's form of the momentum.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// L2 penalty, added to the gradient.
+    /// Coefficient of the L2 penalty, which is added to the gradient.
     pub weight_decay: f64,
 }
 
 /// Constants of a step of `torch.optim.AdamW` (Loshchilov and Hutter 2019), without amsgrad.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamW {
-    /// Decay of the first moment.
+    /// Decay rate of the first moment.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// Decay rate of the second moment.
     pub beta2: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Added to the root of the second moment.
+    /// Term added to the square root of the second moment.
     pub eps: f64,
 }
 
@@ -33,9 +33,15 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
     tensors.iter().map(Tensor::as_ptr).collect()
 }
 
-/// One step on each `(params[i], grads[i], momenta[i])`, in place. A zero momentum buffer before the first step gives
-/// PyTorch's first step. `lr` is the learning rate, a scalar on the same device: float32 on a GPU, float64 on a CPU. Where
-/// `found_inf`, a float32 scalar there, is 1, nothing changes.
+/// Performs one step on each `(params[i], grads[i], momenta[i])`, in place. With zero momentum buffers, the first step equals
+/// PyTorch's. `lr` is the learning rate, a scalar on the same device: float32 on a GPU, float64 on a CPU. If `found_inf`, a
+/// float32 scalar on the same device, is 1, nothing changes.
+///
+/// # Errors
+/// If libtorch rejects the tensors.
+///
+/// # Panics
+/// If the lists differ in length.
 pub fn fused_sgd(
     params: &[Tensor],
     grads: &[Tensor],
@@ -46,7 +52,7 @@ pub fn fused_sgd(
 ) -> Result<(), TorchError> {
     assert!(
         params.len() == grads.len() && params.len() == momenta.len(),
-        "one grad and momentum a parameter"
+        "one gradient and momentum buffer per parameter"
     );
     let (p, g, m) = (pointers(params), pointers(grads), pointers(momenta));
     let Sgd { momentum, nesterov, weight_decay } = constants;
@@ -57,8 +63,14 @@ pub fn fused_sgd(
     })
 }
 
-/// One step on each parameter, in place. `lr` is as in [`fused_sgd`]; `step` is a float32 scalar: the number of this step,
-/// counted from 1. Where `found_inf`, a float32 scalar, is 1, nothing changes. All are on the parameters' device.
+/// Performs one step on each parameter, in place. `lr` is defined as in [`fused_sgd`]; `step` is a float32 scalar, the number of
+/// this step, counted from 1. If `found_inf`, a float32 scalar, is 1, nothing changes. All are on the parameters' device.
+///
+/// # Errors
+/// If libtorch rejects the tensors.
+///
+/// # Panics
+/// If the lists differ in length.
 #[allow(clippy::too_many_arguments, reason = "the lists and scalars of libtorch's own operator")]
 pub fn fused_adamw(
     params: &[Tensor],
@@ -73,7 +85,7 @@ pub fn fused_adamw(
     let count = params.len();
     assert!(
         [grads.len(), first_moments.len(), second_moments.len()] == [count; 3],
-        "one grad and two moments a parameter"
+        "one gradient and two moments per parameter"
     );
     let (p, g) = (pointers(params), pointers(grads));
     let (first, second) = (pointers(first_moments), pointers(second_moments));

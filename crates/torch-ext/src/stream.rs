@@ -1,4 +1,4 @@
-//! Streams of work of a device and the events between them, by libtorch's device-generic interface.
+//! Device streams and events, through libtorch's device-independent interface.
 
 use std::ffi::{c_int, c_void};
 
@@ -6,14 +6,14 @@ use tch::{Device, Tensor};
 
 use crate::ffi::{self, TorchError, check};
 
-/// A queue of work of a device. On the CPU, where work is done when the call returns, it is a name for nothing.
+/// A queue of work on a device. On the CPU, where work is complete when a call returns, it has no meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
     device: c_int,
     id: i64,
 }
 
-/// tch's numbering: -1 is the CPU.
+/// Returns a device's number as tch defines it: -1 is the CPU.
 fn number(device: Device) -> c_int {
     match device {
         Device::Cuda(index) => index as c_int,
@@ -22,7 +22,10 @@ fn number(device: Device) -> c_int {
 }
 
 impl Stream {
-    /// One of the pool's streams, which are reused in turn and never freed.
+    /// Returns a stream from libtorch's pool, whose streams are reused in turn and never freed.
+    ///
+    /// # Errors
+    /// If the device is not available.
     pub fn from_pool(device: Device, high_priority: bool) -> Result<Self, TorchError> {
         let (device, mut id) = (number(device), 0);
         // SAFETY: writes one integer.
@@ -30,7 +33,10 @@ impl Stream {
         Ok(Self { device, id })
     }
 
-    /// The stream that this thread's work goes to.
+    /// Returns this thread's current stream.
+    ///
+    /// # Errors
+    /// If the device is not available.
     pub fn current(device: Device) -> Result<Self, TorchError> {
         let (device, mut id) = (number(device), 0);
         // SAFETY: writes one integer.
@@ -38,13 +44,19 @@ impl Stream {
         Ok(Self { device, id })
     }
 
-    /// Makes it the stream that this thread's work goes to from now on.
+    /// Makes this the current stream of the calling thread.
+    ///
+    /// # Errors
+    /// If the device is not available.
     pub fn make_current(self) -> Result<(), TorchError> {
         // SAFETY: changes thread-local state of libtorch and borrows nothing.
         check(unsafe { ffi::regatta_stream_make_current(self.device, self.id) })
     }
 
-    /// The device's own handle, a `cudaStream_t`.
+    /// Returns the native handle of the stream, a `cudaStream_t`.
+    ///
+    /// # Errors
+    /// If the device is not available.
     pub fn native_handle(self) -> Result<*mut c_void, TorchError> {
         let mut handle = std::ptr::null_mut();
         // SAFETY: writes one pointer.
@@ -52,13 +64,19 @@ impl Stream {
         Ok(handle)
     }
 
-    /// Makes work that is queued from now on wait for the event.
+    /// Makes subsequently queued work wait for the event.
+    ///
+    /// # Errors
+    /// If the device reports an error.
     pub fn wait(self, event: &Event) -> Result<(), TorchError> {
         // SAFETY: the event lives.
         check(unsafe { ffi::regatta_event_block(event.0, self.device, self.id) })
     }
 
-    /// Waits on the host for all that is queued.
+    /// Blocks the host until all queued work has completed.
+    ///
+    /// # Errors
+    /// If the device reports an error, which may come from earlier work.
     pub fn synchronize(self) -> Result<(), TorchError> {
         // SAFETY: borrows nothing.
         check(unsafe { ffi::regatta_stream_synchronize(self.device, self.id) })
@@ -69,13 +87,17 @@ impl Stream {
 #[derive(Debug)]
 pub struct Event(*mut c_void);
 
-// SAFETY: an event may be used from any thread; it is recorded by who has it exclusively.
+// SAFETY: an event may be used from any thread; recording it requires exclusive access.
 unsafe impl Send for Event {}
-// SAFETY: what takes `&self` only asks the device.
+// SAFETY: methods that take `&self` only query the device.
 unsafe impl Sync for Event {}
 
 impl Event {
-    /// Marks the end of what is queued on `stream`, a GPU's, now; only a `timed` one can tell how much time has passed.
+    /// Creates an event after the work that is currently queued on `stream`, which must belong to a GPU. Only a `timed` event
+    /// can measure elapsed time.
+    ///
+    /// # Errors
+    /// If the device reports an error.
     pub fn after(stream: Stream, timed: bool) -> Result<Self, TorchError> {
         let mut event = std::ptr::null_mut();
         // SAFETY: writes one pointer, which `drop` frees.
@@ -85,13 +107,19 @@ impl Event {
         Ok(event)
     }
 
-    /// Moves it to the end of what is queued on `stream`, one of the same device, now.
+    /// Moves the event after the work that is currently queued on `stream`, a stream of the same device.
+    ///
+    /// # Errors
+    /// If the device reports an error.
     pub fn record(&mut self, stream: Stream) -> Result<(), TorchError> {
-        // SAFETY: the event lives and nobody else has it.
+        // SAFETY: the event lives and is borrowed exclusively.
         check(unsafe { ffi::regatta_event_record(self.0, stream.device, stream.id) })
     }
 
-    /// Whether the stream has passed it.
+    /// Returns whether the stream has passed the event.
+    ///
+    /// # Errors
+    /// If the device reports an error, which may come from earlier work.
     pub fn is_done(&self) -> Result<bool, TorchError> {
         let mut done = false;
         // SAFETY: the event lives; writes one bool.
@@ -99,13 +127,19 @@ impl Event {
         Ok(done)
     }
 
-    /// Waits on the host until the stream has passed it.
+    /// Blocks the host until the stream has passed the event.
+    ///
+    /// # Errors
+    /// If the device reports an error, which may come from earlier work.
     pub fn synchronize(&self) -> Result<(), TorchError> {
         // SAFETY: the event lives.
         check(unsafe { ffi::regatta_event_synchronize(self.0) })
     }
 
-    /// Milliseconds from this event to a later one; both are timed and done.
+    /// Returns the milliseconds from this event to a later one. Both must be timed and passed.
+    ///
+    /// # Errors
+    /// If an event is not timed or not passed yet.
     pub fn elapsed_ms(&self, later: &Event) -> Result<f64, TorchError> {
         let mut ms = 0.0;
         // SAFETY: both events live; writes one number.
@@ -121,8 +155,11 @@ impl Drop for Event {
     }
 }
 
-/// Copies `source` into `target` of the same shape on `stream`; from page-locked host memory to a GPU and back the host does
-/// not wait. Both must be left alone until the stream has passed the copy.
+/// Copies `source` to `target`, a tensor of the same shape, on `stream`. The host does not wait for copies between page-locked
+/// host memory and a GPU. Neither tensor may be changed until the stream has passed the copy.
+///
+/// # Errors
+/// If libtorch rejects the copy.
 pub fn copy_non_blocking(target: &mut Tensor, source: &Tensor, stream: Stream) -> Result<(), TorchError> {
     let Stream { device, id } = stream;
     // SAFETY: both tensors live for the call; libtorch keeps page-locked memory until the stream has passed.

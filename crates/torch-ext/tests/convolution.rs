@@ -1,6 +1,6 @@
-//! Where libtorch's convolutions write beyond their memory, and that ours do not: backward runs in a process of its own under
-//! the heap guard. A newer libtorch must stay within its memory outside of [`overruns`]; once it does so inside too, the way
-//! around can go.
+//! Tests which of libtorch's convolutions write out of bounds, and that ours never do: the backward pass runs in a separate
+//! process under the heap guard. A newer libtorch must stay in bounds wherever [`overruns`] is false; once it also does so where
+//! [`overruns`] is true, the workaround can be removed.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use heap_guard::HeapGuard;
 use regatta_torch_ext::{AutocastKind, autocast, conv2d, overruns, to_channels_last};
 use tch::{Device, Kind, Tensor};
 
-/// Tells the test's own executable, started again, that it is to run cases, and which.
+/// Environment variable that makes a new process of this test run the cases in a file.
 const CASES: &str = "REGATTA_GUARDED_CASES";
 
 /// One convolution and its backward.
@@ -25,17 +25,17 @@ struct Case {
     bf16: bool,
 }
 
-/// What was seen of it.
+/// The result of a case.
 #[derive(Debug)]
-struct Seen {
+struct Outcome {
     case: Case,
-    /// What [`overruns`] says.
+    /// The result of [`overruns`].
     predicted: bool,
-    /// Pages beyond its memory that libtorch's own convolution touched; none where that was not run.
+    /// Pages out of bounds that libtorch's own convolution touched; `None` if it was not run.
     of_libtorch: Option<i64>,
-    /// And the way around.
+    /// Pages out of bounds that our convolution touched.
     of_ours: i64,
-    /// Largest relative difference from float64 of output and gradients.
+    /// Largest relative difference of output and gradients from float64.
     difference: f64,
 }
 
@@ -44,12 +44,12 @@ struct Seen {
 enum Isa {
     Avx2,
     Avx512,
-    /// Whatever this processor has, such as AMX or AVX512-FP16.
+    /// Everything that this processor supports, such as AMX or AVX512-FP16.
     All,
 }
 
 impl Isa {
-    /// Those of this machine.
+    /// Returns the instruction sets of this machine.
     fn here() -> Vec<Self> {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -65,7 +65,7 @@ impl Isa {
         [Self::Avx2, Self::Avx512, Self::All].into_iter().find(|isa| isa.cap() == name).unwrap()
     }
 
-    /// The value of oneDNN's variable that allows these and no more.
+    /// Returns the value of `ONEDNN_MAX_CPU_ISA` that limits oneDNN to this instruction set.
     fn cap(self) -> &'static str {
         match self {
             Self::Avx2 => "AVX2",
@@ -82,7 +82,7 @@ impl Isa {
         }
     }
 
-    /// Channels that a kernel takes at a time: fewer than that overrun.
+    /// Returns the number of channels that a kernel processes at a time; convolutions with fewer channels overrun.
     fn block(self) -> i64 {
         if self.has_avx512() { 16 } else { 8 }
     }
@@ -113,7 +113,7 @@ impl Case {
         Self { channels, outputs, images, height, width, kernel, stride, threads, bf16: bf16 == 1 }
     }
 
-    /// Output and the gradients of input, weight and bias, by `convolve`.
+    /// Returns the output and the gradients of input, weight and bias, computed with `convolve`.
     fn run(self, kind: Kind, convolve: &dyn Fn(&Tensor, &Tensor, &Tensor) -> Tensor) -> [Tensor; 4] {
         tch::manual_seed(1);
         let random = |shape: [i64; 4]| Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
@@ -129,8 +129,8 @@ impl Case {
         [output.detach(), input.grad(), weight.grad(), bias.grad()]
     }
 
-    /// Runs it both ways; where an overrun may hang, as on AVX2, libtorch's own is not run.
-    fn see(self, isa: Isa) -> Seen {
+    /// Runs both convolutions. libtorch's own is skipped where an overrun may hang, as with AVX2.
+    fn measure(self, isa: Isa) -> Outcome {
         tch::set_num_threads(self.threads as i32);
         let Self { stride, kernel, .. } = self;
         let padding = kernel / 2;
@@ -156,7 +156,7 @@ impl Case {
             touched() - before
         });
         let difference = result.iter().zip(&exact).map(|(ours, exact)| relative_difference(ours, exact));
-        Seen { case: self, predicted, of_libtorch, of_ours, difference: difference.fold(0.0, f64::max) }
+        Outcome { case: self, predicted, of_libtorch, of_ours, difference: difference.fold(0.0, f64::max) }
     }
 }
 
@@ -165,7 +165,7 @@ fn relative_difference(ours: &Tensor, exact: &Tensor) -> f64 {
     norm(&(ours.to_kind(Kind::Double) - exact)) / norm(exact).max(1e-30)
 }
 
-/// Pages that the guard has counted in this process.
+/// Returns the number of pages that the guard has counted in this process.
 fn touched() -> i64 {
     // SAFETY: only looks the symbol up.
     let count = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"heap_guard_overruns".as_ptr()) };
@@ -174,16 +174,16 @@ fn touched() -> i64 {
     unsafe { count.cast::<libc::c_long>().read_volatile() }
 }
 
-/// Cases a process: each takes some 800 blocks, and the guard has addresses for four million.
-const AT_ONCE: usize = 1000;
+/// Number of cases per process: each allocates about 800 blocks, and the guard has addresses for four million.
+const PER_PROCESS: usize = 1000;
 
 /// Runs the cases under the guard.
-fn seen(isa: Isa, cases: &[Case]) -> Vec<Seen> {
-    cases.chunks(AT_ONCE).flat_map(|cases| seen_at_once(isa, cases)).collect()
+fn run_guarded(isa: Isa, cases: &[Case]) -> Vec<Outcome> {
+    cases.chunks(PER_PROCESS).flat_map(|cases| run_process(isa, cases)).collect()
 }
 
-/// Runs them in one process, in the test below.
-fn seen_at_once(isa: Isa, cases: &[Case]) -> Vec<Seen> {
+/// Runs the cases in one process, through the test [`cases_under_the_guard`].
+fn run_process(isa: Isa, cases: &[Case]) -> Vec<Outcome> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases");
     let line = |case: &Case| case.numbers().map(|number| number.to_string()).join(" ") + "\n";
@@ -199,20 +199,20 @@ fn seen_at_once(isa: Isa, cases: &[Case]) -> Vec<Seen> {
     let output = String::from_utf8_lossy(&child.stdout);
     let results: Vec<Vec<f64>> = output
         .lines()
-        .filter_map(|line| line.strip_prefix("seen "))
+        .filter_map(|line| line.strip_prefix("outcome "))
         .map(|line| line.split(' ').map(|number| number.parse().unwrap()).collect())
         .collect();
     let at = cases.get(results.len());
     let (status, stderr) = (child.status, String::from_utf8_lossy(&child.stderr));
     assert!(status.success() && at.is_none(), "{isa:?} ends with {status} at {at:?}\n{stderr}");
-    let to_seen = |(case, result): (&Case, Vec<f64>)| Seen {
+    let to_outcome = |(case, result): (&Case, Vec<f64>)| Outcome {
         case: *case,
         predicted: result[0] == 1.0,
         of_libtorch: (result[1] >= 0.0).then_some(result[1] as i64),
         of_ours: result[2] as i64,
         difference: result[3],
     };
-    cases.iter().zip(results).map(to_seen).collect()
+    cases.iter().zip(results).map(to_outcome).collect()
 }
 
 #[test]
@@ -223,32 +223,32 @@ fn cases_under_the_guard() {
     println!();
     for line in std::fs::read_to_string(file).unwrap().lines() {
         let numbers: Vec<_> = line.split(' ').map(|number| number.parse().unwrap()).collect();
-        let Seen { predicted, of_libtorch, of_ours, difference, .. } = Case::of(&numbers).see(isa);
-        println!("seen {} {} {of_ours} {difference:e}", i64::from(predicted), of_libtorch.unwrap_or(-1));
+        let Outcome { predicted, of_libtorch, of_ours, difference, .. } = Case::of(&numbers).measure(isa);
+        println!("outcome {} {} {of_ours} {difference:e}", i64::from(predicted), of_libtorch.unwrap_or(-1));
     }
 }
 
-/// What must hold of all cases; returns those in which libtorch's own convolution overran.
+/// Runs the cases and checks what must hold for all of them. Returns those in which libtorch's own convolution overran.
 fn check(isa: Isa, cases: &[Case]) -> Vec<Case> {
-    let seen = seen(isa, cases);
-    for Seen { case, predicted, of_libtorch, of_ours, difference } in &seen {
+    let outcomes = run_guarded(isa, cases);
+    for Outcome { case, predicted, of_libtorch, of_ours, difference } in &outcomes {
         assert_eq!(*of_ours, 0, "{isa:?}: {case:?} overruns");
         let is_exact = *difference < if case.bf16 { 2e-2 } else { 1e-5 };
         assert!(is_exact, "{isa:?}: {case:?} is off by {difference:e}");
-        let is_foreseen = *predicted && case.channels < isa.block();
+        let is_expected = *predicted && case.channels < isa.block();
         assert!(
-            is_foreseen || of_libtorch.is_none_or(|pages| pages == 0),
+            is_expected || of_libtorch.is_none_or(|pages| pages == 0),
             "{isa:?}: {case:?} overruns in libtorch"
         );
     }
-    let overran = seen.into_iter().filter(|seen| seen.of_libtorch.is_some_and(|pages| pages > 0));
-    overran.map(|seen| seen.case).collect()
+    let overran = outcomes.into_iter().filter(|outcome| outcome.of_libtorch.is_some_and(|pages| pages > 0));
+    overran.map(|outcome| outcome.case).collect()
 }
 
-/// The first recipes that died: odd micro-batches of few pixels, and images of many.
+/// Covers the first recipes that crashed: odd micro-batches of small images, and large images.
 #[test]
-fn few_channels_under_a_stride_overrun_in_libtorch_and_not_here() {
-    const MENDED: &str = "libtorch no longer overruns: the way around in convolution.rs can go";
+fn strided_convolutions_of_few_channels_overrun_in_libtorch_but_not_here() {
+    const FIXED: &str = "libtorch no longer overruns: the workaround in convolution.rs can be removed";
     let here = Isa::here();
     if here.is_empty() {
         println!("skipped: neither AVX2 nor AVX-512");
@@ -267,13 +267,13 @@ fn few_channels_under_a_stride_overrun_in_libtorch_and_not_here() {
         let overran = check(isa, &cases);
         if isa.has_avx512() {
             for case in [odd, large, alone] {
-                assert!(overran.contains(&case), "{case:?}: {MENDED}");
+                assert!(overran.contains(&case), "{case:?}: {FIXED}");
             }
         }
     }
 }
 
-/// The whole sweep: half an hour on two cores.
+/// The full sweep, which takes half an hour on two cores.
 #[test]
 fn torture_sweep_of_strided_convolutions() {
     if std::env::var_os("REGATTA_TORTURE").is_none() {
@@ -282,7 +282,7 @@ fn torture_sweep_of_strided_convolutions() {
     }
     for isa in Isa::here() {
         let all = [(2, false), (2, true), (1, false), (3, false), (4, false)];
-        // On most processors these are the same kernels once more.
+        // On most processors these are the same kernels again.
         let some = if isa == Isa::All { &all[..2] } else { &all };
         for &(threads, bf16) in some {
             let cases = sweep(threads, bf16);
@@ -302,7 +302,7 @@ fn sweep(threads: i64, bf16: bool) -> Vec<Case> {
         for outputs in [8, 40] {
             for images in [1, 2, 4, 5, 15] {
                 for (height, width) in [(14, 14), (15, 15), (28, 14), (56, 56), (112, 112)] {
-                    // As many pixels are enough, and quick in float64.
+                    // Skips large cases, which add nothing and are slow in float64.
                     if images * height * width > 30_000 {
                         continue;
                     }

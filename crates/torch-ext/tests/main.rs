@@ -1,4 +1,4 @@
-//! The shim against libtorch itself.
+//! Tests of the shim with libtorch.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod convolution;
@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 const CPU: (Kind, Device) = (Kind::Double, Device::Cpu);
 
 #[test]
-fn backward_adds_into_the_grad_that_was_set() {
+fn backward_accumulates_into_the_grad_that_was_set() {
     let flat = Tensor::zeros([8], CPU);
     let parameter = Tensor::ones([2, 2], CPU).set_requires_grad(true);
     set_grad(&parameter, &flat.narrow(0, 4, 4).view([2, 2])).unwrap();
@@ -27,21 +27,21 @@ fn backward_adds_into_the_grad_that_was_set() {
 
 #[test]
 #[should_panic(expected = "a gradient has its parameter's shape")]
-fn a_grad_of_another_shape_is_refused() {
+fn a_grad_of_another_shape_is_rejected() {
     let parameter = Tensor::ones([2], CPU).set_requires_grad(true);
     set_grad(&parameter, &Tensor::ones([3], CPU)).unwrap();
 }
 
 #[test]
-fn the_hook_runs_once_a_backward_and_is_released_with_the_parameter() {
+fn the_hook_runs_once_per_backward_and_is_released_with_the_parameter() {
     let calls = Arc::new(AtomicUsize::new(0));
     let parameter = Tensor::ones([3], CPU).set_requires_grad(true);
-    let seen = Arc::clone(&calls);
+    let counter = Arc::clone(&calls);
     on_grad_accumulated(&parameter, move || {
-        seen.fetch_add(1, Ordering::SeqCst);
+        counter.fetch_add(1, Ordering::SeqCst);
     })
     .unwrap();
-    // Used twice in the graph: still one call, once all of its gradient is there.
+    // Used twice in the graph: still one call, after its whole gradient is complete.
     (&parameter * &parameter).sum(Kind::Double).backward();
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     (&parameter * 2.0).sum(Kind::Double).backward();
@@ -51,7 +51,7 @@ fn the_hook_runs_once_a_backward_and_is_released_with_the_parameter() {
 }
 
 #[test]
-fn autocast_casts_inside_and_not_outside_and_keeps_no_stale_weights() {
+fn autocast_applies_only_inside_and_caches_no_stale_weights() {
     let mut weight = Tensor::ones([4, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let input = Tensor::ones([1, 4], (Kind::Float, Device::Cpu));
     let run = |weight: &Tensor| {
@@ -65,7 +65,7 @@ fn autocast_casts_inside_and_not_outside_and_keeps_no_stale_weights() {
 }
 
 #[test]
-fn channels_last_keeps_values_and_changes_strides() {
+fn channels_last_preserves_values_and_changes_strides() {
     let images = Tensor::arange(24, CPU).view([1, 2, 3, 4]);
     let last = to_channels_last(&images);
     assert_eq!(last.stride(), strides_channels_last([1, 2, 3, 4]));

@@ -316,7 +316,7 @@ mod tests {
         let failure = Failure {
             host: "node1".into(),
             failed_at: "2026-01-31T08:59:00Z".into(),
-            ..Failure::here(3, 0, ExitCode::Communication, "a collective is not through after 60 s")
+            ..Failure::here(3, 0, ExitCode::Communication, "a collective has not completed after 60 s")
         };
         let snapshots = vec![snapshot(0, 4, 5, 200), snapshot(1, 4, 4, 130)];
         check(
@@ -324,7 +324,7 @@ mod tests {
             expect![[r#"
                 attempt 3 (2 ranks, started 2026-01-31T08:15:00Z by node1) failed
                 its end was not recorded: rank 0 ended too early
-                first reported failure: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective is not through after 60 s (log: runs/x/log/rank-0000.log)
+                first reported failure: rank 0 on node1 at 2026-01-31T08:59:00Z, exit code 4: a collective has not completed after 60 s (log: runs/x/log/rank-0000.log)
                 first to fall silent: rank 1 on node2 (process 100), 70.0 s before the next, without reporting an error: killed (for example out of memory: see dmesg there), stopped, or cut off
                 the ledgers: rank 1 on node2 is behind: it last entered collective 4 (all_reduce of 4.0 KiB in f32, step 7) and never entered collective 5 (all_reduce of 4.0 KiB in f32, step 7), in which rank 0 waits
                 rank 0 on node1: step 7, completed collective 4 (all_reduce of 4.0 KiB in f32, step 7), waits in collective 5 (all_reduce of 4.0 KiB in f32, step 7)

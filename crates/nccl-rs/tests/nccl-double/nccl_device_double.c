@@ -1,9 +1,9 @@
-// A stand-in for NCCL on device memory, for tests only, in a world of one rank. The real one returns from such a sum before
-// anything is queued, so one GPU alone would prove no ordering. This one takes 20 ms on the stream that it is given and doubles
-// what it sums: whoever reads a sum too early, or lets it start before its addends are there, computes something else.
+// A test double for NCCL on device memory, with one rank. The real library returns from a sum over one rank before anything is
+// queued, so a single GPU could not verify ordering. This double takes 20 ms on the given stream and doubles its input: reading
+// a sum too early, or starting it before its input is complete, gives a wrong result.
 //
-// CUDA's functions are looked up in the process, so nothing of CUDA is needed to compile it. In a process without CUDA the
-// memory is the host's and a call is carried out at once.
+// CUDA's functions are looked up in the process, so CUDA is not needed to compile this file. In a process without CUDA the
+// memory is host memory and calls execute immediately.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,7 +16,7 @@
 enum { SUCCESS = 0, INTERNAL_ERROR = 3, INVALID_ARGUMENT = 4, INVALID_USAGE = 5 };
 enum { FLOAT32 = 7, FLOAT64 = 8 };
 enum { SUM = 0 };
-// Places that sums pass through, used in turn; page-locked, or the copies themselves would wait for the host.
+// Staging buffers for sums, used in turn. They are page-locked: otherwise the copies themselves would block the host.
 enum { PLACES = 64, PLACE_BYTES = 1 << 20 };
 enum { TO_DEVICE = 1, TO_HOST = 2 };
 
@@ -111,8 +111,8 @@ int ncclAllReduce(const void *send, void *receive, size_t count, int type, int o
   return failed ? INTERNAL_ERROR : SUCCESS;
 }
 
-// What one rank never asks for. No function here calls another of these names: where libtorch has loaded NCCL, that one's would
-// be called.
+// Functions that a single rank never needs. No function here calls another one of these names: if libtorch has loaded NCCL,
+// that library's function would be called.
 int ncclBroadcast(const void *a, void *b, size_t n, int type, int root, Comm *comm, void *stream) {
   (void)a, (void)b, (void)n, (void)type, (void)root, (void)comm, (void)stream;
   return INVALID_USAGE;
@@ -145,7 +145,7 @@ int ncclCommUserRank(Comm *comm, int *rank) {
   *rank = 0;
   return SUCCESS;
 }
-// The process is about to end: the places stay.
+// The process is about to end, so the staging buffers are not freed.
 int ncclCommFinalize(Comm *comm) {
   (void)comm;
   return SUCCESS;

@@ -1,19 +1,19 @@
-// A stand-in for NCCL, for tests only: NCCL's C interface on machines without a GPU. Its ranks are processes of one
-// host, its buffers host memory, and its collectives go through shared memory, in order, on one thread a communicator.
+// A test double for NCCL: NCCL's C interface on machines without a GPU. The ranks are processes of one host, the buffers are
+// host memory, and the collectives go through shared memory, in order, on one thread per communicator.
 //
-// What it does otherwise than NCCL: there are no streams (the argument is ignored), so ncclCommGetAsyncError answers
-// ncclInProgress until every collective that was called has been carried out; calls in between are welcome.
+// Differences from NCCL: there are no streams (the argument is ignored), so ncclCommGetAsyncError returns ncclInProgress until
+// every collective has been executed; further calls are allowed meanwhile.
 //
-// Faults, by the environment variable NCCL_DOUBLE, separated by commas:
-//   init-delay-ms=N     the init of every rank takes that long (50)
-//   init-hangs          the init never comes to an end
-//   error-at=R:N        on rank R collective N (from 1) ends in an asynchronous error
-//   hang-at=R:N         on rank R collective N is never carried out
-//   finalize-hangs      finalize never comes to an end
+// Faults, from the environment variable NCCL_DOUBLE, separated by commas:
+//   init-delay-ms=N     initialization takes this long on every rank (default: 50)
+//   init-hangs          initialization never completes
+//   error-at=R:N        on rank R collective N (counted from 1) fails with an asynchronous error
+//   hang-at=R:N         on rank R collective N is never executed
+//   finalize-hangs      finalization never completes
 // and at compile time:
-//   -DVERSION=21700     another version
-//   -DWITHOUT_SPLIT     ncclCommSplit is missing
-//   -DFAULTS="..."      faults where the variable is not set
+//   -DVERSION=21700     reports another version
+//   -DWITHOUT_SPLIT     omits ncclCommSplit
+//   -DFAULTS="..."      default faults if the variable is not set
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -44,7 +44,7 @@ enum { MAX_RANKS = 16, CHUNK = 1 << 20 };
 typedef struct { char text[128]; } UniqueId;
 typedef struct { size_t size; unsigned magic, version; int blocking; } Config;
 
-// What the ranks share: a barrier and a slot of CHUNK bytes for each.
+// The shared memory of the ranks: a barrier, and a slot of CHUNK bytes for each rank.
 typedef struct {
   atomic_int arrived, waiting;
   atomic_uint generation;
@@ -77,7 +77,7 @@ struct Comm {
   atomic_int error, aborted;
 };
 
-// Says in each process that this library is what it is.
+// Marks this library as a test double.
 const int ncclTestDoubleTakesHostMemory = 1;
 
 static __thread char last_error[256];
@@ -104,7 +104,7 @@ static int fail(int status, const char *text) {
   return status;
 }
 
-// Returns when all ranks have come, or at once when this communicator was aborted.
+// Returns when all ranks have arrived, or immediately if this communicator was aborted.
 static int barrier(Comm *comm) {
   Shared *shared = comm->shared;
   unsigned generation = atomic_load(&shared->generation);
@@ -154,7 +154,7 @@ static uint16_t to_bf16(float value) {
     ((T *)receive)[i] = value;                                        \
   }
 
-// Sums the slots of all ranks, in the order of ranks.
+// Sums the slots of all ranks, in rank order.
 static void reduce(Comm *comm, char *receive, size_t count, int type, int op) {
   switch (type) {
     case FLOAT32: REDUCE(float) break;
@@ -171,7 +171,7 @@ static void reduce(Comm *comm, char *receive, size_t count, int type, int op) {
   }
 }
 
-// One part of `count` elements, of which every rank gives some, in chunks.
+// Exchanges `count` elements per rank, in chunks; `keeps` is set if this rank receives the result of a reduction.
 static int exchange(Comm *comm, const Call *call, const char *send, char *receive, int keeps) {
   size_t size = bytes_of(call->type), step = CHUNK / size;
   for (size_t at = 0; at < call->count; at += step) {
@@ -233,7 +233,7 @@ static int carry_out(Comm *comm, Call *call) {
   return 1;
 }
 
-// Meets the other ranks in the shared memory that the id names; the last to come removes the name.
+// Joins the other ranks in the shared memory that the ID names; the last rank removes the name.
 static int meet(Comm *comm) {
   int delay = 50;
   option("init-delay-ms", NULL, &delay);
@@ -329,7 +329,7 @@ const char *ncclGetErrorString(int status) {
 }
 
 const char *ncclGetLastError(Comm *comm) {
-  if (comm && atomic_load(&comm->error)) return "the double was told to fail here";
+  if (comm && atomic_load(&comm->error)) return "the double was configured to fail here";
   return last_error;
 }
 

@@ -1,9 +1,9 @@
-// CUDA graphs by libtorch's own class, which gives a graph's tensors a memory pool of their own.
+// CUDA graphs through libtorch's own class, which gives a graph's tensors their own memory pool.
 //
-// at::cuda::CUDAGraph is in libtorch_cuda, which is opened at run time and on machines with a GPU alone, and its header wants
-// the CUDA toolkit's. So its members are looked up by name; they are plain member functions, whose first argument is the
-// object. The object itself is memory that its constructor fills: less than 300 bytes in libtorch 2.11, the one version that
-// tch binds.
+// at::cuda::CUDAGraph is part of libtorch_cuda, which is loaded at run time and only on machines with a GPU, and its header
+// requires the headers of the CUDA toolkit. Its members are therefore looked up by name; they are plain member functions, whose
+// first argument is the object. The object is memory that its constructor initializes: less than 300 bytes in libtorch 2.11,
+// the only version that tch binds.
 
 #include <dlfcn.h>
 
@@ -19,7 +19,7 @@ namespace {
 using PoolId = std::pair<unsigned long long, unsigned long long>;
 
 constexpr std::size_t OBJECT_BYTES = 4096;
-// cudaStreamCaptureModeThreadLocal: what other threads ask of CUDA meanwhile does not matter.
+// cudaStreamCaptureModeThreadLocal: CUDA calls of other threads do not affect the capture.
 constexpr int CAPTURE_MODE = 1;
 
 template <class F>
@@ -47,7 +47,7 @@ struct Graph {
 
 extern "C" {
 
-// Begins to record what this thread queues on its current stream, which must not be the default one.
+// Starts recording the work that this thread queues on its current stream, which must not be the default stream.
 const char *regatta_graph_begin(Graph **graph) {
   return guarded([&] {
     auto recording = std::make_unique<Graph>();

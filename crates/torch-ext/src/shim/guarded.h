@@ -1,4 +1,4 @@
-// How the shim's functions report what libtorch throws.
+// Converts libtorch's exceptions to error messages.
 
 #pragma once
 
@@ -9,7 +9,7 @@
 
 inline thread_local std::string last_error;
 
-// Null on success, otherwise the error's text, which stays valid until the next call on the same thread.
+// Returns null on success, otherwise the error message, which stays valid until the next call on the same thread.
 template <class F>
 const char *guarded(F body) {
   try {

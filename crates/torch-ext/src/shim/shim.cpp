@@ -1,5 +1,5 @@
-// What tch lacks of libtorch, behind a C interface. Every function returns null on success and otherwise the
-// error's text (see guarded.h). Tensors are borrowed `at::Tensor *`.
+// Functions of libtorch that tch lacks, as a C interface. Every function returns null on success and otherwise an
+// error message (see guarded.h). Tensors are borrowed `at::Tensor *`.
 
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
@@ -38,7 +38,7 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t count) {
   return result;
 }
 
-// A device in tch's numbering: -1 is the CPU, others are CUDA's.
+// Converts tch's device number: -1 is the CPU, others are CUDA devices.
 c10::Device device_of(int index) {
   if (index < 0) return c10::Device(c10::kCPU);
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
@@ -70,7 +70,7 @@ const char *regatta_autocast_enter(int device_type, int scalar_type) {
   });
 }
 
-// Leaves it. The cache of cast weights is dropped with the outermost level: a later step has other weights.
+// Leaves autocast. The outermost level also clears the cache of cast weights, since the next step has other weights.
 const char *regatta_autocast_exit(int device_type) {
   return guarded([&] {
     if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
@@ -113,7 +113,7 @@ const char *regatta_fused_adamw(at::Tensor *const *params, at::Tensor *const *gr
   });
 }
 
-// Streams are named by device and id, as libtorch does it.
+// Streams are identified by device and ID, as in libtorch.
 const char *regatta_stream_from_pool(int device, bool high_priority, int64_t *id) {
   return guarded([&] {
     c10::impl::VirtualGuardImpl guard(device_of(device).type());
@@ -128,7 +128,7 @@ const char *regatta_stream_current(int device, int64_t *id) {
   });
 }
 
-// Makes it the stream that this thread's work goes to from now on.
+// Makes a stream the current stream of this thread.
 const char *regatta_stream_make_current(int device, int64_t id) {
   return guarded([&] {
     c10::impl::VirtualGuardImpl guard(device_of(device).type());
@@ -144,7 +144,7 @@ const char *regatta_stream_synchronize(int device, int64_t id) {
   return guarded([&] { stream_of(device, id).synchronize(); });
 }
 
-// Makes a device this thread's current one, for libraries that ask CUDA which it is.
+// Makes a device the current device of this thread, for libraries that query it.
 const char *regatta_set_device(int device) {
   return guarded([&] {
     c10::impl::VirtualGuardImpl guard(device_of(device).type());
@@ -181,13 +181,13 @@ const char *regatta_event_synchronize(const c10::Event *event) {
   return guarded([&] { event->synchronize(); });
 }
 
-// A copy in page-locked memory, as a new tensor that the caller owns. (tch's pin_memory names a device, which is deprecated
-// and warns at every call.)
+// Copies a tensor to page-locked memory; the caller owns the copy. (tch's pin_memory passes a device, which is deprecated and
+// prints a warning at every call.)
 const char *regatta_pin_memory(at::Tensor *source, at::Tensor **pinned) {
   return guarded([&] { *pinned = new at::Tensor(source->pin_memory()); });
 }
 
-// Copies on a stream without waiting; the source stays as it is until the stream has passed the copy.
+// Copies on a stream without waiting. The source must not change until the stream has passed the copy.
 const char *regatta_copy_non_blocking(at::Tensor *target, at::Tensor *source, int device, int64_t stream) {
   return guarded([&] {
     at::NoGradGuard no_grad;
@@ -196,10 +196,10 @@ const char *regatta_copy_non_blocking(at::Tensor *target, at::Tensor *source, in
   });
 }
 
-// The libtorch that this was built with.
+// Returns the version of the libtorch that this was built with.
 const char *regatta_torch_version() { return TORCH_VERSION; }
 
-// Whether fp32 matrix products and convolutions on a GPU may round their inputs to TF32.
+// Sets whether fp32 matrix products and convolutions on a GPU may round their inputs to TF32.
 const char *regatta_allow_tf32(bool on) {
   return guarded([&] {
     at::globalContext().setAllowTF32CuBLAS(on);
@@ -207,7 +207,7 @@ const char *regatta_allow_tf32(bool on) {
   });
 }
 
-// Highest number of bytes that tensors took on a GPU.
+// Returns the peak number of bytes that tensors have occupied on a GPU.
 const char *regatta_peak_device_bytes(int device, int64_t *bytes) {
   return guarded([&] {
     auto stats = at::accelerator::getDeviceStats(device_of(device).index());

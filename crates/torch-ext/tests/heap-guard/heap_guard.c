@@ -1,6 +1,6 @@
-/* Preloaded into a process, it puts every block that libtorch takes for tensors and scratch memory (posix_memalign) directly
- * before memory that nobody may touch. An access beyond a block's end is counted where it happens, and the process goes on:
- * heap_guard_overruns counts the pages, and the last line on standard error says how many there were. Linux on 64 bits. */
+/* A library to preload into a process. It places every block that libtorch allocates for tensors and scratch memory
+ * (posix_memalign) directly before inaccessible memory. An access beyond the end of a block is counted when it happens, and the
+ * process continues: heap_guard_overruns counts the pages, and the last line on standard error reports them. 64-bit Linux only. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -12,11 +12,11 @@
 
 #define PAGE ((size_t)4096)
 #define ARENA ((size_t)16 << 40)
-/* Between two blocks; an overrun that is longer counts against the next block. */
+/* Distance between two blocks; a longer overrun reaches the next block. */
 #define GUARD ((size_t)4 << 20)
 
-/* Each block: a page that holds the length of what follows, the block with its end at the end of a page, the guard. Addresses
- * are not used twice, so that memory that was freed is guarded too. */
+/* Layout of a block: a page that holds the length of what follows, the block itself, which ends at the end of a page, and the
+ * guard. Addresses are never reused, so that freed memory is guarded too. */
 static char *arena;
 static _Atomic size_t used;
 extern void __libc_free(void *);
@@ -25,7 +25,7 @@ atomic_long heap_guard_overruns;
 
 static int is_guarded(const void *at) { return arena && (char *)at >= arena && (char *)at < arena + ARENA; }
 
-/* Counts the access and lets it pass. */
+/* Counts the access and allows it. */
 static void on_fault(int number, siginfo_t *info, void *context) {
   (void)number, (void)context;
   char *page = (char *)((uintptr_t)info->si_addr & ~(PAGE - 1));
@@ -36,13 +36,13 @@ static void on_fault(int number, siginfo_t *info, void *context) {
   signal(SIGSEGV, SIG_DFL);
 }
 
-/* libtorch would go on with no memory and end with a fault of its own. */
+/* Ends the process, since libtorch would continue without memory and crash elsewhere. */
 static void give_up(const char *why) {
   fprintf(stderr, "heap_guard: %s\n", why);
   _Exit(1);
 }
 
-/* At the first block, which the initialisers of libtorch take before this library's own would run. */
+/* Runs at the first allocation, since libtorch's initializers allocate before this library's own initializer would run. */
 static void begin(void) {
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigaction(SIGSEGV, &action, NULL);
@@ -58,12 +58,12 @@ int posix_memalign(void **out, size_t alignment, size_t size) {
   pthread_once(&once, begin);
   size_t room = (size + alignment + PAGE - 1) & ~(PAGE - 1);
   size_t at = atomic_fetch_add(&used, PAGE + room + GUARD);
-  if (at + PAGE + room + GUARD > ARENA) give_up("all addresses were used: fewer cases a process");
+  if (at + PAGE + room + GUARD > ARENA) give_up("out of addresses: run fewer cases per process");
   char *head = arena + at, *block = head + PAGE;
   if (mprotect(head, PAGE + room, PROT_READ | PROT_WRITE)) give_up("no more mappings (vm.max_map_count)");
   *(size_t *)head = room;
   block = (char *)((uintptr_t)(block + room - size) & ~(uintptr_t)(alignment - 1));
-  /* How a block is freed: its head is found through the page before its first. */
+  /* To free a block, its head is found through the page before its first page. */
   *(char **)(((uintptr_t)block & ~(PAGE - 1)) - sizeof(char *)) = head;
   *out = block;
   return 0;

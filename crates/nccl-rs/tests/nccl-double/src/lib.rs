@@ -1,32 +1,32 @@
-//! Builds the stand-ins for NCCL that tests use: `nccl_double.c` on machines without a GPU, and `nccl_device_double.c`, which
-//! proves ordering on one. For tests only.
+//! Compiles the test doubles for NCCL: `nccl_double.c` for machines without a GPU, and `nccl_device_double.c`, which verifies
+//! ordering on a GPU.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A built double. Dropped, its file is gone; a process that has it open keeps it.
+/// A compiled double. Dropping it deletes the file; a process that has loaded it is not affected.
 #[derive(Debug)]
 pub struct Double {
     folder: TempDir,
 }
 
 impl Double {
-    /// Without faults.
+    /// Compiles the double without faults.
     pub fn build() -> Self {
         Self::with(&[])
     }
 
-    /// With these options of the C compiler; the C file says which there are.
+    /// Compiles the double with these compiler options, which the C file documents.
     ///
     /// # Panics
-    /// Where there is no C compiler (`CC` names one) or it fails.
+    /// If there is no C compiler (`CC` names one) or it fails.
     pub fn with(options: &[&str]) -> Self {
         Self::compile("nccl_double.c", options)
     }
 
-    /// The one for device memory.
+    /// Compiles the double for device memory.
     pub fn for_devices() -> Self {
         Self::compile("nccl_device_double.c", &["-Wall", "-Wextra", "-Werror", "-ldl"])
     }
@@ -43,12 +43,12 @@ impl Double {
         double
     }
 
-    /// With faults that do not depend on the environment.
+    /// Compiles the double with built-in faults, which do not depend on the environment.
     pub fn faulty(faults: &str) -> Self {
         Self::with(&[&format!("-DFAULTS=\"{faults}\"")])
     }
 
-    /// The library, for `NCCL_LIBRARY`.
+    /// Returns the path of the library, for `NCCL_LIBRARY`.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("libnccl_double.so")
     }

@@ -1,21 +1,21 @@
-//! Builds the library (`heap_guard.c`) that sees accesses beyond the blocks that libtorch allocates. For tests only.
+//! Compiles the library `heap_guard.c`, which detects out-of-bounds accesses to memory that libtorch allocates. For tests only.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A built guard, for `LD_PRELOAD`. Dropped, its file is gone; a process that has it open keeps it.
+/// A compiled guard, for `LD_PRELOAD`. Dropping it deletes the file; a process that has loaded it is not affected.
 #[derive(Debug)]
 pub struct HeapGuard {
     folder: TempDir,
 }
 
 impl HeapGuard {
-    /// Builds it.
+    /// Compiles the guard.
     ///
     /// # Panics
-    /// Where there is no C compiler (`CC` names one) or it fails.
+    /// If there is no C compiler (`CC` names one) or it fails.
     pub fn build() -> Self {
         let guard = Self { folder: TempDir::new().expect("a temporary folder") };
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("heap_guard.c");
@@ -26,7 +26,7 @@ impl HeapGuard {
         guard
     }
 
-    /// The library.
+    /// Returns the path of the library.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("libheap_guard.so")
     }

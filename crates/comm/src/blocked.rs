@@ -1,26 +1,26 @@
-//! What holds up a process of this host, as the kernel sees it: for a rank that is behind and cannot say why itself.
+//! Finds the system call that blocks another process of this host, to explain why a rank is behind.
 
 use std::path::PathBuf;
 
-/// `cannot get on with writing to runs/x/metrics.jsonl`, where the main thread of a process is in such a call of the kernel. None
-/// where it is not, or where the kernel does not let us look.
-pub(crate) fn held_up_in(process: u32) -> Option<String> {
+/// Describes the file operation that blocks the main thread of a process, such as `it is blocked writing to
+/// runs/x/metrics.jsonl`. Returns `None` if the thread is in no such system call, or the kernel does not allow access.
+pub(crate) fn blocked_in(process: u32) -> Option<String> {
     let of_process = PathBuf::from(format!("/proc/{process}"));
     let call = std::fs::read_to_string(of_process.join("syscall")).ok()?;
     let mut words = call.split_whitespace();
-    let doing = match words.next()?.parse().ok()? {
+    let operation = match words.next()?.parse().ok()? {
         libc::SYS_write | libc::SYS_writev | libc::SYS_pwrite64 => "writing to",
-        libc::SYS_fsync | libc::SYS_fdatasync => "making durable",
+        libc::SYS_fsync | libc::SYS_fdatasync => "syncing",
         libc::SYS_read | libc::SYS_pread64 => "reading from",
         _ => return None,
     };
     let descriptor = u32::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     let file = std::fs::read_link(of_process.join("fd").join(descriptor.to_string())).ok()?;
     let file = match file.to_str().and_then(|file| file.split_once(":[")) {
-        Some((kind, _)) => format!("a {kind}, which nobody empties or fills"),
+        Some((kind, _)) => format!("a {kind} whose other end is idle"),
         None => file.display().to_string(),
     };
-    Some(format!("it does not get on with {doing} {file}"))
+    Some(format!("it is blocked {operation} {file}"))
 }
 
 #[cfg(test)]
@@ -31,18 +31,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_whose_pipe_is_full_is_held_up_in_writing() {
+    fn a_process_with_a_full_pipe_is_blocked_writing() {
         let mut child = Command::new("yes").stdout(Stdio::piped()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut found = None;
         while found.is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
-            found = held_up_in(child.id());
+            found = blocked_in(child.id());
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        let expected = "it does not get on with writing to a pipe, which nobody empties or fills";
+        let expected = "it is blocked writing to a pipe whose other end is idle";
         assert_eq!(found.as_deref(), Some(expected));
-        assert_eq!(held_up_in(child.id()), None, "it is gone");
+        assert_eq!(blocked_in(child.id()), None, "the process is gone");
     }
 }
