@@ -48,7 +48,7 @@ fn a_rank_that_hangs_is_named() {
     let failures = Failure::of_attempt(&workdir.run("recipe"), 1).unwrap();
     assert_eq!(failures.iter().map(|it| (it.rank, it.exit_code)).collect::<Vec<_>>(), [(0, 4)]);
     let log = fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
-    assert!(log.contains("the run ends with an error: a collective is not through"), "{log}");
+    assert!(log.contains("the run ends with an error: a collective has not completed"), "{log}");
 
     // The last ledger of each rank can be read, also that of the stopped rank.
     let ledger = Snapshot::read(&workdir.run("recipe").ledger(0)).unwrap();

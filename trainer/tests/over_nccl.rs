@@ -118,7 +118,7 @@ fn a_collective_that_never_ends_on_one_rank_is_reported() {
         assert!(ledger.oldest_unfinished().is_some(), "rank {rank}");
         let log = std::fs::read_to_string(workdir.run("recipe").log(rank)).unwrap();
         assert!(
-            log.contains("the run ends with an error: a collective is not through"),
+            log.contains("the run ends with an error: a collective has not completed"),
             "rank {rank}: {log}"
         );
     }
