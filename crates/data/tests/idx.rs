@@ -146,7 +146,7 @@ fn wrong_content_is_refused_with_what_was_found() {
     check(
         &idx(0x803, &[4, 0, 3], &[]),
         &good_labels,
-        &format!("{images_path} has no content: its header announces the sizes [4, 0, 3]"),
+        &format!("{images_path} has no content: its header specifies the sizes [4, 0, 3]"),
     );
     check(
         b"",

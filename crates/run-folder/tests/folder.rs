@@ -62,7 +62,7 @@ fn a_file_in_its_place_is_no_run_folder() {
     let (root, folder) = crate::run_folder();
     fs::write(root.path().join("x"), "").unwrap();
     let error = describe(&folder.exists().unwrap_err());
-    let expected = "that is a file, where a run folder is to be: move it away, or start the run with another --name \
+    let expected = "that is a file, but a run folder is expected here: move it away, or start the run with another --name \
                     or run.folder";
     assert_eq!(error, format!("{}: {expected}", folder.path().display()));
     let error = describe(&RunFolder::new(folder.path(), "y").exists().unwrap_err());

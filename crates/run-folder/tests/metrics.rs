@@ -111,7 +111,7 @@ fn damage_in_the_middle_is_named_and_nothing_is_lost() {
     let path = folder.path().join("metrics.jsonl");
     let damaged = LINES.replacen("{\"kind\":\"epoch\"", "{\"kind\":epoch", 1);
     fs::write(&path, &damaged).unwrap();
-    let expected = format!("{}: line 2 is not a JSON object; remove it to go on", path.display());
+    let expected = format!("{}: line 2 is not a JSON object; remove it to continue", path.display());
     assert_eq!(MetricsWriter::resume(&path, 2, None).unwrap_err().to_string(), expected);
     assert_eq!(read_records(&path).unwrap_err().to_string(), expected);
     assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
