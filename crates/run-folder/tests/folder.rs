@@ -1,4 +1,4 @@
-//! Paths, exit codes and whole files are as documented.
+//! Paths, exit codes and atomic file writes are as documented.
 
 use std::fs;
 use std::path::Path;
@@ -69,7 +69,7 @@ fn a_file_in_its_place_is_no_run_folder() {
     assert!(error.ends_with("x/y: Not a directory (os error 20)"), "{error}");
 }
 
-/// Of any process and file, but nothing else that is hidden.
+/// Temporary files of any process and file are removed, but no other hidden files.
 #[test]
 fn what_killed_processes_left_is_removed() {
     let (_root, folder) = crate::run_folder();

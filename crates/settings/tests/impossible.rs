@@ -1,4 +1,4 @@
-//! Recipes whose every value has its type, and that still cannot be: out of range, or at odds with each other.
+//! Recipes whose values have the right types but are out of range or contradict each other.
 
 use expect_test::expect;
 
@@ -114,7 +114,7 @@ fn roundings_that_a_network_has_not() {
 }
 
 #[test]
-fn blocks_that_cannot_be() {
+fn invalid_blocks() {
     let block = |kind: &str, stage: &str| {
         let text = SMALL.replace("[model.anynet]", &format!("[model.anynet]\nblock = \"{kind}\""));
         let end = text.find("[data]").unwrap();
@@ -147,7 +147,7 @@ fn blocks_that_cannot_be() {
 }
 
 #[test]
-fn data_that_cannot_be() {
+fn invalid_data_settings() {
     check_each(
         SMALL,
         &[
@@ -197,7 +197,7 @@ fn data_that_cannot_be() {
 }
 
 #[test]
-fn training_that_cannot_be() {
+fn invalid_training_settings() {
     check_each(
         SMALL,
         &[
@@ -251,7 +251,7 @@ fn training_that_cannot_be() {
 }
 
 #[test]
-fn schedules_that_cannot_be() {
+fn invalid_schedules() {
     check_each(
         SMALL,
         &[
@@ -281,7 +281,7 @@ fn schedules_that_cannot_be() {
 }
 
 #[test]
-fn jobs_that_cannot_be() {
+fn invalid_job_settings() {
     check_each(
         SMALL,
         &[

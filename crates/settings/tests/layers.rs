@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-/// What the name of a run may not be, a recipe's file cannot make it.
+/// A recipe's file name is checked like `--name`.
 #[test]
 fn a_runs_name_from_its_recipe_is_checked_as_well() {
     let name = |config: &OsStr| {

@@ -1,4 +1,4 @@
-//! The schema tells the truth: every key has a text, and every default is the one in force.
+//! The schema is complete and correct: every key has a description, and every stated default is the actual one.
 
 use regatta_settings::{RawRecipe, RawStage, schema, schema_text};
 
@@ -16,7 +16,7 @@ fn every_key_has_a_text_and_a_default() {
     }
 }
 
-/// What is counted has an end: a number beyond it is a slip of the hand, and would be an allocation that fails.
+/// Every count has an upper bound: a number beyond it is a typing error and would make an allocation fail.
 #[test]
 fn every_integer_has_bounds_that_hold_its_default() {
     let mut integers = 0;
@@ -56,7 +56,7 @@ fn stated_defaults_are_those_of_the_code() {
     assert!(checked > 50, "{checked} defaults were compared");
 }
 
-/// Whether a key without a default in so many words holds nothing until the recipe is resolved.
+/// Returns whether the value is a placeholder for an unset key until the recipe is resolved.
 fn stands_for_unset(value: &toml::Value) -> bool {
     match value {
         toml::Value::Integer(number) => *number == 0,
@@ -67,7 +67,7 @@ fn stands_for_unset(value: &toml::Value) -> bool {
 }
 
 #[test]
-fn the_text_reads() {
+fn the_schema_as_text() {
     let text = schema_text();
     let shown = [
         "model.arch",
