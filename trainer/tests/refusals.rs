@@ -327,7 +327,7 @@ fn invalid_values_are_rejected() {
             $ optim.beta1=0.9
             error: --set optim.beta1=0.9: optim.beta1 is set, but optim.name is not "adamw": leave it out, or set optim.name to "adamw"
             $ model.regnet.w0=24
-            error: --set model.regnet.w0=24: model.regnet and model.anynet are set, and each of them is a whole network: leave one
+            error: --set model.regnet.w0=24: model.regnet and model.anynet are set, but each of them specifies a complete network: keep only one
             $ model.classes=7
             error: --set model.classes=7: model.classes = 7, but the data set has 10: leave it out or set 10
             $ model.stem_width=0

@@ -82,7 +82,7 @@ fn a_file_in_place_of_the_run_folder_is_reported() {
             .train(options)
             .ranks(2)
             .ends_with(6)
-            .says("error: runs/recipe: that is a file, where a run folder is to be: move it away, or start the run with ");
+            .says("error: runs/recipe: that is a file, but a run folder is expected here: move it away, or start the run with ");
     }
     workdir
         .train("run.folder=runs/recipe")

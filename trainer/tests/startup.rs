@@ -165,9 +165,9 @@ fn a_recipe_file_name_cannot_lead_outside_the_runs_folder() {
         for debug in [&[][..], &["--debug"]] {
             let ended = workdir.trainer(&[&["--config", config], debug].concat()).ends_with(2);
             let said = format!(
-                "error: {config}: the run takes its name from the recipe's, and a run's name is one folder name"
+                "error: {config}: the run is named after the recipe file, but a run's name is one folder name"
             );
-            let ended = ended.says(&said).says("; give it another with --name");
+            let ended = ended.says(&said).says("; choose a name with --name");
             assert!(!workdir.path().join("runs").exists(), "{ended}");
         }
     }

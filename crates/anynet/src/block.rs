@@ -1,58 +1,58 @@
-//! What a block is made of, as data: [`Block::of_body`] is the one place that knows the kinds of block.
+//! The layers of a block, as data. Only [`Block::of_body`] depends on the kinds of block.
 //!
 //! Names are those of pycls, the reference code of the RegNet paper: `s1.b2.f.a` is the first convolution of the second
 //! block of the first stage.
 
 use crate::network::{BlockKind, Map, Network, Stage, Stem};
 
-/// Parts in a row, and a way around them.
+/// A sequence of parts with an optional shortcut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// `stem`, or `s1.b1` for the first block of the first stage.
     pub name: String,
     /// The parts in order of execution.
     pub path: Vec<Part>,
-    /// What is added to the path's result, with a ReLU after the sum.
+    /// What is added to the path's output, followed by a ReLU.
     pub shortcut: Shortcut,
 }
 
 /// One part of a block's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Convolution and BatchNorm, perhaps with a ReLU.
+    /// Convolution and BatchNorm, optionally with a ReLU.
     Conv(ConvNorm),
-    /// Channels weighted by what a small network makes of their means (Hu et al. 2018).
+    /// Squeeze-and-excitation: channels scaled by a small network of their means (Hu et al. 2018).
     SqueezeExcite(SqueezeExcite),
-    /// 3x3 maximum of stride 2.
+    /// 3x3 max-pooling with stride 2.
     MaxPool {
         /// Its name.
         name: String,
     },
-    /// All values of an image as channels of a single pixel.
+    /// Flattening: all values of an image become channels of a single pixel.
     Flatten {
         /// Its name.
         name: String,
     },
 }
 
-/// A convolution with "same" padding and the BatchNorm behind it.
+/// A convolution with "same" padding, followed by BatchNorm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvNorm {
     /// Name of the convolution.
     pub name: String,
     /// Name of the BatchNorm.
     pub norm: String,
-    /// Name of the ReLU, where there is one.
+    /// Name of the ReLU, if there is one.
     pub relu: Option<String>,
-    /// Channels that enter.
+    /// Input channels.
     pub in_width: i64,
-    /// Channels that leave.
+    /// Output channels.
     pub out_width: i64,
     /// Height and width of the kernel, odd.
     pub kernel: i64,
     /// Stride in both directions.
     pub stride: i64,
-    /// Groups of channels; each sees its own inputs.
+    /// Number of groups of the convolution.
     pub groups: i64,
 }
 
@@ -61,20 +61,20 @@ pub struct ConvNorm {
 pub struct SqueezeExcite {
     /// Its name.
     pub name: String,
-    /// Channels that enter and leave.
+    /// Input and output channels.
     pub width: i64,
     /// Channels between the convolutions.
     pub squeeze_width: i64,
 }
 
-/// A way around a block's path.
+/// Shortcut of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shortcut {
-    /// None: the path's result leaves the block.
+    /// No shortcut: the block's output is the path's output.
     None,
     /// The block's input.
     Identity,
-    /// A 1x1 convolution with BatchNorm, where the width or the resolution changes.
+    /// A 1x1 convolution with BatchNorm, used if the width or the resolution changes.
     Projection(ConvNorm),
 }
 
@@ -101,7 +101,7 @@ impl Block {
         Self { name: "stem".into(), path, shortcut: Shortcut::None }
     }
 
-    /// A block of `stage` that `in_width` channels enter.
+    /// Returns a block of `stage` with `in_width` input channels.
     pub(crate) fn of_body(kind: BlockKind, stage: &Stage, name: String, in_width: i64, stride: i64) -> Self {
         let (inner, width) = (stage.bottleneck_width(), stage.width);
         match kind {
@@ -126,7 +126,7 @@ impl Block {
                 let b = conv(format!("{name}.b"), width, width, 3, 1);
                 Self { path: vec![Part::Conv(a), Part::Conv(b)], shortcut: Shortcut::None, name }
             }
-            // Of a single pixel, a 1x1 convolution is a fully connected layer.
+            // On a single pixel, a 1x1 convolution is a fully connected layer.
             BlockKind::Mlp => {
                 let a = conv(format!("{name}.a"), in_width, width, 1, 1);
                 Self { path: vec![Part::Conv(a)], shortcut: Shortcut::None, name }
@@ -134,7 +134,7 @@ impl Block {
         }
     }
 
-    /// `path` with a shortcut; its last ReLU comes after the sum.
+    /// Returns a block of `path` and a shortcut; the last ReLU is applied after the sum.
     fn residual(name: String, mut path: Vec<Part>, in_width: i64, width: i64, stride: i64) -> Self {
         if let Some(Part::Conv(last)) = path.last_mut() {
             last.relu = None;
@@ -151,14 +151,14 @@ impl Block {
         Self { name, path, shortcut }
     }
 
-    /// What leaves the block of what enters it.
+    /// Returns the shape of the block's output.
     pub fn output(&self, input: Map) -> Map {
         self.path.iter().fold(input, |map, part| part.output(map))
     }
 }
 
 impl Part {
-    /// What leaves the part of what enters it.
+    /// Returns the shape of the part's output.
     pub fn output(&self, input: Map) -> Map {
         match self {
             Part::Conv(conv) => conv.output(input),
@@ -174,7 +174,7 @@ impl Part {
 }
 
 impl ConvNorm {
-    /// What leaves the convolution of what enters it.
+    /// Returns the shape of the convolution's output.
     pub fn output(&self, input: Map) -> Map {
         Map {
             channels: self.out_width,
@@ -184,7 +184,7 @@ impl ConvNorm {
     }
 }
 
-/// An ungrouped convolution with a ReLU, named as pycls names them.
+/// Returns an ungrouped convolution with a ReLU, with pycls's names.
 fn conv(name: String, in_width: i64, out_width: i64, kernel: i64, stride: i64) -> ConvNorm {
     let (norm, relu) = (format!("{name}_bn"), Some(format!("{name}_af")));
     ConvNorm { name, norm, relu, in_width, out_width, kernel, stride, groups: 1 }
@@ -195,12 +195,12 @@ fn squeeze_excite(name: String, width: i64, block_in_width: i64, ratio: f64) -> 
     (ratio > 0.0).then_some(Part::SqueezeExcite(SqueezeExcite { name, width, squeeze_width }))
 }
 
-/// Of the channels that enter the block, rounded half to even, as pycls, torchvision and timm do.
+/// Returns the squeeze width: `ratio` of the block's input channels, rounded half to even, as in pycls, torchvision and timm.
 pub(crate) fn squeeze_width(block_in_width: i64, ratio: f64) -> i64 {
     (block_in_width as f64 * ratio).round_ties_even() as i64
 }
 
-/// Pixels that a window of odd size with "same" padding leaves of `pixels`.
+/// Returns the output size in pixels of a window of odd size with "same" padding.
 fn strided(pixels: i64, stride: i64) -> i64 {
     (pixels - 1) / stride + 1
 }

@@ -1,7 +1,7 @@
-//! What a network costs: parameters, multiply-adds and activations of every layer, as the RegNet paper counts them.
+//! Complexity of a network: parameters, multiply-adds and activations of every layer, as counted in the RegNet paper.
 //!
-//! On its networks that is what pycls counts. A bias is counted for each pixel here, which pycls counts once, and pooling
-//! has no activations here; none of the paper's networks has either.
+//! For the paper's networks the counts equal those of pycls. They would differ for biases, which are counted for each pixel
+//! here but once in pycls, and for pooling, which has no activations here; the paper's networks have neither.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 use crate::network::{Map, Network};
 use crate::validation::NetworkError;
 
-/// A network's layers in order and what they cost together.
+/// A network's layers in order, and their total complexity.
 ///
-/// Shapes have the batch; `flops` and `activations` are of one image, the published figures' convention. A sum
-/// beyond 64 bits stays at `u64::MAX`.
+/// Shapes include the batch; `flops` and `activations` are those of one image, as in publications. Sums saturate at
+/// `u64::MAX`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Shape of the input, NCHW.
@@ -29,24 +29,24 @@ pub struct Summary {
     pub activations: u64,
 }
 
-/// One layer: what it is, what leaves it and what it costs for one image.
+/// One layer, with its output and its complexity for one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LayerRow {
     /// Name as in pycls: `stem.conv`, `s1.b1.f.a_bn`, `head.fc`.
     pub name: String,
-    /// What the layer does.
+    /// Kind of layer.
     pub kind: LayerKind,
     /// Shape of the output: NCHW, or `[batch, channels]` after the mean.
     pub output_shape: Vec<i64>,
     /// Trainable parameters; two per channel for BatchNorm.
     pub params: u64,
-    /// Multiply-adds, biases included; zero but for convolutions and the classifier.
+    /// Multiply-adds, biases included; zero except for convolutions and the classifier.
     pub flops: u64,
-    /// Output elements; zero but for convolutions and the classifier.
+    /// Output elements; zero except for convolutions and the classifier.
     pub activations: u64,
 }
 
-/// What a layer does.
+/// Kind of layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerKind {
@@ -54,11 +54,11 @@ pub enum LayerKind {
     Conv,
     /// Batch normalisation with scale and shift.
     BatchNorm,
-    /// Rectifier.
+    /// Rectified linear unit.
     Relu,
     /// Logistic function.
     Sigmoid,
-    /// Channels times the weights that squeeze-and-excitation gives them.
+    /// Scaling of channels by squeeze-and-excitation.
     Scale,
     /// Sum of a block's two branches.
     Add,
@@ -66,15 +66,15 @@ pub enum LayerKind {
     MaxPool,
     /// Mean over all pixels.
     MeanPool,
-    /// All values of an image as channels.
+    /// Flattening: all values of an image become channels.
     Flatten,
-    /// Features zeroed at random in training.
+    /// Dropout of features in training.
     Dropout,
     /// Linear classifier with bias.
     Linear,
 }
 
-/// What leaves the stem, a stage or the head.
+/// Output of the stem, a stage or the head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockShape {
     /// `stem`, `s1`, `s2`, ..., `head`.
@@ -84,10 +84,10 @@ pub struct BlockShape {
 }
 
 impl Network {
-    /// Every layer for a batch of `batch` images of `height` x `width` pixels, with totals.
+    /// Returns every layer for a batch of `batch` images of `height` x `width` pixels, with totals.
     ///
     /// # Errors
-    /// What [`Network::validate`] refuses, or an input without images or pixels, or one that the stem cannot flatten.
+    /// Those of [`Network::validate`], an input without images or pixels, or one that does not fit a flattening stem.
     pub fn summary(&self, batch: i64, height: i64, width: i64) -> Result<Summary, NetworkError> {
         self.validate_with_input(batch, height, width)?;
         let mut layers = Layers { batch, conv_bias: self.conv_bias, rows: Vec::new() };
@@ -105,10 +105,10 @@ impl Network {
         })
     }
 
-    /// What leaves the stem, each stage and the head for a batch of `batch` images of `height` x `width` pixels.
+    /// Returns the output shapes of stem, stages and head for a batch of `batch` images of `height` x `width` pixels.
     ///
     /// # Errors
-    /// As [`Network::summary`].
+    /// Those of [`Network::summary`].
     pub fn block_shapes(&self, batch: i64, height: i64, width: i64) -> Result<Vec<BlockShape>, NetworkError> {
         self.validate_with_input(batch, height, width)?;
         let mut map = Map { channels: self.in_channels, height, width };
@@ -143,7 +143,7 @@ impl fmt::Display for LayerKind {
     }
 }
 
-/// What a layer costs; most cost nothing that is counted.
+/// Complexity of a layer; zero for most kinds.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     params: u64,
@@ -151,7 +151,7 @@ struct Cost {
     activations: u64,
 }
 
-/// The rows so far.
+/// Collects the rows of a summary.
 struct Layers {
     batch: i64,
     conv_bias: bool,
@@ -217,7 +217,7 @@ impl Layers {
         self.push("head.fc", LayerKind::Linear, vec![batch, classes], cost);
     }
 
-    /// A convolution that sums over `inputs` values for each element of `output`.
+    /// Adds a convolution that sums over `inputs` values for each element of `output`.
     fn conv(&mut self, name: &str, inputs: i64, bias: bool, output: Map) {
         let params = ((inputs + i64::from(bias)) * output.channels) as u64;
         let pixels = (output.height * output.width) as u64;

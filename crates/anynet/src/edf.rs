@@ -1,5 +1,5 @@
-//! The empirical distribution function of a sample's errors, by which design spaces are compared (Radosavovic et al.
-//! 2020, section 3.1).
+//! The empirical distribution function of a sample's errors, used to compare design spaces (Radosavovic et al. 2020,
+//! section 3.1).
 
 use serde::Serialize;
 
@@ -10,51 +10,51 @@ mod comparison;
 pub use band::{Band, BandPoint, Bootstrap};
 pub use comparison::{Comparison, Dominance};
 
-/// F(e) = the share of networks with an error *below* e, 1/n times the number of i with e_i < e (the paper's
-/// equation 1).
+/// An empirical distribution function: F(e) is the fraction of networks with an error *below* e, 1/n times the number of i
+/// with e_i < e (the paper's equation 1).
 ///
-/// F rises behind each error, so that it is 0 at the smallest and 1 beyond the largest. The unit of the errors is the
-/// caller's; a space is better the sooner its F rises.
+/// F increases just above each error, so that it is 0 at the smallest and 1 beyond the largest. The unit of the errors is the
+/// caller's; the earlier F increases, the better the space.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Edf {
-    /// Ascending.
+    /// The errors, ascending.
     errors: Vec<f64>,
 }
 
-/// Why there is no distribution or no band.
+/// An error of a distribution function or a confidence band.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EdfError {
-    /// No network.
+    /// No errors were given.
     #[error("errors is empty, must hold the error of at least one network")]
     Empty,
 
-    /// An error that is no number.
+    /// An error that is not finite.
     #[error(
         "errors[{index}] is {value}, must be a finite number (a network that learned nothing has an error, too)"
     )]
     NotFinite {
-        /// Where it stands.
+        /// Its index.
         index: usize,
         /// NaN or an infinity.
         value: f64,
     },
 
-    /// A band of no or every network.
+    /// A confidence level outside (0, 1).
     #[error("level is {level:?}, must be above 0 and below 1, such as 0.95")]
     Level {
-        /// What the level is.
+        /// The level.
         level: f64,
     },
 
-    /// Too few resamples to tell the band's ends from the extremes.
+    /// Too few resamples to distinguish the band's ends from the extremes, or too many.
     #[error(
         "resamples is {resamples}, must be from {least} to {} at level {level:?}",
         Bootstrap::MAX_RESAMPLES
     )]
     Resamples {
-        /// How many were asked for.
+        /// The number requested.
         resamples: usize,
-        /// The fewest of which one lies outside each end.
+        /// The minimum, with which one resample lies outside each end.
         least: usize,
         /// The level.
         level: f64,
@@ -62,7 +62,7 @@ pub enum EdfError {
 }
 
 impl Edf {
-    /// The distribution of `errors`, one a network, in any order.
+    /// Builds the distribution function of `errors`, one per network, in any order.
     ///
     /// # Errors
     /// If there are none, or one is not finite.
@@ -77,28 +77,28 @@ impl Edf {
         Ok(Self { errors })
     }
 
-    /// F(`error`), the share of networks whose error is below `error`.
+    /// Returns F(`error`), the fraction of networks whose error is below `error`.
     pub fn at(&self, error: f64) -> f64 {
         self.count_below(error) as f64 / self.errors.len() as f64
     }
 
-    /// The errors, ascending.
+    /// Returns the errors, ascending.
     pub fn errors(&self) -> &[f64] {
         &self.errors
     }
 
-    /// The best network's error.
+    /// Returns the smallest error.
     pub fn min(&self) -> f64 {
         self.errors[0]
     }
 
-    /// The middle error; the mean of the two in the middle where there are two.
+    /// Returns the median error; for an even number of networks, the mean of the two in the middle.
     pub fn median(&self) -> f64 {
         let (below, above) = (self.errors[(self.errors.len() - 1) / 2], self.errors[self.errors.len() / 2]);
         below / 2.0 + above / 2.0
     }
 
-    /// The mean error, summed in ascending order, so that it does not depend on the order in which networks finished.
+    /// Returns the mean error, summed in ascending order, so that it does not depend on the order of the input.
     pub fn mean(&self) -> f64 {
         self.errors.iter().sum::<f64>() / self.errors.len() as f64
     }

@@ -1,4 +1,4 @@
-//! The RegNet rule: five numbers become the widths and depths of a body's stages.
+//! The RegNet rule, which derives the widths and depths of a body's stages from five numbers.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ const STAGE_STRIDE: i64 = 2;
 /// a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Blocks in the body.
+    /// Number of blocks in the body.
     pub depth: i64,
     /// Width of the first block in channels, a multiple of 8.
     pub w0: i64,
@@ -27,32 +27,33 @@ pub struct Generator {
     pub wa: f64,
     /// Ratio of the widths of neighbouring stages, above 1.
     pub wm: f64,
-    /// Channels of one group of the 3x3 convolutions; narrower stages have a single group.
+    /// Channels per group of the 3x3 convolutions; narrower stages have a single group.
     pub group_width: i64,
-    /// Channels inside a block over channels that leave it: at most 1, or a whole number.
+    /// Ratio of bottleneck width to block width: at most 1, or an integer.
     pub bottleneck_ratio: f64,
-    /// Width of the squeeze over channels that enter a block, 0.25 in RegNetY; 0 is no squeeze-and-excitation.
+    /// Ratio of squeeze-and-excitation width to a block's input channels, 0.25 in RegNetY; 0 if there is no
+    /// squeeze-and-excitation.
     pub se_ratio: f64,
 }
 
-/// Whose rule makes a stage's width a multiple of its group width. They give different networks: RegNetX-400MF ends
-/// 384 channels wide with the first and 400 with the second.
+/// The rule that rounds a stage's width to a multiple of its group width. The rules give different networks: the last stage
+/// of RegNetX-400MF has 384 channels with the first and 400 with the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rounding {
-    /// To the nearest multiple, halves to the even one: the paper's networks (pycls, `adjust_block_compatibility`).
+    /// To the nearest multiple, ties to even: the paper's networks (pycls, `adjust_block_compatibility`).
     #[default]
     Pycls,
-    /// To the nearest multiple, halves up, and one more where that takes off over 10 %: torchvision's networks
-    /// (`_make_divisible`).
+    /// To the nearest multiple, ties up, or to the next higher one if that reduces the width by more than 10 %: torchvision's
+    /// networks (`_make_divisible`).
     Torchvision,
 }
 
 impl Generator {
-    /// The body's stages, each of stride 2; their depths sum to `depth`, and their widths do not fall.
+    /// Returns the body's stages, each with stride 2; their depths sum to `depth`, and their widths do not decrease.
     ///
     /// # Errors
-    /// A parameter out of its range, or parameters that give no buildable width.
+    /// A parameter out of its range, or parameters that do not give a valid width.
     pub fn stages(&self, rounding: Rounding) -> Result<Vec<Stage>, NetworkError> {
         self.validate()?;
         let mut stages = Vec::new();
@@ -85,7 +86,7 @@ impl Generator {
         check_number("se_ratio", self.se_ratio, |ratio| (0.0..=MAX_RATIO).contains(&ratio), SE_RATIO)
     }
 
-    /// For each block the power of `wm`, times `w0`, that its width is quantised to; whole, and not falling.
+    /// Returns for each block the exponent k of `w0 * wm^k`, to which its width is quantised; integers that do not decrease.
     pub(crate) fn powers(&self) -> impl Iterator<Item = f64> {
         let w0 = self.w0 as f64;
         (0..self.depth).map(move |block| {
@@ -95,7 +96,7 @@ impl Generator {
         })
     }
 
-    /// Distinct block widths in channels (whole multiples of 8, ascending), each with the number of its blocks.
+    /// Returns the distinct block widths in channels (multiples of 8, ascending), each with its number of blocks.
     fn quantised_widths(&self) -> Vec<(f64, i64)> {
         let w0 = self.w0 as f64;
         let mut runs: Vec<(f64, i64)> = Vec::new();
@@ -110,8 +111,8 @@ impl Generator {
     }
 }
 
-/// Moves a stage's width to the nearest whose bottleneck falls into whole groups, and makes groups that are wider than
-/// the bottleneck as wide as that (pycls's `adjust_block_compatibility`); `number` counts from 1.
+/// Adjusts a stage's width to the nearest one whose bottleneck is a multiple of the group width, after limiting the group
+/// width to that of the bottleneck (pycls's `adjust_block_compatibility`); `number` counts from 1.
 pub(crate) fn compatible(number: usize, stage: Stage, rounding: Rounding) -> Result<Stage, NetworkError> {
     let ratio = stage.bottleneck_ratio;
     let unadjusted = (stage.width as f64 * ratio).max(1.0).trunc();
@@ -137,7 +138,7 @@ pub(crate) fn compatible(number: usize, stage: Stage, rounding: Rounding) -> Res
 }
 
 impl Rounding {
-    /// The multiple of `multiple` nearest to `channels`, at least one of it.
+    /// Returns the multiple of `multiple` nearest to `channels`, but at least `multiple`.
     fn to_multiple(self, channels: f64, multiple: f64) -> f64 {
         let times = match self {
             Rounding::Pycls => (channels / multiple).round_ties_even(),

@@ -1,5 +1,5 @@
-//! Where each parameter lies in the flat buffers, and the buckets they are cut into. Pure numbers: known before
-//! anything runs, the same on every rank, never dependent on timing.
+//! The layout of parameters in flat buffers, and its division into buckets. It depends only on the network and the caps: it
+//! is the same on every rank and never depends on timing.
 
 use std::ops::Range;
 
@@ -8,21 +8,21 @@ use crate::weights::Parameter;
 /// Offsets are multiples of this many elements: 64 bytes in fp32.
 const ALIGNMENT: usize = 16;
 
-/// Sizes at which a bucket is full, in bytes of fp32.
+/// Maximum sizes of buckets, in bytes of fp32; a block is never split, so that a larger block makes a larger bucket.
 #[derive(Debug, Clone, Copy)]
 pub struct BucketCaps {
-    /// Of the bucket that is ready first; small, so that its all-reduce starts early.
+    /// Maximum size of the bucket that is ready first; small, so that its all-reduce starts early.
     pub first: usize,
-    /// Of all others.
+    /// Maximum size of the other buckets.
     pub rest: usize,
 }
 
 /// A contiguous part of the flat buffers whose parameters share a weight decay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
-    /// Elements.
+    /// Range of elements.
     pub range: Range<usize>,
-    /// Kind of the parameters in it.
+    /// Whether its parameters take the full weight decay ([`Parameter::decayed`]).
     pub decayed: bool,
 }
 
@@ -36,15 +36,15 @@ pub struct Layout {
     pub buckets: Vec<Range<usize>>,
     /// Bucket of each parameter, by its index.
     pub bucket_of: Vec<usize>,
-    /// What the optimizer steps over: at most two slices a bucket.
+    /// The slices that the optimizer updates: at most two per bucket.
     pub slices: Vec<Slice>,
-    /// Elements of a flat buffer.
+    /// Number of elements of a flat buffer.
     pub len: usize,
 }
 
 impl Layout {
-    /// Lays out `parameters`, given in forward order. Blocks are never split: a bucket takes whole ones until the next
-    /// would pass its cap.
+    /// Lays out `parameters`, given in forward order. Blocks are never split: blocks are added to a bucket until the next one
+    /// would exceed its cap.
     pub fn new(parameters: &[Parameter], caps: BucketCaps) -> Self {
         let mut layout = Self {
             offsets: vec![0; parameters.len()],
@@ -76,12 +76,12 @@ impl Layout {
     }
 }
 
-/// Elements of a parameter and of the padding behind it.
+/// Returns the number of elements of a parameter and its padding.
 fn aligned(parameter: &Parameter) -> usize {
     (parameter.elements() as usize).next_multiple_of(ALIGNMENT)
 }
 
-/// Indices of the parameters of each bucket, last block first.
+/// Returns the indices of the parameters of each bucket, last block first.
 fn group_into_buckets(parameters: &[Parameter], caps: BucketCaps) -> Vec<Vec<usize>> {
     let mut buckets: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;

@@ -2,8 +2,8 @@
 //!
 //! Nothing here holds a tensor or does I/O. A [`Network`] is the AnyNet template of Radosavovic et al. 2020,
 //! "Designing Network Design Spaces" (<https://arxiv.org/abs/2003.13678>): a stem, a body of stages of
-//! blocks, a head. A [`Generator`] is the RegNet rule that draws the stages from five numbers; the [`zoo`] has the
-//! published ones.
+//! blocks, a head. A [`Generator`] is the RegNet rule that derives the stages from five numbers; the [`zoo`] contains the
+//! published networks.
 //!
 //! ```
 //! use regatta_anynet::{Generator, Network, Rounding};

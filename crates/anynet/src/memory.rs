@@ -1,44 +1,45 @@
-//! What training a network takes of memory: weights exactly, activations by an estimate.
+//! Memory for training a network: exact for weights, an estimate for activations.
 
 use serde::Serialize;
 
 use crate::complexity::{LayerKind, LayerRow, Summary};
 
-/// Bytes of prepared images, which are made before anything is shortened.
+/// Bytes of a value of prepared images, which are fp32 even under autocast.
 const IMAGE_BYTES: u64 = 4;
-/// Maps of the largest size that backward has beside what forward kept: a gradient and the one it is made from.
+/// Number of feature maps of the largest size that backward needs in addition to those kept by forward: a gradient and the
+/// one it is computed from.
 const MAPS_OF_BACKWARD: u64 = 2;
-/// Bytes of the place of a maximum, which pooling keeps for its backward.
+/// Bytes of the index of a maximum, which max-pooling keeps for its backward pass.
 const INDEX_BYTES: u64 = 8;
 
-/// What a run's elements are.
+/// Element sizes of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elements {
-    /// Bytes of a weight, of a gradient and of what the optimizer keeps of them.
+    /// Bytes of an element of weights, gradients and optimizer states.
     pub weight_bytes: u64,
     /// Bytes of an element of an activation; below `weight_bytes` under autocast.
     pub activation_bytes: u64,
-    /// Numbers that the optimizer keeps of each weight: 1 of SGD (its momentum), 2 of AdamW.
+    /// Number of optimizer states per weight: 1 for SGD (its momentum), 2 for AdamW.
     pub optimizer_states: u64,
 }
 
-/// Bytes by what they are for.
+/// Bytes by purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// The parameters.
     pub weights: u64,
     /// Their gradients.
     pub gradients: u64,
-    /// What the optimizer keeps of them.
+    /// The optimizer's states.
     pub optimizer: u64,
-    /// Estimate of what a batch's forward keeps for its backward, the images included.
+    /// Estimate of the activations of a batch that forward keeps for backward, including the images.
     pub forward: u64,
-    /// Estimate of what backward has besides at its height.
+    /// Estimate of the additional memory at the peak of backward.
     pub backward: u64,
 }
 
 impl Summary {
-    /// What training takes, with activations of the batch that the summary is of.
+    /// Returns the memory for training with the summary's batch.
     pub fn memory(&self, elements: Elements) -> Memory {
         let Elements { weight_bytes, activation_bytes, optimizer_states } = elements;
         let weights = self.params.saturating_mul(weight_bytes);
@@ -47,7 +48,7 @@ impl Summary {
         let kept = self.rows.iter().map(|row| kept_bytes(row, activation_bytes)).fold(0, u64::saturating_add);
         let convolutions = self.rows.iter().filter(|row| row.kind == LayerKind::Conv);
         let largest = convolutions.map(LayerRow::elements_of_image).max().unwrap_or(0);
-        // Autocast keeps a short copy of every weight until backward is through.
+        // Autocast keeps a 16-bit copy of every weight until the end of backward.
         let short = activation_bytes < weight_bytes;
         let cast = if short { self.params.saturating_mul(activation_bytes) } else { 0 };
         let of_image = (image * IMAGE_BYTES.max(activation_bytes)).saturating_add(kept);
@@ -60,7 +61,7 @@ impl Summary {
         }
     }
 
-    /// Elements of one set of BatchNorm's means and variances.
+    /// Returns the number of elements of one copy of all BatchNorm means and variances.
     pub fn statistics_elements(&self) -> u64 {
         let norms = self.rows.iter().filter(|row| row.kind == LayerKind::BatchNorm);
         norms.map(|row| 2 * row.output_shape[1] as u64).sum()
@@ -68,14 +69,15 @@ impl Summary {
 }
 
 impl LayerRow {
-    /// Elements that the layer writes for one image.
+    /// Returns the number of elements of the layer's output for one image.
     pub fn elements_of_image(&self) -> u64 {
         self.output_shape[1..].iter().product::<i64>() as u64
     }
 }
 
-/// Of one image. A convolution's output is kept for BatchNorm's backward. What ReLU leaves, in the place of BatchNorm's
-/// output, is kept for its own and for the next convolution's; a projection's is added to the block's and dropped.
+/// Returns the bytes that a layer keeps for backward, for one image. A convolution's output is kept for BatchNorm's backward.
+/// The output of ReLU, computed in place of BatchNorm's, is kept for its own backward and for that of the next convolution;
+/// that of a projection is added to the block's and dropped.
 fn kept_bytes(row: &LayerRow, activation_bytes: u64) -> u64 {
     let of_element = match row.kind {
         LayerKind::Conv | LayerKind::Relu | LayerKind::Sigmoid | LayerKind::Scale => activation_bytes,

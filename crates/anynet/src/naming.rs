@@ -1,9 +1,9 @@
-//! The names that other libraries give the tensors of a network.
+//! The names of a network's tensors in other libraries.
 //!
-//! The names of this project are pycls's, and so are those in checkpoints. BatchNorm's buffers are renamed with it:
-//! `s1.b1.f.a_bn.running_mean` is `trunk_output.block1.block1-0.f.a.1.running_mean` to torchvision.
+//! This project and its checkpoints use pycls's names. BatchNorm's buffers are renamed as well:
+//! `s1.b1.f.a_bn.running_mean` is `trunk_output.block1.block1-0.f.a.1.running_mean` in torchvision.
 
-/// The library whose names tensors have.
+/// A library's naming scheme for tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
     /// Those of pycls, the RegNet paper's code: `s1.b1.f.a.weight`.
@@ -15,10 +15,10 @@ pub enum Naming {
 }
 
 impl Naming {
-    /// All of them.
+    /// All naming schemes.
     pub const ALL: [Self; 3] = [Self::Pycls, Self::Torchvision, Self::Timm];
 
-    /// The library's name.
+    /// Returns the library's name.
     pub fn library(self) -> &'static str {
         match self {
             Naming::Pycls => "pycls",
@@ -27,12 +27,12 @@ impl Naming {
         }
     }
 
-    /// The naming of a library.
+    /// Returns the naming scheme of a library.
     pub fn of(library: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|naming| naming.library() == library)
     }
 
-    /// The name of the tensor that is called `name` here, such as `s1.b2.f.a_bn.weight`.
+    /// Returns the library's name of the tensor that this project calls `name`, such as `s1.b2.f.a_bn.weight`.
     pub fn name(self, name: &str) -> String {
         if self == Naming::Pycls {
             return name.to_owned();
@@ -54,7 +54,7 @@ impl Naming {
     }
 }
 
-/// 12 of `b12`.
+/// Returns the number in the name of a stage or block: 12 for `b12`.
 fn number(part: &str) -> usize {
     part[1..].parse().expect("stages and blocks are numbered")
 }
@@ -67,7 +67,7 @@ fn torchvision_stem(layer: &str) -> &str {
     }
 }
 
-/// Of a block's layer: `f.a`, `f.a_bn`, `f.se.f_ex.0`, `proj`, `bn`.
+/// Translates the name of a layer within a block: `f.a`, `f.a_bn`, `f.se.f_ex.0`, `proj`, `bn`.
 fn torchvision(layer: &str) -> String {
     match layer {
         "proj" => "proj.0".to_owned(),

@@ -1,13 +1,13 @@
-//! The summary as text, one layer a line.
+//! Formats a summary as text, one line per layer.
 
 use crate::complexity::Summary;
 
 const HEADER: [&str; 6] = ["layer", "kind", "output", "params", "multiply-adds", "activations"];
-/// Columns from this one on hold numbers and stand to the right.
+/// The first column with numbers, from which on columns are right-aligned.
 const FIRST_NUMBER_COLUMN: usize = 3;
 
 impl Summary {
-    /// A table for a terminal: a header, the layers, the totals; multiply-adds and activations are of one image.
+    /// Formats a table for a terminal: a header, the layers, the totals. Multiply-adds and activations are those of one image.
     pub fn to_table(&self) -> String {
         let mut lines = vec![HEADER.map(str::to_owned)];
         lines.extend(self.rows.iter().map(|row| {
@@ -45,12 +45,12 @@ fn aligned(lines: &[[String; HEADER.len()]]) -> String {
     table
 }
 
-/// `1x32x48x48`.
+/// Formats a shape as `1x32x48x48`.
 fn shape(sizes: &[i64]) -> String {
     sizes.iter().map(i64::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// `5,495,976`.
+/// Formats a number as `5,495,976`.
 pub(crate) fn with_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();

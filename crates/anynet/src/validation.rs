@@ -1,36 +1,36 @@
-//! What makes a description impossible, said with the key, its value and what would be right.
+//! Validation of descriptions; errors name the key, its value and the accepted values.
 
 use crate::block::squeeze_width;
 use crate::network::{BlockKind, Network, Stage, Stem};
 
-/// Most channels of an image or a feature map (published RegNets stay below 8,000).
+/// Maximum number of channels of an image or a feature map (published RegNets have fewer than 8,000).
 pub const MAX_CHANNELS: i64 = 65_536;
-/// Most blocks of a stage or of a generated body.
+/// Maximum number of blocks of a stage or of a generated body.
 pub const MAX_DEPTH: i64 = 1_000;
-/// Most channels inside a block for each that leaves it.
+/// Maximum ratio of bottleneck width to block width.
 pub(crate) const MAX_RATIO: f64 = 64.0;
-/// Words for a ratio of squeeze-and-excitation.
+/// The accepted squeeze-and-excitation ratios, in words.
 pub(crate) const SE_RATIO: &str = "0, or above 0 and at most 64";
-/// Largest stride of a stage.
+/// Maximum stride of a stage.
 pub const MAX_STRIDE: i64 = 64;
-/// Most classes.
+/// Maximum number of classes.
 pub const MAX_CLASSES: i64 = 10_000_000;
-/// Most images of a batch.
+/// Maximum number of images of a batch.
 pub const MAX_BATCH: i64 = 1_000_000;
-/// Most pixels of an image's height or width.
+/// Maximum height or width of an image in pixels.
 pub(crate) const MAX_IMAGE_PX: i64 = 65_536;
-/// Most values of an image that a flattening stem makes inputs of.
+/// Maximum number of values of an image for a flattening stem.
 const MAX_FLATTENED: i64 = 16_777_216;
 
-/// Why a description is refused. Keys are relative to the description: `stages[0].width`, `wm`.
+/// An invalid description. Keys are relative to the description: `stages[0].width`, `wm`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NetworkError {
     /// A count that is zero, negative or absurdly large.
     #[error("{key} is {value}, must be from 1 to {max}")]
     CountOutOfRange {
-        /// The field.
+        /// The key.
         key: String,
-        /// What it holds.
+        /// Its value.
         value: i64,
         /// The largest value accepted.
         max: i64,
@@ -39,22 +39,22 @@ pub enum NetworkError {
     /// A real number outside its range.
     #[error("{key} is {value:?}, must be {expected}")]
     NumberOutOfRange {
-        /// The field.
+        /// The key.
         key: String,
-        /// What it holds.
+        /// Its value.
         value: f64,
         /// The range, in words.
         expected: &'static str,
     },
 
-    /// A value that needs another one, or rules it out.
+    /// A value that is incompatible with another one.
     #[error("{key} is {value}, {expected}")]
     Impossible {
-        /// The field.
+        /// The key.
         key: String,
-        /// What it holds.
+        /// Its value.
         value: String,
-        /// What would be right and why.
+        /// The accepted values and the reason.
         expected: String,
     },
 
@@ -62,7 +62,7 @@ pub enum NetworkError {
     #[error("stages is empty, must hold at least one stage")]
     NoStages,
 
-    /// A stage whose 3x3 convolution would have no channels, or too many.
+    /// A bottleneck ratio that leaves a stage's 3x3 convolution with no channels, or with too many.
     #[error(
         "{stage}.bottleneck_ratio is {ratio:?}, which makes {bottleneck_width} channels of width {width}, \
          must make from 1 to {MAX_CHANNELS}"
@@ -78,7 +78,7 @@ pub enum NetworkError {
         bottleneck_width: i64,
     },
 
-    /// A 3x3 convolution whose channels do not fall into whole groups.
+    /// A 3x3 convolution whose channels are not a multiple of the group width.
     #[error(
         "{stage}.group_width is {group_width}, which does not divide the {bottleneck_width} channels of the \
          3x3 convolution (width {width} x bottleneck_ratio {ratio:?}); the nearest smaller divisor is {divisor}"
@@ -94,18 +94,18 @@ pub enum NetworkError {
         ratio: f64,
         /// Channels of the 3x3 convolution.
         bottleneck_width: i64,
-        /// The largest group width below that fits.
+        /// The largest smaller group width that fits.
         divisor: i64,
     },
 
-    /// A generator's first width that is no multiple of eight.
+    /// A generator's first width that is not a multiple of eight.
     #[error("w0 is {w0}, must be a multiple of 8 such as {}", (w0 / 8).max(1) * 8)]
     FirstWidth {
-        /// What `w0` holds.
+        /// The value of `w0`.
         w0: i64,
     },
 
-    /// A generator that grows beyond every reasonable width.
+    /// A generator whose widths exceed the maximum.
     #[error(
         "w0, wa, wm and bottleneck_ratio give stage {stage} more than {MAX_CHANNELS} channels, \
          must stay at or below that"
@@ -115,7 +115,7 @@ pub enum NetworkError {
         stage: usize,
     },
 
-    /// A generator's bottleneck ratio that no whole width satisfies.
+    /// A generator's bottleneck ratio that cannot be satisfied by integer widths.
     #[error(
         "bottleneck_ratio is {ratio:?}, which fits no width of stage {stage} ({width} channels leave \
          {bottleneck_width} in its 3x3 convolution, not a multiple of group width {group_width}); \
@@ -136,10 +136,10 @@ pub enum NetworkError {
 }
 
 impl Network {
-    /// Checks that the network can be built: every count in range, channels in whole groups.
+    /// Checks that the network can be built: counts are in range, and channels are multiples of the group width.
     ///
     /// # Errors
-    /// The first impossible field, stages in order.
+    /// The first invalid field, stages in order.
     pub fn validate(&self) -> Result<(), NetworkError> {
         check_count("in_channels", self.in_channels, MAX_CHANNELS)?;
         self.check_stem()?;
@@ -175,7 +175,7 @@ impl Network {
         }
     }
 
-    /// [`Network::validate`], and that there is a batch of images to look at.
+    /// Checks the network with [`Network::validate`], and the shape of its input.
     pub(crate) fn validate_with_input(
         &self,
         batch: i64,
@@ -196,7 +196,7 @@ impl Network {
 }
 
 impl BlockKind {
-    /// Whether the block is one that takes what `stage` says.
+    /// Checks that this kind of block supports the settings of `stage`.
     fn check(self, key: &str, stage: &Stage) -> Result<(), NetworkError> {
         if self == BlockKind::Resnext {
             return Ok(());
@@ -218,7 +218,7 @@ impl BlockKind {
         }
     }
 
-    /// As a recipe spells it.
+    /// Returns the name in recipes.
     fn name(self) -> &'static str {
         match self {
             BlockKind::Resnext => "resnext",
@@ -237,8 +237,8 @@ fn impossible(
     NetworkError::Impossible { key: key.into(), value: value.to_string(), expected: expected.into() }
 }
 
-/// Squeeze-and-excitation has at least one channel between its convolutions, in the stage's first block, which
-/// `in_width` channels enter, and in the others.
+/// Checks that squeeze-and-excitation has at least one channel between its convolutions, both in the stage's first block,
+/// with `in_width` input channels, and in the others.
 fn check_squeeze(key: &str, stage: &Stage, in_width: i64) -> Result<(), NetworkError> {
     let key = format!("{key}.se_ratio");
     check_number(&key, stage.se_ratio, |ratio| (0.0..=MAX_RATIO).contains(&ratio), SE_RATIO)?;
@@ -277,7 +277,7 @@ fn check_stage(key: &str, stage: &Stage) -> Result<(), NetworkError> {
     Ok(())
 }
 
-/// The largest divisor of `number` that is at most `limit`; both at least 1.
+/// Returns the largest divisor of `number` that is at most `limit`; both are at least 1.
 fn largest_divisor(number: i64, limit: i64) -> i64 {
     (1..=number.min(limit)).rev().find(|divisor| number % divisor == 0).unwrap_or(1)
 }

@@ -1,25 +1,24 @@
-//! Names and shapes of what a network learns and of what its BatchNorms keep, in forward order.
-
+//! Names and shapes of a network's parameters and BatchNorm statistics, in forward order.
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 use crate::network::Network;
 
-/// One learned tensor.
+/// A trainable tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Name in checkpoints, that of pycls: `s1.b2.f.a_bn.bias`.
+    /// Name in checkpoints, as in pycls: `s1.b2.f.a_bn.bias`.
     pub name: String,
     /// Shape: `[out, in/groups, k, k]`, `[classes, width]` or `[width]`.
     pub shape: Vec<i64>,
     /// Number of its block in forward order: stem 0, blocks from 1, head last.
     pub block: usize,
-    /// What it is, and with it its weight decay and its initialisation.
+    /// Its role, which determines its weight decay and initialisation.
     pub role: Role,
 }
 
-/// What a parameter does.
+/// Role of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Weight of a convolution.
@@ -43,25 +42,25 @@ pub enum Role {
 }
 
 impl Parameter {
-    /// Weights take the full weight decay; BatchNorm and biases one of their own.
+    /// Returns whether it takes the full weight decay, as weights do; BatchNorm and biases have a separate one.
     pub fn decayed(&self) -> bool {
         matches!(self.role, Role::ConvWeight | Role::LinearWeight)
     }
 
-    /// Numbers in it.
+    /// Returns its number of elements.
     pub fn elements(&self) -> i64 {
         self.shape.iter().product()
     }
 }
 
-/// How weights start. BatchNorm always starts as the identity.
+/// Initialisation of weights. BatchNorm is always initialised to the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {
-    /// The RegNet paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01) with
-    /// biases 0; biases of convolutions (squeeze-and-excitation's) as PyTorch's layers make them: uniform in ±1/√fan_in.
+    /// As in the RegNet paper's code (pycls): convolutions N(0, √(2/fan_out)) with fan_out = k²·out, classifier N(0, 0.01)
+    /// with biases 0; biases of convolutions (squeeze-and-excitation's) as in PyTorch's layers: uniform in ±1/√fan_in.
     HeFanOut,
-    /// Dive into Deep Learning (8.8): weights uniform in ±√(6/(fan_in + fan_out)), biases as PyTorch's layers make them:
+    /// As in Dive into Deep Learning (8.8): weights uniform in ±√(6/(fan_in + fan_out)), biases as in PyTorch's layers:
     /// uniform in ±1/√fan_in.
     XavierUniform,
 }
@@ -76,14 +75,14 @@ pub struct Statistic {
 }
 
 impl Statistic {
-    /// Means start at 0, variances at 1.
+    /// Returns the initial value: 0 for means, 1 for variances.
     pub fn initial_value(&self) -> f64 {
         if self.name.ends_with("var") { 1.0 } else { 0.0 }
     }
 }
 
 impl Network {
-    /// Everything that the network learns, in forward order. The network must be valid.
+    /// Returns the network's parameters in forward order. The network must be valid.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut list = List { parameters: Vec::new(), block: 0, conv_bias: self.conv_bias };
         let blocks = self.blocks();
@@ -96,7 +95,7 @@ impl Network {
         list.parameters
     }
 
-    /// The running mean and variance of every BatchNorm, in forward order. The network must be valid.
+    /// Returns the running mean and variance of every BatchNorm, in forward order. The network must be valid.
     pub fn statistics(&self) -> Vec<Statistic> {
         let blocks = self.blocks();
         let norms = blocks.iter().flat_map(|block| {
@@ -116,7 +115,7 @@ impl Network {
 }
 
 impl Network {
-    /// Names and shapes of all that a file of weights holds: the parameters, then the statistics.
+    /// Returns names and shapes of the tensors in a weights file: the parameters, then the statistics.
     pub fn tensors(&self) -> Vec<(String, Vec<i64>)> {
         let parameters = self.parameters().into_iter().map(|it| (it.name, it.shape));
         let statistics = self.statistics().into_iter().map(|it| (it.name, vec![it.width]));
@@ -125,7 +124,7 @@ impl Network {
 }
 
 impl Block {
-    /// The shortcut's convolution, where there is one.
+    /// Returns the shortcut's convolution, if there is one.
     pub fn projection(&self) -> Option<&ConvNorm> {
         match &self.shortcut {
             Shortcut::Projection(conv) => Some(conv),
@@ -134,7 +133,7 @@ impl Block {
     }
 }
 
-/// The parameters so far.
+/// Collects the parameters of a network.
 struct List {
     parameters: Vec<Parameter>,
     block: usize,
@@ -187,7 +186,7 @@ impl List {
 }
 
 impl SqueezeExcite {
-    /// Names of the convolution that squeezes and of that which excites.
+    /// Returns the names of the squeeze and of the excitation convolution.
     pub fn convolutions(&self) -> [String; 2] {
         [format!("{}.f_ex.0", self.name), format!("{}.f_ex.2", self.name)]
     }

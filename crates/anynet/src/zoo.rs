@@ -1,4 +1,4 @@
-//! The published networks by name, and the names that others give them.
+//! The published networks by name, and their names in other libraries.
 
 use strsim::damerau_levenshtein;
 
@@ -6,7 +6,7 @@ use crate::generator::{Generator, Rounding};
 use crate::network::Network;
 use crate::validation::NetworkError;
 
-/// A published RegNet: what its stages are generated from, and what its authors reached with it.
+/// A published RegNet: its generator's parameters, and its authors' result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Published {
     family: Family,
@@ -17,9 +17,9 @@ pub struct Published {
     group_width: i64,
     wa: f64,
     wm: f64,
-    /// Top-1 error on ImageNet in percent after 100 epochs, where the paper has the network.
+    /// Top-1 error on ImageNet in percent after 100 epochs, if the network is in the paper.
     pub top1_error: Option<f64>,
-    /// Images of a global batch of that training.
+    /// Global batch size of that training, in images.
     pub global_batch_size: u64,
 }
 
@@ -33,7 +33,7 @@ enum Family {
 use Family::{X, Y};
 
 /// RegNetX and RegNetY of Radosavovic et al. 2020 (tables 9 and 10 of the appendix), and last RegNetY-128GF (Goyal et
-/// al. 2022), which torchvision and timm have besides.
+/// al. 2022), which torchvision and timm include as well.
 #[rustfmt::skip]
 static PUBLISHED: [Published; 25] = [
     entry(X, "200MF", "002", [13, 24, 8], [36.44, 2.49], 31.1, 1024),
@@ -65,9 +65,9 @@ static PUBLISHED: [Published; 25] = [
 
 /// The sizes that torchvision has.
 const IN_TORCHVISION: [&str; 8] = ["400MF", "800MF", "1.6GF", "3.2GF", "8.0GF", "16GF", "32GF", "128GF"];
-/// Letters between a mistyped name and the one that was meant.
+/// Maximum number of edits between a mistyped name and a suggestion.
 const MAX_EDITS: usize = 2;
-/// Those of timm's that are torchvision's networks.
+/// Networks of timm that have torchvision's rounding.
 const TIMM_OF_TORCHVISION: [&str; 3] = ["regnetx_004_tv", "regnety_008_tv", "regnety_080_tv"];
 
 const fn entry(
@@ -83,7 +83,7 @@ const fn entry(
     Published { family, size, timm_code, depth, w0, group_width, wa, wm, top1_error, global_batch_size }
 }
 
-/// A name that no published network has.
+/// An unknown network name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no published network is called {name:?}; {}there are {} (torchvision's and timm's names are understood too)",
@@ -95,16 +95,16 @@ pub struct UnknownName {
     pub name: String,
 }
 
-/// The published networks, by family and size.
+/// Returns the published networks, by family and size.
 pub fn published() -> &'static [Published] {
     &PUBLISHED
 }
 
-/// The network that `name` names, and the rounding that goes with it if the name is torchvision's or timm's: a network
-/// is called `regnetx_1_6gf` here, `regnet_x_1_6gf` by torchvision, `regnetx_016` by timm.
+/// Returns the network called `name`, and the rounding that the name implies if it is torchvision's or timm's: a network is
+/// called `regnetx_1_6gf` here, `regnet_x_1_6gf` in torchvision and `regnetx_016` in timm.
 ///
 /// # Errors
-/// A name of none of them.
+/// An unknown name.
 pub fn find(name: &str) -> Result<(&'static Published, Option<Rounding>), UnknownName> {
     let rounding = |it: &Published| {
         if it.name() == name {
@@ -120,23 +120,23 @@ pub fn find(name: &str) -> Result<(&'static Published, Option<Rounding>), Unknow
 }
 
 impl Published {
-    /// As a recipe spells it: `regnetx_400mf`, `regnety_1_6gf`, `regnetx_8gf`.
+    /// Returns the name in recipes: `regnetx_400mf`, `regnety_1_6gf`, `regnetx_8gf`.
     pub fn name(&self) -> String {
         format!("regnet{}_{}", self.letter(), self.plain_size())
     }
 
-    /// As the paper spells it: `RegNetX-400MF`, `RegNetX-8.0GF`.
+    /// Returns the name in the paper: `RegNetX-400MF`, `RegNetX-8.0GF`.
     pub fn title(&self) -> String {
         format!("RegNet{:?}-{}", self.family, self.size)
     }
 
-    /// torchvision's name, such as `regnet_x_400mf`, if it has this size.
+    /// Returns torchvision's name, such as `regnet_x_400mf`, if torchvision has this size.
     pub fn torchvision_name(&self) -> Option<String> {
         let has = IN_TORCHVISION.contains(&self.size);
         has.then(|| format!("regnet_{}_{}", self.letter(), self.plain_size()))
     }
 
-    /// timm's name for the network with this rounding, such as `regnetx_004`, if it has that.
+    /// Returns timm's name for the network with this rounding, such as `regnetx_004`, if timm has it.
     pub fn timm_name(&self, rounding: Rounding) -> Option<String> {
         let name = format!("regnet{}_{}", self.letter(), self.timm_code);
         let of_torchvision = format!("{name}_tv");
@@ -147,7 +147,7 @@ impl Published {
         }
     }
 
-    /// What its stages are generated from.
+    /// Returns the parameters that generate its stages.
     pub fn generator(&self) -> Generator {
         let Self { depth, w0, wa, wm, group_width, .. } = *self;
         let se_ratio = match self.family {
@@ -157,10 +157,10 @@ impl Published {
         Generator { depth, w0, wa, wm, group_width, bottleneck_ratio: 1.0, se_ratio }
     }
 
-    /// The network for `classes` classes and colour images.
+    /// Returns the network for `classes` classes and colour images.
     ///
     /// # Errors
-    /// None, of the networks in the table.
+    /// Invalid generator parameters; does not occur for the networks in the table.
     pub fn network(&self, rounding: Rounding, classes: i64) -> Result<Network, NetworkError> {
         Ok(Network::of_stages(self.generator().stages(rounding)?, classes))
     }
@@ -177,13 +177,13 @@ impl Published {
         }
     }
 
-    /// `400mf`, `1_6gf`, `8gf`.
+    /// Returns the size as in recipe names: `400mf`, `1_6gf`, `8gf`.
     fn plain_size(&self) -> String {
         self.size.replace(".0", "").replace('.', "_").to_lowercase()
     }
 }
 
-/// `did you mean regnetx_400mf? `, where `name` is but spelled in another way, or mistyped.
+/// Returns `did you mean regnetx_400mf? ` if `name` is a mistyped or differently spelled name.
 fn meant(name: &str) -> String {
     let letters = |name: &str| {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
@@ -194,7 +194,7 @@ fn meant(name: &str) -> String {
         let edits = spellings.iter().map(|spelling| damerau_levenshtein(&letters(spelling), &letters(name)));
         edits.min().unwrap_or(usize::MAX)
     };
-    // 3.2GF and 32GF have the same letters: then what is between them tells.
+    // 3.2GF and 32GF have the same letters and digits; compare the punctuation too.
     let nearest = PUBLISHED.iter().min_by_key(|it| (edits(it), damerau_levenshtein(&it.name(), name)));
     let nearest = nearest.filter(|it| edits(it) <= MAX_EDITS);
     nearest.map_or_else(String::new, |it| format!("did you mean {}? ", it.name()))

@@ -1,4 +1,4 @@
-//! What the crate promises: the published networks, the book's network, clear refusals, the generator's laws.
+//! Tests of the published networks, the book's network, error messages and the generator.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod generator;

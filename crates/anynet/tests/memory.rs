@@ -1,4 +1,4 @@
-//! What training takes of memory, against sums by hand.
+//! Memory for training, compared with sums by hand.
 
 use regatta_anynet::{BlockKind, Elements, Memory, Network, Stage, Stem, regnetx32};
 

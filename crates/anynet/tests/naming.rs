@@ -1,4 +1,4 @@
-//! Names that others give the tensors of a network.
+//! Names of a network's tensors in other libraries.
 
 use expect_test::{Expect, expect};
 use regatta_anynet::{Naming, Network, Stage};

@@ -1,4 +1,4 @@
-//! Impossible descriptions and what is said about them.
+//! Error messages for invalid descriptions.
 
 use expect_test::{Expect, expect};
 use regatta_anynet::{BlockKind, Generator, Network, NetworkError, Rounding, Stage, Stem, regnetx32};

@@ -1,32 +1,32 @@
-//! Random changes of a training image, on its bytes at the stored size.
+//! Augmentation of a training image, applied to its bytes at the stored size.
 
 use crate::random::Purpose;
 use crate::source::ImageShape;
 
 /// Random crop after zero padding, then a random horizontal flip (the order of torchvision's recipes).
 ///
-/// What happens to an image is a function of (seed, epoch, its index) alone, and what one of the two draws does
-/// not depend on the other's setting.
+/// The result depends only on (seed, epoch, image index), and the random numbers of either operation do not depend on the
+/// settings of the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augment {
     /// The run's seed.
     pub seed: u64,
     /// Probability of a flip, 0 to 1.
     pub horizontal_flip_probability: f64,
-    /// Pixels of zeros put around the image before a crop of its own size is taken anywhere in it.
+    /// Zero padding on each side in pixels, before a crop of the image's own size at a random position.
     pub random_crop_padding_px: usize,
 }
 
 impl Augment {
-    /// Whether it never changes an image.
+    /// Returns whether it leaves every image unchanged.
     pub fn is_identity(&self) -> bool {
         self.horizontal_flip_probability <= 0.0 && self.random_crop_padding_px == 0
     }
 
-    /// Writes the changed image to `pixels_hwc`. Both buffers hold one image of `shape`.
+    /// Writes the augmented image to `pixels_hwc`. Both buffers hold one image of `shape`.
     ///
     /// # Panics
-    /// If one of them does not.
+    /// If a buffer has another length.
     pub fn apply(
         &self,
         (epoch, index): (u64, usize),
@@ -37,7 +37,7 @@ impl Augment {
         assert_eq!((stored.len(), pixels_hwc.len()), (shape.bytes(), shape.bytes()), "buffers of one image");
         let mut random = Purpose::Augmentation.stream(&[self.seed, epoch, index as u64]);
         let positions = 2 * self.random_crop_padding_px as u64 + 1;
-        // Three draws of one number each, so that the flip does not depend on the padding.
+        // Always draw three numbers, so that the flip does not depend on the padding.
         let flip = random.unit() < self.horizontal_flip_probability;
         let mut offset = || random.below(positions) as isize - self.random_crop_padding_px as isize;
         let (down, right) = (offset(), offset());
@@ -48,7 +48,7 @@ impl Augment {
     }
 }
 
-/// Copies the window whose corner is `down` and `right` pixels from the image's own; what lies outside of the image is zero.
+/// Copies the window whose corner is offset by `down` and `right` pixels from the image's; pixels outside the image are zero.
 fn crop_at(down: isize, right: isize, shape: ImageShape, stored: &[u8], pixels_hwc: &mut [u8]) {
     let row_bytes = shape.width * shape.channels;
     let shift = (right.unsigned_abs() * shape.channels).min(row_bytes);
@@ -72,7 +72,7 @@ fn crop_at(down: isize, right: isize, shape: ImageShape, stored: &[u8], pixels_h
 /// Mirrors every row, pixel by pixel.
 fn flip_horizontally(shape: ImageShape, pixels_hwc: &mut [u8]) {
     for row_wc in pixels_hwc.chunks_exact_mut(shape.width * shape.channels) {
-        // Reversing the whole row reverses each pixel's channels too; these are turned back.
+        // Reversing the whole row also reverses each pixel's channels, so reverse these again.
         row_wc.reverse();
         for pixel in row_wc.chunks_exact_mut(shape.channels) {
             pixel.reverse();

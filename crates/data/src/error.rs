@@ -1,4 +1,4 @@
-//! What can be wrong with a data set on disk, each named with its file and what was found there.
+//! Errors of a data set on disk, with the file and what was found in it.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ pub enum DataError {
     FolderMissing {
         /// The data set's name.
         dataset: &'static str,
-        /// The folder that was looked for.
+        /// The missing folder.
         folder: PathBuf,
-        /// What a user can do about it.
+        /// How to get the data set.
         how_to_get: &'static str,
     },
     /// The folder lacks one of the data set's files.
@@ -29,10 +29,10 @@ pub enum DataError {
         folder: PathBuf,
         /// The file's name without `.gz`.
         name: String,
-        /// What a user can do about it.
+        /// How to get the data set.
         how_to_get: &'static str,
     },
-    /// The operating system or the decompressor gave up on a file.
+    /// Reading or decompressing a file failed.
     #[error("cannot read {}", .path.display())]
     Read {
         /// The file.
@@ -40,7 +40,7 @@ pub enum DataError {
         /// The cause.
         source: io::Error,
     },
-    /// The file does not begin as an idx file of this kind does.
+    /// The file does not begin with the magic number of this kind of idx file.
     #[error(
         "{} is not an idx file of {content}: it begins with 0x{found:08x} where 0x{expected:08x} is expected",
         .path.display()
@@ -55,25 +55,25 @@ pub enum DataError {
         /// The file's first four bytes, big-endian.
         found: u32,
     },
-    /// The header announces images without pixels, or no entries.
-    #[error("{} has no content: its header announces the sizes {sizes:?}", .path.display())]
+    /// The header specifies images without pixels, or no entries.
+    #[error("{} has no content: its header specifies the sizes {sizes:?}", .path.display())]
     Empty {
         /// The file.
         path: PathBuf,
         /// The header's sizes: entries, then rows and columns for images.
         sizes: Vec<u32>,
     },
-    /// The file ends too early.
+    /// The file is shorter than its header specifies.
     #[error("{} is truncated: {expected} bytes expected (uncompressed), {found} found", .path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Bytes that the header announces, the header's own included.
+        /// Number of bytes according to the header, including the header.
         expected: u64,
-        /// Bytes that are there, after decompression.
+        /// Number of bytes found, after decompression.
         found: u64,
     },
-    /// The file goes on after its announced content.
+    /// The file is longer than its header specifies.
     #[error(
         "{} has {} trailing bytes: {expected} bytes expected (uncompressed), {found} found",
         .path.display(), *.found - *.expected
@@ -81,9 +81,9 @@ pub enum DataError {
     TrailingBytes {
         /// The file.
         path: PathBuf,
-        /// Bytes that the header announces, the header's own included.
+        /// Number of bytes according to the header, including the header.
         expected: u64,
-        /// Bytes that are there, after decompression.
+        /// Number of bytes found, after decompression.
         found: u64,
     },
     /// A label is not one of the classes.
@@ -101,7 +101,7 @@ pub enum DataError {
         /// Number of classes.
         classes: usize,
     },
-    /// The two files do not belong together.
+    /// The files of images and labels have different numbers of entries.
     #[error(
         "images and labels differ in number: {} has {images} images, {} has {labels} labels",
         .images_path.display(), .labels_path.display()
@@ -126,7 +126,7 @@ pub enum DataError {
         /// The cause.
         source: Box<DataError>,
     },
-    /// A source gave another number of bytes than an image has.
+    /// The source returned a number of bytes that does not match the shape of an image.
     #[error(
         "{found} bytes where an image of {}x{} pixels and {} channels has {}",
         .shape.height, .shape.width, .shape.channels, .shape.bytes()
@@ -134,7 +134,7 @@ pub enum DataError {
     WrongSize {
         /// The shape of an image.
         shape: ImageShape,
-        /// Bytes that are there.
+        /// Number of bytes returned.
         found: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! The reader of data sets of two idx files a split, whose images are kept as bytes in memory.
+//! Reader of data sets with two idx files per split. Their images are kept in memory as bytes.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use crate::idx_file::{self, IdxFile};
 use crate::known::{Format, KnownDataset};
 use crate::source::{Encoding, ImageShape, Source, Split};
 
-/// Two idx files a split, images before labels.
+/// Two idx files per split, images before labels.
 pub(crate) const IDX: Format = Format {
     file: "an idx file",
-    // Two zeros, then the code of unsigned bytes.
+    // Two zero bytes, then the type code of unsigned bytes.
     magic: &[0, 0, 8],
     open: |known, folder, split| Ok(Box::new(IdxDataset::open(known, folder, split)?)),
 };
 
-/// One split of a data set of idx files, all of it in memory as the bytes that are stored.
+/// One split of a data set of idx files, held in memory as stored.
 #[derive(Debug)]
 struct IdxDataset {
     shape: ImageShape,
@@ -25,7 +25,10 @@ struct IdxDataset {
 }
 
 impl IdxDataset {
-    /// Reads the two files, gzip or plain, with or without `.gz` at the end of the name.
+    /// Reads the two files, gzip or plain, with or without a `.gz` extension.
+    ///
+    /// # Errors
+    /// Files that are missing, are not valid idx files, differ in their number of entries, or have labels out of range.
     fn open(known: &KnownDataset, folder: &Path, split: Split) -> Result<Self, DataError> {
         let &[images, labels] = known.files(split) else { unreachable!("two idx files a split") };
         let (images_path, labels_path) = (known.path_of(images, folder)?, known.path_of(labels, folder)?);

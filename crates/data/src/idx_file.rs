@@ -8,17 +8,17 @@ use flate2::read::MultiGzDecoder;
 
 use crate::error::DataError;
 
-/// A whole idx file of unsigned bytes.
+/// An idx file of unsigned bytes.
 #[derive(Debug)]
 pub(crate) struct IdxFile {
     pub(crate) path: PathBuf,
-    /// Entries, then the sizes of each.
+    /// The number of entries, then the dimensions of each.
     pub(crate) sizes: Vec<u32>,
-    /// As many bytes as the product of `sizes`.
+    /// The content; its length is the product of `sizes`.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What is reserved before reading: a header is not believed further than this.
+/// Maximum number of bytes to reserve before reading, since a damaged header may specify a huge size.
 const MOST_RESERVED: u64 = 256 << 20;
 
 /// Reads an idx3 file; its sizes are images, rows, columns.
@@ -56,7 +56,7 @@ fn read(path: PathBuf, content: &'static str, dimensions: usize) -> Result<IdxFi
     Ok(IdxFile { path, sizes, bytes })
 }
 
-/// Opens a file, looking through gzip where its first bytes say so, whatever its name is.
+/// Opens a file and decompresses it if its first bytes are those of gzip, whatever its name.
 fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut start = Vec::new();
     File::open(path)?.take(2).read_to_end(&mut start)?;
@@ -64,13 +64,13 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     Ok(if start == [0x1f, 0x8b] { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
 }
 
-/// Reads `count` bytes, `offset` bytes having been read before.
+/// Reads `count` bytes, after `offset` bytes that were read before.
 fn read_exactly(reader: &mut dyn Read, path: &Path, offset: u64, count: u64) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::with_capacity(count.min(MOST_RESERVED) as usize);
     let outcome = reader.take(count).read_to_end(&mut bytes);
     let read = bytes.len() as u64;
     match outcome {
-        // A gzip stream cut short is an unexpected end; what was decompressed before it is in `bytes`.
+        // A truncated gzip stream gives `UnexpectedEof`; `bytes` contains what was decompressed before.
         Err(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
             Err(DataError::Read { path: path.to_owned(), source })
         }
@@ -83,7 +83,7 @@ fn read_exactly(reader: &mut dyn Read, path: &Path, offset: u64, count: u64) -> 
     }
 }
 
-/// Reads on to the end, which also lets the decompressor check its sum, and refuses anything that it finds.
+/// Reads to the end, which makes the decompressor verify its checksum, and rejects trailing bytes.
 fn expect_end(reader: &mut dyn Read, path: &Path, expected: u64) -> Result<(), DataError> {
     match io::copy(reader, &mut io::sink()) {
         Ok(0) => Ok(()),

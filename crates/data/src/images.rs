@@ -1,4 +1,4 @@
-//! The images of a split as they go into micro-batches: fetched from their source and transformed.
+//! Reads the images of a split for micro-batches: fetches them from their source and transforms them.
 
 use crate::error::DataError;
 use crate::source::{ImageShape, Source, Split};
@@ -13,23 +13,24 @@ pub struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Of `source`, which is the part `split` of its data set.
+    /// Combines `source`, the part `split` of its data set, with a transform.
     pub fn new(source: &'a dyn Source, split: Split, transform: Transform) -> Self {
         Self { source, split, transform }
     }
 
-    /// The shape of every image that is read.
+    /// Returns the shape of every image.
     pub fn shape(&self) -> ImageShape {
         self.transform.output()
     }
 
-    /// Writes image `index` as it is in `epoch` to `pixels_hwc` (bytes, row by row, channels innermost) and returns its label.
+    /// Writes image `index`, transformed for `epoch`, to `pixels_hwc` (bytes, row by row, channels innermost) and returns its
+    /// label.
     ///
     /// # Errors
     /// An image that cannot be read; the error names it.
     ///
     /// # Panics
-    /// If there is no such image, or the buffer is not of one image.
+    /// If there is no such image, or the buffer does not have the length of one image.
     pub fn read(
         &self,
         (epoch, index): (u64, usize),
@@ -54,7 +55,7 @@ impl<'a> Images<'a> {
     /// The first image that cannot be read.
     ///
     /// # Panics
-    /// If there is no such image, or the buffer is not as long as the images.
+    /// If there is no such image, or the buffer does not have the length of the images.
     pub fn read_all(
         &self,
         epoch: u64,

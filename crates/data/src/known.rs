@@ -1,4 +1,4 @@
-//! The known data sets: one entry each, with all that recipes, readers, `launcher plan` and `launcher doctor` must know.
+//! The table of known data sets, with the facts that recipes, readers, `launcher plan` and `launcher doctor` use.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use crate::error::DataError;
 use crate::idx::IDX;
 use crate::source::{Source, Split};
 
-/// A data set in files, as `data.dataset` names it.
+/// A data set in files, by its name in `data.dataset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DatasetName {
     /// Zalando's Fashion-MNIST: 60,000 and 10,000 grayscale images of 28x28 in ten classes.
     FashionMnist,
-    /// LeCun's MNIST: 60,000 and 10,000 grayscale images of 28x28 in ten classes; or anything else in its files.
+    /// LeCun's MNIST: 60,000 and 10,000 grayscale images of 28x28 in ten classes; or any data set in the same files.
     Mnist,
 }
 
 impl DatasetName {
-    /// The entry of the table.
+    /// Returns the table's entry for this data set.
     pub const fn facts(self) -> &'static KnownDataset {
         match self {
             Self::FashionMnist => &FASHION_MNIST,
@@ -30,16 +30,16 @@ impl DatasetName {
     }
 }
 
-/// An entry of the table.
+/// The facts about a known data set.
 #[derive(Debug)]
 pub struct KnownDataset {
     /// Its name in messages.
     pub title: &'static str,
-    /// Channels of an image.
+    /// Number of channels of an image.
     pub channels: u32,
     /// Number of classes.
     pub classes: u32,
-    /// Number of training images, where it is the same for everybody.
+    /// Number of training images, if it is fixed.
     pub train_images: Option<usize>,
     /// Mean of the training images by channel, on the scale 0 to 1.
     pub mean: &'static [f64],
@@ -49,27 +49,27 @@ pub struct KnownDataset {
     pub train_files: &'static [&'static str],
     /// The files of the validation split, without `.gz`.
     pub validation_files: &'static [&'static str],
-    /// Where the files usually are; a relative path lies in the working folder or the checkout. Empty where
-    /// `data.folder` must name their folder.
+    /// Usual folders of the files; a relative path is resolved against the working folder and the checkout. Empty if
+    /// `data.folder` is required.
     pub folders: &'static [&'static str],
-    /// What a user without the files can do, as the end of a sentence.
+    /// How to get the files, as the end of a sentence.
     pub how_to_get: &'static str,
-    /// What the files are.
+    /// Format of the files.
     pub format: &'static Format,
 }
 
-/// A format of files, declared beside its reader.
+/// A file format, declared with its reader.
 #[derive(Debug)]
 pub struct Format {
-    /// One of its files in words, such as "an idx file".
+    /// A file of this format in words, such as "an idx file".
     pub file: &'static str,
-    /// What each of its files begins with, once decompressed; perhaps nothing.
+    /// The first bytes of every file, after decompression; may be empty.
     pub magic: &'static [u8],
     /// The reader of one split.
     pub(crate) open: fn(&KnownDataset, &Path, Split) -> Opened,
 }
 
-/// One split, or what is wrong with its files.
+/// One split, or the error that prevents reading it.
 pub(crate) type Opened = Result<Box<dyn Source>, DataError>;
 
 const FASHION_MNIST: KnownDataset = KnownDataset {
@@ -102,12 +102,12 @@ impl KnownDataset {
     /// Opens one split, whose files are in `folder`.
     ///
     /// # Errors
-    /// A missing folder or file, or one whose content is not what it should be.
+    /// A missing folder or file, or a file with invalid content.
     pub fn open(&self, folder: &Path, split: Split) -> Result<Box<dyn Source>, DataError> {
         (self.format.open)(self, folder, split)
     }
 
-    /// The files of one split.
+    /// Returns the names of the files of one split.
     pub fn files(&self, split: Split) -> &'static [&'static str] {
         match split {
             Split::Train => self.train_files,
@@ -115,12 +115,15 @@ impl KnownDataset {
         }
     }
 
-    /// Whether the first of its files is in `folder`.
+    /// Returns whether the first of its files is in `folder`.
     pub fn is_in(&self, folder: &Path) -> bool {
         self.train_files.first().is_some_and(|name| matches!(find_file(folder, name), Ok(Some(_))))
     }
 
-    /// The path of the file `name` in `folder`.
+    /// Returns the path of the file `name` in `folder`.
+    ///
+    /// # Errors
+    /// A missing folder or file, or a folder that cannot be searched.
     pub(crate) fn path_of(&self, name: &str, folder: &Path) -> Result<PathBuf, DataError> {
         let failed = |source| DataError::Read { path: folder.join(name), source };
         let (dataset, how_to_get) = (self.title, self.how_to_get);
@@ -135,10 +138,10 @@ impl KnownDataset {
     }
 }
 
-/// The path of `name` or `name.gz` in `folder`, the plain file first.
+/// Returns the path of `name` or `name.gz` in `folder`, preferring the plain file.
 ///
 /// # Errors
-/// A folder that may not be looked into.
+/// A folder that cannot be searched, for example for lack of permission.
 pub fn find_file(folder: &Path, name: &str) -> io::Result<Option<PathBuf>> {
     for candidate in [folder.join(name), folder.join(format!("{name}.gz"))] {
         if candidate.try_exists()? {

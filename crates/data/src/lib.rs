@@ -1,9 +1,9 @@
-//! Data sets, the sampler and batches as bytes: everything between the files and a micro-batch, without tensors.
+//! Data sets, sampling and transforms, from files to the bytes of a micro-batch, without tensors.
 //!
-//! The order of a run is a pure function: [`Sampler`] permutes by (seed, epoch), and [`Shard`] says which micro-batches of a
-//! step a rank takes. A [`Source`] gives the stored bytes of an image, and a [`Transform`] makes pixels of them, drawing by
-//! (seed, epoch, image index); [`Images`] puts the two together. None of them knows threads, restarts or other ranks. The
-//! data sets that recipes name are a table, [`DatasetName::facts`].
+//! The order of images is a pure function: [`Sampler`] permutes them by (seed, epoch), and [`Shard`] assigns the micro-batches
+//! of a step to ranks. A [`Source`] returns the stored bytes of an image, and a [`Transform`] turns them into pixels, with
+//! random numbers seeded by (seed, epoch, image index); [`Images`] combines the two. None of them depends on threads, restarts
+//! or other ranks. [`DatasetName::facts`] is the table of known data sets.
 
 mod known;
 mod source;

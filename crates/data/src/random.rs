@@ -1,8 +1,8 @@
-//! What this crate draws random numbers for.
+//! The purposes for which this crate uses random numbers.
 
 use regatta_random::SplitMix64;
 
-/// What a stream of random numbers is for.
+/// The purpose of a stream of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Purpose {
@@ -14,7 +14,7 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// The stream for one key, such as (seed, epoch).
+    /// Returns the stream for a key, such as (seed, epoch).
     pub(crate) fn stream(self, key: &[u64]) -> SplitMix64 {
         SplitMix64::keyed(self as u64, key)
     }

@@ -1,26 +1,26 @@
-//! The order of an epoch: which images form a step's global batch and how it is cut into micro-batches.
+//! The order of images in an epoch, its division into global batches, and theirs into micro-batches.
 
 use std::collections::TryReserveError;
 
 use crate::random::Purpose;
 use crate::shard::Shard;
 
-/// Cuts every epoch of a data set into global batches and these into micro-batches, as a pure function.
+/// Divides each epoch of a data set into global batches and these into micro-batches, as a pure function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampler {
     /// Number of images in the data set.
     pub len: usize,
-    /// Images that make one step, over all ranks; at least 1.
+    /// Images per step, over all ranks; at least 1.
     pub global_batch_size: usize,
-    /// Images that are normalised together; at least 1. The last micro-batch of a step may be smaller.
+    /// Images over which BatchNorm computes its statistics; at least 1. The last micro-batch of a step may be smaller.
     pub micro_batch_size: usize,
     /// The run's seed.
     pub seed: u64,
-    /// Whether an epoch ends with its last full global batch.
+    /// Whether to drop the last global batch of an epoch if it is not full.
     pub drop_last: bool,
 }
 
-/// Consecutive images of a global batch that go through the network together.
+/// Consecutive images of a global batch that are processed in one forward and backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MicroBatch<'a> {
     /// Its number within the epoch, the same at any world size.
@@ -29,27 +29,27 @@ pub struct MicroBatch<'a> {
     pub indices: &'a [usize],
 }
 
-/// The seed of what is random within a micro-batch as a whole, such as dropout: a function of (seed, epoch, its number in
-/// the epoch) alone.
+/// Returns the seed for random numbers of a micro-batch as a whole, such as dropout. It depends only on (seed, epoch, the
+/// micro-batch's number in the epoch).
 pub fn micro_batch_seed(seed: u64, epoch: u64, number: usize) -> u64 {
     Purpose::MicroBatch.stream(&[seed, epoch, number as u64]).next_u64()
 }
 
 impl Sampler {
-    /// Images that are seen in an epoch: all of them, or with `drop_last` those of the full global batches.
+    /// Returns the number of images used in an epoch: all of them, or with `drop_last` those of the full global batches.
     pub fn images_per_epoch(&self) -> usize {
         if self.drop_last { self.len - self.len % self.global_batch_size } else { self.len }
     }
 
-    /// Steps of an epoch.
+    /// Returns the number of steps in an epoch.
     pub fn steps_per_epoch(&self) -> usize {
         self.images_per_epoch().div_ceil(self.global_batch_size)
     }
 
-    /// The order of all images in an epoch, a function of (seed, epoch) alone; with `drop_last` its end is unused.
+    /// Returns the order of all images in an epoch. It depends only on (seed, epoch); with `drop_last` its end is unused.
     ///
     /// # Errors
-    /// If there is no memory for eight bytes an image.
+    /// If there is not enough memory for eight bytes per image.
     pub fn permutation(&self, epoch: u64) -> Result<Vec<usize>, TryReserveError> {
         let mut order = Vec::new();
         order.try_reserve_exact(self.len)?;
@@ -58,10 +58,10 @@ impl Sampler {
         Ok(order)
     }
 
-    /// The images of step `step` of the epoch (counted from 0) whose permutation is given, over all ranks.
+    /// Returns the images of step `step`, counted from 0, over all ranks, for the permutation of an epoch.
     ///
     /// # Panics
-    /// If the epoch has no such step or the permutation is of another length.
+    /// If the epoch has no such step or the permutation has another length.
     pub fn global_batch<'a>(&self, permutation: &'a [usize], step: usize) -> &'a [usize] {
         assert_eq!(permutation.len(), self.len, "a permutation of the data set's length");
         let start = step * self.global_batch_size;
@@ -69,10 +69,10 @@ impl Sampler {
         &permutation[start..end]
     }
 
-    /// The micro-batches of that step that the shard's rank takes, in order; perhaps none.
+    /// Returns the micro-batches of that step for the shard's rank, in order; may be empty.
     ///
     /// # Panics
-    /// As [`global_batch`](Self::global_batch).
+    /// Like [`global_batch`](Self::global_batch).
     pub fn micro_batches<'a>(
         &self,
         permutation: &'a [usize],

@@ -1,8 +1,8 @@
-//! Which consecutive part of a list a rank takes.
+//! The assignment of consecutive items to ranks.
 
 use std::ops::Range;
 
-/// One rank's place in the world: all that this crate knows of ranks.
+/// A rank and the world size. This crate needs to know nothing else about ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// This rank, counted from 0.
@@ -12,8 +12,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The items of `0..count` that this rank takes. Over all ranks in order the ranges are `0..count` without
-    /// gap or overlap; their lengths differ by at most one, the first ranks having the longer ones.
+    /// Returns the items of `0..count` assigned to this rank. In order of ranks, the ranges cover `0..count` without gap or
+    /// overlap; their lengths differ by at most one, and the first ranks have the longer ones.
     ///
     /// # Panics
     /// If the rank is not below the world size.
@@ -24,8 +24,8 @@ impl Shard {
         start..start + each + usize::from(self.rank < longer)
     }
 
-    /// The batches of an evaluation over `len` images in the data set's order that this rank takes, as ranges of
-    /// image indices. Every image is in exactly one batch of one rank, and the batches do not depend on the world.
+    /// Returns this rank's batches of an evaluation over `len` images in the data set's order, as ranges of image indices.
+    /// Every image is in exactly one batch of one rank, and the batches do not depend on the world size.
     ///
     /// # Panics
     /// If `batch_size` is 0 or the rank is not below the world size.

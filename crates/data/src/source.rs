@@ -23,26 +23,25 @@ impl ImageShape {
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// The images that are trained on.
+    /// The training images.
     Train,
-    /// The images that accuracy is measured on (MNIST's family calls them its test set).
+    /// The images on which accuracy is measured (called the test set in MNIST and its variants).
     Validation,
 }
 
-/// What the bytes of a source's images are. Formats that carry an image's size in its bytes belong here too.
+/// Encoding of the bytes of a source's images. Formats whose bytes include the image's size would be added here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// Pixels of one shape for all images: a byte a value, row by row, channels innermost.
+    /// Pixels, with the same shape for all images: one byte per value, row by row, channels innermost.
     Pixels(ImageShape),
 }
 
-/// One split of a data set. Any number of threads may fetch from it at once.
+/// One split of a data set. Any number of threads may fetch from it concurrently.
 pub trait Source: Send + Sync {
     /// Number of images.
     fn len(&self) -> usize;
 
-    /// Whether there is no image at all.
-    /// Whether there is no image at all.
+    /// Returns whether there are no images.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -50,13 +49,13 @@ pub trait Source: Send + Sync {
     /// Number of classes; labels lie in `0..classes`.
     fn classes(&self) -> usize;
 
-    /// What [`fetch`](Self::fetch) gives.
+    /// Encoding of the bytes that [`fetch`](Self::fetch) returns.
     fn encoding(&self) -> Encoding;
 
-    /// Replaces what is in `stored` with the bytes of image `index`, and returns its label. The buffer keeps its capacity.
+    /// Replaces the content of `stored` with the bytes of image `index` and returns its label. The buffer keeps its capacity.
     ///
     /// # Errors
-    /// An image that cannot be read.
+    /// If the image cannot be read.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).

@@ -1,4 +1,4 @@
-//! Images made up from a seed, of any shape and number, that a network can learn to tell apart.
+//! Images generated from a seed, of any shape and number, whose classes a network can learn.
 
 use crate::error::DataError;
 use crate::random::Purpose;
@@ -7,26 +7,26 @@ use crate::source::{Encoding, ImageShape, Source, Split};
 /// Cells of a class's pattern along each side of the image.
 const CELLS: usize = 4;
 
-/// What a synthetic data set shall look like.
+/// Properties of a synthetic data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyntheticSettings {
     /// Number of images in the split.
     pub images: usize,
     /// Shape of every image.
     pub shape: ImageShape,
-    /// Number of classes; image i is of class i mod classes.
+    /// Number of classes; image i has class i mod classes.
     pub classes: usize,
     /// The data set's seed.
     pub seed: u64,
 }
 
-/// Each class is a random pattern of 4x4 cells per channel, shared by both splits; an image is the mean of its
-/// class's pattern and of noise of its own. Nothing is stored but the patterns.
+/// A synthetic data set. Each class is a random pattern of 4x4 cells per channel, shared by both splits; an image is the mean
+/// of its class's pattern and of its own noise. Only the patterns are stored.
 #[derive(Debug)]
 pub struct SyntheticDataset {
     settings: SyntheticSettings,
     split: Split,
-    /// By class, then row, column and channel of the cell.
+    /// The patterns' values, by class, then row, column and channel of the cell.
     patterns: Vec<u8>,
     /// The cell of each column of pixels.
     cell_of_column: Vec<usize>,
@@ -46,7 +46,7 @@ impl SyntheticDataset {
         Self { settings, split, patterns, cell_of_column }
     }
 
-    /// The cells (column, channel) of class `class` that row `y` of pixels lies in.
+    /// Returns the cells (column, channel) of class `class` for row `y` of pixels.
     fn pattern_row(&self, class: usize, y: usize) -> &[u8] {
         let row_bytes = CELLS * self.settings.shape.channels;
         let row = class * CELLS + y * CELLS / self.settings.shape.height;

@@ -1,46 +1,46 @@
-//! From the bytes that a source stores to the pixels of a micro-batch.
+//! Turns the bytes that a source stores into the pixels of a micro-batch.
 
 use crate::augment::Augment;
 use crate::error::DataError;
 use crate::source::{Encoding, ImageShape};
 
-/// Turns an image's stored bytes into pixels of one shape, changed at random where it augments. Any number of threads may
-/// apply it at once, each with a [`Scratch`] of its own.
+/// Turns an image's stored bytes into pixels of one shape, optionally with augmentation. Any number of threads may apply it
+/// concurrently, each with its own [`Scratch`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transform {
     encoding: Encoding,
     augment: Option<Augment>,
 }
 
-/// A worker's buffers, which keep their memory from image to image.
+/// A worker's buffers, which are reused from image to image.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The image as its source stores it.
+    /// The bytes of the image as stored by its source.
     pub(crate) stored: Vec<u8>,
 }
 
 impl Transform {
-    /// Of images that are stored as `encoding` says.
+    /// Returns a transform of images stored in `encoding`.
     pub fn new(encoding: Encoding, augment: Option<Augment>) -> Self {
         Self { encoding, augment: augment.filter(|augment| !augment.is_identity()) }
     }
 
-    /// The shape of what [`apply`](Self::apply) writes. The device resizes it to the network's input.
+    /// Returns the shape of the images that [`apply`](Self::apply) writes. The device resizes them to the network's input.
     pub fn output(&self) -> ImageShape {
         let Encoding::Pixels(shape) = self.encoding;
         shape
     }
 
-    /// Writes the image whose stored bytes are in `scratch` to `pixels_hwc`: bytes, row by row, channels innermost. What is
-    /// drawn is a function of the augmentation's seed, `epoch` and `index` alone.
+    /// Writes the image whose stored bytes are in `scratch` to `pixels_hwc`: bytes, row by row, channels innermost. The
+    /// augmentation depends only on its seed, `epoch` and `index`.
     ///
-    /// Nothing is left to be done for this image alone on the device.
+    /// The device does not process images individually any further.
     ///
     /// # Errors
-    /// Bytes that are no image of this encoding.
+    /// If the bytes are not an image in this encoding.
     ///
     /// # Panics
-    /// If `pixels_hwc` is not of the [`output`](Self::output)'s shape.
+    /// If `pixels_hwc` does not have the length of an image of shape [`output`](Self::output).
     pub fn apply(
         &self,
         (epoch, index): (u64, usize),

@@ -44,7 +44,7 @@ fn a_flip_mirrors_pixels_and_keeps_their_channels() {
 }
 
 #[test]
-fn nothing_asked_for_changes_nothing() {
+fn disabled_augmentation_changes_nothing() {
     assert!(NONE.is_identity() && !FLIP.is_identity());
     assert_eq!(augmented(&NONE, 0, 0, shape(3, 4, 5)), image(shape(3, 4, 5)));
 }
@@ -68,7 +68,7 @@ fn every_window_of_the_padded_image_occurs_about_as_often() {
 }
 
 #[test]
-fn flips_come_as_often_as_asked() {
+fn flips_have_the_requested_frequency() {
     let sometimes = Augment { horizontal_flip_probability: 0.25, ..NONE };
     let flipped =
         (0..10_000).filter(|&index| augmented(&sometimes, 1, index, shape(1, 1, 2)) == [2, 1]).count();

@@ -1,4 +1,4 @@
-//! idx files are read plain or gzipped, and wrong ones are refused with their name and what was found.
+//! idx files are read plain or gzipped; errors for invalid ones name the file and what was found.
 
 use std::fs;
 use std::io::Write;
@@ -43,7 +43,7 @@ fn open_files(images: &[u8], labels: &[u8]) -> Result<Box<dyn Source>, String> {
     open(folder.path())
 }
 
-/// The message of a refusal.
+/// Returns the error message.
 fn refused(opened: Result<Box<dyn Source>, String>) -> String {
     opened.err().expect("these files are not those of a data set")
 }
@@ -146,7 +146,7 @@ fn wrong_content_is_refused_with_what_was_found() {
     check(
         &idx(0x803, &[4, 0, 3], &[]),
         &good_labels,
-        &format!("{images_path} has no content: its header announces the sizes [4, 0, 3]"),
+        &format!("{images_path} has no content: its header specifies the sizes [4, 0, 3]"),
     );
     check(
         b"",

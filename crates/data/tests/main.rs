@@ -1,4 +1,4 @@
-//! What the data crate promises, by topic.
+//! Tests of the data crate, by topic.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod augment;

@@ -1,7 +1,7 @@
-//! The one source of random numbers outside of libtorch: SplitMix64, small enough to be the same for ever.
+//! The only random number generator outside of libtorch: SplitMix64, simple enough to never need a change.
 //!
-//! A run's order and its augmentation, and the networks of a sample, are recorded nowhere; they are recomputed from a seed.
-//! So the numbers must not change with a dependency's version, which no general crate for random numbers promises.
+//! The order of images, their augmentation and the networks of a sample are not recorded, but recomputed from a seed. The
+//! numbers must therefore not change with a dependency's version, which general-purpose random number crates do not guarantee.
 
 /// Steele, Lea and Flood's SplitMix64 ("Fast splittable pseudorandom number generators", OOPSLA 2014), as in
 /// Vigna's reference code <https://prng.di.unimi.it/splitmix64.c>.
@@ -13,33 +13,32 @@ pub struct SplitMix64 {
 const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix64 {
-    /// The generator of the reference code, started at `seed`.
+    /// Returns the generator of the reference code, initialised with `seed`.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// The stream for one purpose, of which a crate has a list, and key, such as (seed, epoch). Streams of different
-    /// purposes have nothing in common.
+    /// Returns the stream for a purpose, one of a list in the calling crate, and a key, such as (seed, epoch). Streams for
+    /// different purposes are unrelated.
     pub fn keyed(purpose: u64, key: &[u64]) -> Self {
         let start = finalise(purpose ^ GOLDEN_GAMMA);
         let fold = |state: u64, &part: &u64| finalise(state.wrapping_add(GOLDEN_GAMMA) ^ part);
         Self { state: key.iter().fold(start, fold) }
     }
 
-    /// A number of 64 random bits.
+    /// Returns a number of 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN_GAMMA);
         finalise(self.state)
     }
 
-    /// A number in `0..bound`, every one exactly as likely (Lemire, "Fast random integer generation in an
-    /// interval", 2019).
+    /// Returns a number in `0..bound`, exactly uniform (Lemire, "Fast random integer generation in an interval", 2019).
     ///
     /// # Panics
     /// If `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "there is no number below 0");
-        // 2^64 mod bound: the products whose low half is smaller would favour some results.
+        // 2^64 mod bound: accepting products whose low half is smaller would favour some results.
         let reject_below = bound.wrapping_neg() % bound;
         loop {
             let product = u128::from(self.next_u64()) * u128::from(bound);
@@ -49,19 +48,19 @@ impl SplitMix64 {
         }
     }
 
-    /// A number in `[0, 1)`, a multiple of 2^-53.
+    /// Returns a number in `[0, 1)`, a multiple of 2^-53.
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Random bytes, the same on little- and big-endian machines.
+    /// Fills `bytes` with random bytes, the same on little- and big-endian machines.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
         }
     }
 
-    /// Puts `items` in random order (Fisher and Yates, from the end; Knuth's algorithm P).
+    /// Shuffles `items` (Fisher and Yates, from the end; Knuth's algorithm P).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let chosen = self.below(last as u64 + 1) as usize;
@@ -70,7 +69,7 @@ impl SplitMix64 {
     }
 }
 
-/// The bijection of 64-bit numbers that gives SplitMix64 its output (Stafford's mix 13).
+/// Applies SplitMix64's output function, a bijection of 64-bit numbers (Stafford's mix 13).
 fn finalise(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

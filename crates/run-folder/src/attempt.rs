@@ -1,7 +1,7 @@
-//! Attempts: every start of a run takes the next number, and the newest one owns the run folder.
+//! Attempts: every start of a run takes the next number, and the newest attempt owns the run folder.
 //!
-//! Numbers are taken by creating a file exclusively. File locks would not do: they do not hold across hosts on
-//! every file system.
+//! A number is taken by creating its file exclusively. File locks would not work, since some file systems do not enforce
+//! them across hosts.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use crate::folder::RunFolder;
 use crate::host::host_name;
 use crate::utc::utc;
 
-/// Who starts a run, when, where and how.
+/// Who started an attempt, when, where and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptStart {
     /// Time of the start, UTC, RFC 3339.
@@ -27,16 +27,16 @@ pub struct AttemptStart {
     pub user: String,
     /// Name of rank 0's host.
     pub host: String,
-    /// Rank 0's process number there.
+    /// Rank 0's process id on that host.
     pub process_id: u32,
     /// Number of ranks.
     pub world_size: usize,
-    /// The command line, its arguments apart.
+    /// The command line, one entry per argument.
     pub command_line: Vec<String>,
 }
 
 impl AttemptStart {
-    /// A start by this process, now.
+    /// Describes a start by this process, now.
     pub fn here(world_size: usize, command_line: Vec<String>) -> Self {
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         Self {
@@ -55,13 +55,13 @@ impl AttemptStart {
 pub struct AttemptEnd {
     /// Time of the end, UTC, RFC 3339.
     pub ended_at: String,
-    /// The end in words.
+    /// Description of the end.
     pub end: String,
     /// The exit code.
     pub exit_code: i32,
 }
 
-/// What the file of an attempt says.
+/// The content of an attempt's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// Its number, counted from 1.
@@ -69,7 +69,7 @@ pub struct AttemptRecord {
     /// Its start.
     #[serde(flatten)]
     pub start: AttemptStart,
-    /// The step of the last checkpoint that it saved; none if it saved none.
+    /// The step of the last checkpoint that it saved, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_step: Option<u64>,
     /// Its end; none while it runs, or if it was killed.
@@ -80,7 +80,7 @@ impl AttemptRecord {
     /// Reads the file of an attempt.
     ///
     /// # Errors
-    /// If it cannot be read or was cut short by a crash right at its start.
+    /// If it cannot be read, or was truncated by a crash at the attempt's start.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
         let bytes = fs::read(path).map_err(StorageError::io("read", path))?;
         serde_json::from_slice(&bytes).map_err(|error| StorageError::Content {
@@ -91,7 +91,7 @@ impl AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// Records how an attempt was seen to end from outside, where it could not do so itself: a killed process says nothing.
+    /// Records the end of an attempt as observed from outside, if it has not recorded its own: a killed process cannot.
     ///
     /// # Errors
     /// If the attempt's file cannot be read or written.
@@ -125,7 +125,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Takes the next number, which makes this attempt the owner of the folder. The folder is created if needed.
+    /// Takes the next number, which makes this attempt the owner of the folder. Creates the folder if needed.
     ///
     /// # Errors
     /// If the attempt's file cannot be written.
@@ -140,14 +140,14 @@ impl Attempt {
                     sync_folder(&folder.attempts())?;
                     return Ok(Self { folder: folder.clone(), record });
                 }
-                // Another start was faster, or the listing came from a stale cache.
+                // Another start took the number first, or the listing came from a stale cache.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(source) => return Err(StorageError::io("create", path)(source)),
             }
         }
     }
 
-    /// The number of the newest attempt at a run, if there was one.
+    /// Returns the number of the newest attempt at a run, if there is one.
     ///
     /// # Errors
     /// If the folder of attempts cannot be read.
@@ -155,11 +155,11 @@ impl Attempt {
         Ok(numbers(folder)?.into_iter().max())
     }
 
-    /// The step of the last checkpoint that any attempt at a run says it saved. Attempts whose files cannot be read are
-    /// passed over: a crash right at its start may leave such a one.
+    /// Returns the step of the last checkpoint that any attempt at a run recorded as saved. Attempts whose files cannot be read
+    /// are skipped: a crash at an attempt's start may leave such a file.
     ///
     /// # Errors
-    /// If the folder of attempts is there and cannot be read.
+    /// If the folder of attempts exists and cannot be read.
     pub fn last_saved_step(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
         if !folder.attempts().exists() {
             return Ok(None);
@@ -170,12 +170,12 @@ impl Attempt {
         Ok(numbers.iter().rev().find_map(saved))
     }
 
-    /// Its number, counted from 1.
+    /// Returns its number, counted from 1.
     pub fn number(&self) -> u64 {
         self.record.number
     }
 
-    /// Whether it still owns the folder. If not, nothing may be written there any more.
+    /// Returns whether it still owns the folder. If not, it must no longer write there.
     ///
     /// # Errors
     /// If the folder of attempts cannot be read.
@@ -183,7 +183,7 @@ impl Attempt {
         Ok(Self::newest(&self.folder)? == Some(self.number()))
     }
 
-    /// Records that the checkpoint of `step` is there.
+    /// Records that the checkpoint of `step` was saved.
     ///
     /// # Errors
     /// If the attempt's file cannot be written.
@@ -192,7 +192,7 @@ impl Attempt {
         write_atomic(self.folder.attempt(self.number()), &to_json(&self.record))
     }
 
-    /// Records the end, in words and as the exit code.
+    /// Records the end, as a description and an exit code.
     ///
     /// # Errors
     /// If the attempt's file cannot be written.
@@ -202,7 +202,7 @@ impl Attempt {
     }
 }
 
-/// The numbers of all attempts at a run, in no order.
+/// Returns the numbers of all attempts at a run, unordered.
 fn numbers(folder: &RunFolder) -> Result<Vec<u64>, StorageError> {
     let attempts = folder.attempts();
     let mut numbers = Vec::new();
@@ -213,7 +213,8 @@ fn numbers(folder: &RunFolder) -> Result<Vec<u64>, StorageError> {
     Ok(numbers)
 }
 
-/// On a full disk a name may still find room where bytes do not: then there was no attempt.
+/// Creates a file with this content, exclusively. A full disk may have room for the name but not for the content; the file is
+/// then removed, so that it does not count as an attempt.
 fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).inspect_err(|_| {
@@ -221,7 +222,7 @@ fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// In place of the record without an end. On a full disk there is room for it in the block that the record lies in.
+/// Replaces the record that has no end yet. On a full disk it is overwritten in place, within the block that it occupies.
 fn write_end(path: &Path, record: &AttemptRecord) -> Result<(), StorageError> {
     let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
     match write_atomic(path, &to_json(record)) {

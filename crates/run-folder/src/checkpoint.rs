@@ -1,4 +1,4 @@
-//! Checkpoints: folders that exist whole or not at all, found again by the newest that is undamaged.
+//! Checkpoints: folders that exist completely or not at all, and the search for the newest valid one.
 
 mod manifest;
 mod retention;
@@ -17,12 +17,12 @@ pub use writer::CheckpointWriter;
 use crate::error::StorageError;
 use crate::folder::{RunFolder, checkpoint_step};
 
-/// A checkpoint whose files were seen to be those of its manifest.
+/// A checkpoint whose files have been verified against its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Its folder.
     pub path: PathBuf,
-    /// What it holds.
+    /// Its manifest.
     pub manifest: Manifest,
 }
 
@@ -32,16 +32,16 @@ pub struct Checkpoint {
 pub struct Damaged {
     /// Its folder.
     pub path: PathBuf,
-    /// What is wrong with which of its files.
+    /// The file concerned and what is wrong with it.
     pub reason: String,
 }
 
 impl Checkpoint {
-    /// Reads the manifest in `path` and every file that it names, comparing lengths and hashes, and the step with that in
-    /// the folder's name.
+    /// Verifies the checkpoint in `path`: reads its manifest and every file listed there, and compares lengths and hashes, and
+    /// the step with that in the folder's name.
     ///
     /// # Errors
-    /// The first thing found wrong.
+    /// The first mismatch found.
     pub fn verify(path: &Path) -> Result<Self, Damaged> {
         let verified = Manifest::read(path).and_then(|manifest| {
             let named = path.file_name().and_then(|name| checkpoint_step(name.to_str()?));
@@ -57,16 +57,16 @@ impl Checkpoint {
         }
     }
 
-    /// Steps done when it was written.
+    /// Returns the number of steps done when it was written.
     pub fn step(&self) -> u64 {
         self.manifest.step
     }
 }
 
-/// The newest checkpoint of a run that is undamaged, and the damaged ones that are newer.
+/// Returns the newest valid checkpoint of a run, and the damaged ones that are newer.
 ///
 /// # Errors
-/// If the folder of checkpoints cannot be listed. A run without one has no checkpoints, which is no error.
+/// If the folder of checkpoints cannot be listed. A missing folder is no error: the run has no checkpoints.
 pub fn newest_valid(folder: &RunFolder) -> Result<(Option<Checkpoint>, Vec<Damaged>), StorageError> {
     let mut damaged = Vec::new();
     for step in steps(folder)?.into_iter().rev() {
@@ -78,7 +78,7 @@ pub fn newest_valid(folder: &RunFolder) -> Result<(Option<Checkpoint>, Vec<Damag
     Ok((None, damaged))
 }
 
-/// The steps of all checkpoints of a run, damaged or not, in rising order.
+/// Returns the steps of all checkpoints of a run, damaged or not, in ascending order.
 fn steps(folder: &RunFolder) -> Result<Vec<u64>, StorageError> {
     let checkpoints = folder.checkpoints();
     let entries = match fs::read_dir(&checkpoints) {

@@ -1,8 +1,8 @@
-//! Numbers of things in words.
+//! Formatting of counts with their nouns.
 
 use std::fmt::Display;
 
-/// `1 rank`, `2 ranks`: a number with its noun, of which the plural ends in s.
+/// Formats a number with its noun, whose plural ends in s: `1 rank`, `2 ranks`.
 pub fn counted(number: impl Display, noun: &str) -> String {
     let number = number.to_string();
     format!("{number} {noun}{}", if number == "1" { "" } else { "s" })

@@ -1,12 +1,12 @@
-//! How a process of a run may end: the exit codes that scripts and the launcher act on.
+//! The exit codes of a run's processes, which scripts and the launcher act on.
 
-/// The reason for a process's end, as its exit code tells it.
+/// The reason why a process ended, reported as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Everything that was asked for is done.
+    /// Completed successfully.
     Done = 0,
-    /// Wrong command line or recipe: correct it, running again will not help.
+    /// Invalid command line or recipe: running again without a correction does not help.
     Usage = 2,
     /// The data set is missing or damaged.
     Data = 3,
@@ -14,17 +14,17 @@ pub enum ExitCode {
     Communication = 4,
     /// The loss is not finite.
     Diverged = 5,
-    /// The run folder cannot be read or written, or belongs to another process by now.
+    /// The run folder cannot be read or written, or a newer attempt owns it.
     Storage = 6,
-    /// A fault of the program (a panic): report it. The number is `EX_SOFTWARE` of `sysexits.h`.
+    /// A bug in the program (a panic): report it. The number is `EX_SOFTWARE` of `sysexits.h`.
     Internal = 70,
-    /// Stopped on request, with a checkpoint of the last step or before any was taken: run again to go on. The number is
+    /// Stopped on request, with a checkpoint of the last step or before the first step: run again to continue. The number is
     /// `EX_TEMPFAIL`.
     Preempted = 75,
 }
 
 impl ExitCode {
-    /// The number that the process ends with.
+    /// Returns the number that the process exits with.
     pub fn code(self) -> i32 {
         i32::from(self as u8)
     }

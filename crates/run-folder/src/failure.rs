@@ -1,5 +1,5 @@
-//! What a rank says when it fails: a file of its own in the run folder, for the launcher and for people. Exit codes alone do not
-//! do: under srun a rank's own is not the one that is seen, and a killed rank has none.
+//! Failure reports: a rank that fails writes a file into the run folder, for the launcher and for people. Exit codes are not
+//! enough: srun does not pass on each rank's own, and a killed rank has none.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,13 +20,13 @@ pub struct Failure {
     pub attempt: u64,
     /// The rank.
     pub rank: usize,
-    /// Its host.
+    /// Name of its host.
     pub host: String,
-    /// Its process number there.
+    /// Its process id on that host.
     pub process_id: u32,
     /// Time of the failure, UTC, RFC 3339.
     pub failed_at: String,
-    /// The same in milliseconds of unix time, by its host's clock: who was first.
+    /// Time of the failure in milliseconds of Unix time, by its host's clock, to order the failures of ranks.
     pub failed_at_ms: u64,
     /// The exit code that it ended with.
     pub exit_code: i32,
@@ -35,7 +35,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of this process, now.
+    /// Returns the report of a failure of this process, now.
     pub fn here(attempt: u64, rank: usize, exit_code: ExitCode, error: &str) -> Self {
         let now = SystemTime::now();
         Self {
@@ -50,7 +50,7 @@ impl Failure {
         }
     }
 
-    /// Leaves it in the run folder, whole, in place of what the rank left there in an earlier attempt.
+    /// Writes it into the run folder atomically, in place of the rank's report of an earlier attempt.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -60,8 +60,8 @@ impl Failure {
         write_unsynced(&folder.failure(self.rank), &bytes)
     }
 
-    /// What ranks left in this attempt, the first failure first. Files that cannot be read are passed over: whoever looks
-    /// for causes takes what there is.
+    /// Returns the reports of this attempt, the earliest failure first. Files that cannot be read are skipped, since the other
+    /// reports are still useful.
     ///
     /// # Errors
     /// If the folder cannot be read.

@@ -1,4 +1,4 @@
-//! Where everything of a run lies on disk.
+//! The paths of a run's files.
 
 use std::fs;
 use std::io;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use crate::atomic;
 use crate::error::StorageError;
 
-/// The folder of one run. Making a value touches nothing on disk.
+/// The folder of one run. Creating a value does not access the disk.
 ///
 /// ```text
 /// runs/NAME/
-///   attempts/000001             who started when, where, with what end, and the last step that was saved
+///   attempts/000001             who started it when and where, how it ended, and the last step that was saved
 ///   config.toml                 the resolved recipe, plus versions, hosts, world size
 ///   metrics.jsonl               one object per log interval and per epoch
 ///   curves.svg                  loss and accuracy by epoch
 ///   log/rank-0000.log           every rank's full log
-///   log/rank-0000.out           what the rank printed, where the launcher started it
+///   log/rank-0000.out           what the rank printed, if the launcher started it
 ///   ranks/rank-0000.ledger      published copy of the rank's collective ledger
-///   ranks/rank-0000.error       why the rank failed, where it did
+///   ranks/rank-0000.error       why the rank failed, if it did
 ///   checkpoints/step-000000469/ model, optimizer, state, recipe and manifest
-///   checkpoints/best            link to the best of them
-///   checkpoints/damaged-step-…  one that was found damaged
-///   made-by-debug               in a debug run's folder alone: the next debug run may clear it
+///   checkpoints/best            link to the best checkpoint
+///   checkpoints/damaged-step-…  a checkpoint that was found damaged
+///   made-by-debug               only in a debug run's folder: the next debug run may clear it
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder {
@@ -30,7 +30,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder `root/name`.
+    /// Returns the run folder `root/name`.
     pub fn new(root: impl AsRef<Path>, name: impl AsRef<Path>) -> Self {
         Self { path: root.as_ref().join(name) }
     }
@@ -40,16 +40,16 @@ impl RunFolder {
         &self.path
     }
 
-    /// Whether the folder is there, that is, whether the run was ever started.
+    /// Returns whether the folder exists, that is, whether the run was ever started.
     ///
     /// # Errors
-    /// If the file system cannot tell, or something is there that is no folder.
+    /// If the file system cannot be accessed, or the path is not a folder.
     pub fn exists(&self) -> Result<bool, StorageError> {
         match fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_dir() => Ok(true),
             Ok(_) => {
                 let found =
-                    "that is a file, where a run folder is to be: move it away, or start the run with \
+                    "that is a file, but a run folder is expected here: move it away, or start the run with \
                              another --name or run.folder"
                         .to_owned();
                 Err(StorageError::Content { path: self.path.clone(), found })
@@ -59,7 +59,7 @@ impl RunFolder {
         }
     }
 
-    /// Creates the folder and those in it that every run has. What is there already stays.
+    /// Creates the folder and its subfolders. Existing ones are kept.
     ///
     /// # Errors
     /// If a folder cannot be created.
@@ -70,8 +70,8 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Removes the hidden files that killed processes left while they replaced one of the run's. For the owner of the folder,
-    /// before anybody else of its attempt writes there.
+    /// Removes temporary files left by processes that were killed while they replaced a file. Only for the owner of the folder,
+    /// before any other process of its attempt writes there.
     ///
     /// # Errors
     /// If a folder cannot be listed or a file cannot be removed.
@@ -81,7 +81,7 @@ impl RunFolder {
             .try_for_each(|it| atomic::remove_leftovers(it))
     }
 
-    /// The folder with a file for every start of the run.
+    /// The folder with a file for each attempt at the run.
     pub fn attempts(&self) -> PathBuf {
         self.path.join("attempts")
     }
@@ -91,7 +91,7 @@ impl RunFolder {
         self.attempts().join(format!("{number:06}"))
     }
 
-    /// What marks the folder as a debug run's.
+    /// The file that marks the folder as that of a debug run.
     pub fn debug_mark(&self) -> PathBuf {
         self.path.join("made-by-debug")
     }
@@ -101,12 +101,12 @@ impl RunFolder {
         self.path.join("config.toml")
     }
 
-    /// Metrics, one JSON object a line.
+    /// Metrics, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
 
-    /// Loss and accuracy by epoch, drawn.
+    /// Plot of loss and accuracy by epoch.
     pub fn curves(&self) -> PathBuf {
         self.path.join("curves.svg")
     }
@@ -121,12 +121,12 @@ impl RunFolder {
         self.log_folder().join(format!("rank-{rank:04}.log"))
     }
 
-    /// What a rank printed, where the launcher started it.
+    /// The output of a rank that the launcher started.
     pub fn output(&self, rank: usize) -> PathBuf {
         self.log_folder().join(format!("rank-{rank:04}.out"))
     }
 
-    /// The folder of what ranks publish about themselves.
+    /// The folder of the files that ranks publish about themselves.
     pub fn ranks(&self) -> PathBuf {
         self.path.join("ranks")
     }
@@ -136,7 +136,7 @@ impl RunFolder {
         self.ranks().join(format!("rank-{rank:04}.ledger"))
     }
 
-    /// Why a rank failed.
+    /// A rank's failure report.
     pub fn failure(&self, rank: usize) -> PathBuf {
         self.ranks().join(format!("rank-{rank:04}.error"))
     }
@@ -157,12 +157,12 @@ impl RunFolder {
     }
 }
 
-/// The name of a checkpoint's folder.
+/// Returns the name of a checkpoint's folder.
 pub(crate) fn checkpoint_name(step: u64) -> String {
     format!("step-{step:09}")
 }
 
-/// The step of a checkpoint's folder, if the name is one that [`checkpoint_name`] gives.
+/// Returns the step in a checkpoint folder's name, if it has the form of [`checkpoint_name`].
 pub(crate) fn checkpoint_step(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.parse().ok()?;
     (checkpoint_name(step) == name).then_some(step)

@@ -1,7 +1,7 @@
-//! The run folder as types: attempts, records of steps and epochs, checkpoint manifests, exit codes; and the report of a probe.
+//! The run folder as types: attempts, step and epoch records, checkpoint manifests, exit codes; and the report of a probe.
 //!
-//! Everything that a run leaves on disk is named in [`RunFolder`]; whole files appear by [`write_atomic`], so a
-//! reader, or a process that starts after a crash, finds a file complete or not at all.
+//! [`RunFolder`] has the path of everything that a run leaves on disk. Files are written by [`write_atomic`], so a reader, or
+//! a process that starts after a crash, finds a file complete or not at all.
 
 mod folder;
 

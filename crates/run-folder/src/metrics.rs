@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one [`Record`] a line, appended as the run goes and cut when it resumes.
+//! `metrics.jsonl`: one [`Record`] per line, appended during the run and truncated on resume.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,7 +13,7 @@ use crate::error::StorageError;
 use crate::record::Record;
 use crate::schema::Schema;
 
-/// Appends records to a file of metrics. Every line reaches the operating system at once and whole.
+/// Appends records to a metrics file. Every line is passed to the operating system immediately, in a single write.
 #[derive(Debug)]
 pub struct MetricsWriter {
     path: PathBuf,
@@ -22,49 +22,49 @@ pub struct MetricsWriter {
     hasher: blake3::Hasher,
 }
 
-/// A file of metrics at one moment.
+/// State of a metrics file at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsMark {
-    /// Its lines.
+    /// Number of its lines.
     pub lines: u64,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
     /// BLAKE3 of its content, in hexadecimal.
     pub blake3: String,
 }
 
 impl MetricsMark {
-    /// The first bytes of `content` where they are what was marked.
+    /// Returns the prefix of `content` that this state describes, if it is unchanged.
     fn prefix<'a>(&self, content: &'a [u8]) -> Option<&'a [u8]> {
         let prefix = content.get(..usize::try_from(self.bytes).ok()?)?;
         (blake3::hash(prefix).to_hex().as_str() == self.blake3).then_some(prefix)
     }
 }
 
-/// How a file of metrics that is gone on with differs from what a checkpoint says that it was.
+/// How a metrics file differs, on resume, from its state recorded in the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetricsLoss {
-    /// There are fewer lines.
+    /// Lines are missing.
     #[error("{missing} of its {lines} lines are missing")]
     Lines {
-        /// How many fewer.
+        /// Number of missing lines.
         missing: u64,
-        /// How many there were.
+        /// Number of lines in the recorded state.
         lines: u64,
     },
-    /// There are as many lines, but not the same.
+    /// The number of lines is the same, but their content differs.
     #[error("its {0} lines are not those that were written")]
     Content(u64),
 }
 
 impl MetricsWriter {
-    /// Goes on with the file of an earlier attempt, first removing what came after the checkpoint that the run is
-    /// continued from: what follows the `mark` of that checkpoint. Without a mark, or where the file is not what was
-    /// marked, its lines of steps after `keep_through_step` go, and a last line that a crash has torn. A file that is not
-    /// there is created. Also returns what the file lacks of what was marked.
+    /// Opens the file of an earlier attempt and removes what was written after the checkpoint from which the run is resumed,
+    /// that is, what follows that checkpoint's `mark`. Without a mark, or if the file differs from it, removes the lines of
+    /// steps after `keep_through_step` and an incomplete last line. A missing file is created. Also returns how the file
+    /// differs from the mark.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or holds a line that is no JSON object (and not the torn last one).
+    /// If the file cannot be read or written, or contains a complete line that is not a JSON object.
     pub fn resume(
         path: &Path,
         keep_through_step: u64,
@@ -92,7 +92,7 @@ impl MetricsWriter {
     /// Appends one record.
     ///
     /// # Errors
-    /// If the file cannot be written: disk full, for one.
+    /// If the file cannot be written, for example because the disk is full.
     pub fn write(&mut self, record: Record) -> Result<(), StorageError> {
         let line = Line { schema: Schema, record };
         let mut line = serde_json::to_string(&line).expect("numbers and strings always have a JSON form");
@@ -103,18 +103,18 @@ impl MetricsWriter {
         Ok(())
     }
 
-    /// Makes all lines durable, and says what the file is now.
+    /// Syncs the file and returns its state.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If it cannot be synced.
     pub fn sync(&self) -> Result<MetricsMark, StorageError> {
-        self.file.sync_all().map_err(StorageError::io("make durable", &self.path))?;
+        self.file.sync_all().map_err(StorageError::io("sync", &self.path))?;
         let blake3 = self.hasher.finalize().to_hex().to_string();
         Ok(MetricsMark { lines: self.lines, bytes: self.hasher.count(), blake3 })
     }
 }
 
-/// The lines of `content` up to those of a step.
+/// Returns the lines of `content` up to those of a step, without an incomplete last line.
 fn lines_through(path: &Path, content: &[u8], step: u64) -> Result<Vec<u8>, StorageError> {
     let mut kept = Vec::new();
     for (text, object) in read_lines::<Map<String, Value>>(path, content)? {
@@ -137,7 +137,7 @@ fn loss(lines: u64, found: u64) -> MetricsLoss {
     }
 }
 
-/// A line of the file: a record and the version of the format, since later attempts may be of another version of the program.
+/// A line of the file: a record and the version of the format, since later attempts may use another version of the program.
 #[derive(Serialize, Deserialize)]
 struct Line {
     #[serde(default)]
@@ -146,7 +146,7 @@ struct Line {
     record: Record,
 }
 
-/// Reads the records in the file's order. A torn last line, which a write that was cut short leaves, is passed over; a missing
+/// Reads the records in the file's order. An incomplete last line, which an interrupted write leaves, is skipped; a missing
 /// file is an error.
 ///
 /// # Errors
@@ -156,9 +156,9 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, StorageError> {
     Ok(read_lines(path, &content)?.into_iter().map(|(_, line): (_, Line)| line.record).collect())
 }
 
-/// The last whole record, found without reading the rest of the file; none where there is none to be read.
+/// Returns the last complete record, without reading the rest of the file; none if it cannot be read.
 pub fn last_record(path: &Path) -> Option<Record> {
-    /// Longer than two lines.
+    /// Bytes to read from the end; longer than two lines.
     const TAIL: u64 = 16 * 1024;
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
@@ -170,7 +170,7 @@ pub fn last_record(path: &Path) -> Option<Record> {
     serde_json::from_slice(line).ok().map(|line: Line| line.record)
 }
 
-/// Parses each line of the content but a torn last one; returns it beside its text without the end.
+/// Parses each line except an incomplete last one; returns the line's text, without its newline, and the parsed value.
 fn read_lines<'a, T: DeserializeOwned>(
     path: &Path,
     content: &'a [u8],
@@ -184,7 +184,7 @@ fn read_lines<'a, T: DeserializeOwned>(
             Err(error) => {
                 let found = match error.is_data() {
                     true => format!("line {number} is not a record: {error}"),
-                    false => format!("line {number} is not a JSON object; remove it to go on"),
+                    false => format!("line {number} is not a JSON object; remove it to continue"),
                 };
                 return Err(StorageError::Content { path: path.to_owned(), found });
             }

@@ -1,5 +1,5 @@
-//! What commands write where the user tells them: files, of which none is replaced without being asked for and only regular ones
-//! are, and standard output, which may be closed or full.
+//! Output of commands to a place that the user names: files, which are replaced only on request and only if they are regular,
+//! and standard output, which may be closed or full.
 
 use std::fmt::Display;
 use std::fs::{self, FileType};
@@ -13,37 +13,36 @@ use crate::error::StorageError;
 /// Why an output was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// A file is there already (exit code 2).
+    /// The file exists (exit code 2).
     #[error("{} exists already: give another name, or --force to replace it", .0.display())]
     Exists(PathBuf),
-    /// Something else than a file is there, which is never replaced (exit code 2).
+    /// The path exists and is not a regular file, and is never replaced (exit code 2).
     #[error("{} is {found}, which is not replaced: give the name of a file", .path.display())]
     NotAFile {
-        /// The path as it was given.
+        /// The path as given.
         path: PathBuf,
-        /// What is there, with its article.
+        /// What was found there, with its article.
         found: &'static str,
     },
-    /// It could not be written (exit code 6).
+    /// The output could not be written (exit code 6).
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// Writes `bytes` into the file `path`, whole or not at all. One that is there is replaced if `force` says so; through a link to
-/// a file, that file is, and the link stays.
+/// Writes `bytes` into the file `path` atomically. An existing file is replaced only with `force`; if `path` is a link to a
+/// file, that file is replaced and the link is kept.
 ///
 /// # Errors
-/// If a file is there and `force` is not set, if something other than a file is there, or if it cannot be written.
+/// If the file exists and `force` is not set, if the path is not a regular file, or if it cannot be written.
 pub fn write_output(path: impl AsRef<Path>, force: bool, bytes: impl AsRef<[u8]>) -> Result<(), OutputError> {
     let file = check_output(path, force)?;
     Ok(write_atomic(file, bytes.as_ref())?)
 }
 
-/// Prints `text` on standard output, with an end of line if it has none. A reader that went away, as `head` does, has what it
-/// wanted: that is no failure.
+/// Prints `text` to standard output and adds a final newline if it has none. A closed pipe, as `head` leaves it, is no error.
 ///
 /// # Errors
-/// If standard output takes no more, for example a file on a full disk.
+/// If standard output cannot be written, for example because the disk is full.
 pub fn print_output(text: impl Display) -> Result<(), StorageError> {
     let mut text = text.to_string();
     if !text.ends_with('\n') {
@@ -56,10 +55,11 @@ pub fn print_output(text: impl Display) -> Result<(), StorageError> {
     }
 }
 
-/// Whether [`write_output`] may write there, for a command that takes its time to know what; returns the file behind links.
+/// Checks that [`write_output`] may write to `path`, for a command to call before a long computation. Returns the file that
+/// `path` refers to, with links resolved.
 ///
 /// # Errors
-/// As [`write_output`].
+/// Those of [`write_output`], except for writing.
 pub fn check_output(path: impl AsRef<Path>, force: bool) -> Result<PathBuf, OutputError> {
     let path = path.as_ref();
     let refused = |found| OutputError::NotAFile { path: path.to_owned(), found };
@@ -68,13 +68,13 @@ pub fn check_output(path: impl AsRef<Path>, force: bool) -> Result<PathBuf, Outp
     }
     let there = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path.to_owned()),
-        outcome => outcome.map_err(StorageError::io("look at", path))?.file_type(),
+        outcome => outcome.map_err(StorageError::io("inspect", path))?.file_type(),
     };
     let file = match there.is_symlink() {
         true => fs::canonicalize(path).map_err(|_| refused("a link that leads nowhere"))?,
         false => path.to_owned(),
     };
-    let there = fs::metadata(&file).map_err(StorageError::io("look at", &file))?.file_type();
+    let there = fs::metadata(&file).map_err(StorageError::io("inspect", &file))?.file_type();
     match (described(there), force) {
         (Some(found), _) => Err(refused(found)),
         (None, false) => Err(OutputError::Exists(path.to_owned())),
@@ -82,7 +82,7 @@ pub fn check_output(path: impl AsRef<Path>, force: bool) -> Result<PathBuf, Outp
     }
 }
 
-/// What is no regular file, in words.
+/// Describes what is not a regular file; returns `None` for a regular file.
 fn described(there: FileType) -> Option<&'static str> {
     match there {
         it if it.is_file() => None,

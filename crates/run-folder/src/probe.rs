@@ -1,4 +1,4 @@
-//! What `trainer probe` measures: the type that it prints as JSON, and that `launcher doctor` and `launcher plan` read.
+//! The report of `trainer probe`: it is printed as JSON and read by `launcher doctor` and `launcher plan`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::Schema;
 
-/// What a machine and its ranks offer, as rank 0 sees it. What older versions did not measure is absent, or its type's default.
+/// Properties of a machine and its ranks, measured by rank 0. Fields that an older version did not measure are absent or have
+/// their type's default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeReport {
     /// The version of this format.
@@ -16,11 +17,11 @@ pub struct ProbeReport {
     pub version: String,
     /// libtorch's version.
     pub libtorch_version: Option<String>,
-    /// The NCCL that was opened; none where there is none.
+    /// The NCCL library that was loaded; none if there is none.
     pub nccl: Option<ProbedLibrary>,
     /// Number of ranks.
     pub world_size: usize,
-    /// The library that sums over the ranks, with its version.
+    /// The library that performs collectives, with its version.
     pub backend: String,
     /// Rank 0's device.
     pub device: String,
@@ -28,26 +29,26 @@ pub struct ProbeReport {
     pub gpu_pci_bus_id: Option<String>,
     /// GPUs that rank 0 can see; none on a CPU.
     pub visible_gpus: Option<i64>,
-    /// Threads that compute in each rank.
+    /// Number of compute threads of each rank.
     #[serde(default)]
     pub threads: i32,
-    /// Whether gradient hooks run on threads of the autograd engine, as they do on a GPU.
+    /// Whether gradient hooks run on threads of the autograd engine, as on a GPU.
     #[serde(default)]
     pub hooks_run_on_engine_threads: bool,
-    /// Timed sums over the ranks, by size; empty for one rank alone.
+    /// Timed all-reduces, by size; empty for a single rank.
     pub all_reduce: Vec<TimedSum>,
-    /// By rank.
+    /// The ranks, in order.
     #[serde(default)]
     pub ranks: Vec<ProbedRank>,
-    /// Images that all ranks together assemble in a second; none without a recipe.
+    /// Images per second that all ranks together assemble; none without a recipe.
     pub loader_images_per_second: Option<f64>,
-    /// Whole steps of the recipe; none without `--steps`.
+    /// Complete steps of the recipe; none without `--steps`.
     pub step: Option<StepRate>,
-    /// Seconds that NCCL's communicator took to end; none without one.
+    /// Seconds that finalizing NCCL's communicator took; none without one.
     pub nccl_finalize_seconds: Option<f64>,
 }
 
-/// A library that the trainer opened.
+/// A library that the trainer loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbedLibrary {
     /// Its version.
@@ -56,21 +57,21 @@ pub struct ProbedLibrary {
     pub path: PathBuf,
 }
 
-/// All-reduces of one size.
+/// Timed all-reduces of one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimedSum {
     /// Size of the buffer in bytes.
     pub bytes: u64,
-    /// Whether the sum was right on rank 0.
+    /// Whether the sum was correct on rank 0.
     pub correct: bool,
-    /// Mean time of one sum in microseconds.
+    /// Mean time of one all-reduce in microseconds.
     pub microseconds: f64,
-    /// Bus bandwidth in 10^9 bytes per second: 2 (n - 1) / n of the buffer, which each rank's links carry, by the time.
+    /// Bus bandwidth in 10^9 bytes per second: 2 (n - 1) / n of the buffer, which each rank's links carry, divided by the time.
     #[serde(default)]
     pub bus_gb_per_second: f64,
 }
 
-/// Where a rank runs.
+/// Placement of a rank.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbedRank {
     /// The rank.
@@ -82,19 +83,19 @@ pub struct ProbedRank {
     pub device: String,
     /// Address of its GPU on the PCI bus; none on a CPU.
     pub gpu_pci_bus_id: Option<String>,
-    /// Threads that it computes with.
+    /// Number of its compute threads.
     #[serde(default)]
     pub threads: i32,
-    /// Its host's clock just after a barrier, in seconds of unix time: ranks read it within a millisecond of each other.
+    /// Its host's clock just after a barrier, in seconds of Unix time: ranks read it within a millisecond of each other.
     pub clock_s: Option<f64>,
 }
 
-/// The rate of whole steps, sums over ranks and update included.
+/// The rate of complete steps, including the all-reduce and the update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRate {
     /// Images per second on all ranks together.
     pub images_per_second: f64,
-    /// Milliseconds of a step.
+    /// Milliseconds per step.
     pub milliseconds: f64,
     /// Seconds from the first allocation to the end of the first step.
     pub seconds_to_first_step: f64,
@@ -107,10 +108,10 @@ pub struct StepRate {
 }
 
 impl ProbeReport {
-    /// Reads the first report in `text`: ranks that did not find each other print one each.
+    /// Parses the first report in `text`: ranks that did not find each other print one each.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// A description of what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         match serde_json::Deserializer::from_str(text).into_iter().next() {
             Some(report) => report.map_err(|error| error.to_string()),

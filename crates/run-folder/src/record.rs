@@ -1,9 +1,9 @@
-//! The records in `metrics.jsonl`: what a run reports of its steps and epochs. Everything that writes or reads a record uses
-//! these types.
+//! The records in `metrics.jsonl`, which report the steps and epochs of a run. All code that writes or reads records uses these
+//! types.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A line of `metrics.jsonl`: a flat JSON object whose `kind` says which record it is.
+/// A line of `metrics.jsonl`: a flat JSON object whose `kind` tells the two records apart.
 ///
 /// Numbers that are not finite are written as `null`. A measured number that is `null` or missing, as in the files of older
 /// versions, is read as NaN.
@@ -16,7 +16,7 @@ pub enum Record {
     Epoch(EpochRecord),
 }
 
-/// The steps since the previous record of a step.
+/// The steps since the previous step record.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Number of the epoch, counted from 1.
@@ -28,7 +28,7 @@ pub struct StepRecord {
     /// Mean training loss over the images of the interval.
     #[serde(default = "nan", deserialize_with = "number")]
     pub loss: f64,
-    /// Fraction of the interval's training images whose first guess was right.
+    /// Fraction of the interval's training images that were classified correctly.
     #[serde(default = "nan", deserialize_with = "number")]
     pub top1: f64,
     /// Learning rate of the last step.
@@ -43,23 +43,23 @@ pub struct StepRecord {
     /// Seconds from the start of the process to the end of its first step.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_to_first_step: f64,
-    /// Seconds a step that the rank waited for images. This and the phases below are medians over the ranks of their means over
-    /// the interval.
+    /// Seconds per step spent waiting for images. This and the phases below are means over the interval, of which the median
+    /// over the ranks is taken.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_data: f64,
-    /// Seconds a step for the copy of images to the device.
+    /// Seconds per step for the host-to-device copy of images.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_copy: f64,
-    /// Seconds a step for the forward pass.
+    /// Seconds per step for the forward pass.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_forward: f64,
-    /// Seconds a step for the backward pass.
+    /// Seconds per step for the backward pass.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_backward: f64,
-    /// Seconds a step for the part of the all-reduce that no computation hides.
+    /// Seconds per step for the part of the all-reduce that does not overlap with computation.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_exposed_comm: f64,
-    /// Seconds a step for the update of the parameters.
+    /// Seconds per step for the update of the parameters.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds_optimizer: f64,
     /// The rank whose own work took longest.
@@ -84,26 +84,26 @@ pub struct EpochRecord {
     /// Mean loss over the epoch's training images.
     #[serde(default = "nan", deserialize_with = "number")]
     pub train_loss: f64,
-    /// Fraction of the epoch's training images whose first guess was right, as each step found the network.
+    /// Fraction of the epoch's training images that were classified correctly, each by the weights before its step.
     #[serde(default = "nan", deserialize_with = "number")]
     pub train_top1: f64,
-    /// Mean loss over the validation images; none where the epoch was not evaluated. With a moving average of the weights, this
-    /// and the next two are of the average.
+    /// Mean loss over the validation images; none if the epoch was not evaluated. With a moving average of the weights, this
+    /// and the next two fields are those of the average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_loss: Option<f64>,
-    /// Fraction of the validation images whose first guess is right.
+    /// Top-1 accuracy: fraction of the validation images that are classified correctly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_top1: Option<f64>,
-    /// Fraction of the validation images with the right class among the first five guesses.
+    /// Top-5 accuracy: fraction of the validation images whose class is among the five most probable ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_top5: Option<f64>,
-    /// `val_top1` of the weights themselves, where there is a moving average.
+    /// `val_top1` of the weights themselves, if there is a moving average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_raw_top1: Option<f64>,
-    /// Training images per second on all ranks together, without the evaluation.
+    /// Training images per second on all ranks together, excluding the evaluation.
     #[serde(default = "nan", deserialize_with = "number")]
     pub images_per_second: f64,
-    /// Seconds that training took, without the evaluation.
+    /// Seconds that training took, excluding the evaluation.
     #[serde(default = "nan", deserialize_with = "number")]
     pub seconds: f64,
     /// Largest resident memory of a process so far, in MiB: the largest of all ranks.
@@ -112,7 +112,7 @@ pub struct EpochRecord {
 }
 
 impl Record {
-    /// Steps done when it was written.
+    /// Returns the number of steps done when it was written.
     pub fn steps_done(&self) -> u64 {
         match self {
             Self::Step(record) => record.step,
@@ -120,7 +120,7 @@ impl Record {
         }
     }
 
-    /// The record of a step, if it is one.
+    /// Returns the step record, if it is one.
     pub fn step(self) -> Option<StepRecord> {
         match self {
             Self::Step(record) => Some(record),
@@ -128,7 +128,7 @@ impl Record {
         }
     }
 
-    /// The record of an epoch, if it is one.
+    /// Returns the epoch record, if it is one.
     pub fn epoch(self) -> Option<EpochRecord> {
         match self {
             Self::Epoch(record) => Some(record),

@@ -1,12 +1,12 @@
-//! The version of a file format, as a field `schema` of what is in the file.
+//! The version of a file format, stored in a field `schema`.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
-/// The version of a format. It is written as `NEWEST`; reading fails for a newer one, whose fields may mean something else.
-/// With `#[serde(default)]`, files from before their format had a version can be read too.
+/// The version of a format. It is written as `NEWEST`; reading a newer one fails, since its fields may have other meanings.
+/// With `#[serde(default)]`, files without a version, from before the format had one, are accepted.
 ///
-/// A new field or kind of record that old readers can do without needs no new version; a field whose meaning or unit changes does.
+/// A new field or kind of record that old readers can ignore needs no new version; a field whose meaning or unit changes does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schema<const NEWEST: u32>;
 

@@ -1,8 +1,8 @@
-//! Points in time as people write them.
+//! Formatting of times in UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The time in UTC by RFC 3339, to the second: `2026-01-31T08:15:00Z`. A time before 1970 becomes 1970.
+/// Formats a time in UTC as of RFC 3339, to the second: `2026-01-31T08:15:00Z`. Times before 1970 become 1970.
 pub fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = civil_from_days(seconds / 86_400);
@@ -10,7 +10,7 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms",
+/// Returns year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms",
 /// whose years begin in March so that the leap day is their last).
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

@@ -95,7 +95,7 @@ fn a_start_here_names_this_process() {
     assert!(start.started_at.as_str() > "2026" && start.started_at.len() == 20, "{}", start.started_at);
 }
 
-/// What says that there were checkpoints, when they are gone.
+/// The recorded step shows that there were checkpoints, even if they were deleted.
 #[test]
 fn the_last_saved_step_is_remembered() {
     let (_root, folder) = crate::run_folder();

@@ -1,4 +1,4 @@
-//! Checkpoints exist whole or not at all; damage is found, named and skipped.
+//! Checkpoints exist completely or not at all; damaged ones are detected, reported and skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -137,7 +137,7 @@ fn each_kind_of_damage_is_named() {
 
 const UNSEALED: &str = "the content of manifest.json does not have the hash that it ends with";
 
-/// Every bit of a manifest counts, and so does every file in it.
+/// Every change to a manifest is detected, and every file is listed in it.
 #[test]
 fn a_manifest_is_protected_by_its_own_hash() {
     let (_root, folder) = crate::run_folder();
@@ -176,7 +176,7 @@ fn a_checkpoint_under_the_name_of_another_step_is_none() {
     assert_eq!((found, damaged[0].reason.as_str()), (None, "it is of step 5, its folder's name says 6"));
 }
 
-/// Damaged checkpoints get another name, so that those that are kept are whole.
+/// Damaged checkpoints are renamed, so that those that are kept are valid.
 #[test]
 fn damaged_checkpoints_are_set_aside_and_do_not_count() {
     let (_root, folder) = crate::run_folder();
@@ -304,7 +304,7 @@ fn the_best_checkpoint_is_a_relative_link_that_moves() {
 }
 
 #[test]
-fn going_back_removes_what_is_later_and_whole() {
+fn resuming_from_an_earlier_step_removes_later_valid_checkpoints() {
     let (_root, folder) = crate::run_folder();
     (1..=4).for_each(|step| drop(write(&folder, step)));
     set_best(&folder, 3).unwrap();

@@ -1,4 +1,4 @@
-//! What failed ranks leave is found by attempt, first failure first.
+//! The reports of failed ranks are listed by attempt, earliest failure first.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use regatta_run_folder::{ExitCode, Failure};
 use crate::run_folder;
 
 #[test]
-fn failures_are_told_by_attempt_and_time() {
+fn failures_are_listed_by_attempt_and_ordered_by_time() {
     let (_root, folder) = run_folder();
     folder.create().unwrap();
     let failure = |attempt, rank, failed_at_ms| {

@@ -1,4 +1,4 @@
-//! Paths, exit codes and whole files are as documented.
+//! Paths, exit codes and atomic file writes are as documented.
 
 use std::fs;
 use std::path::Path;
@@ -62,14 +62,14 @@ fn a_file_in_its_place_is_no_run_folder() {
     let (root, folder) = crate::run_folder();
     fs::write(root.path().join("x"), "").unwrap();
     let error = describe(&folder.exists().unwrap_err());
-    let expected = "that is a file, where a run folder is to be: move it away, or start the run with another --name \
+    let expected = "that is a file, but a run folder is expected here: move it away, or start the run with another --name \
                     or run.folder";
     assert_eq!(error, format!("{}: {expected}", folder.path().display()));
     let error = describe(&RunFolder::new(folder.path(), "y").exists().unwrap_err());
     assert!(error.ends_with("x/y: Not a directory (os error 20)"), "{error}");
 }
 
-/// Of any process and file, but nothing else that is hidden.
+/// Temporary files of any process and file are removed, but no other hidden files.
 #[test]
 fn what_killed_processes_left_is_removed() {
     let (_root, folder) = crate::run_folder();

@@ -1,4 +1,4 @@
-//! What the run folder promises, by topic.
+//! Tests of the run folder, by topic.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod attempt;

@@ -1,4 +1,4 @@
-//! Metrics survive crashes, resume at a step, and are read back as what they were.
+//! Metrics survive crashes, are truncated on resume, and are read back unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -48,12 +48,12 @@ fn epoch(epoch: u64) -> EpochRecord {
     }
 }
 
-/// A writer that goes on with a file through a step, without knowing what it was.
+/// Resumes a file through a step, without a mark.
 fn started(path: &Path, step: u64) -> MetricsWriter {
     MetricsWriter::resume(path, step, None).unwrap().0
 }
 
-/// What a file with `content` holds after a writer resumed through step 2.
+/// Returns the file's content after resuming a file with `content` through step 2.
 fn resumed(content: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
@@ -111,14 +111,14 @@ fn damage_in_the_middle_is_named_and_nothing_is_lost() {
     let path = folder.path().join("metrics.jsonl");
     let damaged = LINES.replacen("{\"kind\":\"epoch\"", "{\"kind\":epoch", 1);
     fs::write(&path, &damaged).unwrap();
-    let expected = format!("{}: line 2 is not a JSON object; remove it to go on", path.display());
+    let expected = format!("{}: line 2 is not a JSON object; remove it to continue", path.display());
     assert_eq!(MetricsWriter::resume(&path, 2, None).unwrap_err().to_string(), expected);
     assert_eq!(read_records(&path).unwrap_err().to_string(), expected);
     assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
 }
 
 #[test]
-fn records_come_back_and_a_torn_line_is_passed_over() {
+fn records_are_read_back_and_an_incomplete_line_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
     let of_gpu = StepRecord { peak_device_mib: Some(0.1 + 0.2), ..step(1).step().unwrap() };
@@ -192,7 +192,7 @@ fn a_hundred_thousand_records_are_read() {
     assert_eq!((records.len(), last_record(&path).unwrap().steps_done()), (100_000, 100_000));
 }
 
-/// A mark says what the file was; what is missing of that is counted, what came after it goes.
+/// Lines missing since a mark are counted, and lines after it are removed.
 #[test]
 fn what_is_missing_since_a_mark_is_counted() {
     let folder = tempfile::tempdir().unwrap();

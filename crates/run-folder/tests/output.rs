@@ -1,4 +1,4 @@
-//! Files that the user names: what is there is kept unless the user says otherwise.
+//! Output files named by the user: existing files are kept unless `--force` is given.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};

@@ -1,4 +1,4 @@
-//! The command-line options that choose a recipe and its run, the same wherever they stand, read and written.
+//! The command-line options that select a recipe and a run, shared by all commands, with their parsing and formatting.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -24,11 +24,11 @@ pub struct RecipeArgs {
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Whether an existing run is continued: auto (where there is one), never, or a checkpoint's or run's folder
+    /// Which run to continue: auto (the one with this name, if it exists), never, or the folder of a checkpoint or run
     #[arg(long, value_name = "auto|never|PATH", default_value = "never")]
     pub resume: Resume,
 
-    /// The run folder's name [default: the recipe's file name without its ending]
+    /// The run folder's name [default: the recipe's file name without its extension]
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     pub name: Option<String>,
 }
@@ -37,15 +37,15 @@ impl RecipeArgs {
     /// Loads the recipe with this process's environment and the `--set` options.
     ///
     /// # Errors
-    /// As [`load`].
+    /// Those of [`load`].
     pub fn load(&self) -> Result<RawRecipe, RecipeError> {
         load(&self.config, std::env::vars_os(), &self.set)
     }
 
-    /// The run folder's name: `--name`, or else the recipe's file name without its ending.
+    /// Returns the run folder's name: `--name`, or else the recipe's file name without its extension.
     ///
     /// # Errors
-    /// A file name that is no folder's, such as that of `..toml`.
+    /// A file name that cannot name a folder, such as `..toml`.
     pub fn run_name(&self) -> Result<String, RecipeError> {
         let name = match &self.name {
             Some(name) => name,
@@ -54,7 +54,7 @@ impl RecipeArgs {
         run_name(name).map_err(|expected| RecipeError::RunName { config: self.config.clone(), expected })
     }
 
-    /// The arguments that are read as these options: what a process is started with that is to have them too.
+    /// Returns command-line arguments that parse to these options, for starting another process with them.
     pub fn to_arguments(&self) -> Vec<String> {
         let Self { config, set, resume, name } = self;
         let config = ("--config", config.display().to_string());
@@ -65,10 +65,10 @@ impl RecipeArgs {
     }
 }
 
-/// `--config --set` of a command that works without a recipe, too.
+/// `--config --set` of a command for which a recipe is optional.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct OptionalRecipeArgs {
-    /// The recipe, for its data set, run folder and size; without one the machine alone is looked at
+    /// The recipe, for its data set, run folder and size; without one, only the machine is examined
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -78,7 +78,7 @@ pub struct OptionalRecipeArgs {
 }
 
 impl OptionalRecipeArgs {
-    /// The options of the recipe, if there is one.
+    /// Returns the options as those of a required recipe, if there is one.
     pub fn recipe(&self) -> Option<RecipeArgs> {
         let Self { config, set } = self.clone();
         Some(RecipeArgs { config: config?, set, resume: Resume::Never, name: None })
@@ -87,12 +87,12 @@ impl OptionalRecipeArgs {
     /// Loads the recipe, if there is one, as [`RecipeArgs::load`] does.
     ///
     /// # Errors
-    /// As [`load`].
+    /// Those of [`load`].
     pub fn load(&self) -> Result<Option<RawRecipe>, RecipeError> {
         self.recipe().map(|recipe| recipe.load()).transpose()
     }
 
-    /// The arguments that are read as these options.
+    /// Returns command-line arguments that parse to these options.
     pub fn to_arguments(&self) -> Vec<String> {
         let Self { config, set } = self;
         let config = config.iter().map(|config| ("--config", config.display().to_string()));
@@ -100,7 +100,7 @@ impl OptionalRecipeArgs {
     }
 }
 
-/// Options, each followed by its value. A value that itself looks like an option is joined to its name.
+/// Formats options, each followed by its value. A value that itself looks like an option is joined to its name by `=`.
 fn joined(options: impl Iterator<Item = (&'static str, String)>) -> Vec<String> {
     let arguments = options.map(|(name, value)| match value.starts_with('-') {
         true => vec![format!("{name}={value}")],
@@ -109,14 +109,14 @@ fn joined(options: impl Iterator<Item = (&'static str, String)>) -> Vec<String> 
     arguments.flatten().collect()
 }
 
-/// What becomes of an existing run.
+/// Whether and from where a run is resumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// Its newest checkpoint is continued; without one the run starts anew.
+    /// Continues from the newest checkpoint; without one, the run starts from the beginning.
     Auto,
-    /// An existing run folder is refused.
+    /// Rejects an existing run folder.
     Never,
-    /// The checkpoint at this path, or the newest of the run folder at this path, is continued.
+    /// Continues from the checkpoint at this path, or from the newest one of the run folder at this path.
     Path(PathBuf),
 }
 
@@ -142,12 +142,13 @@ impl fmt::Display for Resume {
     }
 }
 
-/// This process's command line; a wrong one ends the process with exit code 2.
+/// Parses this process's command line; an invalid one ends the process with exit code 2.
 pub fn parse_command_line<C: clap::Parser>() -> C {
     C::try_parse().unwrap_or_else(|error| hint_at_set(error).exit())
 }
 
-/// Says `--set` where a key of the recipe stands alone, as other trainers take it: `optim.lr=0.1`, `--optim.lr 0.1`.
+/// Suggests `--set` if the command line has a bare recipe key, as other trainers accept it: `optim.lr=0.1`,
+/// `--optim.lr 0.1`.
 pub fn hint_at_set(mut error: clap::Error) -> clap::Error {
     let stray = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| {
         let Some(ContextValue::String(argument)) = error.get(kind) else { return None };
@@ -163,9 +164,10 @@ pub fn hint_at_set(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Longest name of a run in bytes: file systems take 255, and some of that is for what is added.
+/// Maximum length of a run's name in bytes: file systems allow 255, and suffixes need some of these.
 const MAX_NAME_BYTES: usize = 200;
 
+/// Checks that `name` can name a run folder; the error describes valid names.
 fn run_name(name: &str) -> Result<String, String> {
     let is_folder = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']);
     if !is_folder || name.contains(char::is_control) || name.len() > MAX_NAME_BYTES {

@@ -1,5 +1,5 @@
-//! The checks of a resolved recipe: those of each section, then of values against each other. Integers were held to their bounds
-//! where they were typed.
+//! The checks of a resolved recipe: those of each section, then those across sections. The bounds of integers were checked
+//! when the recipe was read.
 
 use regatta_anynet::NetworkError;
 
@@ -9,7 +9,7 @@ use crate::interval::Checked;
 use crate::place::Places;
 use crate::recipe::{Architecture, DataSource, Recipe};
 
-/// Refuses `recipe` if it cannot be trained by `world_size` ranks.
+/// Rejects `recipe` if it cannot be trained by `world_size` ranks.
 pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     let places = &recipe.places;
     recipe.data.check(recipe.model.in_channels, places)?;
@@ -31,7 +31,7 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     }
 }
 
-/// The network can be built; a refusal of `anynet` starts with the key, relative to the network or to its generator.
+/// Checks that the network can be built. Errors of `anynet` start with the key, relative to the network or its generator.
 fn check_network(recipe: &Recipe, places: &Places) -> Checked {
     let refused = |section: &str, error: NetworkError| {
         let problem = format!("{section}{error}");
@@ -52,7 +52,7 @@ fn check_network(recipe: &Recipe, places: &Places) -> Checked {
     })
 }
 
-/// Every rank has a micro-batch of a whole global batch, and BatchNorm more than one value per channel.
+/// Checks that every rank gets a micro-batch of a full global batch, and BatchNorm more than one value per channel.
 fn check_micro_batches(recipe: &Recipe, world_size: usize, places: &Places) -> Checked {
     let (global, micro) = (recipe.train.global_batch_size, recipe.train.micro_batch_size);
     let accepted = format!("an integer from 1 to {global}, the global_batch_size");
@@ -79,12 +79,13 @@ fn check_micro_batches(recipe: &Recipe, world_size: usize, places: &Places) -> C
     Ok(())
 }
 
+/// Rejects the backend "single" with more than one rank.
 fn check_backend(recipe: &Recipe, world_size: usize, places: &Places) -> Checked {
     if recipe.comm.backend != Backend::Single || world_size == 1 {
         return Ok(());
     }
     let problem = format!(
-        "comm.backend = \"single\" is a world of one rank, but {world_size} were started: \
+        "comm.backend = \"single\" is for exactly one rank, but {world_size} were started: \
          set comm.backend to \"auto\" or \"mpi\", or start one"
     );
     Err(places.conflict("comm.backend", problem))

@@ -1,11 +1,11 @@
-//! The words a recipe chooses from, one enum per key.
+//! The enums of a recipe, one for each key that takes one of several words.
 
 pub use regatta_anynet::Init;
 use regatta_data::DatasetName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Declares an enum that is spelled in a recipe as its variants' names in snake case.
+/// Declares an enum whose variants are written in a recipe as their names in snake case.
 macro_rules! choice {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$meta])*
@@ -15,11 +15,11 @@ macro_rules! choice {
     };
 }
 
-/// Where the images come from.
+/// Source of the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceName {
-    /// Images made up from a seed, a pattern for each class under noise.
+    /// Images generated from a seed, a pattern for each class with added noise.
     Synthetic,
     /// The files of a known data set.
     #[serde(untagged)]
@@ -27,13 +27,13 @@ pub enum SourceName {
 }
 
 choice!(
-    /// The device that computes.
+    /// The device to train on.
     Device {
-        /// CUDA where there is a device, else the CPU.
+        /// CUDA if a CUDA device is available, otherwise the CPU.
         Auto,
         /// The CPU.
         Cpu,
-        /// A CUDA device; an error where there is none.
+        /// A CUDA device; an error if there is none.
         Cuda,
     }
 );
@@ -41,7 +41,7 @@ choice!(
 choice!(
     /// The element type of the forward and backward pass.
     Precision {
-        /// bf16 on a GPU, and on CPUs that compute in it where a look finds it worth its digits; else fp32.
+        /// bf16 on a GPU, and on a CPU with native bf16 if a measurement finds it sufficiently faster; otherwise fp32.
         Auto,
         /// 32-bit floats throughout.
         Fp32,
@@ -49,7 +49,7 @@ choice!(
         Bf16,
         /// Autocast to IEEE half precision, with a loss scale; parameters and gradients stay fp32.
         Fp16,
-        /// 64-bit floats throughout: the reference to compare with.
+        /// 64-bit floats throughout: the reference precision.
         Fp64,
     }
 );
@@ -57,7 +57,7 @@ choice!(
 choice!(
     /// The layout of images and convolution weights in memory.
     MemoryFormat {
-        /// What is faster for this network on this machine: timed at the run's first start, kept on resume.
+        /// The faster layout for this network on this machine: timed at the run's first start, kept on resume.
         Auto,
         /// NHWC in memory.
         ChannelsLast,
@@ -69,7 +69,7 @@ choice!(
 choice!(
     /// The update rule.
     OptimizerName {
-        /// Stochastic gradient descent, with momentum and Nesterov on request.
+        /// Stochastic gradient descent, optionally with momentum or Nesterov momentum.
         Sgd,
         /// Adam with decoupled weight decay.
         #[serde(rename = "adamw")]
@@ -78,11 +78,11 @@ choice!(
 );
 
 choice!(
-    /// The course of the learning rate after the warm-up.
+    /// Shape of the learning-rate schedule after the warm-up.
     ScheduleName {
-        /// Stays at `optim.lr`.
+        /// Constant at `optim.lr`.
         Constant,
-        /// Is multiplied by `gamma` at each milestone.
+        /// Multiplied by `gamma` at each milestone.
         Step,
         /// Half a cosine from `optim.lr` down to `final_lr_fraction` of it.
         Cosine,
@@ -90,23 +90,23 @@ choice!(
 );
 
 choice!(
-    /// What carries tensors between ranks.
+    /// Library for collectives between ranks.
     Backend {
-        /// What fits the world that was started.
+        /// NCCL if every rank has its own GPU, MPI on CPUs.
         Auto,
-        /// Nothing: a world of one rank.
+        /// None: exactly one rank.
         Single,
         /// MPI, on host memory.
         Mpi,
-        /// NCCL, one GPU a rank.
+        /// NCCL, one GPU per rank.
         Nccl,
     }
 );
 
 choice!(
-    /// What gradients are rounded to before they are summed over ranks.
+    /// Rounding of gradients before the all-reduce.
     GradientCompression {
-        /// They are summed as they are.
+        /// No rounding.
         None,
         /// Rounded to bfloat16.
         Bf16,
@@ -114,7 +114,7 @@ choice!(
 );
 
 choice!(
-    /// The signal that asks a rank to stop with a checkpoint.
+    /// The signal that makes a rank save a checkpoint and stop.
     PreemptionSignal {
         /// SIGUSR1.
         Usr1,
@@ -124,7 +124,7 @@ choice!(
 );
 
 impl PreemptionSignal {
-    /// Its name without `SIG`, as shells and batch systems write it.
+    /// Returns the signal's name without `SIG`, as shells and batch systems write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Usr1 => "USR1",
@@ -134,11 +134,11 @@ impl PreemptionSignal {
 }
 
 choice!(
-    /// How log lines are written.
+    /// Format of log lines.
     LogFormat {
-        /// For people.
+        /// Text for people.
         Text,
-        /// One JSON object a line.
+        /// One JSON object per line.
         Json,
     }
 );

@@ -1,4 +1,4 @@
-//! Where a data set's files are looked for when a recipe does not name their folder.
+//! The search for a data set's files when a recipe does not set `data.folder`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use regatta_data::DatasetName;
 
 use crate::recipe::{DataSource, Recipe};
 
-/// The first folder that has the files: that of the run which is continued, or one of the usual places. Where none has them
-/// the last of these, and `None` where there is no such place.
+/// Returns the first folder that contains the files: that of the run that is resumed, or one of the usual folders. If none
+/// contains them, returns the last candidate, or `None` if there are no candidates.
 pub(crate) fn of(dataset: DatasetName, kept: Option<&Recipe>) -> Option<PathBuf> {
     let kept = kept.and_then(|recipe| match &recipe.data.source {
         DataSource::Files { dataset: kept, folder } if *kept == dataset => Some(folder.clone()),
@@ -16,8 +16,8 @@ pub(crate) fn of(dataset: DatasetName, kept: Option<&Recipe>) -> Option<PathBuf>
     first_with_files(dataset, &kept.into_iter().chain(places(dataset)).collect::<Vec<_>>())
 }
 
-/// The usual places. Relative ones are what `make` fetched into the checkout, as seen from the working folder and from where
-/// this program was built.
+/// Returns the usual folders. Relative ones, into which `make` downloads, are resolved against the working folder and against
+/// the checkout that this program was built in.
 fn places(dataset: DatasetName) -> impl Iterator<Item = PathBuf> {
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_owned);
     let checkouts: Vec<_> = [std::env::current_dir().ok(), built_in].into_iter().flatten().collect();

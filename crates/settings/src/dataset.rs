@@ -1,25 +1,25 @@
-//! What is known of a recipe's data set before it is opened, and whether the recipe fits it: classes, channels, and the sizes of an epoch's last micro-batches.
+//! Checks a recipe against its data set: classes, channels, and the sizes of an epoch's last micro-batches.
 
 use regatta_anynet::Stem;
 
 use crate::error::RecipeError;
 use crate::recipe::{DataSource, Recipe};
 
-/// What a recipe must know of its data set.
+/// Properties of a data set that a recipe is checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatasetFacts {
     /// Number of training images.
     pub train_images: usize,
     /// Number of validation images.
     pub val_images: usize,
-    /// Channels of an image.
+    /// Number of channels of an image.
     pub channels: u32,
     /// Number of classes.
     pub classes: u32,
 }
 
 impl DataSource {
-    /// Number of training images, where it is known without the files.
+    /// Returns the number of training images, if it is known without opening the files.
     pub fn train_images(&self) -> Option<usize> {
         match self {
             Self::Files { dataset, .. } => dataset.facts().train_images,
@@ -27,7 +27,7 @@ impl DataSource {
         }
     }
 
-    /// Channels of an image, and number of classes.
+    /// Returns the number of channels of an image and the number of classes.
     pub(crate) fn channels_and_classes(&self) -> (u32, u32) {
         match self {
             Self::Files { dataset, .. } => (dataset.facts().channels, dataset.facts().classes),
@@ -35,7 +35,7 @@ impl DataSource {
         }
     }
 
-    /// Mean and standard deviation of the training images, by channel or one for all.
+    /// Returns the mean and standard deviation of the training images, per channel or one value for all channels.
     pub(crate) fn mean_and_std(&self) -> (&'static [f64], &'static [f64]) {
         match self {
             Self::Files { dataset, .. } => (dataset.facts().mean, dataset.facts().std),
@@ -45,11 +45,12 @@ impl DataSource {
 }
 
 impl Recipe {
-    /// Refuses a data set that this recipe cannot be trained on.
+    /// Checks that this recipe can be trained on a data set with these properties.
     ///
     /// # Errors
-    /// No training or validation images, other classes or channels than the model's, `drop_last` leaving no step,
-    /// and micro-batches of one image where the smallest feature map is 1x1: BatchNorm would normalise one value.
+    /// No training or validation images, classes or channels that differ from the model's, an epoch without steps because
+    /// of `drop_last`, and micro-batches of one image if the smallest feature map is 1x1, since BatchNorm would normalise
+    /// one value.
     pub fn check_dataset(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
         for (images, kind) in [(facts.train_images, "training"), (facts.val_images, "validation")] {
             if images == 0 {
@@ -105,13 +106,13 @@ impl Recipe {
         Ok(())
     }
 
-    /// Whether the network's last feature map is 1x1.
+    /// Returns whether the network's last feature map is 1x1.
     pub(crate) fn map_is_one_pixel(&self) -> bool {
         let side = self.data.resolution_px.into();
         self.network().smallest_map(side, side) == (1, 1)
     }
 
-    /// The text for micro-batches of one image with a 1x1 map.
+    /// Returns the error text for micro-batches of one image with a 1x1 feature map.
     pub(crate) fn one_value_problem(&self, cause: &str, remedy: &str) -> String {
         if self.model.stem == Stem::Flatten {
             return format!(

@@ -1,4 +1,4 @@
-//! What differs between the recipe of a run and the one that it is resumed with.
+//! Differences between the recipe of a run and the one that it is resumed with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,8 @@ use toml::Value;
 
 use crate::recipe::Recipe;
 
-/// Keys, and sections ending in a dot, that may change when a run is resumed: they decide how long, how fast and
-/// how visibly it trains and where its files are, not what its steps compute; `schedule.epochs` goes with `train.epochs`.
+/// Keys, and sections ending in a dot, that may change when a run is resumed: they affect its length, speed, output and
+/// file locations, but not what its steps compute. `schedule.epochs` is included because it follows `train.epochs`.
 pub const MAY_DIFFER_ON_RESUME: &[&str] = &[
     "train.epochs",
     "train.max_steps",
@@ -26,13 +26,13 @@ pub const MAY_DIFFER_ON_RESUME: &[&str] = &[
 ];
 
 impl Recipe {
-    /// One line `key: here -> in other` for each key that differs, but for [`MAY_DIFFER_ON_RESUME`]; empty where a
-    /// run of `self` may be continued with `other`.
+    /// Returns a line `key: here -> in other` for each key that differs and must not; empty if a run of `self` may be
+    /// resumed with `other`. Keys in [`MAY_DIFFER_ON_RESUME`] are ignored.
     pub fn differences(&self, other: &Recipe) -> Vec<String> {
         self.changed(other, |key| !may_differ(key))
     }
 
-    /// One line `key: here -> in other` for each key that differs and is among [`MAY_DIFFER_ON_RESUME`].
+    /// Returns a line `key: here -> in other` for each key in [`MAY_DIFFER_ON_RESUME`] that differs.
     pub fn changes(&self, other: &Recipe) -> Vec<String> {
         self.changed(other, may_differ)
     }
@@ -47,7 +47,7 @@ impl Recipe {
             .collect()
     }
 
-    /// Every value's text by its key path.
+    /// Returns the text of every value by its key path.
     fn flattened(&self) -> BTreeMap<String, String> {
         let mut values = BTreeMap::new();
         let recipe = Value::try_from(self).expect("a recipe is a table of plain values");

@@ -1,4 +1,5 @@
-//! One layer of a recipe checked alone, as TOML with spans: unknown keys, wrong types, numbers that are none or out of bounds.
+//! Checks a single layer of a recipe, as TOML with spans: unknown keys, wrong types, numbers that are not finite or out of
+//! bounds.
 
 use std::ops::Range;
 
@@ -11,15 +12,15 @@ use crate::place::Place;
 use crate::raw::RawRecipe;
 use crate::schema::{self, KeyDoc};
 
-/// Characters of a value that a message shows.
+/// Maximum number of characters of a value in a message.
 const SHOWN_CHARS: usize = 60;
 
-/// Checks the TOML document `text`; `place_of` turns a line, counted from 1, into where that line was typed.
+/// Checks the TOML document `text` and returns the key and place of every value.
 ///
-/// Returns the key and place of every value.
+/// `place_of` maps a line number, counted from 1, to the place where that line was typed.
 ///
 /// # Errors
-/// Text that is not TOML, unknown keys, wrong types, `nan` and `inf`, integers out of their key's bounds.
+/// Invalid TOML, unknown keys, wrong types, `nan` and `inf`, integers out of their key's bounds.
 pub(crate) fn check(
     text: &str,
     place_of: impl Fn(usize) -> Place,
@@ -62,7 +63,7 @@ pub(crate) fn check(
     Ok(walk.leaves.into_iter().map(|leaf| (leaf.key, place_at(leaf.span.start))).collect())
 }
 
-/// The refusal of a path that is no key: with the key that was probably meant, and all of its section.
+/// Returns the error for an unknown key, with the key that was probably meant and all keys of its section.
 pub(crate) fn unknown_key(place: Place, key: &str) -> RecipeError {
     let section = key.rsplit_once('.').map_or("", |(section, _)| section);
     let is_entry = schema::key_at(key).is_some();
@@ -77,7 +78,7 @@ pub(crate) fn unknown_key(place: Place, key: &str) -> RecipeError {
     RecipeError::UnknownKey { place, key: key.to_owned(), accepted }
 }
 
-/// The key that was probably meant by `key`, and all keys of its section, or all sections where it is in none.
+/// Returns the key that was probably meant by `key` and all keys of its section, or all sections if it is in none.
 fn nearest_and_all(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let section = if schema::is_table(section) { section } else { "" };
@@ -101,14 +102,14 @@ fn nearest_and_all(key: &str) -> String {
     }
 }
 
-/// `; did you mean "sgd"?` where a value is nearly one of the words that its key takes.
+/// Returns `; did you mean "sgd"?` if a value is close to one of the words that its key accepts.
 fn meant_word(key: &str, found: &str) -> String {
     let choices = schema::key_at(key).map_or(&[][..], |key| &key.choices[..]);
     let near = nearest(found.trim_matches(['"', '\'']), choices.iter().map(|word| word.trim_matches('"')));
     near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
 }
 
-/// A value that is not looked into, anything but a section; also an entry of a list of tables, and that list.
+/// A value that is not a section; a list of tables and its entries are leaves too.
 struct Leaf {
     key: String,
     span: Range<usize>,
@@ -177,14 +178,14 @@ fn is_finite(value: &DeValue<'_>) -> bool {
     }
 }
 
-/// Whether an integer is one that its key takes; other values are.
+/// Returns whether an integer is within its key's bounds; true for values that are not integers.
 fn is_in_bounds(key: &str, value: &DeValue<'_>) -> bool {
     let bounds = schema::key_at(key).and_then(|key| key.bounds);
     let (DeValue::Integer(integer), Some((least, most))) = (value, bounds) else { return true };
     i64::from_str_radix(integer.as_str(), integer.radix()).is_ok_and(|value| (least..=most).contains(&value))
 }
 
-/// The value as a message shows it: on one line, not too long.
+/// Formats a value for a message: on one line, shortened to [`SHOWN_CHARS`].
 pub(crate) fn shown(value: &str) -> String {
     let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= SHOWN_CHARS {

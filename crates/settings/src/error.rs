@@ -1,4 +1,4 @@
-//! Why a recipe is refused; every message names the place, the key, what was found and what would be right.
+//! Errors of a recipe; every message names the place, the key, the value found and the values accepted.
 
 use std::path::PathBuf;
 
@@ -17,28 +17,28 @@ pub enum RecipeError {
         source: std::io::Error,
     },
 
-    /// The file is nothing that a recipe is read from.
+    /// The path is not a regular file, or the file is too large for a recipe.
     #[error("cannot read the recipe {}: it is {found}; a recipe is a text file", path.display())]
     NoFile {
         /// The path.
         path: PathBuf,
-        /// What is there instead.
+        /// What was found at the path.
         found: String,
     },
 
-    /// The recipe's file name does not name its run.
-    #[error("{}: the run takes its name from the recipe's, and {expected}; give it another with --name", config.display())]
+    /// The recipe's file name cannot be used as the run's name.
+    #[error("{}: the run is named after the recipe file, but {expected}; choose a name with --name", config.display())]
     RunName {
         /// The recipe file.
         config: PathBuf,
-        /// What a name is.
+        /// Description of a valid name.
         expected: String,
     },
 
-    /// A variable of a recipe that holds no text.
+    /// An environment variable that overrides a key and is not valid UTF-8.
     #[error("environment variable {variable}: not valid UTF-8")]
     Environment {
-        /// Its name, as far as it is text.
+        /// Its name, with invalid UTF-8 replaced.
         variable: String,
     },
 
@@ -47,7 +47,7 @@ pub enum RecipeError {
     Syntax {
         /// The line.
         place: Place,
-        /// What the parser says.
+        /// The parser's message.
         problem: String,
         /// The line's text.
         found: String,
@@ -60,14 +60,14 @@ pub enum RecipeError {
         option: String,
     },
 
-    /// A section or key that no recipe has.
+    /// An unknown section or key.
     #[error("{place}: unknown key {key}; {accepted}")]
     UnknownKey {
         /// Where it was typed.
         place: Place,
         /// Its full path.
         key: String,
-        /// What there is instead.
+        /// The keys accepted.
         accepted: String,
     },
 
@@ -84,7 +84,7 @@ pub enum RecipeError {
         accepted: String,
     },
 
-    /// Required keys that nobody set.
+    /// Required keys that are not set.
     #[error("{}", missing(.keys))]
     Missing {
         /// All of them, at least one.
@@ -94,13 +94,13 @@ pub enum RecipeError {
     /// Values that do not fit each other, the data set or the number of ranks.
     #[error("{place}: {problem}")]
     Conflict {
-        /// Where the value most to blame was typed.
+        /// Where the value most likely to be wrong was typed.
         place: Place,
-        /// The keys, their values and what would be right.
+        /// The keys, their values and what would be valid.
         problem: String,
     },
 
-    /// The layers cannot be put on top of each other, though each of them alone is right.
+    /// The layers cannot be merged, although each of them is valid.
     #[error("cannot combine the recipe's layers")]
     Layers(#[from] config::ConfigError),
 }

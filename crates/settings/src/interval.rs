@@ -1,4 +1,4 @@
-//! The intervals that keys take numbers from, with the words in which a refusal names them.
+//! The intervals of numbers that keys accept, with their descriptions for error messages.
 
 use crate::error::RecipeError;
 use crate::place::Places;
@@ -30,7 +30,7 @@ pub(crate) const ABOVE_ZERO: Interval =
     Interval { contains: |number| number > 0.0, words: "a number above 0" };
 
 impl Places {
-    /// Refuses `key`, which holds `number`, unless that lies in `interval`.
+    /// Rejects the value `number` of `key` unless it lies in `interval`.
     pub(crate) fn require_in(&self, interval: &Interval, key: &str, number: f64) -> Checked {
         self.require((interval.contains)(number), key, number, interval.words)
     }

@@ -1,7 +1,7 @@
-//! The recipe file: what it may say, what it means at a given world size, and why a wrong one is refused.
+//! The recipe file: its keys, its resolution for a given world size, and its error messages.
 //!
-//! [`load`] reads a file with its layers into a [`RawRecipe`] (what was typed), [`RawRecipe::resolve`] turns it
-//! into a [`Recipe`] (what is meant). Nothing downstream of a `Recipe` checks its values again.
+//! [`load`] reads a file and its overrides into a [`RawRecipe`] (the recipe as typed), and [`RawRecipe::resolve`] turns that
+//! into a [`Recipe`] (every value explicit and checked). Code that takes a `Recipe` does not check its values again.
 
 mod args;
 mod check;

@@ -1,4 +1,4 @@
-//! Reads a recipe and puts its layers on top of each other: defaults < file < environment < `--set`.
+//! Reads a recipe and merges its layers, in rising precedence: defaults, file, environment, `--set`.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,17 +14,17 @@ use crate::place::{Place, Places};
 use crate::raw::RawRecipe;
 use crate::schema;
 
-/// What the names of environment variables of a recipe start with.
+/// Prefix of the environment variables that override keys.
 const PREFIX: &str = "REGATTA__";
-/// More than any recipe holds, in bytes.
+/// Maximum size of a recipe file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads the recipe at `path`, overlaid with the variables `REGATTA__SECTION__KEY` of `env` and the options `sets`,
-/// each `section.key=value`. Values of both are TOML; text that is not, such as a bare word, is a string.
+/// Reads the recipe at `path` and applies the variables `REGATTA__SECTION__KEY` of `env` and the options `sets`, each
+/// `section.key=value`. Values of both are TOML; text that is not TOML, such as a bare word, is taken as a string.
 ///
 /// # Errors
-/// Anything but a regular file, one that cannot be read, is too large or is not TOML, unknown keys, wrong types, `nan` and `inf`. Each layer is checked
-/// alone, so the error names the line, variable or option.
+/// A path that is not a regular file, a file that cannot be read, is too large or is not TOML, unknown keys, wrong types,
+/// `nan` and `inf`. Each layer is checked separately, so the error names the line, variable or option.
 pub fn load(
     path: &Path,
     env: impl Iterator<Item = (OsString, OsString)>,
@@ -34,8 +34,11 @@ pub fn load(
     parse(path, &text, overrides(env, sets)?)
 }
 
-/// Checks the layers of a recipe, each alone, and lets `config` put them on top of each other: `text`, which is that of the
-/// file `path`, and over it `overrides`, lowest first.
+/// Checks each layer of a recipe separately and merges them with `config`: first `text`, the content of the file `path`, then
+/// `overrides` in rising precedence.
+///
+/// # Errors
+/// Those of [`load`], except for reading the file.
 pub(crate) fn parse(path: &Path, text: &str, overrides: Vec<Override>) -> Result<RawRecipe, RecipeError> {
     let mut places = Places::of_file(path.to_owned());
     places.overlay(check(text, |line| Place::File { path: path.to_owned(), line })?);
@@ -46,12 +49,15 @@ pub(crate) fn parse(path: &Path, text: &str, overrides: Vec<Override>) -> Result
         places.overlay(check(&layer, |_| place.clone())?);
         layers = layers.add_source(config::File::from_str(&layer, FileFormat::Toml));
     }
-    // The lowest layer, the defaults, is what serde fills in for the keys that no layer sets.
+    // The lowest layer, the defaults, is filled in by serde for keys that no layer sets.
     let raw: RawRecipe = layers.build()?.try_deserialize()?;
     Ok(RawRecipe { places, ..raw })
 }
 
-/// The text of the recipe file. What has no end, such as a device, or waits for a writer, such as a pipe, is not opened.
+/// Reads the text of the recipe file. Only regular files are opened: a device may have no end, and a pipe waits for a writer.
+///
+/// # Errors
+/// A path that is not a regular file, a file that cannot be read, is too large or is not UTF-8.
 pub(crate) fn read(path: &Path) -> Result<String, RecipeError> {
     let failed = |source| RecipeError::Read { path: path.to_owned(), source };
     let no_file = |found: String| RecipeError::NoFile { path: path.to_owned(), found };
@@ -79,10 +85,10 @@ pub(crate) fn read(path: &Path) -> Result<String, RecipeError> {
     })
 }
 
-/// The key, value and place of a variable or an option.
+/// The key, value and place of an environment variable or a `--set` option.
 type Override = (String, String, Place);
 
-/// Every override, lowest layer first.
+/// Returns every override, in rising precedence.
 fn overrides(
     env: impl Iterator<Item = (OsString, OsString)>,
     sets: &[String],
@@ -107,7 +113,7 @@ fn overrides(
     Ok(overrides)
 }
 
-/// The TOML document that sets `key` alone.
+/// Returns a TOML document that sets only `key`.
 fn one_value_document(key: &str, value: &str, place: &Place) -> Result<String, RecipeError> {
     if schema::key_at(key).is_none() || schema::is_table(key) || key.contains('[') {
         return Err(unknown_key(place.clone(), key));

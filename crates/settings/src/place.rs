@@ -1,4 +1,4 @@
-//! Which values were typed and where (file and line, environment variable or `--set` option), and their refusal.
+//! The places where values were typed (file and line, environment variable or `--set` option), and errors that name them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::error::RecipeError;
 
-/// Where one value comes from.
+/// Where a value was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A line of the recipe file, counted from 1.
@@ -26,7 +26,7 @@ pub enum Place {
         /// The option's value as typed, `section.key=value`.
         option: String,
     },
-    /// Nobody typed it: the recipe file as a whole.
+    /// Not typed anywhere; messages name the recipe file.
     Unset {
         /// The recipe file.
         path: PathBuf,
@@ -46,10 +46,10 @@ impl fmt::Display for Place {
 
 /// The place of every value of a recipe, by key path such as `optim.lr` or `model.anynet.stages[1].width`.
 ///
-/// All are equal: where a value was typed makes no two recipes different.
+/// All values of this type compare equal, since recipes do not differ by where their values were typed.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    /// The recipe file, named for keys that nobody typed.
+    /// The recipe file, which messages name for unset keys.
     file: PathBuf,
     by_key: BTreeMap<String, Place>,
 }
@@ -61,12 +61,12 @@ impl PartialEq for Places {
 }
 
 impl Places {
-    /// No places yet, of a recipe read from `file`.
+    /// Returns an empty set of places for a recipe read from `file`.
     pub(crate) fn of_file(file: PathBuf) -> Self {
         Self { file, by_key: BTreeMap::new() }
     }
 
-    /// Notes where the top-most layer typed `keys`; what lies below one of them is forgotten.
+    /// Adds the places of `keys` from the next higher layer and removes those of keys below them.
     pub(crate) fn overlay(&mut self, keys: Vec<(String, Place)>) {
         let is_below = |key: &str, parent: &str| {
             key.strip_prefix(parent).is_some_and(|rest| rest.starts_with(['.', '[']))
@@ -75,7 +75,7 @@ impl Places {
         self.by_key.extend(keys);
     }
 
-    /// Where `key`, or something of the section that it is, or else the value that holds it, was typed.
+    /// Returns where `key` was typed: if it is a section, the first key in it, and otherwise the nearest enclosing value.
     pub(crate) fn of(&self, key: &str) -> Place {
         if let Some(place) = self.in_section(key) {
             return place.clone();
@@ -92,18 +92,18 @@ impl Places {
         }
     }
 
-    /// Where the first of the section's values was typed.
+    /// Returns where the first of the section's values was typed.
     fn in_section(&self, section: &str) -> Option<&Place> {
         let is_in_section = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
         self.by_key.iter().find(|(key, _)| is_in_section(key)).map(|(_, place)| place)
     }
 
-    /// Whether the value of `key`, or one of the section that it is, was typed.
+    /// Returns whether `key` was typed or, if it is a section, any key in it.
     pub(crate) fn is_typed(&self, key: &str) -> bool {
         self.by_key.contains_key(key) || self.in_section(key).is_some()
     }
 
-    /// Refuses those of `keys` that were typed although `owner` is not the `choice` that they belong to.
+    /// Rejects `keys` if any of them was typed, for use when `owner` is not `choice`, to which they belong.
     pub(crate) fn refuse_typed<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a str>,
@@ -121,7 +121,7 @@ impl Places {
         }
     }
 
-    /// Refuses `key`, which holds `found`, unless it `is_right`.
+    /// Rejects the value `found` of `key` unless it `is_right`.
     pub(crate) fn require(
         &self,
         is_right: bool,
@@ -136,7 +136,7 @@ impl Places {
         Err(RecipeError::Value { place: self.of(&key), key, found, accepted })
     }
 
-    /// Refuses the combination that `problem` describes, at the place of `key`.
+    /// Returns the error for the combination that `problem` describes, at the place of `key`.
     pub(crate) fn conflict(&self, key: &str, problem: String) -> RecipeError {
         RecipeError::Conflict { place: self.of(key), problem }
     }

@@ -1,8 +1,8 @@
-//! A recipe as it was typed, and from what it says to what it means: defaults that depend on other keys, and the world size.
+//! A recipe as typed, and its resolution: defaults that depend on other keys, and the world size.
 //!
-//! The last sentence of every key's comment is `Default: VALUE.`, `Required.` or `Required: what it takes.`; [`crate::schema`]
-//! reads it, and a test holds it equal to the `Default` implementations. Every integer has its bounds there, to which
-//! [`crate::document`] holds what was typed.
+//! The last sentence of every key's comment is `Default: VALUE.`, `Required.` or `Required: ACCEPTED VALUES.`. It is read by
+//! [`crate::schema`], and a test compares it with the `Default` implementations. Every integer declares its bounds with its
+//! key; [`crate::document`] checks them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,20 +16,20 @@ use crate::recipe::{
 };
 use crate::required::Required;
 
-/// A recipe as it was typed: every section and key, unknown ones refused. What is unset holds its default; of a key without
-/// one, 0 or nothing, until [`RawRecipe::resolve`].
+/// A recipe as typed: every section and key; unknown ones are rejected. An unset key has its default, or 0 or nothing until
+/// [`RawRecipe::resolve`] if it has none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawRecipe {
     /// The network.
     pub model: RawModel,
-    /// The images.
+    /// The training and validation images.
     pub data: RawData,
-    /// The course of training.
+    /// Training.
     pub train: TrainSettings,
     /// The optimizer.
     pub optim: RawOptim,
-    /// The learning rate over time.
+    /// The learning-rate schedule.
     pub schedule: RawSchedule,
     /// Evaluation on the validation images.
     pub eval: EvalSettings,
@@ -37,18 +37,18 @@ pub struct RawRecipe {
     pub checkpoint: CheckpointSettings,
     /// Communication between ranks.
     pub comm: CommSettings,
-    /// The log.
+    /// Log lines and warnings about stragglers.
     pub log: LogSettings,
-    /// The run folder.
+    /// The run folder and the preemption signal.
     pub run: RunSettings,
-    /// Which values were typed, and where.
+    /// Where each value was typed.
     #[serde(skip)]
     pub places: Places,
 }
 
 impl RawRecipe {
-    /// The recipe's meaning in a world of `world_size` ranks (at least 1). `kept` is the earlier resolved recipe of
-    /// a run that is resumed: its micro-batch size and its schedule's epochs hold where this recipe leaves them unset.
+    /// Resolves the recipe for a world of `world_size` ranks (at least 1). `kept` is the resolved recipe of the run that is
+    /// resumed: its micro-batch size and its schedule's epochs apply where this recipe leaves them unset.
     ///
     /// # Errors
     /// Required keys that are unset, a key that does not belong to the chosen kind, a value out of its range, an

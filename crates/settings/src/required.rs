@@ -1,4 +1,4 @@
-//! Required keys: those that nobody set are collected, so that one refusal names them all.
+//! Required keys: unset ones are collected, so that one error names all of them.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::error::RecipeError;
 use crate::place::{Place, Places};
 use crate::schema;
 
-/// A required key that nobody set.
+/// A required key that is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsetKey {
     /// The recipe file, or the line of the table that lacks the key.
@@ -25,19 +25,19 @@ impl fmt::Display for UnsetKey {
     }
 }
 
-/// Takes the values of required keys and notes which are unset.
+/// Collects the required keys that are unset.
 pub(crate) struct Required<'a> {
     pub(crate) places: &'a Places,
     unset: RefCell<Vec<UnsetKey>>,
 }
 
 impl<'a> Required<'a> {
-    /// Of the recipe whose values were typed at `places`.
+    /// Starts the collection for the recipe whose values were typed at `places`.
     pub(crate) fn of(places: &'a Places) -> Self {
         Self { places, unset: RefCell::default() }
     }
 
-    /// Notes the keys directly in `section` that have no default and that nobody set.
+    /// Notes the unset keys directly in `section` that have no default.
     pub(crate) fn note_unset_in(&self, section: &str) {
         for name in schema::names_in(section) {
             let key = format!("{section}.{name}");
@@ -48,8 +48,8 @@ impl<'a> Required<'a> {
         }
     }
 
-    /// The value of a key that the choice of another one requires. Where it is unset, something stands in for it until
-    /// [`Required::refuse_unset`].
+    /// Returns the value of a key that the value of another key makes required. If it is unset, notes it and returns a
+    /// placeholder, so that resolution can continue until [`Required::refuse_unset`].
     pub(crate) fn value<T: Default>(&self, value: Option<T>, key: &str, accepted: &str) -> T {
         value.unwrap_or_else(|| {
             self.note_unset(key, accepted);
@@ -63,14 +63,14 @@ impl<'a> Required<'a> {
         self.unset.borrow_mut().push(UnsetKey { place, key, accepted });
     }
 
-    /// Refuses the recipe if a key was unset.
+    /// Rejects the recipe if any required key is unset.
     pub(crate) fn refuse_unset(self) -> Result<(), RecipeError> {
         let keys = self.unset.into_inner();
         if keys.is_empty() { Ok(()) } else { Err(RecipeError::Missing { keys }) }
     }
 }
 
-/// One sentence for one key; for several a line each under a heading.
+/// Formats unset keys: a sentence for a single key, otherwise a heading and a line for each.
 pub(crate) fn missing(keys: &[UnsetKey]) -> String {
     let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
     match &lines[..] {

@@ -1,4 +1,4 @@
-//! Every key of a recipe with its type, default and text, read from the raw form's JSON schema.
+//! Every key of a recipe with its type, default and documentation, read from the JSON schema of the raw recipe.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -8,22 +8,22 @@ use serde_json::Value;
 
 use crate::raw::RawRecipe;
 
-/// What there is to know of one key.
+/// Documentation of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyDoc {
-    /// The full path; entries of a list of tables as `model.anynet.stages[].width`.
+    /// The full path; for keys in a list of tables, such as `model.anynet.stages[].width`.
     pub key: String,
     /// The type in words, such as `a number`.
     pub type_name: String,
-    /// The default as a recipe spells it, `unset`, a sentence, or `required`.
+    /// The default as written in a recipe, `unset`, a sentence, or `required`.
     pub default: String,
-    /// What a required key takes, in words.
+    /// The values that a required key accepts, in words.
     pub required: Option<String>,
-    /// What the key means, with its unit.
+    /// The description of the key, with its unit.
     pub doc: String,
     /// Smallest and largest value of an integer.
     pub bounds: Option<(i64, i64)>,
-    /// The words to choose from, where it takes one of some, in quotes.
+    /// The accepted words in quotes, if the key takes one of several.
     pub choices: Vec<String>,
 }
 
@@ -35,12 +35,12 @@ static KEYS: LazyLock<Vec<KeyDoc>> = LazyLock::new(|| {
     keys
 });
 
-/// Every key, in the order of declaration.
+/// Returns every key, in the order of declaration.
 pub fn schema() -> &'static [KeyDoc] {
     &KEYS
 }
 
-/// [`schema`] as text for a terminal: a line of key, type and default, then the meaning.
+/// Formats [`schema`] for a terminal: for each key a line with type and default, then its description.
 pub fn schema_text() -> String {
     let mut text = String::new();
     let mut section = "";
@@ -57,19 +57,19 @@ pub fn schema_text() -> String {
     text
 }
 
-/// The key at `path`, where `model.anynet.stages[3].width` is `model.anynet.stages[].width`.
+/// Returns the key at `path`; `model.anynet.stages[3].width` finds `model.anynet.stages[].width`.
 pub(crate) fn key_at(path: &str) -> Option<&'static KeyDoc> {
     let general = generalised(path);
     schema().iter().find(|key| key.key == general)
 }
 
-/// Whether keys lie below `path`: it is a section, or an entry of a list of tables.
+/// Returns whether there are keys below `path`: it is a section, or an entry of a list of tables.
 pub(crate) fn is_table(path: &str) -> bool {
     let prefix = format!("{}.", generalised(path));
     schema().iter().any(|key| key.key.starts_with(&prefix))
 }
 
-/// The names directly below the section `path`; of the empty path, the sections.
+/// Returns the names directly below the section `path`; for the empty path, the sections.
 pub(crate) fn names_in(path: &str) -> Vec<&'static str> {
     let prefix = if path.is_empty() { String::new() } else { format!("{}.", generalised(path)) };
     let below = schema().iter().filter_map(|key| key.key.strip_prefix(&prefix));
@@ -149,7 +149,7 @@ fn bounds(property: &Value) -> Option<(i64, i64)> {
     property["minimum"].as_i64().zip(property["maximum"].as_i64())
 }
 
-/// The type's name; of an optional key, that of its value.
+/// Returns the JSON type's name; for an optional key, that of its value.
 fn json_type(property: &Value) -> &str {
     match &property["type"] {
         Value::Array(types) => {
@@ -159,7 +159,7 @@ fn json_type(property: &Value) -> &str {
     }
 }
 
-/// The words of an enum, in whichever of its forms the schema holds it; empty for other types.
+/// Returns the words of an enum, in any of the forms that a JSON schema has for it; empty for other types.
 fn choices(property: &Value) -> Vec<String> {
     let list = |name: &str| property[name].as_array().map(Vec::as_slice).unwrap_or_default();
     let words = list("enum").iter().chain([&property["const"]]).filter(|word| word.is_string());
@@ -167,7 +167,7 @@ fn choices(property: &Value) -> Vec<String> {
     words.map(Value::to_string).chain(alternatives).collect()
 }
 
-/// `"a", "b" or "c"`.
+/// Formats a list as `"a", "b" or "c"`.
 pub(crate) fn one_of(words: &[String]) -> String {
     match words {
         [] => String::new(),

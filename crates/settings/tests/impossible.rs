@@ -1,4 +1,4 @@
-//! Recipes whose every value has its type, and that still cannot be: out of range, or at odds with each other.
+//! Recipes whose values have the right types but are out of range or contradict each other.
 
 use expect_test::expect;
 
@@ -21,7 +21,7 @@ fn networks_that_cannot_be_built() {
             recipe.toml:2: model.anynet.stages[1].depth = 0: expected an integer from 1 to 1000
             recipe.toml:2: model.anynet.stages[1].stride = 0: expected an integer from 1 to 64
             recipe.toml:2: model.stem_width = 0: expected an integer from 1 to 65536
-            recipe.toml:2: model.regnet and model.anynet are set, and each of them is a whole network: leave one"#]],
+            recipe.toml:2: model.regnet and model.anynet are set, but each of them specifies a complete network: keep only one"#]],
     );
     let sets: &[&[&str]] = &[
         &["model.regnet.w0=25"],
@@ -47,9 +47,9 @@ fn networks_that_cannot_be_built() {
         expect![[r#"
             --set model.regnet.w0=25: model.regnet.w0 is 25, must be a multiple of 8 such as 24
             --set model.regnet.wm=1.0: model.regnet.wm is 1.0, must be a finite number above 1
-            recipe.toml:2: model.regnet and model.anynet are set, and each of them is a whole network: leave one
+            recipe.toml:2: model.regnet and model.anynet are set, but each of them specifies a complete network: keep only one
             --set model.classes=0: model.classes = 0: expected an integer from 2 to 10000000
-            --set model.arch=regnetx_400mf: model.arch and model.regnet are set, and each of them is a whole network: leave one
+            --set model.arch=regnetx_400mf: model.arch and model.regnet are set, but each of them specifies a complete network: keep only one
             --set model.dropout=1: model.dropout is 1.0, must be at least 0 and below 1
             --set model.stem=flatten: model.stem is flatten, must be another stem: only mlp blocks take an image without height and width
             --set model.regnet.se_ratio=-1: model.regnet.se_ratio is -1.0, must be 0, or above 0 and at most 64
@@ -101,20 +101,20 @@ fn roundings_that_a_network_has_not() {
         &named("regnet_x_400mf"),
         &[&["model.rounding=pycls"]],
         expect![[
-            r#"--set model.rounding=pycls: model.rounding is set to another than the network "regnet_x_400mf" has: leave it out, or take this project's name for the network"#
+            r#"--set model.rounding=pycls: model.rounding differs from the rounding that the name "regnet_x_400mf" implies: leave it out, or use this project's name for the network"#
         ]],
     );
     check_each(
         SMALL,
         &[&["model.rounding=pycls"]],
         expect![
-            "--set model.rounding=pycls: model.rounding is set, but the stages of [model.anynet] are taken as they are: leave it out"
+            "--set model.rounding=pycls: model.rounding is set, but the stages of [model.anynet] are never rounded: leave it out"
         ],
     );
 }
 
 #[test]
-fn blocks_that_cannot_be() {
+fn invalid_blocks() {
     let block = |kind: &str, stage: &str| {
         let text = SMALL.replace("[model.anynet]", &format!("[model.anynet]\nblock = \"{kind}\""));
         let end = text.find("[data]").unwrap();
@@ -141,13 +141,13 @@ fn blocks_that_cannot_be() {
         &[&["model.stem=simple"], &["model.stem_width=32"], &["train.micro_batch_size=1"]],
         expect![[r#"
         --set model.stem=simple: model.stem is simple, must be flatten, since mlp blocks are fully connected
-        --set model.stem_width=32: model.stem_width is set, but a flattening stem is as wide as the image: leave it out
+        --set model.stem_width=32: model.stem_width is set, but the width of a flattening stem is given by the image: leave it out
         --set train.micro_batch_size=1: train.micro_batch_size = 1, and fully connected layers have one value per image: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more"#]],
     );
 }
 
 #[test]
-fn data_that_cannot_be() {
+fn invalid_data_settings() {
     check_each(
         SMALL,
         &[
@@ -197,7 +197,7 @@ fn data_that_cannot_be() {
 }
 
 #[test]
-fn training_that_cannot_be() {
+fn invalid_training_settings() {
     check_each(
         SMALL,
         &[
@@ -251,7 +251,7 @@ fn training_that_cannot_be() {
 }
 
 #[test]
-fn schedules_that_cannot_be() {
+fn invalid_schedules() {
     check_each(
         SMALL,
         &[
@@ -281,7 +281,7 @@ fn schedules_that_cannot_be() {
 }
 
 #[test]
-fn jobs_that_cannot_be() {
+fn invalid_job_settings() {
     check_each(
         SMALL,
         &[

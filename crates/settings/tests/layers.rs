@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-/// What the name of a run may not be, a recipe's file cannot make it.
+/// A recipe's file name is checked like `--name`.
 #[test]
 fn a_runs_name_from_its_recipe_is_checked_as_well() {
     let name = |config: &OsStr| {
@@ -120,8 +120,8 @@ fn a_runs_name_from_its_recipe_is_checked_as_well() {
     let wrong = ["...toml", "..toml", "folder/...toml", ".hidden.toml", "a\nb.toml", "a\\b.toml", &long, "/"];
     for config in wrong.map(OsStr::new).into_iter().chain([OsStr::from_bytes(b"\xff.toml")]) {
         let refused = name(config).unwrap_err().to_string();
-        assert!(refused.contains("the run takes its name from the recipe's"), "{config:?}: {refused}");
-        assert!(refused.ends_with("give it another with --name"), "{config:?}: {refused}");
+        assert!(refused.contains("the run is named after the recipe file"), "{config:?}: {refused}");
+        assert!(refused.ends_with("choose a name with --name"), "{config:?}: {refused}");
     }
     let args = ["trainer", "--config", "...toml", "--name", "x"];
     assert_eq!(Cli::parse_from(args).recipe.run_name().unwrap(), "x");

@@ -1,4 +1,4 @@
-//! The recipe's promises: what loads, what it means, and what a refusal says.
+//! Tests of recipes: loading, resolution and error messages.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod dataset;

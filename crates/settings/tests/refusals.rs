@@ -1,4 +1,4 @@
-//! Wrong recipes, and what is said of each: text, keys, types, overrides.
+//! Error messages for invalid recipes: text, keys, types, overrides.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +9,13 @@ use regatta_settings::{load, schema};
 
 use crate::support::{REGNET, SMALL, load_text, message};
 
-/// The message with which `text`, under `sets`, is refused.
+/// Returns the error message for `text` with `sets`.
 fn refusal(text: &str, sets: &[&str]) -> String {
     let refused = load_text(text, &[], sets).and_then(|raw| raw.resolve(1, None));
     message(&refused.expect_err("the recipe is wrong"))
 }
 
-/// Compares the refusal of each of `cases`, a change to `text` that makes it wrong.
+/// Compares the error message for each of `cases`, a change to `text` that makes it invalid.
 pub(crate) fn check_each(text: &str, cases: &[&[&str]], expected: Expect) {
     let messages: Vec<String> = cases.iter().map(|sets| refusal(text, sets)).collect();
     expected.assert_eq(&messages.join("\n"));
@@ -34,7 +34,7 @@ pub(crate) fn check_files(text: &str, cases: &[(&str, &str)], expected: Expect) 
 }
 
 #[test]
-fn text_that_is_no_recipe() {
+fn text_that_is_not_a_recipe() {
     check_files(
         SMALL,
         &[
@@ -221,7 +221,7 @@ fn an_unknown_key_is_refused_with_all_keys_of_its_section() {
     }
 }
 
-/// A variable that only a recipe can have is not passed over because it is no text.
+/// An environment variable with the recipe's prefix is not ignored if it is not valid UTF-8.
 #[test]
 fn variables_that_are_not_utf8() {
     let folder = tempfile::tempdir().unwrap();
@@ -250,9 +250,9 @@ fn text_that_is_not_utf8() {
         .assert_eq(&message(&error));
 }
 
-/// Devices have no end, and pipes wait for somebody to write: neither is read.
+/// A device may have no end, and a pipe waits for a writer: neither is opened.
 #[test]
-fn what_is_no_recipe_file() {
+fn paths_that_are_not_recipe_files() {
     let folder = tempfile::tempdir().unwrap();
     let [fifo, large, link] = ["fifo", "large.toml", "link.toml"].map(|name| folder.path().join(name));
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! What may and may not differ when a run is resumed.
+//! Keys that may and may not differ when a run is resumed.
 
 use crate::support::{REGNET, SMALL, load_text, resolved};
 
@@ -24,7 +24,7 @@ fn differences_are_named_key_by_key() {
 }
 
 #[test]
-fn how_long_fast_and_visibly_may_differ() {
+fn keys_that_may_differ_on_resume() {
     let kept = resolved(REGNET, &[]);
     let sets = [
         "train.max_steps=3",
@@ -50,7 +50,7 @@ fn how_long_fast_and_visibly_may_differ() {
     .assert_eq(&kept.changes(&other).join("\n"));
 }
 
-/// A longer run keeps the course of its learning rate, unless that is chosen too.
+/// A longer run keeps its learning-rate schedule, unless that is set again.
 #[test]
 fn an_extended_run_keeps_its_schedule() {
     let cosine = ["schedule.name=cosine", "schedule.warmup_epochs=2"];

@@ -28,7 +28,7 @@ fn a_runs_recipe_is_read_back() {
     assert_eq!(Recipe::read(&path).unwrap(), recipe);
 }
 
-/// What stands in a run folder is checked as a recipe is, and the file is named.
+/// The recipe in a run folder is checked like any other, and errors name the file.
 #[test]
 fn a_runs_recipe_is_checked() {
     let text = resolved(REGNET, &[]).to_toml();
@@ -53,7 +53,7 @@ fn a_runs_recipe_is_checked() {
 }
 
 #[test]
-fn the_resolved_recipe_reads() {
+fn the_resolved_recipe_as_toml() {
     expect_test::expect![[r#"
         [model]
         classes = 10

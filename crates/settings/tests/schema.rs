@@ -1,4 +1,4 @@
-//! The schema tells the truth: every key has a text, and every default is the one in force.
+//! The schema is complete and correct: every key has a description, and every stated default is the actual one.
 
 use regatta_settings::{RawRecipe, RawStage, schema, schema_text};
 
@@ -16,7 +16,7 @@ fn every_key_has_a_text_and_a_default() {
     }
 }
 
-/// What is counted has an end: a number beyond it is a slip of the hand, and would be an allocation that fails.
+/// Every count has an upper bound: a number beyond it is a typing error and would make an allocation fail.
 #[test]
 fn every_integer_has_bounds_that_hold_its_default() {
     let mut integers = 0;
@@ -56,7 +56,7 @@ fn stated_defaults_are_those_of_the_code() {
     assert!(checked > 50, "{checked} defaults were compared");
 }
 
-/// Whether a key without a default in so many words holds nothing until the recipe is resolved.
+/// Returns whether the value is a placeholder for an unset key until the recipe is resolved.
 fn stands_for_unset(value: &toml::Value) -> bool {
     match value {
         toml::Value::Integer(number) => *number == 0,
@@ -67,7 +67,7 @@ fn stands_for_unset(value: &toml::Value) -> bool {
 }
 
 #[test]
-fn the_text_reads() {
+fn the_schema_as_text() {
     let text = schema_text();
     let shown = [
         "model.arch",
@@ -87,17 +87,17 @@ fn the_text_reads() {
         .collect();
     expect_test::expect![[r#"
         model.arch: a string; default unset
-            A published network by name, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names ("regnet_x_400mf", "regnetx_004") choose the rounding that theirs has.
-        model.stem: "simple", "resnet", "cifar" or "flatten"; default "simple", of mlp blocks "flatten"
-            What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling, "cifar" a 3x3 one of stride 1, "flatten" the image as a vector.
-        model.anynet.stages[].stride: an integer from 1 to 64; default 2, of mlp blocks 1
+            Name of a published network, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names ("regnet_x_400mf", "regnetx_004") also select that network's rounding.
+        model.stem: "simple", "resnet", "cifar" or "flatten"; default "simple", for mlp blocks "flatten"
+            Layers before the body: "simple" is a 3x3 convolution with stride 2, "resnet" a 7x7 one with stride 2 and max-pooling, "cifar" a 3x3 one with stride 1, "flatten" turns the image into a vector.
+        model.anynet.stages[].stride: an integer from 1 to 64; default 2, for mlp blocks 1
             Stride of the first block.
-        data.mean: a list of numbers; default that of the data set; a run's config.toml holds it
-            Mean of the training images by channel, on the scale 0 to 1; subtracted.
+        data.mean: a list of numbers; default that of the data set, recorded in the run's config.toml
+            Mean of the training images per channel, on the scale 0 to 1; subtracted from each image.
         train.device: "auto", "cpu" or "cuda"; default "auto"
-            The device: "auto" takes CUDA where there is one.
+            Device to train on: "auto" selects CUDA if a CUDA device is available and the CPU otherwise.
         optim.lr: a number; required
-            Learning rate after the warm-up, for the global batch.
+            Learning rate for the global batch, reached at the end of the warm-up.
         comm.bucket_cap_mib: a number; default 4.0
-            Largest size of the other gradient buckets, in MiB, above 0; a block is never split."#]].assert_eq(&excerpt.join("\n"));
+            Maximum size of the other gradient buckets, in MiB, above 0; a block is never split."#]].assert_eq(&excerpt.join("\n"));
 }

@@ -52,7 +52,7 @@ fn every_shipped_recipe_resolves() {
     .assert_eq(&format!("{params:#?}"));
 }
 
-/// What the head of `regnetx.toml` offers as a look on a laptop: no evaluation, which would take a minute and a half.
+/// The laptop command in the head of `regnetx.toml` runs a few small steps, without evaluation, which would take 90 seconds.
 #[test]
 fn a_look_on_a_laptop_is_a_few_small_steps() {
     let path = shipped_recipes().into_iter().find(|path| path.ends_with("regnetx.toml")).unwrap();
@@ -76,7 +76,7 @@ fn every_shipped_recipe_says_its_command_hardware_and_expected_result() {
     }
 }
 
-/// The network, and its authors' training: a rate of 0.8 for 1024 images, and less by as much as the batch is smaller.
+/// The network and the paper's training settings: a learning rate of 0.8 for 1024 images, proportional to the batch size.
 #[test]
 fn every_network_of_the_paper_has_its_recipe() {
     let mut recipes = 0;

@@ -53,7 +53,7 @@ fn more_ranks_than_micro_batches_are_refused_with_the_sizes_that_fit() {
         --set train.micro_batch_size=64: 3 ranks, but train.global_batch_size = 128 in micro-batches of train.micro_batch_size = 64 makes only 2: train.micro_batch_size from 1 to 63 fits
         recipe.toml: 6 ranks, but train.global_batch_size = 10 in micro-batches of train.micro_batch_size = 2 makes only 5: only train.micro_batch_size = 1 fits
         recipe.toml: 129 ranks, but train.global_batch_size = 128 in micro-batches of train.micro_batch_size = 1 makes only 128: use at most 128 ranks, or a train.global_batch_size of at least 129
-        --set comm.backend=single: comm.backend = "single" is a world of one rank, but 2 were started: set comm.backend to "auto" or "mpi", or start one"#]].assert_eq(&messages.join("\n"));
+        --set comm.backend=single: comm.backend = "single" is for exactly one rank, but 2 were started: set comm.backend to "auto" or "mpi", or start one"#]].assert_eq(&messages.join("\n"));
 }
 
 #[test]

@@ -1,18 +1,18 @@
-//! How far the distribution function of another sample from the same space may lie: a band by the bootstrap.
+//! Confidence band of a distribution function, by the bootstrap.
 
 use serde::Serialize;
 
 use super::{Edf, EdfError};
 use crate::random::Purpose;
 
-/// How a band is made.
+/// Settings of the bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// Names the resamples.
+    /// Seed of the resamples.
     pub seed: u64,
-    /// Samples of the sample, each with as many networks, drawn with replacement.
+    /// Number of resamples of the sample, each of the same size, drawn with replacement.
     pub resamples: usize,
-    /// The share of resamples between the band's ends at each error.
+    /// Fraction of the resamples between the band's ends at each error.
     pub level: f64,
 }
 
@@ -24,8 +24,8 @@ impl Default for Bootstrap {
 
 /// A pointwise confidence band of an [`Edf`] by the percentile bootstrap (Efron and Tibshirani 1993, section 13.3).
 ///
-/// At each error by itself, `level` of the resamples lie between the ends; that all of F lies within is less likely.
-/// Where no network of the sample has a larger or none a smaller error, no resample does, and the band has no height.
+/// At each single error, a fraction `level` of the resamples lies between the ends; that all of F lies within the band is less
+/// likely. Below the smallest and above the largest error of the sample all resamples agree, and the band has no height.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Band {
     /// The distinct errors, ascending, with F and its band just above each.
@@ -35,9 +35,9 @@ pub struct Band {
 /// The band above one error and up to the next, that one included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct BandPoint {
-    /// The error that F rises behind.
+    /// The error just above which F increases.
     pub error: f64,
-    /// F there.
+    /// F just above the error.
     pub share: f64,
     /// The band's lower end.
     pub lower: f64,
@@ -46,7 +46,7 @@ pub struct BandPoint {
 }
 
 impl Bootstrap {
-    /// Most resamples of a band.
+    /// Maximum number of resamples.
     pub const MAX_RESAMPLES: usize = 1_000_000;
 
     fn validate(&self) -> Result<(), EdfError> {
@@ -54,7 +54,7 @@ impl Bootstrap {
         if !(level > 0.0 && level < 1.0) {
             return Err(EdfError::Level { level });
         }
-        // To the nearest: 1 - 0.9 is not exactly a tenth.
+        // Round to the nearest integer, since 1 - 0.9 is not exactly a tenth.
         let least = (2.0 / (1.0 - level)).round_ties_even() as usize;
         if !(least..=Self::MAX_RESAMPLES).contains(&resamples) {
             return Err(EdfError::Resamples { resamples, least, level });
@@ -64,13 +64,13 @@ impl Bootstrap {
 }
 
 impl Edf {
-    /// The band of this distribution function.
+    /// Computes the confidence band of this distribution function.
     ///
-    /// Its ends are the quantiles (1 - level) / 2 and (1 + level) / 2 of the resamples' shares, between two of which
-    /// the quantile is interpolated linearly (type 7 of Hyndman and Fan 1996, the default of numpy and R).
+    /// Its ends are the quantiles (1 - level) / 2 and (1 + level) / 2 of F over the resamples, with linear interpolation
+    /// (type 7 of Hyndman and Fan 1996, the default of numpy and R).
     ///
     /// # Errors
-    /// A level outside (0, 1), or fewer resamples than put one beyond each end.
+    /// A level outside (0, 1), more than [`Bootstrap::MAX_RESAMPLES`], or too few resamples for one to lie outside each end.
     pub fn band(&self, bootstrap: Bootstrap) -> Result<Band, EdfError> {
         bootstrap.validate()?;
         let networks = self.errors.len() as f64;
@@ -89,7 +89,7 @@ impl Edf {
         Ok(Band { points: steps.iter().zip(&mut counts).map(point).collect() })
     }
 
-    /// The distinct errors, ascending, each with the number of networks up to it.
+    /// Returns the distinct errors, ascending, each with the number of networks up to and including it.
     fn steps(&self) -> Vec<(f64, usize)> {
         let mut steps: Vec<(f64, usize)> = Vec::new();
         for (index, &error) in self.errors.iter().enumerate() {
@@ -101,7 +101,7 @@ impl Edf {
         steps
     }
 
-    /// For each step, the number of networks up to it in each resample.
+    /// Returns for each step the number of networks up to it in each resample.
     fn resampled_counts(&self, steps: &[(f64, usize)], bootstrap: Bootstrap) -> Vec<Vec<u32>> {
         let mut counts = vec![Vec::with_capacity(bootstrap.resamples); steps.len()];
         for resample in 0..bootstrap.resamples as u64 {
@@ -122,14 +122,14 @@ impl Edf {
 }
 
 impl Band {
-    /// The lower and the upper end at `error`.
+    /// Returns the lower and the upper end at `error`.
     pub fn at(&self, error: f64) -> (f64, f64) {
         let passed = self.points.partition_point(|point| point.error < error);
         passed.checked_sub(1).map_or((0.0, 0.0), |last| (self.points[last].lower, self.points[last].upper))
     }
 }
 
-/// The quantile `rank` of ascending `values`, by linear interpolation.
+/// Returns the quantile `rank` of ascending `values`, by linear interpolation.
 fn quantile(values: &[u32], rank: f64) -> f64 {
     let position = rank * (values.len() - 1) as f64;
     let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);

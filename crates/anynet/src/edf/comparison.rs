@@ -1,22 +1,22 @@
-//! Which of two spaces is better, and by how much their distribution functions differ.
+//! Comparison of two design spaces by their distribution functions.
 
 use serde::Serialize;
 
 use super::Edf;
 
-/// What tells two distribution functions apart.
+/// Result of comparing two distribution functions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The Kolmogorov-Smirnov distance: the largest difference of the two at one error, from 0 to 1.
+    /// The Kolmogorov-Smirnov distance: the largest difference of the two functions at one error, from 0 to 1.
     pub distance: f64,
-    /// The smallest error of a network at which the two functions are that far apart.
+    /// The smallest error of a network at which the difference has that size.
     pub at: f64,
-    /// Whether one lies above the other.
+    /// Whether one function lies above the other.
     pub dominance: Dominance,
 }
 
-/// Which function is nowhere below the other and somewhere above it: whatever error is good enough, more of that
-/// space's networks reach it.
+/// The function that is nowhere below the other and somewhere above it: below every threshold of the error
+/// lies at least as large a fraction of that space's networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dominance {
@@ -26,15 +26,15 @@ pub enum Dominance {
     Second,
     /// None: they are equal.
     Equal,
-    /// None: each is above the other somewhere.
+    /// None: each function is above the other somewhere.
     Crossing,
 }
 
 impl Comparison {
-    /// Compares the two, `first` being the one that [`Dominance::First`] speaks of.
+    /// Compares two functions; `first` is that of [`Dominance::First`].
     pub fn of(first: &Edf, second: &Edf) -> Self {
         let leads = leads(first, second);
-        // Of equal distances the first counts.
+        // Of equal distances, take the first.
         let furthest = |best: (f64, i128), lead: &(f64, i128)| {
             if lead.1.abs() > best.1.abs() { *lead } else { best }
         };
@@ -57,8 +57,8 @@ impl Dominance {
     }
 }
 
-/// How far `first` is above `second` at each error of either, ascending: F1 - F2 times both numbers of networks, which
-/// is whole and so compares exactly. Between two errors both functions are constant, and beyond the last they are 1.
+/// Returns how far `first` is above `second` at each error of either, ascending: F1 - F2 times both numbers of networks, an
+/// integer and therefore compared exactly. Between two errors both functions are constant, and beyond the last they are 1.
 fn leads(first: &Edf, second: &Edf) -> Vec<(f64, i128)> {
     let (networks1, networks2) = (first.errors.len() as i128, second.errors.len() as i128);
     let (mut below1, mut below2) = (0, 0);

@@ -1,4 +1,4 @@
-//! The AnyNetX spaces and those that violate one of their principles: what is shared, what is ordered.
+//! The AnyNetX spaces, and those that violate one of their design principles: shared and ordered parameters.
 
 use std::array;
 
@@ -12,14 +12,14 @@ use crate::validation::NetworkError;
 const STAGES: usize = 4;
 const STAGE_STRIDE: i64 = 2;
 const DEPTH: LogUniformMultiples = LogUniformMultiples::new(1, 1, 16);
-/// Channels that leave a stage's blocks.
+/// Output channels of a stage's blocks.
 pub(super) const WIDTH: LogUniformMultiples = LogUniformMultiples::new(8, 8, 1024);
-/// What the paper calls b: the width of a block over that of its bottleneck.
+/// The paper's b: ratio of block width to bottleneck width.
 pub(super) const INVERSE_BOTTLENECKS: [i64; 3] = [1, 2, 4];
-/// 1 to 32 channels in a group.
+/// Channels per group, 1 to 32.
 pub(super) const GROUP_WIDTH: PowersOfTwo = PowersOfTwo { lowest_exponent: 0, highest_exponent: 5 };
 
-/// What the stages of a network have to do with each other.
+/// Relations between the stages of a network.
 #[derive(Clone, Copy)]
 pub(super) struct Principles {
     bottlenecks: Sharing,
@@ -32,9 +32,9 @@ pub(super) struct Principles {
 enum Sharing {
     /// Each stage has its own value.
     Free,
-    /// All stages have the same one.
+    /// All stages have the same value.
     Shared,
-    /// Each stage has its own, and at least two differ.
+    /// Each stage has its own value, and at least two differ.
     Differing,
 }
 
@@ -62,17 +62,17 @@ pub(super) const VIO_GROUPS: Principles = Principles { groups: Sharing::Differin
 pub(super) const VIO_BOTTLENECKS: Principles = Principles { bottlenecks: Sharing::Differing, ..E };
 
 impl Principles {
-    /// The stages of one network.
+    /// Draws the stages of one network.
     ///
-    /// Orders are reached by drawing again, not by sorting: sorting would make a profile with equal values less
-    /// likely than the paper's law does, since fewer draws sort to it. Depths have nothing to do with the other
-    /// parameters and are drawn again alone; widths too, so that every shared ratio and group width stays as likely
-    /// as the others, however often it upsets the order.
+    /// Orders are obtained by rejection, not by sorting: sorting would make a profile with equal values less likely than
+    /// in the paper's distribution, since fewer draws sort to it. Depths are independent of the other parameters and are
+    /// redrawn separately; so are widths, so that every shared ratio and group width stays equally likely, however often it
+    /// violates the order.
     pub(super) fn draw(&self, random: &mut SplitMix64) -> Result<Vec<Stage>, NetworkError> {
         let bottlenecks = self.bottlenecks.draw(random, |random| choice(&INVERSE_BOTTLENECKS, random));
         let group_widths = self.groups.draw(random, |random| GROUP_WIDTH.draw(random));
         let depths = self.draw_depths(random);
-        // The rarest case, group widths that fit few widths, still accepts one draw of widths in hundreds.
+        // Even in the rarest case, group widths that fit few widths, one draw of widths in hundreds is accepted.
         loop {
             let stage = |index: usize, width| Stage {
                 group_width: group_widths[index],
@@ -97,7 +97,7 @@ impl Principles {
         }
     }
 
-    /// Whether the widths that came of the adjustment are in order, and the group widths still as different as drawn.
+    /// Returns whether the adjusted widths are in order, and the group widths still differ if they must.
     fn admit(&self, stages: &[Stage]) -> bool {
         let widths: Vec<i64> = stages.iter().map(|stage| stage.width).collect();
         self.widths.holds(&widths) && (self.groups != Sharing::Differing || !shares_group_width(stages))
@@ -130,8 +130,8 @@ impl Order {
     }
 }
 
-/// Whether some group width, cut down to the bottleneck where that is narrower, is that of every stage. If any is, the
-/// widest of the stages' is.
+/// Returns whether a single group width, limited to the bottleneck of each stage, gives the group widths of all stages. If
+/// there is one, the largest of the stages' is.
 fn shares_group_width(stages: &[Stage]) -> bool {
     let widest = stages.iter().map(|stage| stage.group_width).max().unwrap_or(1);
     stages.iter().all(|stage| stage.group_width == widest.min(stage.bottleneck_width()))

@@ -1,10 +1,10 @@
-//! The laws that a network's parameters are drawn by, each exact and the same on every platform.
+//! The probability distributions of a network's parameters, each exact and the same on every platform.
 //!
 //! Logarithms and exponentials are libm's: the standard library's differ by platform in the last bit.
 
 use regatta_random::SplitMix64;
 
-/// Multiples of a quantum, as likely as a log-uniform real number is to fall between one and the next.
+/// Log-uniform multiples of a quantum: each is as likely as a log-uniform real number between it and the next multiple.
 ///
 /// x = exp(U(ln low, ln(high + quantum))) is rounded down, so that P(v) = ln((v + quantum) / v) / ln((high + quantum) /
 /// low).
@@ -16,25 +16,25 @@ pub struct LogUniformMultiples {
 }
 
 impl LogUniformMultiples {
-    /// The law over multiples of `quantum` from `low` to `high`, both included.
+    /// Returns the distribution over multiples of `quantum` from `low` to `high`, both included.
     ///
     /// # Panics
-    /// If these are not multiples of a positive quantum, or not positive and in order.
+    /// If `low` and `high` are not multiples of a positive quantum, or not positive and in order.
     pub const fn new(quantum: i64, low: i64, high: i64) -> Self {
         assert!(quantum > 0 && low > 0 && low <= high, "a range of positive multiples");
         assert!(low % quantum == 0 && high % quantum == 0, "the range's ends are multiples");
         Self { quantum, low, high }
     }
 
-    /// One multiple.
+    /// Draws a multiple.
     pub fn draw(&self, random: &mut SplitMix64) -> i64 {
         let real = LogUniform { low: self.low as f64, high: (self.high + self.quantum) as f64 };
-        // The logarithm's rounding may put a number next to an end on its other side.
+        // Rounding in the logarithm may move a number across an end of the range.
         let multiple = real.draw(random) as i64 / self.quantum * self.quantum;
         multiple.clamp(self.low, self.high)
     }
 
-    /// How likely `value` is; 0 for what is never drawn.
+    /// Returns the probability of `value`.
     pub fn probability(&self, value: i64) -> f64 {
         if !(self.low..=self.high).contains(&value) || value % self.quantum != 0 {
             return 0.0;
@@ -44,7 +44,7 @@ impl LogUniformMultiples {
     }
 }
 
-/// Powers of two, each as likely as the others.
+/// Uniform powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowersOfTwo {
     /// Exponent of the smallest.
@@ -54,7 +54,7 @@ pub struct PowersOfTwo {
 }
 
 impl PowersOfTwo {
-    /// One power.
+    /// Draws a power of two.
     pub fn draw(&self, random: &mut SplitMix64) -> i64 {
         let exponents =
             UniformIntegers { low: self.lowest_exponent.into(), high: self.highest_exponent.into() };
@@ -62,59 +62,59 @@ impl PowersOfTwo {
     }
 }
 
-/// Whole numbers, each as likely as the others.
+/// Uniform integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UniformIntegers {
-    /// The smallest.
+    /// The smallest value.
     pub low: i64,
-    /// The largest, at least the smallest.
+    /// The largest value, at least the smallest.
     pub high: i64,
 }
 
 impl UniformIntegers {
-    /// One number.
+    /// Draws a number.
     pub fn draw(&self, random: &mut SplitMix64) -> i64 {
         self.low + random.below((self.high - self.low) as u64 + 1) as i64
     }
 }
 
-/// Real numbers in `[low, high)`, uniform.
+/// Uniform real numbers in `[low, high)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Uniform {
-    /// Where the range begins.
+    /// Lower end of the range.
     pub low: f64,
-    /// Where it ends.
+    /// Upper end of the range.
     pub high: f64,
 }
 
 impl Uniform {
-    /// One number.
+    /// Draws a number.
     pub fn draw(&self, random: &mut SplitMix64) -> f64 {
         self.low + random.unit() * (self.high - self.low)
     }
 }
 
-/// Positive real numbers from `low` to `high` whose logarithm is uniform.
+/// Log-uniform positive real numbers from `low` to `high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogUniform {
-    /// Where the range begins, above 0.
+    /// Lower end of the range, above 0.
     pub low: f64,
-    /// Where it ends.
+    /// Upper end of the range.
     pub high: f64,
 }
 
 impl LogUniform {
-    /// One number.
+    /// Draws a number.
     pub fn draw(&self, random: &mut SplitMix64) -> f64 {
         let logarithm = Uniform { low: libm::log(self.low), high: libm::log(self.high) };
         libm::exp(logarithm.draw(random)).clamp(self.low, self.high)
     }
 }
 
-/// One of `values`, each as likely as the others.
+/// Draws one of `values`, uniformly.
 ///
 /// # Panics
-/// If there is none.
+/// If `values` is empty.
 pub fn choice<T: Copy>(values: &[T], random: &mut SplitMix64) -> T {
     values[random.below(values.len() as u64) as usize]
 }

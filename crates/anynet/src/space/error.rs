@@ -1,41 +1,41 @@
-//! What makes a space, its limits or its input impossible, said with what would be right.
+//! Errors of a space, its limits or its input, with the accepted values.
 
 use super::Space;
 use super::limits::{Quantity, Tally};
 use crate::table::with_thousands;
 use crate::validation::NetworkError;
 
-/// Why there is no sampler or no network.
+/// An error of creating a sampler or drawing a network.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpaceError {
-    /// A name that no space has.
+    /// An unknown name of a space.
     #[error("space is {name:?}, must be one of {}", Space::ALL.map(Space::name).join(", "))]
     UnknownSpace {
         /// The name.
         name: String,
     },
 
-    /// A window whose ends are the wrong way round.
+    /// A window whose ends are swapped.
     #[error(
         "limits.{quantity} is from {low} to {high}, must be from the smaller to the larger: from {high} to {low}"
     )]
     InvertedWindow {
-        /// What is limited.
+        /// The limited quantity.
         quantity: Quantity,
-        /// Where the window begins.
+        /// The window's lower end.
         low: u64,
-        /// Where it ends.
+        /// Its upper end.
         high: u64,
     },
 
-    /// A window that holds nothing but 0.
+    /// A window that contains only 0.
     #[error("limits.{quantity} is from 0 to 0, must reach above 0: no network has 0 {quantity}")]
     ZeroWindow {
-        /// What is limited.
+        /// The limited quantity.
         quantity: Quantity,
     },
 
-    /// No try at all.
+    /// A maximum of 0 tries.
     #[error("max_tries is 0, must be at least 1")]
     NoTries,
 
@@ -47,25 +47,25 @@ pub enum SpaceError {
     EmptyWindow {
         /// The space.
         space: Space,
-        /// Networks drawn.
+        /// Number of networks drawn.
         tries: u64,
-        /// The limits and what was seen of each.
+        /// The limits and the values seen for each.
         tallies: Vec<Tally>,
     },
 
-    /// An input that no network of the space takes.
+    /// An input that is not valid for any network of the space.
     #[error(transparent)]
     Network(#[from] NetworkError),
 }
 
-/// `flops from 1 to 2 and params from 3 to 4`.
+/// Formats the limits as `flops from 1 to 2 and params from 3 to 4`.
 fn windows(tallies: &[Tally]) -> String {
     let window = |tally: &Tally| (tally.quantity, *tally.window.start(), *tally.window.end());
     let clauses: Vec<String> = tallies.iter().map(|tally| clause(window(tally))).collect();
     clauses.join(" and ")
 }
 
-/// `flops from 1,234 to 5,678 (none of them within)`.
+/// Formats the values seen as `flops from 1,234 to 5,678 (none of them within)`.
 fn seen(tallies: &[Tally]) -> String {
     let range = |tally: &Tally| {
         let (low, high) = tally.seen.unwrap_or_default();

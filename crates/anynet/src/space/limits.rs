@@ -1,4 +1,4 @@
-//! What a network may cost, and what the networks that were drawn did cost.
+//! Limits of a network's complexity, and the complexity of the networks drawn.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::error::SpaceError;
 use crate::complexity::Summary;
 
-/// Windows of complexity, ends included; a network lies in all of them. The default has none.
+/// Windows of complexity, ends included; a network must lie in all of them. The default has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Multiply-adds of one image.
@@ -28,16 +28,16 @@ pub enum Quantity {
     Activations,
 }
 
-/// A window and how the networks drawn for it lie around it.
+/// A window, with the range of the networks drawn for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// What is limited.
+    /// The limited quantity.
     pub quantity: Quantity,
     /// The window.
     pub window: RangeInclusive<u64>,
-    /// The smallest and the largest seen.
+    /// The smallest and the largest value seen.
     pub seen: Option<(u64, u64)>,
-    /// Networks inside the window.
+    /// Number of networks inside the window.
     pub within: u64,
 }
 
@@ -55,7 +55,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The windows, with nothing seen yet.
+    /// Returns empty tallies of the windows.
     pub(super) fn tallies(&self) -> Vec<Tally> {
         let windows = [
             (Quantity::Flops, &self.flops),
@@ -68,7 +68,7 @@ impl Limits {
 }
 
 impl Tally {
-    /// Counts a network in and says whether it lies in the window.
+    /// Counts a network and returns whether it lies in the window.
     pub(super) fn admit(&mut self, summary: &Summary) -> bool {
         let value = self.quantity.of(summary);
         let (low, high) = self.seen.unwrap_or((value, value));

@@ -1,4 +1,4 @@
-//! The space of fully connected networks, as AnyNetXA is of convolutions: a depth and a width for each stage.
+//! The space of fully connected networks, the counterpart of AnyNetXA: a depth and a width for each stage.
 
 use regatta_random::SplitMix64;
 
@@ -8,10 +8,10 @@ use super::sampler::Input;
 use crate::network::{BlockKind, Network, Stage, Stem};
 
 const STAGES: usize = 4;
-/// A layer has no shortcut around it, so that four times the AnyNets' 16 would be too deep to train.
+/// Much less than the AnyNets' 16: there are no shortcuts, and four stages of 16 layers would be too deep to train.
 const DEPTH: LogUniformMultiples = LogUniformMultiples::new(1, 1, 4);
 
-/// A network for images of `input`.
+/// Draws a network for images of `input`.
 pub(super) fn draw(input: Input, random: &mut SplitMix64) -> Network {
     let depths = [(); STAGES].map(|()| DEPTH.draw(random));
     let stages = depths.into_iter().map(|depth| Stage::plain(depth, WIDTH.draw(random), 1)).collect();

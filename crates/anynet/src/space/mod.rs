@@ -1,7 +1,7 @@
 //! Design spaces: populations of networks to draw from (Radosavovic et al. 2020, sections 3.2 to 3.4).
 //!
-//! A [`Sampler`] draws networks of a [`Space`] within [`Limits`] of what they cost; [`crate::edf`] says what the errors
-//! of those that were trained tell about the space.
+//! A [`Sampler`] draws networks of a [`Space`] within [`Limits`] of complexity; [`crate::edf`] compares spaces by the errors of
+//! trained networks.
 //!
 //! ```
 //! use regatta_anynet::space::{Input, Limits, Sampler, Space};
@@ -44,54 +44,54 @@ pub use limits::{Limits, Quantity, Tally};
 pub use regnet::draw_parameters as draw_regnet_parameters;
 pub use sampler::{DEFAULT_MAX_TRIES, Input, Sampler};
 
-/// A population of networks with the law by which one is drawn.
+/// A population of networks with a probability distribution.
 ///
 /// The AnyNets have a simple stem of width 32 and four stages of stride 2. Before anything is shared or ordered, each
 /// stage has a depth of 1 to 16 (log-uniform), a width of 8 to 1024 in multiples of 8 (log-uniform), an inverse
 /// bottleneck ratio of 1, 2 or 4 (the paper's b, which divides: [`crate::Stage::bottleneck_ratio`] is 1/b) and a group
 /// width of 1, 2, 4, 8, 16 or 32.
 ///
-/// A stage is then made buildable as pycls does it ([`Rounding::Pycls`]): no group is wider than the bottleneck, whose
-/// width is a multiple of it. What a space promises holds for the networks that come out:
+/// A stage is then adjusted as in pycls ([`Rounding::Pycls`]): the group width is at most the bottleneck width, which is a
+/// multiple of it. The properties of a space hold for the networks after that adjustment:
 /// - a *shared group width* g means that each stage's group width is the smaller of g and its bottleneck's width;
-/// - *not decreasing* is meant of the widths after that adjustment.
+/// - *not decreasing* refers to the adjusted widths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Space {
     /// Nothing shared, nothing ordered.
     #[serde(rename = "anynet_x_a")]
     AnyNetXA,
-    /// One bottleneck ratio for all stages.
+    /// AnyNetXA with one bottleneck ratio for all stages.
     #[serde(rename = "anynet_x_b")]
     AnyNetXB,
-    /// And one group width.
+    /// AnyNetXB with one group width for all stages.
     #[serde(rename = "anynet_x_c")]
     AnyNetXC,
-    /// And widths that do not decrease from stage to stage.
+    /// AnyNetXC with widths that do not decrease from stage to stage.
     #[serde(rename = "anynet_x_d")]
     AnyNetXD,
-    /// And depths that do not decrease.
+    /// AnyNetXD with depths that do not decrease from stage to stage.
     #[serde(rename = "anynet_x_e")]
     AnyNetXE,
     /// Four stages from the RegNet rule, see [`draw_regnet_parameters`].
     #[serde(rename = "regnet_x")]
     RegNetX,
-    /// The same with a squeeze-and-excitation ratio of 0.25.
+    /// RegNetX with a squeeze-and-excitation ratio of 0.25.
     #[serde(rename = "regnet_y")]
     RegNetY,
-    /// AnyNetXE but for widths that never increase and decrease at least once.
+    /// AnyNetXE, but with widths that never increase and decrease at least once.
     #[serde(rename = "vio_widths")]
     VioWidths,
-    /// AnyNetXE but for depths that never increase and decrease at least once.
+    /// AnyNetXE, but with depths that never increase and decrease at least once.
     #[serde(rename = "vio_depths")]
     VioDepths,
-    /// AnyNetXE but for group widths of each stage's own, which no shared one explains.
+    /// AnyNetXE, but with a separate group width for each stage, such that no shared one gives the same network.
     #[serde(rename = "vio_groups")]
     VioGroups,
-    /// AnyNetXE but for bottleneck ratios of each stage's own, of which at least two differ.
+    /// AnyNetXE, but with a separate bottleneck ratio for each stage, of which at least two differ.
     #[serde(rename = "vio_bottlenecks")]
     VioBottlenecks,
-    /// Fully connected networks: the image as a vector, then four stages of 1 to 4 layers (log-uniform) that are 8 to
-    /// 1024 wide in multiples of 8 (log-uniform).
+    /// Fully connected networks: a flattening stem, then four stages of 1 to 4 layers (log-uniform) with a width of 8 to 1024
+    /// in multiples of 8 (log-uniform).
     #[serde(rename = "mlp")]
     Mlp,
 }
@@ -113,7 +113,7 @@ impl Space {
         Space::Mlp,
     ];
 
-    /// As a recipe spells it.
+    /// Returns the name in recipes.
     pub fn name(self) -> &'static str {
         match self {
             Space::AnyNetXA => "anynet_x_a",
@@ -131,7 +131,7 @@ impl Space {
         }
     }
 
-    /// One network for `input`, of whatever cost.
+    /// Draws a network for `input`, of any complexity.
     fn draw(self, input: Input, random: &mut SplitMix64) -> Result<Network, NetworkError> {
         let stages = match self {
             Space::AnyNetXA => anynet::A.draw(random)?,

@@ -1,4 +1,4 @@
-//! What the design spaces promise: their principles, their laws, their limits, and what is read off trained samples.
+//! Tests of the design spaces: their principles, distributions and limits, and the statistics of trained samples.
 
 use regatta_anynet::space::{Input, Limits, Sampler, Space};
 use regatta_anynet::{Network, Stage};

@@ -74,7 +74,7 @@ pub(crate) fn log_uniform(low: f64, high: f64) -> impl Fn(f64) -> f64 {
 }
 
 #[test]
-fn the_tests_can_tell_laws_apart() {
+fn the_statistical_tests_reject_other_distributions() {
     // From a table of the distribution.
     for (degrees, expected, tolerance) in [(1.0, 10.828, 0.04), (5.0, 20.515, 0.02), (100.0, 149.449, 0.001)]
     {

@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 use crate::error::StorageError;
 use crate::metrics::MetricsMark;
 
-/// The version of the checkpoint's format that this program writes and reads.
+/// Version of the checkpoint format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// The files that every checkpoint has: weights and BatchNorm's statistics, the optimizer's state, where the run stands,
-/// and the resolved recipe that it was trained with.
+/// The files of every checkpoint: weights and BatchNorm statistics, the optimizer's state, the resolved recipe, and the run's
+/// progress.
 pub const REQUIRED_FILES: [&str; 4] =
     ["model.safetensors", "optimizer.safetensors", "recipe.toml", "state.json"];
 
-/// The manifest's name in the checkpoint's folder.
+/// The manifest's file name in the checkpoint's folder.
 const NAME: &str = "manifest.json";
 
-/// What stands between a manifest's text and the hash of that text, which ends the file.
+/// Separator between a manifest's text and the hash of that text at the end of the file.
 const SEAL: &str = ",\n  \"blake3\": \"";
 
-/// What a checkpoint holds.
+/// The content of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The version of the format, [`FORMAT_VERSION`].
     pub format_version: u32,
     /// Steps done when the checkpoint was written.
     pub step: u64,
-    /// The run's metrics at that moment, which were made durable before.
+    /// The state of the run's metrics file at that moment, which was synced before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsMark>,
-    /// Its files but the manifest itself, by name; at least [`REQUIRED_FILES`].
+    /// Its files except the manifest itself, sorted by name; at least [`REQUIRED_FILES`].
     pub files: Vec<ManifestFile>,
 }
 
@@ -42,14 +42,17 @@ pub struct Manifest {
 pub struct ManifestFile {
     /// Its name, without a folder.
     pub name: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
     /// BLAKE3 of its content, in hexadecimal.
     pub blake3: String,
 }
 
 impl Manifest {
-    /// Takes stock of the files in `folder` and makes each durable.
+    /// Builds the manifest of the files in `folder` and syncs each of them.
+    ///
+    /// # Errors
+    /// If a file cannot be read or synced, is not a plain file, or a required one is missing.
     pub(super) fn of_folder(
         folder: &Path,
         step: u64,
@@ -77,22 +80,22 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Puts the manifest into `folder`, durably.
+    /// Writes the manifest into `folder` and syncs it.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StorageError> {
         let json = serde_json::to_string_pretty(self).expect("numbers and strings always have a JSON form");
         let body = json.strip_suffix("\n}").expect("an object over several lines");
         crate::atomic::write_atomic(folder.join(NAME), sealed(body).as_bytes())
     }
 
-    /// Reads the manifest in `folder`, or says what is wrong with it. What it says of files is not verified.
+    /// Reads the manifest in `folder`. The files listed in it are not verified.
     ///
     /// # Errors
-    /// What is wrong.
+    /// A description of what is wrong with the manifest.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let bytes = fs::read(folder.join(NAME)).map_err(|error| unreadable(NAME, &error))?;
         let manifest: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| format!("{NAME} is not valid JSON: {error}"))?;
-        // The version first: another one may have other fields.
+        // Check the version first: other versions may have other fields.
         let version = &manifest["format_version"];
         if *version != FORMAT_VERSION {
             return Err(format!(
@@ -110,7 +113,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Says which of [`REQUIRED_FILES`] is missing.
+    /// Checks that all of [`REQUIRED_FILES`] are listed; the error names the first missing one.
     fn check_required(&self) -> Result<(), String> {
         let is_named = |name: &str| self.files.iter().any(|file| file.name == name);
         match REQUIRED_FILES.iter().find(|name| !is_named(name)) {
@@ -119,7 +122,7 @@ impl Manifest {
         }
     }
 
-    /// Compares every file in `folder` with the manifest, or says which one differs how.
+    /// Compares every file in `folder` with the manifest; the error describes the first difference.
     pub(super) fn check_files(&self, folder: &Path) -> Result<(), String> {
         self.files.iter().try_for_each(|file| file.check(folder))
     }
@@ -140,7 +143,7 @@ impl ManifestFile {
     }
 }
 
-/// The text of a manifest's file: what it says, and the hash of that.
+/// Returns the text of a manifest's file: `body` followed by its hash.
 fn sealed(body: &str) -> String {
     format!("{body}{SEAL}{}\"\n}}", blake3::hash(body.as_bytes()).to_hex())
 }

@@ -1,4 +1,4 @@
-//! Which checkpoints stay: the newest few, and the best, which a link names.
+//! Retention of checkpoints: the newest few are kept, and the best one, to which a link points.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,8 @@ use crate::atomic::sync_folder;
 use crate::error::StorageError;
 use crate::folder::{RunFolder, checkpoint_name, checkpoint_step};
 
-/// Removes all but the newest `keep` checkpoints (at least one), the best, and those of which `stays` is true of the step.
-/// Returns the folders that are gone, the oldest first. Damaged checkpoints count as any: they are
+/// Removes all checkpoints except the newest `keep` (at least one), the best one, and those for whose step `stays` is true.
+/// Returns the removed folders, oldest first. Damaged checkpoints are not treated specially: they are
 /// [set aside](set_aside_damaged) when a run starts.
 ///
 /// # Errors
@@ -29,9 +29,9 @@ pub fn prune(
     surplus.iter().filter(goes).map(|&step| remove_step(folder, step)).collect()
 }
 
-/// Gives every damaged checkpoint a name that says so, under which it is none: it neither counts among the newest nor is
-/// it looked at again, but stays for whoever wants to save something of it. A link to it as the best one goes. Returns
-/// them with their new paths, the oldest first.
+/// Renames every damaged checkpoint to `damaged-...`, so that it is no longer counted or read, but can still be inspected. The
+/// link to the best checkpoint is removed if it points to a damaged one. Returns the damaged checkpoints with their new
+/// paths, oldest first.
 ///
 /// # Errors
 /// If checkpoints cannot be listed or renamed.
@@ -52,7 +52,7 @@ pub fn set_aside_damaged(folder: &RunFolder) -> Result<Vec<(Damaged, PathBuf)>, 
     Ok(aside)
 }
 
-/// A path for a damaged checkpoint of this step that nothing has.
+/// Returns an unused path for a damaged checkpoint of this step.
 fn free_name(folder: &RunFolder, step: u64) -> PathBuf {
     let path = |number: u32| match number {
         1 => folder.checkpoints().join(format!("damaged-{}", checkpoint_name(step))),
@@ -61,8 +61,8 @@ fn free_name(folder: &RunFolder, step: u64) -> PathBuf {
     (1..).map(path).find(|path| fs::symlink_metadata(path).is_err()).expect("there are enough numbers")
 }
 
-/// Removes the checkpoints after `step`, as the metrics of a run that is continued from there are cut: they belong to a
-/// course that it leaves. Damaged ones stay for whoever wants to save something of them. Returns the folders that are gone.
+/// Removes the valid checkpoints after `step`, from which a run is about to be resumed: they belong to the abandoned
+/// continuation, as do the metrics after that step. Damaged ones are kept for inspection. Returns the removed folders.
 ///
 /// # Errors
 /// If checkpoints cannot be listed or removed.
@@ -71,14 +71,14 @@ pub fn remove_after(folder: &RunFolder, step: u64) -> Result<Vec<PathBuf>, Stora
         remove_if_there(&folder.best())?;
     }
     let steps = steps(folder)?;
-    let is_whole = |&later: &u64| Checkpoint::verify(&folder.checkpoint(later)).is_ok();
-    let later = steps.into_iter().filter(|&later| later > step).filter(is_whole);
+    let is_valid = |&later: &u64| Checkpoint::verify(&folder.checkpoint(later)).is_ok();
+    let later = steps.into_iter().filter(|&later| later > step).filter(is_valid);
     later.map(|later| remove_step(folder, later)).collect()
 }
 
 fn remove_step(folder: &RunFolder, step: u64) -> Result<PathBuf, StorageError> {
     let path = folder.checkpoint(step);
-    // Hidden first, so that a removal that is cut short leaves no damaged checkpoint.
+    // Rename to a hidden name first, so that an interrupted removal leaves no damaged checkpoint.
     let aside = hidden(folder, step, "removing");
     remove_if_there(&aside)?;
     fs::rename(&path, &aside).map_err(StorageError::io("remove", &path))?;
@@ -86,7 +86,7 @@ fn remove_step(folder: &RunFolder, step: u64) -> Result<PathBuf, StorageError> {
     Ok(path)
 }
 
-/// Points the link `checkpoints/best` at the checkpoint of `step`; readers see the old link or the new one.
+/// Points the link `checkpoints/best` to the checkpoint of `step`; readers see either the old link or the new one.
 ///
 /// # Errors
 /// If there is no such checkpoint or the link cannot be written.
@@ -100,10 +100,10 @@ pub fn set_best(folder: &RunFolder, step: u64) -> Result<(), StorageError> {
     sync_folder(&folder.checkpoints())
 }
 
-/// The step of the checkpoint that the link `checkpoints/best` names, if there is a link.
+/// Returns the step of the checkpoint that the link `checkpoints/best` points to, if there is a link.
 ///
 /// # Errors
-/// If the link cannot be read or names something else.
+/// If the link cannot be read or points to something else.
 pub fn best(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
     let link = folder.best();
     match fs::read_link(&link) {

@@ -1,4 +1,4 @@
-//! Writing a checkpoint: into a hidden folder, which becomes the checkpoint by being renamed.
+//! Writes a checkpoint: into a hidden folder, which is renamed into place when it is complete.
 
 use std::fs;
 use std::io;
@@ -13,8 +13,8 @@ use crate::error::StorageError;
 use crate::folder::{RunFolder, checkpoint_name};
 use crate::metrics::MetricsMark;
 
-/// A checkpoint in the making. Until [`commit`](Self::commit) it is no checkpoint; dropped before, it is removed
-/// by the next [`begin`](Self::begin).
+/// An unfinished checkpoint. It becomes a checkpoint by [`commit`](Self::commit); if it is dropped before, the next
+/// [`begin`](Self::begin) removes it.
 #[derive(Debug)]
 #[must_use = "files written into it are no checkpoint before commit()"]
 pub struct CheckpointWriter {
@@ -24,8 +24,8 @@ pub struct CheckpointWriter {
 }
 
 impl CheckpointWriter {
-    /// Makes an empty folder for the files of the checkpoint after `step` steps. What a writer that died before
-    /// its commit left behind is removed.
+    /// Creates an empty folder for the files of the checkpoint after `step` steps, and removes leftovers of writers that
+    /// died before their commit.
     ///
     /// # Errors
     /// If leftovers cannot be removed or the folder cannot be created.
@@ -38,17 +38,17 @@ impl CheckpointWriter {
         Ok(Self { folder: folder.clone(), step, dir })
     }
 
-    /// The folder to write files into; no folders within it.
+    /// Returns the folder to write files into; it must not contain folders.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Writes the manifest, with what `metrics` the checkpoint goes with, makes everything durable and gives the folder its
-    /// name. A checkpoint of the same step stays if it holds the same; a damaged one, or one with another state (saved
-    /// before the evaluation that this one comes after), is replaced.
+    /// Writes the manifest, including `metrics`, the state of the metrics file that belongs to the checkpoint, syncs everything
+    /// and renames the folder into place. An existing checkpoint of the same step is kept if it is identical; it is replaced
+    /// if it is damaged or has another state, for example because it was saved before the evaluation.
     ///
     /// # Errors
-    /// If something cannot be written, or one of the required files is not there; there is then no new checkpoint.
+    /// If something cannot be written, or a required file is missing; there is then no new checkpoint.
     pub fn commit(self, metrics: Option<MetricsMark>) -> Result<Checkpoint, StorageError> {
         let manifest = Manifest::of_folder(&self.dir, self.step, metrics)?;
         manifest.write(&self.dir)?;
@@ -66,8 +66,8 @@ impl CheckpointWriter {
         Ok(Checkpoint { path, manifest })
     }
 
-    /// Gives the folder its name. One that has it already changes places with it, so that there is a checkpoint of this step
-    /// at any moment; where the file system cannot do that, the old one is hidden first.
+    /// Renames the folder into place. An existing folder is exchanged with it atomically, so that there is a checkpoint of this
+    /// step at any moment; if the file system does not support that, the old one is renamed to a hidden name first.
     fn put_in_place(&self, path: &Path) -> Result<(), StorageError> {
         if renameat_with(CWD, &self.dir, CWD, path, RenameFlags::EXCHANGE).is_ok() {
             return Ok(());
@@ -80,7 +80,7 @@ impl CheckpointWriter {
     }
 }
 
-/// A place for the checkpoint's folder while it is none, next to the final one. The next writer removes it.
+/// Returns a hidden path, next to the final one, for a folder that is not a checkpoint. The next writer removes it.
 pub(super) fn hidden(folder: &RunFolder, step: u64, why: &str) -> PathBuf {
     folder.checkpoints().join(format!(".{}.{why}", checkpoint_name(step)))
 }
@@ -104,7 +104,7 @@ pub(super) fn remove(path: &Path) -> Result<(), StorageError> {
     removed.map_err(StorageError::io("remove", path))
 }
 
-/// As [`remove`], but what is not there need not be removed.
+/// Removes `path` like [`remove`], but accepts that it does not exist.
 pub(super) fn remove_if_there(path: &Path) -> Result<(), StorageError> {
     match remove(path) {
         Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),

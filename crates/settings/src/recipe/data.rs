@@ -1,4 +1,4 @@
-//! `[data]`: its keys, the source and the normalisation that they mean, and their checks.
+//! `[data]`: its keys, the image source and normalisation that they resolve to, and their checks.
 
 use std::path::PathBuf;
 
@@ -15,30 +15,30 @@ use crate::recipe::Recipe;
 use crate::required::Required;
 use crate::schema::{self, one_of};
 
-/// `[data]`: the images.
+/// `[data]`: the training and validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawData {
-    /// Where the images come from: the files of a known data set (gzip or not), or "synthetic", which makes images up
+    /// Source of the images: the files of a known data set (gzip or plain), or "synthetic", which generates images
     /// from a seed. Required.
     pub dataset: Option<SourceName>,
-    /// Folder of the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
+    /// Folder that contains the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
     /// datasets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
     /// /usr/share/datasets/fashion-mnist, where Debian's package does.
     pub folder: Option<PathBuf>,
     /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
     #[schemars(range(min = 1, max = 4096))]
     pub resolution_px: u32,
-    /// Mean of the training images by channel, on the scale 0 to 1; subtracted. Default: that of the data set;
-    /// a run's config.toml holds it.
+    /// Mean of the training images per channel, on the scale 0 to 1; subtracted from each image. Default: that of the
+    /// data set, recorded in the run's config.toml.
     pub mean: Option<Vec<f64>>,
-    /// Standard deviation of the training images by channel, on the scale 0 to 1; divided by. Default: that of the
-    /// data set; a run's config.toml holds it.
+    /// Standard deviation of the training images per channel, on the scale 0 to 1; each image is divided by it.
+    /// Default: that of the data set, recorded in the run's config.toml.
     pub std: Option<Vec<f64>>,
     /// Probability that a training image is mirrored left to right, 0 to 1. Default: 0.0.
     pub horizontal_flip_probability: f64,
     /// Zero padding on each side before a random crop back to the stored size, in pixels of the stored image;
-    /// 0 is off. Default: 0.
+    /// 0 disables it. Default: 0.
     #[schemars(range(min = 0, max = 4096))]
     pub random_crop_padding_px: u32,
     /// Number of training images (synthetic only, and required there). Default: unset.
@@ -47,7 +47,7 @@ pub struct RawData {
     /// Number of validation images (synthetic only, and required there). Default: unset.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub synthetic_val_images: Option<usize>,
-    /// Channels of an image (synthetic only). Default: 3.
+    /// Number of channels of an image (synthetic only). Default: 3.
     #[schemars(range(min = 1, max = 256))]
     pub synthetic_channels: u32,
     /// Number of classes (synthetic only). Default: 1000.
@@ -73,29 +73,29 @@ impl Default for RawData {
     }
 }
 
-/// The images.
+/// Resolved `[data]`: the training and validation images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataSettings {
-    /// Where they come from.
+    /// Source of the images.
     #[serde(flatten)]
     pub source: DataSource,
     /// Height and width of the network's input, in pixels.
     pub resolution_px: u32,
-    /// Mean by channel on the scale 0 to 1; one per input channel.
+    /// Mean per channel on the scale 0 to 1; one value for each input channel.
     pub mean: Vec<f64>,
-    /// Standard deviation by channel on the scale 0 to 1, above 0; one per input channel.
+    /// Standard deviation per channel on the scale 0 to 1, above 0; one value for each input channel.
     pub std: Vec<f64>,
     /// Probability that a training image is mirrored left to right, 0 to 1.
     pub horizontal_flip_probability: f64,
-    /// Padding before a random crop, in pixels of the stored image; 0 is off.
+    /// Padding before a random crop, in pixels of the stored image; 0 disables it.
     pub random_crop_padding_px: u32,
 }
 
-/// Where images come from.
+/// Source of the images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "dataset", rename_all = "snake_case")]
 pub enum DataSource {
-    /// Images made up from a seed.
+    /// Images generated from a seed.
     Synthetic {
         /// Number of training images, at least 1.
         #[serde(rename = "synthetic_train_images")]
@@ -103,7 +103,7 @@ pub enum DataSource {
         /// Number of validation images, at least 1.
         #[serde(rename = "synthetic_val_images")]
         val_images: usize,
-        /// Channels of an image.
+        /// Number of channels of an image.
         #[serde(rename = "synthetic_channels")]
         channels: u32,
         /// Number of classes.
@@ -113,15 +113,18 @@ pub enum DataSource {
     /// The files of a known data set.
     #[serde(untagged)]
     Files {
-        /// Which one.
+        /// The data set's name.
         dataset: DatasetName,
-        /// The files' folder.
+        /// Folder that contains the files.
         folder: PathBuf,
     },
 }
 
 impl RawData {
-    /// Where the images come from; `kept` is the recipe of a run that is resumed.
+    /// Resolves the source of the images; `kept` is the recipe of the run that is resumed.
+    ///
+    /// # Errors
+    /// A key that does not belong to the chosen source. Missing keys are noted in `required`.
     pub(crate) fn source(
         &self,
         kept: Option<&Recipe>,
@@ -160,6 +163,7 @@ impl RawData {
         }
     }
 
+    /// Fills in the mean and standard deviation of `source` where the recipe sets none.
     pub(crate) fn resolve(self, source: DataSource, in_channels: u32) -> DataSettings {
         let (mean, std) = source.mean_and_std();
         let for_each_channel =
@@ -176,7 +180,10 @@ impl RawData {
 }
 
 impl DataSettings {
-    /// Checks the settings of images that a network of `in_channels` takes.
+    /// Checks these settings for a network with `in_channels` input channels.
+    ///
+    /// # Errors
+    /// A value out of its range, or a mean or standard deviation without one value per channel.
     pub(crate) fn check(&self, in_channels: u32, places: &Places) -> Checked {
         let flip = self.horizontal_flip_probability;
         places.require_in(&FRACTION, "data.horizontal_flip_probability", flip)?;

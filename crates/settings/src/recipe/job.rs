@@ -23,10 +23,10 @@ const TIMEOUT_S: Interval = Interval {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalSettings {
-    /// Epochs from one evaluation to the next; the last epoch is evaluated too. 0 never evaluates. Default: 1.
+    /// Number of epochs between evaluations; the last epoch is evaluated too. 0 disables evaluation. Default: 1.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub interval_epochs: u64,
-    /// Images per forward pass; 0 takes the micro-batch size. Default: 0.
+    /// Images per forward pass; 0 uses the micro-batch size. Default: 0.
     #[schemars(range(min = 0, max = MAX_BATCH))]
     pub batch_size: usize,
 }
@@ -37,23 +37,23 @@ impl Default for EvalSettings {
     }
 }
 
-/// `[checkpoint]`: checkpoints.
+/// `[checkpoint]`: when checkpoints are saved and which are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointSettings {
-    /// Epochs from one checkpoint to the next; the end of the run always leaves one. Default: 1.
+    /// Number of epochs between checkpoints; one is always saved at the end of the run. Default: 1.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub interval_epochs: u64,
-    /// Optimizer steps from one checkpoint to the next, besides those at epochs; 0 is off. Default: 0.
+    /// Number of optimizer steps between additional checkpoints; 0 disables them. Default: 0.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub interval_steps: u64,
-    /// Minutes from one checkpoint to the next, by rank 0's clock, besides the others; 0 is off. Default: 0.0.
+    /// Minutes between additional checkpoints, by rank 0's clock; 0 disables them. Default: 0.0.
     pub interval_minutes: f64,
-    /// Newest checkpoints that stay on disk; the best one stays besides. Default: 2.
+    /// Number of newest checkpoints kept on disk; the best one is kept as well. Default: 2.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub keep: usize,
-    /// Epochs from one checkpoint that stays for good to the next: each of these epochs ends with a checkpoint, which `keep`
-    /// does not count out; 0 is off. Default: 0.
+    /// Number of epochs between permanent checkpoints: each of these epochs ends with a checkpoint to which `keep` does
+    /// not apply; 0 disables them. Default: 0.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub keep_every_epochs: u64,
 }
@@ -65,6 +65,7 @@ impl Default for CheckpointSettings {
 }
 
 impl CheckpointSettings {
+    /// Rejects values out of their range.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&INTERVAL_MINUTES, "checkpoint.interval_minutes", self.interval_minutes)
     }
@@ -74,18 +75,18 @@ impl CheckpointSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CommSettings {
-    /// What carries tensors between ranks: "auto" takes NCCL where every rank has its own GPU and MPI on CPUs, "single"
-    /// is a world of one rank. Default: "auto".
+    /// Library for collectives between ranks: "auto" selects NCCL if every rank has its own GPU and MPI on CPUs, "single"
+    /// is for exactly one rank. Default: "auto".
     pub backend: Backend,
-    /// Seconds that ranks may wait in a collective before the run ends and names the rank that is behind, above 0.
-    /// Default: 600.0.
+    /// Time limit of a collective in seconds, above 0; when it is exceeded, the run ends and reports the rank that is
+    /// behind. Default: 600.0.
     pub timeout_s: f64,
-    /// Size of the gradient bucket that is ready first, in MiB, above 0. Default: 1.0.
+    /// Maximum size of the gradient bucket that is ready first, in MiB, above 0. Default: 1.0.
     pub first_bucket_mib: f64,
-    /// Largest size of the other gradient buckets, in MiB, above 0; a block is never split. Default: 4.0.
+    /// Maximum size of the other gradient buckets, in MiB, above 0; a block is never split. Default: 4.0.
     pub bucket_cap_mib: f64,
-    /// What gradients are rounded to before they are summed: "none" sums them as they are, "bf16" halves the bytes that
-    /// NCCL sends. Default: "none".
+    /// Rounding of gradients before the all-reduce: "none" leaves them unchanged, "bf16" halves the bytes that NCCL
+    /// sends. Default: "none".
     pub gradient_compression: GradientCompression,
 }
 
@@ -102,6 +103,7 @@ impl Default for CommSettings {
 }
 
 impl CommSettings {
+    /// Rejects values out of their range.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&TIMEOUT_S, "comm.timeout_s", self.timeout_s)?;
         places.require_in(&ABOVE_ZERO, "comm.first_bucket_mib", self.first_bucket_mib)?;
@@ -109,19 +111,20 @@ impl CommSettings {
     }
 }
 
-/// `[log]`: the log.
+/// `[log]`: log lines and warnings about stragglers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Optimizer steps from one log line (and metrics line) to the next. Default: 20.
+    /// Number of optimizer steps between log lines and between step records in metrics.jsonl. Default: 20.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub interval_steps: u64,
-    /// How log lines are written: "text" for people, "json" one object a line. Default: "text".
+    /// Format of log lines: "text" for people, "json" for one JSON object per line. Default: "text".
     pub format: LogFormat,
-    /// A rank is a straggler when its own work in a step takes this many times as long as the middle one of the other ranks';
-    /// at least 1. Default: 1.5.
+    /// Factor, at least 1, that defines a straggler: a rank whose own work in a step takes this many times the median of
+    /// the other ranks. Default: 1.5.
     pub straggler_factor: f64,
-    /// Log intervals in a row after which a straggler is named by a warning, once; 0 is never. Default: 5.
+    /// Number of consecutive log intervals after which a warning reports a straggler, once; 0 disables the warning.
+    /// Default: 5.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub straggler_intervals: u64,
 }
@@ -133,19 +136,20 @@ impl Default for LogSettings {
 }
 
 impl LogSettings {
+    /// Rejects values out of their range.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&AT_LEAST_ONE, "log.straggler_factor", self.straggler_factor)
     }
 }
 
-/// `[run]`: the run folder.
+/// `[run]`: the run folder and the preemption signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSettings {
-    /// Folder that holds the run folders, relative to where the trainer is started. Default: "runs".
+    /// Folder that contains the run folders, relative to the trainer's working folder. Default: "runs".
     pub folder: PathBuf,
-    /// The signal, "usr1" or "usr2", that asks a rank to stop with a checkpoint, as SIGTERM and SIGINT do; schedulers send it
-    /// before they take the node. Default: "usr2".
+    /// Signal that makes a rank save a checkpoint and stop, as SIGTERM and SIGINT do; schedulers send it before they
+    /// reclaim the node. Default: "usr2".
     pub preemption_signal: PreemptionSignal,
 }
 
@@ -156,6 +160,7 @@ impl Default for RunSettings {
 }
 
 impl RunSettings {
+    /// Rejects an empty folder.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         let is_path = !self.folder.as_os_str().is_empty();
         places.require(is_path, "run.folder", &self.folder, "the path of a folder, such as \"runs\"")

@@ -1,7 +1,7 @@
-//! What a recipe means: every value explicit, every combination possible, the world size applied.
+//! The resolved recipe: every value explicit, every combination valid, the world size applied.
 //!
-//! Each section has its file, with its keys (their comments, bounds and defaults), what they mean and their checks. A section
-//! whose keys mean what they say has one struct for both forms of a recipe; of others `Raw...` is what was typed.
+//! Each section has its own file with its keys (comments, bounds and defaults), their resolution and their checks. A section
+//! that needs no resolution is one struct in both forms of a recipe; otherwise `Raw...` is the section as typed.
 
 mod data;
 mod job;
@@ -29,19 +29,19 @@ use crate::error::RecipeError;
 use crate::load::{parse, read};
 use crate::place::Places;
 
-/// A resolved recipe. Made by [`crate::RawRecipe::resolve`], which holds what every field promises; serialised, it
-/// is a recipe file again, which [`Recipe::parse`] reads.
+/// A resolved recipe, made by [`crate::RawRecipe::resolve`], which guarantees what the fields' comments state. It serialises
+/// to a recipe file that [`Recipe::parse`] reads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// The network.
     pub model: ModelSettings,
-    /// The images.
+    /// The training and validation images.
     pub data: DataSettings,
-    /// The course of training.
+    /// Training.
     pub train: TrainSettings,
     /// The optimizer.
     pub optim: OptimSettings,
-    /// The learning rate over time.
+    /// The learning-rate schedule.
     pub schedule: ScheduleSettings,
     /// Evaluation on the validation images.
     pub eval: EvalSettings,
@@ -49,9 +49,9 @@ pub struct Recipe {
     pub checkpoint: CheckpointSettings,
     /// Communication between ranks.
     pub comm: CommSettings,
-    /// The log.
+    /// Log lines and warnings about stragglers.
     pub log: LogSettings,
-    /// The run folder.
+    /// The run folder and the preemption signal.
     pub run: RunSettings,
     /// Where each value was typed; known only in the process that resolved it.
     #[serde(skip)]
@@ -59,36 +59,36 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The network that the recipe describes; it is valid.
+    /// Returns the network that the recipe describes; it is valid.
     pub fn network(&self) -> Network {
         let network = self.model.network(self.data.resolution_px);
         network.expect("the network was validated when the recipe was resolved")
     }
 
-    /// Reads a file that holds a resolved recipe, such as a run's `config.toml`.
+    /// Reads a file that contains a resolved recipe, such as a run's `config.toml`.
     ///
     /// # Errors
-    /// A file that cannot be read, and as [`Recipe::parse`].
+    /// A file that cannot be read, and the errors of [`Recipe::parse`].
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
         Self::parse(path, &read(path)?)
     }
 
-    /// Checks `text`, a resolved recipe that was read from `path`, as every other recipe is checked. Neither environment nor
-    /// options are applied, and the size of the world does not matter, since the micro-batch size stands in the file.
+    /// Parses and checks `text`, a resolved recipe that was read from `path`. Neither environment variables nor options are
+    /// applied, and the world size does not matter, since the file sets the micro-batch size.
     ///
     /// # Errors
-    /// As [`crate::load`] and [`crate::RawRecipe::resolve`].
+    /// Those of [`crate::load`] and [`crate::RawRecipe::resolve`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, RecipeError> {
         parse(path, text, Vec::new())?.resolve(1, None)
     }
 
-    /// The recipe as a recipe file; resolved at any world size that fits, it is this recipe again.
+    /// Returns the recipe as the text of a recipe file; it resolves to this recipe again at every valid world size.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a recipe is a table of plain values")
     }
 
-    /// What a rank's memory is counted in. Where the precision is chosen by the device, `short_activations` says whether it
-    /// will be one of 16 bits.
+    /// Returns the element sizes for estimating a rank's memory. If the precision is "auto", `short_activations` says
+    /// whether the device will choose a 16-bit one.
     pub fn elements(&self, short_activations: bool) -> Elements {
         let activation_bytes = match self.train.precision {
             Precision::Fp64 => 8,
@@ -109,18 +109,18 @@ impl Recipe {
         Elements { weight_bytes: self.weight_bytes(), activation_bytes, optimizer_states }
     }
 
-    /// Bytes of an element of parameters, gradients and what belongs to them.
+    /// Returns the bytes of one element of parameters, gradients and optimizer state.
     pub fn weight_bytes(&self) -> u64 {
         if self.train.precision == Precision::Fp64 { 8 } else { 4 }
     }
 
-    /// Sizes at which a bucket of gradients is full.
+    /// Returns the maximum sizes of gradient buckets.
     pub fn bucket_caps(&self) -> BucketCaps {
         let bytes = |mib: f64| (mib * 1024.0 * 1024.0) as usize;
         BucketCaps { first: bytes(self.comm.first_bucket_mib), rest: bytes(self.comm.bucket_cap_mib) }
     }
 
-    /// Optimizer steps of an epoch over `train_images` images.
+    /// Returns the number of optimizer steps in an epoch over `train_images` images.
     pub fn steps_per_epoch(&self, train_images: usize) -> u64 {
         let batch = self.train.global_batch_size;
         let steps = if self.train.drop_last { train_images / batch } else { train_images.div_ceil(batch) };

@@ -1,4 +1,4 @@
-//! `[model]`: its keys and what they mean; what they say of the body is in `network.rs`.
+//! `[model]`: its keys and what they resolve to; the keys of the body are in `network.rs`.
 
 use std::path::PathBuf;
 
@@ -12,42 +12,44 @@ use crate::place::Places;
 use crate::recipe::{AnyNet, Architecture, DataSource, RawAnyNet, RawRegNet};
 use crate::required::Required;
 
-/// Output channels of the stem in the paper, and in the book.
+/// Output channels of the stem, in the RegNet paper and in "Dive into Deep Learning".
 const STEM_WIDTH: u32 = 32;
 
-/// `[model]`: the network, by one of `arch`, `[model.regnet]` and `[model.anynet]`.
+/// `[model]`: the network, specified by exactly one of `arch`, `[model.regnet]` and `[model.anynet]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawModel {
-    /// A published network by name, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names
-    /// ("regnet_x_400mf", "regnetx_004") choose the rounding that theirs has. Default: unset.
+    /// Name of a published network, such as "regnetx_400mf" or "regnety_1_6gf"; torchvision's and timm's names
+    /// ("regnet_x_400mf", "regnetx_004") also select that network's rounding. Default: unset.
     pub arch: Option<String>,
-    /// How stages' widths become multiples of the group width: as the paper's code ("pycls") or as torchvision (with arch
-    /// and model.regnet only). Default: "pycls".
+    /// How stage widths are rounded to multiples of the group width: as in the paper's code ("pycls") or as in torchvision
+    /// (with arch and model.regnet only). Default: "pycls".
     pub rounding: Option<Rounding>,
     /// Number of classes. Default: that of the data set.
     #[schemars(range(min = 2, max = MAX_CLASSES))]
     pub classes: Option<u32>,
-    /// Channels of an input image. Default: that of the data set.
+    /// Number of channels of an input image. Default: that of the data set.
     #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub in_channels: Option<u32>,
-    /// What comes before the body: "simple" a 3x3 convolution of stride 2, "resnet" a 7x7 one of stride 2 with max-pooling,
-    /// "cifar" a 3x3 one of stride 1, "flatten" the image as a vector. Default: "simple", of mlp blocks "flatten".
+    /// Layers before the body: "simple" is a 3x3 convolution with stride 2, "resnet" a 7x7 one with stride 2 and
+    /// max-pooling, "cifar" a 3x3 one with stride 1, "flatten" turns the image into a vector. Default: "simple", for mlp
+    /// blocks "flatten".
     pub stem: Option<Stem>,
     /// Output channels of the stem's convolution. Default: 32.
     #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub stem_width: Option<u32>,
-    /// Whether convolutions have biases (the book's do, the paper's do not). Default: false.
+    /// Whether convolutions have biases (those in Dive into Deep Learning do, those in the RegNet paper do not).
+    /// Default: false.
     pub conv_bias: bool,
-    /// Probability with which training zeroes a feature before the classifier, 0 to below 1. Default: 0.0.
+    /// Dropout probability of the features before the classifier, 0 to below 1. Default: 0.0.
     pub dropout: f64,
-    /// How weights start: "he_fan_out" as the RegNet paper's code, "xavier_uniform" as Dive into Deep Learning.
+    /// Weight initialisation: "he_fan_out" as in the RegNet paper's code, "xavier_uniform" as in Dive into Deep Learning.
     /// Default: "he_fan_out".
     pub init: Init,
-    /// A safetensors file whose weights the run starts from, with pycls's, torchvision's or timm's names; its classifier is
-    /// left out where the number of classes differs. Default: unset.
+    /// Safetensors file with initial weights, named as in pycls, torchvision or timm; its classifier is ignored if the
+    /// number of classes differs. Default: unset.
     pub pretrained: Option<PathBuf>,
-    /// The RegNet generator's parameters.
+    /// Parameters of the RegNet generator.
     pub regnet: RawRegNet,
     /// The body stage by stage.
     pub anynet: RawAnyNet,
@@ -72,37 +74,40 @@ impl Default for RawModel {
     }
 }
 
-/// The network.
+/// Resolved `[model]`: the network.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelSettings {
     /// The body.
     #[serde(flatten)]
     pub architecture: Architecture,
-    /// How generated widths become multiples of the group width; of a body that is generated.
+    /// How stage widths are rounded to multiples of the group width; only of a generated body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
     /// Number of classes.
     pub classes: u32,
-    /// Channels of an input image.
+    /// Number of channels of an input image.
     pub in_channels: u32,
-    /// What comes before the body.
+    /// Layers before the body.
     pub stem: Stem,
-    /// Output channels of the stem's convolution, where it has one.
+    /// Output channels of the stem's convolution, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stem_width: Option<u32>,
     /// Whether convolutions have biases.
     pub conv_bias: bool,
-    /// Probability with which training zeroes a feature before the classifier, in [0, 1).
+    /// Dropout probability of the features before the classifier, in [0, 1).
     pub dropout: f64,
-    /// How weights start.
+    /// Weight initialisation.
     pub init: Init,
-    /// A file whose weights the run starts from.
+    /// Safetensors file with initial weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
 }
 
 impl RawModel {
-    /// The network for images of `source`.
+    /// Resolves the network for images of `source`.
+    ///
+    /// # Errors
+    /// Keys that do not fit each other or the kind of network. Missing keys are noted in `required`.
     pub(crate) fn resolve(
         self,
         source: &DataSource,
@@ -137,7 +142,7 @@ impl RawModel {
             return match self.rounding {
                 None => Ok(None),
                 Some(_) => {
-                    let problem = "model.rounding is set, but the stages of [model.anynet] are taken as they are: leave it out";
+                    let problem = "model.rounding is set, but the stages of [model.anynet] are never rounded: leave it out";
                     Err(places.conflict("model.rounding", problem.to_owned()))
                 }
             };
@@ -146,8 +151,8 @@ impl RawModel {
             (Some(named), Some(set)) if named != set => {
                 let arch = self.arch.as_deref().unwrap_or_default();
                 let problem = format!(
-                    "model.rounding is set to another than the network {arch:?} has: leave it out, or take this project's \
-                     name for the network"
+                    "model.rounding differs from the rounding that the name {arch:?} implies: leave it out, or use this \
+                     project's name for the network"
                 );
                 Err(places.conflict("model.rounding", problem))
             }
@@ -160,8 +165,7 @@ fn stem_width(stem: Stem, width: Option<u32>, places: &Places) -> Result<Option<
     match (stem, width) {
         (Stem::Flatten, None) => Ok(None),
         (Stem::Flatten, Some(_)) => {
-            let problem =
-                "model.stem_width is set, but a flattening stem is as wide as the image: leave it out";
+            let problem = "model.stem_width is set, but the width of a flattening stem is given by the image: leave it out";
             Err(places.conflict("model.stem_width", problem.to_owned()))
         }
         (_, width) => Ok(Some(width.unwrap_or(STEM_WIDTH))),
@@ -169,10 +173,10 @@ fn stem_width(stem: Stem, width: Option<u32>, places: &Places) -> Result<Option<
 }
 
 impl ModelSettings {
-    /// The description for images of `resolution_px`, not validated.
+    /// Returns the network's description, not yet validated, for images of `resolution_px`.
     ///
     /// # Errors
-    /// Generator parameters that give no stages.
+    /// Generator parameters that do not produce any stages.
     pub(crate) fn network(&self, resolution_px: u32) -> Result<Network, NetworkError> {
         let rounding = self.rounding.unwrap_or_default();
         let (block, stages) = match &self.architecture {

@@ -9,14 +9,14 @@ use crate::error::RecipeError;
 use crate::recipe::RawModel;
 use crate::required::Required;
 
-/// The ways to specify a network, as the refusal of a recipe without one names them.
+/// The ways to specify a network, as listed in the error for a recipe without one.
 const WAYS: &str = r#"a published network such as arch = "regnetx_400mf", or [model.regnet] with the generator's parameters, or [model.anynet] with stages"#;
 
-/// `[model.regnet]`: a body that the RegNet generator draws.
+/// `[model.regnet]`: a body made by the RegNet generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawRegNet {
-    /// Number of blocks of the whole body. Required: a number of blocks, at least 1.
+    /// Number of blocks in the body. Required: a number of blocks, at least 1.
     #[schemars(range(min = 1, max = MAX_DEPTH))]
     pub depth: u32,
     /// Width of the first block, in channels, a multiple of 8. Required: a multiple of 8 channels, such as 24.
@@ -29,10 +29,10 @@ pub struct RawRegNet {
     /// Channels per group of the 3x3 convolutions. Required: a number of channels, at least 1.
     #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub group_width: u32,
-    /// Bottleneck width over block width. Default: 1.0.
+    /// Ratio of bottleneck width to block width. Default: 1.0.
     pub bottleneck_ratio: f64,
-    /// Width of the squeeze over channels that enter a block, 0.25 in RegNetY; 0 is no squeeze-and-excitation.
-    /// Default: 0.0.
+    /// Ratio of squeeze-and-excitation width to a block's input channels, 0.25 in RegNetY; 0 disables
+    /// squeeze-and-excitation. Default: 0.0.
     pub se_ratio: f64,
 }
 
@@ -42,12 +42,12 @@ impl Default for RawRegNet {
     }
 }
 
-/// `[model.anynet]`: a body stage by stage.
+/// `[model.anynet]`: a body given stage by stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawAnyNet {
-    /// What stages are made of: "resnext" (1x1, grouped 3x3 and 1x1 with a shortcut: X and Y), "resnet_basic" (two 3x3 with
-    /// a shortcut), "vanilla" (two 3x3), "mlp" (fully connected). Default: "resnext".
+    /// Kind of block: "resnext" (1x1, grouped 3x3 and 1x1 convolution with a shortcut, as in RegNetX and RegNetY),
+    /// "resnet_basic" (two 3x3 with a shortcut), "vanilla" (two 3x3), "mlp" (fully connected). Default: "resnext".
     pub block: BlockKind,
     /// The stages, first to last. Required: a list of tables such as [{ depth = 4, width = 32, group_width = 16 }].
     pub stages: Vec<RawStage>,
@@ -63,16 +63,16 @@ pub struct RawStage {
     /// Output channels of each block. Required: a number of channels, at least 1.
     #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub width: u32,
-    /// Stride of the first block. Default: 2, of mlp blocks 1.
+    /// Stride of the first block. Default: 2, for mlp blocks 1.
     #[schemars(range(min = 1, max = MAX_STRIDE))]
     pub stride: Option<u32>,
     /// Channels per group of the 3x3 convolutions (resnext only, and required there). Default: unset.
     #[schemars(range(min = 1, max = MAX_CHANNELS))]
     pub group_width: Option<u32>,
-    /// Bottleneck width over block width (resnext only). Default: 1.0.
+    /// Ratio of bottleneck width to block width (resnext only). Default: 1.0.
     pub bottleneck_ratio: f64,
-    /// Width of the squeeze over channels that enter the block; 0 is no squeeze-and-excitation (resnext only).
-    /// Default: 0.0.
+    /// Ratio of squeeze-and-excitation width to a block's input channels; 0 disables squeeze-and-excitation (resnext
+    /// only). Default: 0.0.
     pub se_ratio: f64,
 }
 
@@ -88,24 +88,24 @@ pub enum Architecture {
     /// A published network.
     #[serde(rename = "arch")]
     Published(PublishedNetwork),
-    /// The parameters that generate its stages.
+    /// Parameters of the generator that makes the stages.
     #[serde(rename = "regnet")]
     RegNet(Generator),
-    /// Its stages.
+    /// Stages given one by one.
     #[serde(rename = "anynet")]
     AnyNet(AnyNet),
 }
 
-/// A body stage by stage.
+/// A body given stage by stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AnyNet {
-    /// What the stages are made of.
+    /// Kind of block.
     pub block: BlockKind,
-    /// First to last.
+    /// The stages, first to last.
     pub stages: Vec<Stage>,
 }
 
-/// A published network, which a recipe holds by its name.
+/// A published network; serialised as its name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(into = "String")]
 pub struct PublishedNetwork(pub &'static Published);
@@ -117,7 +117,10 @@ impl From<PublishedNetwork> for String {
 }
 
 impl RawModel {
-    /// The body, and the rounding that the name of a published one goes with.
+    /// Resolves the body, and the rounding that the name of a published network implies.
+    ///
+    /// # Errors
+    /// An unknown name, or more than one way to specify the network. Missing keys are noted in `required`.
     pub(crate) fn architecture(
         &self,
         required: &Required,
@@ -141,7 +144,7 @@ impl RawModel {
                 let ways = [("arch", arch.is_some()), ("regnet", has_regnet), ("anynet", has_anynet)];
                 let set: Vec<_> = ways.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key).collect();
                 let problem = format!(
-                    "model.{} are set, and each of them is a whole network: leave one",
+                    "model.{} are set, but each of them specifies a complete network: keep only one",
                     set.join(" and model.")
                 );
                 Err(places.conflict(&format!("model.{}", set[0]), problem))
@@ -177,7 +180,7 @@ impl RawAnyNet {
 }
 
 impl RawStage {
-    /// The stage that is typed at `key`, of blocks of the kind `block`.
+    /// Resolves the stage at the key path `key`, made of blocks of the kind `block`.
     fn resolve(&self, key: &str, block: BlockKind, required: &Required) -> Stage {
         required.note_unset_in(key);
         let group_width = match block {

@@ -1,4 +1,4 @@
-//! `[optim]`: its keys, the update rule that they mean, and their checks.
+//! `[optim]`: its keys, the update rule that they select, and their checks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,21 +14,21 @@ use crate::place::Places;
 pub struct RawOptim {
     /// The update rule. Required.
     pub name: Option<OptimizerName>,
-    /// Learning rate after the warm-up, for the global batch. Required: a number above 0.
+    /// Learning rate for the global batch, reached at the end of the warm-up. Required: a number above 0.
     pub lr: f64,
     /// Momentum, 0 to below 1 (sgd only). Default: 0.0.
     pub momentum: f64,
-    /// Whether the momentum is Nesterov's (sgd only). Default: false.
+    /// Whether to use Nesterov momentum (sgd only). Default: false.
     pub nesterov: bool,
     /// Weight decay of convolution and classifier weights: L2 for sgd, decoupled for adamw. Default: 0.0.
     pub weight_decay: f64,
-    /// Weight decay of BatchNorm's parameters and of biases. Default: 0.0.
+    /// Weight decay of BatchNorm parameters and of biases. Default: 0.0.
     pub weight_decay_norm_bias: f64,
-    /// Decay of the first moment, 0 to below 1 (adamw only). Default: 0.9.
+    /// Decay rate of the first moment, 0 to below 1 (adamw only). Default: 0.9.
     pub beta1: f64,
-    /// Decay of the second moment, 0 to below 1 (adamw only). Default: 0.999.
+    /// Decay rate of the second moment, 0 to below 1 (adamw only). Default: 0.999.
     pub beta2: f64,
-    /// Term added to the denominator (adamw only). Default: 1e-8.
+    /// Term added to the denominator for numerical stability (adamw only). Default: 1e-8.
     pub eps: f64,
 }
 
@@ -48,7 +48,7 @@ impl Default for RawOptim {
     }
 }
 
-/// The optimizer.
+/// Resolved `[optim]`: the optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OptimSettings {
     /// The update rule with its own parameters.
@@ -70,7 +70,7 @@ pub enum Optimizer {
     Sgd {
         /// Momentum, in [0, 1).
         momentum: f64,
-        /// Whether the momentum, then above 0, is Nesterov's.
+        /// Whether to use Nesterov momentum; `momentum` is then above 0.
         nesterov: bool,
     },
     /// Adam with decoupled weight decay.
@@ -85,6 +85,10 @@ pub enum Optimizer {
 }
 
 impl RawOptim {
+    /// Resolves the update rule.
+    ///
+    /// # Errors
+    /// A key that does not belong to the chosen update rule.
     pub(crate) fn resolve(self, places: &Places) -> Result<OptimSettings, RecipeError> {
         let sgd = Optimizer::Sgd { momentum: self.momentum, nesterov: self.nesterov };
         let optimizer = match self.name {
@@ -95,7 +99,7 @@ impl RawOptim {
                 sgd
             }
             Some(OptimizerName::AdamW) => {
-                // A recipe for sgd is turned into one for adamw by taking the momentum back.
+                // Default values are accepted, so that overrides can turn a recipe for sgd into one for adamw.
                 let is_set = [("optim.momentum", self.momentum != 0.0), ("optim.nesterov", self.nesterov)];
                 let keys = is_set.into_iter().filter_map(|(key, is_set)| is_set.then_some(key));
                 places.refuse_typed(keys, "optim.name", r#""sgd""#)?;
@@ -112,6 +116,7 @@ impl RawOptim {
 }
 
 impl OptimSettings {
+    /// Rejects values out of their range, and Nesterov momentum without a momentum.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&ABOVE_ZERO, "optim.lr", self.lr)?;
         places.require_in(&AT_LEAST_ZERO, "optim.weight_decay", self.weight_decay)?;

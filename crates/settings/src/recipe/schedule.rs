@@ -1,4 +1,4 @@
-//! `[schedule]`: its keys, the course of the learning rate that they mean, and their checks.
+//! `[schedule]`: its keys, the learning-rate schedule that they resolve to, and their checks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,26 +13,26 @@ use crate::required::Required;
 const GAMMA: Interval =
     Interval { contains: |factor| 0.0 < factor && factor <= 1.0, words: "a number above 0 and at most 1" };
 
-/// `[schedule]`: the learning rate over time, set anew at every step.
+/// `[schedule]`: the learning-rate schedule, updated at every step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawSchedule {
-    /// The course after the warm-up. Default: "constant".
+    /// Shape of the schedule after the warm-up. Default: "constant".
     pub name: ScheduleName,
-    /// Epochs that the course spans: a run that is extended with `train.epochs` keeps it, and goes on at the rate that the
-    /// course ends with, unless this is set anew. Default: train.epochs at the run's first start, kept on resume.
+    /// Length of the schedule in epochs: a run that is extended with `train.epochs` keeps it and continues at the final
+    /// learning rate, unless this key is set again. Default: train.epochs at the run's first start, kept on resume.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: Option<u64>,
-    /// Length of the linear warm-up, in epochs; 0 is none. Default: 0.0.
+    /// Length of the linear warm-up in epochs; 0 disables it. Default: 0.0.
     pub warmup_epochs: f64,
-    /// Where the warm-up starts, as a fraction of `optim.lr`, 0 to 1. Default: 0.0.
+    /// Learning rate at the start of the warm-up, as a fraction of `optim.lr`, 0 to 1. Default: 0.0.
     pub warmup_start_fraction: f64,
-    /// Epochs at which the rate is multiplied by `gamma`, ascending (step only, and required there).
+    /// Epochs at which the learning rate is multiplied by `gamma`, ascending (step only, and required there).
     /// Default: unset.
     pub milestones_epochs: Option<Vec<f64>>,
-    /// Factor at each milestone, above 0 and at most 1 (step only). Default: 0.1.
+    /// Factor applied at each milestone, above 0 and at most 1 (step only). Default: 0.1.
     pub gamma: f64,
-    /// Where the cosine ends, as a fraction of `optim.lr`, 0 to 1 (cosine only). Default: 0.0.
+    /// Learning rate at the end of the cosine, as a fraction of `optim.lr`, 0 to 1 (cosine only). Default: 0.0.
     pub final_lr_fraction: f64,
 }
 
@@ -50,42 +50,45 @@ impl Default for RawSchedule {
     }
 }
 
-/// The learning rate over time.
+/// Resolved `[schedule]`: the learning-rate schedule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScheduleSettings {
-    /// The course after the warm-up.
+    /// Shape of the schedule after the warm-up.
     #[serde(flatten)]
     pub schedule: Schedule,
-    /// Epochs that the course spans, at least 1; after them the rate stays as it is.
+    /// Length of the schedule in epochs, at least 1; after it the learning rate stays constant.
     pub epochs: u64,
-    /// Length of the linear warm-up in epochs, shorter than the course; 0 is none.
+    /// Length of the linear warm-up in epochs, shorter than the schedule; 0 if there is none.
     pub warmup_epochs: f64,
-    /// Where the warm-up starts, as a fraction of `optim.lr`, in [0, 1].
+    /// Learning rate at the start of the warm-up, as a fraction of `optim.lr`, in [0, 1].
     pub warmup_start_fraction: f64,
 }
 
-/// A course of the learning rate after the warm-up.
+/// Shape of the learning-rate schedule after the warm-up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum Schedule {
-    /// Stays at `optim.lr`.
+    /// Constant at `optim.lr`.
     Constant {},
-    /// Is multiplied by `gamma` at each milestone.
+    /// Multiplied by `gamma` at each milestone.
     Step {
-        /// Epochs, ascending, above 0 and below the course's length; at least one.
+        /// Epochs, ascending, above 0 and below the schedule's length; at least one.
         milestones_epochs: Vec<f64>,
         /// The factor, in (0, 1].
         gamma: f64,
     },
     /// Half a cosine down to a fraction of `optim.lr`.
     Cosine {
-        /// The fraction at the end of the course, in [0, 1].
+        /// The fraction at the end of the schedule, in [0, 1].
         final_lr_fraction: f64,
     },
 }
 
 impl RawSchedule {
-    /// The course; it spans `epochs` where nobody set `schedule.epochs`.
+    /// Resolves the schedule, with a length of `epochs` if `schedule.epochs` is unset.
+    ///
+    /// # Errors
+    /// A key that does not belong to the chosen shape. Missing keys are noted in `required`.
     pub(crate) fn resolve(self, epochs: u64, required: &Required) -> Result<ScheduleSettings, RecipeError> {
         let places = required.places;
         if self.name != ScheduleName::Step {
@@ -117,6 +120,7 @@ impl RawSchedule {
 }
 
 impl ScheduleSettings {
+    /// Rejects values out of their range and a warm-up or milestones beyond the schedule's length.
     pub(crate) fn check(&self, train: &TrainSettings, places: &Places) -> Checked {
         let epochs = self.epochs as f64;
         let span = if self.epochs == train.epochs { "train.epochs" } else { "schedule.epochs" };

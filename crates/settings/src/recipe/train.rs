@@ -1,4 +1,4 @@
-//! `[train]`: its keys, what the unset ones among them mean, and their checks.
+//! `[train]`: its keys, how unset ones are resolved, and their checks.
 
 use regatta_anynet::MAX_BATCH;
 use schemars::JsonSchema;
@@ -8,57 +8,58 @@ use crate::choice::{Device, MemoryFormat, Precision};
 use crate::interval::{AT_LEAST_ZERO, BELOW_ONE, Checked};
 use crate::place::Places;
 
-/// `[train]`: the course of training.
+/// `[train]`: training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
-    /// Passes over the training images. Required: a number of epochs, at least 1.
+    /// Number of passes over the training images. Required: a number of epochs, at least 1.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: u64,
     /// Images per optimizer step, over all ranks. Required: a number of images, at least 1.
     #[schemars(range(min = 1, max = MAX_BATCH))]
     pub global_batch_size: usize,
-    /// Images per forward and backward pass; BatchNorm's statistics are taken over these. Default:
+    /// Images per forward and backward pass; BatchNorm statistics are computed over these. Default:
     /// ceil(global_batch_size / world size) at the run's first start, kept on resume.
     #[schemars(range(min = 1, max = MAX_BATCH))]
     pub micro_batch_size: usize,
-    /// Whether the last, smaller batch of an epoch is left out. Default: false.
+    /// Whether to drop the last batch of an epoch if it is smaller than the others. Default: false.
     pub drop_last: bool,
-    /// Optimizer steps after which the run ends early. Default: unset, all epochs.
+    /// Number of optimizer steps after which the run ends early. Default: unset, all epochs.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
-    /// Seed of initial weights, order and augmentation. Default: 0.
+    /// Seed for initial weights, image order and augmentation. Default: 0.
     #[schemars(range(min = 0, max = i64::MAX))]
     pub seed: u64,
-    /// Share of the target spread evenly over all classes, 0 to below 1. Default: 0.0.
+    /// Fraction of the target probability spread evenly over all classes, 0 to below 1. Default: 0.0.
     pub label_smoothing: f64,
-    /// The device: "auto" takes CUDA where there is one. Default: "auto".
+    /// Device to train on: "auto" selects CUDA if a CUDA device is available and the CPU otherwise. Default: "auto".
     pub device: Device,
-    /// Element type of forward and backward: "auto" is bf16 on a GPU, and on a processor that computes in it where a look at the
-    /// run's first start finds it at least 1.3 times as fast; else, and in a deterministic run, fp32. fp64 is the reference
-    /// precision. Default: "auto".
+    /// Element type of the forward and backward pass: "auto" selects bf16 on a GPU, and on a CPU with native bf16 if a
+    /// measurement at the run's first start finds it at least 1.3 times as fast; otherwise, and in a deterministic run,
+    /// fp32. fp64 is the reference precision. Default: "auto".
     pub precision: Precision,
-    /// Layout of images and convolution weights in memory: "auto" times both at the run's first start, together with the
-    /// precision where that is open, and keeps the faster one; in a deterministic run channels_last. Default: "channels_last".
+    /// Memory layout of images and convolution weights: "auto" times both at the run's first start, together with the
+    /// precision if that is "auto" too, and keeps the faster one; in a deterministic run it selects channels_last.
+    /// Default: "channels_last".
     pub memory_format: MemoryFormat,
-    /// Whether a GPU may round the inputs of fp32 products and convolutions to TF32 (10 bits of precision), which is
-    /// several times as fast. Default: true.
+    /// Whether a GPU may round the inputs of fp32 matrix products and convolutions to TF32 (10 bits of precision), which
+    /// is several times as fast. Default: true.
     pub tf32: bool,
-    /// Whether cuDNN times its algorithms for each new shape and takes the fastest: a faster step after a start that is some
-    /// seconds longer. Off in a deterministic run. Default: true.
+    /// Whether cuDNN times its algorithms for each new shape and uses the fastest, which makes steps faster and the start
+    /// some seconds slower. Off in a deterministic run. Default: true.
     pub cudnn_benchmark: bool,
-    /// Whether a GPU's step is recorded once, as CUDA graphs, and then launched as a whole; with one rank and without dropout,
-    /// elsewhere the key changes nothing. Default: true.
+    /// Whether a GPU records the training step once as CUDA graphs and then replays it; has an effect only with one rank
+    /// and without dropout. Default: true.
     pub cuda_graph: bool,
-    /// Compute threads of each rank; 0 takes cores / ranks on this host. Default: 0.
+    /// Number of compute threads of each rank; 0 means the host's cores divided by its ranks. Default: 0.
     #[schemars(range(min = 0, max = 4096))]
     pub threads_per_rank: usize,
-    /// Whether only deterministic kernels are used (slower on a GPU). Default: false.
+    /// Whether to use only deterministic kernels (slower on a GPU). Default: false.
     pub deterministic: bool,
-    /// Largest global L2 norm of the gradient; larger ones are scaled down to it, 0 is off. Default: 0.0.
+    /// Maximum global L2 norm of the gradient; larger gradients are scaled down to it. 0 disables clipping. Default: 0.0.
     pub clip_grad_norm: f64,
-    /// Decay per step of the exponential moving average of the weights, 0 to below 1; 0 is off. Default: 0.0.
+    /// Decay per step of the exponential moving average of the weights, 0 to below 1; 0 disables it. Default: 0.0.
     pub ema_decay: f64,
 }
 
@@ -87,8 +88,8 @@ impl Default for TrainSettings {
 }
 
 impl TrainSettings {
-    /// Sets the micro-batch size where nobody did: to that of the run that is resumed, whose settings were `kept`, if its
-    /// global batch is the same, and else to the share of a rank in a world of `world_size`.
+    /// Fills in an unset micro-batch size: with that of `kept`, the settings of the run that is resumed, if its global batch
+    /// size is the same, and otherwise with one rank's share of the global batch in a world of `world_size`.
     pub(crate) fn resolve(self, world_size: usize, kept: Option<&Self>) -> Self {
         let kept = kept.filter(|kept| kept.global_batch_size == self.global_batch_size);
         let micro_batch_size = match self.micro_batch_size {
@@ -98,6 +99,7 @@ impl TrainSettings {
         Self { micro_batch_size, ..self }
     }
 
+    /// Rejects values out of their range.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&BELOW_ONE, "train.label_smoothing", self.label_smoothing)?;
         places.require_in(&BELOW_ONE, "train.ema_decay", self.ema_decay)?;
