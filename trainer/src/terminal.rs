@@ -128,16 +128,20 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
     use super::*;
 
-    /// A terminal that blocks until the text is received.
-    struct Blocking(SyncSender<Vec<u8>>);
+    /// A terminal that announces every write, then blocks until the text is received.
+    struct Blocking {
+        begun: Sender<()>,
+        texts: SyncSender<Vec<u8>>,
+    }
 
     impl Write for Blocking {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            self.0.send(text.to_owned()).map_err(io::Error::other)?;
+            self.begun.send(()).map_err(io::Error::other)?;
+            self.texts.send(text.to_owned()).map_err(io::Error::other)?;
             Ok(text.len())
         }
 
@@ -149,26 +153,22 @@ mod tests {
     #[test]
     fn a_blocked_terminal_delays_nobody_and_dropped_lines_are_counted() {
         let terminal: &'static Terminal = Box::leak(Box::default());
-        let (send, receive): (_, Receiver<Vec<u8>>) = sync_channel(0);
-        std::thread::spawn(move || terminal.run(&mut Blocking(send)));
-        let texts = MAX_QUEUED + 50;
-        for number in 0..texts {
+        let ((begun, is_begun), (texts, shown)) = (channel(), sync_channel(0));
+        std::thread::spawn(move || terminal.run(&mut Blocking { begun, texts }));
+        let next = || String::from_utf8(shown.recv().unwrap()).unwrap();
+        terminal.push(b"0\n");
+        is_begun.recv().unwrap(); // the first line left the queue, and its write blocks
+        for number in 1..=MAX_QUEUED + 50 {
             terminal.push(format!("{number}\n").as_bytes());
         }
         terminal.wait_until_written(Duration::from_millis(1)); // gives up
-        let mut shown = Vec::new();
-        while shown.len() <= MAX_QUEUED {
-            shown.push(String::from_utf8(receive.recv().unwrap()).unwrap());
+        for number in 0..=MAX_QUEUED {
+            assert_eq!(next(), format!("{number}\n"));
         }
-        let missed: usize = match shown.last().unwrap().split_once(" lines are not shown here") {
-            Some((missed, _)) => missed.parse().unwrap(),
-            // The thread had taken one before the first was too many.
-            None => receive.recv().map(|it| String::from_utf8(it).unwrap()).unwrap()[..2].parse().unwrap(),
-        };
-        assert!((49..=50).contains(&missed), "{missed}");
-        assert_eq!(shown[..3], ["0\n", "1\n", "2\n"]);
+        let notice = next();
+        assert!(notice.starts_with("50 lines are not shown here"), "{notice}");
         terminal.push(b"after\n");
-        assert_eq!(receive.recv().unwrap(), b"after\n");
+        assert_eq!(next(), "after\n");
         terminal.wait_until_written(Duration::from_secs(60));
     }
 }
