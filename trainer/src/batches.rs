@@ -16,8 +16,8 @@ const LABEL_BYTES: usize = size_of::<i64>();
 pub(crate) fn images<'a>(recipe: &Recipe, source: &'a dyn Source, split: Split) -> Images<'a> {
     let augment = (split == Split::Train).then_some(Augment {
         seed: recipe.train.seed,
-        horizontal_flip_probability: recipe.data.horizontal_flip_probability,
-        random_crop_padding_px: recipe.data.random_crop_padding_px as usize,
+        horizontal_flip_probability: recipe.augment.horizontal_flip_probability,
+        random_crop_padding_px: recipe.augment.random_crop_padding_px as usize,
     });
     Images::new(source, split, Transform::new(source.encoding(), augment))
 }

@@ -19,10 +19,12 @@ mod augment;
 mod images;
 mod transform;
 
+mod choices;
 mod error;
 mod random;
 
 pub use augment::Augment;
+pub use choices::{Filter, JpegMode};
 pub use error::DataError;
 pub use images::Images;
 pub use known::{DatasetName, Format, KnownDataset, find_file};

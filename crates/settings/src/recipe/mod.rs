@@ -3,12 +3,14 @@
 //! Each section has its own file with its keys (comments, bounds and defaults), their resolution and their checks. A section
 //! that needs no resolution is one struct in both forms of a recipe; otherwise `Raw...` is the section as typed.
 
+mod augment;
 mod data;
 mod job;
 mod model;
 mod network;
 mod optim;
 mod schedule;
+mod source;
 mod train;
 
 use std::path::Path;
@@ -16,12 +18,14 @@ use std::path::Path;
 use regatta_anynet::{BucketCaps, Elements, Network};
 use serde::Serialize;
 
-pub use data::{DataSettings, DataSource, RawData};
+pub use augment::{AugmentSettings, RawAugment};
+pub use data::{DataSettings, RawData};
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
 pub use model::{ModelSettings, RawModel};
 pub use network::{AnyNet, Architecture, PublishedNetwork, RawAnyNet, RawRegNet, RawStage};
 pub use optim::{OptimSettings, Optimizer, RawOptim};
 pub use schedule::{RawSchedule, Schedule, ScheduleSettings};
+pub use source::DataSource;
 pub use train::TrainSettings;
 
 use crate::choice::Precision;
@@ -37,6 +41,8 @@ pub struct Recipe {
     pub model: ModelSettings,
     /// The training and validation images.
     pub data: DataSettings,
+    /// Random changes of training images.
+    pub augment: AugmentSettings,
     /// Training.
     pub train: TrainSettings,
     /// The optimizer.
