@@ -32,4 +32,9 @@ pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
 pub use synthetic::{SyntheticDataset, SyntheticSettings};
-pub use transform::{Scratch, Transform};
+pub use transform::{
+    AutoAugment, AutoAugmentOperation, CentreCrop, ChannelOrder, ColorJitter, DeviceDraw, ErasedValue,
+    Evaluation, Interpolation, Jitter, MAGNITUDES, NOISE_VALUES, Operation, RandomErasing, RandomResizedCrop,
+    Rectangle, Region, Scratch, Size, Transform, TransformSettings, draw_erased, gray_to_rgb, lighting,
+    random_resized_crop,
+};

@@ -1,5 +1,33 @@
 //! Turns the bytes that a source stores into the pixels of a micro-batch.
 
+mod settings;
+
+mod geometry;
+
+mod augmentation;
+mod auto_augment;
+mod color_jitter;
+mod operation;
+
+mod affine;
+mod color;
+mod hue;
+mod point;
+
+mod channels;
+mod device_draw;
+
+pub use auto_augment::{AutoAugmentOperation, MAGNITUDES};
+pub use channels::gray_to_rgb;
+pub use color_jitter::Jitter;
+pub use device_draw::{DeviceDraw, NOISE_VALUES, Rectangle, draw_erased, lighting};
+pub use geometry::{CentreCrop, Evaluation, Region, Size, random_resized_crop};
+pub use operation::Operation;
+pub use settings::{
+    AutoAugment, ChannelOrder, ColorJitter, ErasedValue, Interpolation, RandomErasing, RandomResizedCrop,
+    TransformSettings,
+};
+
 use crate::augment::Augment;
 use crate::error::DataError;
 use crate::source::{Encoding, ImageShape};
