@@ -2,6 +2,7 @@
 
 pub use regatta_anynet::Init;
 use regatta_data::DatasetName;
+pub use regatta_data::{ChannelOrder, ErasedValue, Filter, JpegMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,16 +52,6 @@ choice!(
 );
 
 choice!(
-    /// Order of the colour channels.
-    ChannelOrder {
-        /// Red, green, blue.
-        Rgb,
-        /// Blue, green, red, as in pycls and OpenCV.
-        Bgr,
-    }
-);
-
-choice!(
     /// Policy of automatic augmentation.
     AutoAugment {
         /// No automatic augmentation.
@@ -69,16 +60,6 @@ choice!(
         RandAugment,
         /// One random operation of a random magnitude (Mueller and Hutter 2021), from the wide space.
         TrivialAugmentWide,
-    }
-);
-
-choice!(
-    /// What replaces an erased rectangle.
-    ErasingValue {
-        /// Zero after normalisation: the mean colour.
-        Zero,
-        /// Standard normal noise, different for each pixel.
-        Noise,
     }
 );
 

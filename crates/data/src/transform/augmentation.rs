@@ -2,7 +2,9 @@
 
 use super::channels::swap_red_and_blue;
 use super::device_draw::DeviceDraw;
-use super::geometry::{Region, Size, random_resized_crop};
+use regatta_image::{Region, Size};
+
+use super::geometry::random_resized_crop;
 use super::settings::{AutoAugment, ChannelOrder, Interpolation, TransformSettings};
 use crate::augment::{Augment, flip_horizontally};
 use crate::random::Purpose;

@@ -2,7 +2,9 @@
 
 use regatta_random::SplitMix64;
 
-use super::geometry::{Size, below, uniform};
+use regatta_image::Size;
+
+use super::geometry::{below, uniform};
 use super::settings::{ChannelOrder, ErasedValue, TransformSettings};
 use crate::random::Purpose;
 

@@ -1,28 +1,7 @@
 //! Which part of an image the network is given: the random crop of training, and evaluation's resize and centre crop.
 
+use regatta_image::{Region, Size};
 use regatta_random::SplitMix64;
-
-/// Size of an image in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-}
-
-/// A rectangle of an image, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// First column.
-    pub left: u32,
-    /// First row.
-    pub top: u32,
-    /// Number of columns.
-    pub width: u32,
-    /// Number of rows.
-    pub height: u32,
-}
 
 /// Evaluation's geometry: the shorter side is resized to one length, then the centre is cropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +77,21 @@ impl Evaluation {
         let (left, kept_left, width) = centred(resized.width, self.crop_px);
         let (top, kept_top, height) = centred(resized.height, self.crop_px);
         CentreCrop { kept: Region { left: kept_left, top: kept_top, width, height }, left, top }
+    }
+}
+
+impl CentreCrop {
+    /// Copies the kept pixels, three bytes each, into a square output of `side` pixels; the rest of it becomes black.
+    pub(crate) fn place(&self, kept_hwc: &[u8], output_hwc: &mut [u8], side: u32) {
+        if self.kept.width == side && self.kept.height == side {
+            return output_hwc.copy_from_slice(kept_hwc);
+        }
+        output_hwc.fill(0);
+        let (row_bytes, kept_bytes) = (3 * side as usize, 3 * self.kept.width as usize);
+        let rows = output_hwc.chunks_exact_mut(row_bytes).skip(self.top as usize);
+        for (row, kept) in rows.zip(kept_hwc.chunks_exact(kept_bytes)) {
+            row[3 * self.left as usize..][..kept_bytes].copy_from_slice(kept);
+        }
     }
 }
 

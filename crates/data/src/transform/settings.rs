@@ -1,5 +1,10 @@
 //! The settings of the transforms, as torchvision and pycls name them.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use regatta_image::{Filter, JpegMode};
+
 use super::geometry::Evaluation;
 
 /// All transforms of a data set's images. Everything that is random is off by [default](Self::default).
@@ -7,6 +12,14 @@ use super::geometry::Evaluation;
 pub struct TransformSettings {
     /// The run's seed.
     pub seed: u64,
+    /// Side of the network's input in training, in pixels.
+    pub resolution_px: u32,
+    /// Filter for resizing.
+    pub filter: Filter,
+    /// Whether the filter covers all pixels of an image that is made smaller.
+    pub antialias: bool,
+    /// How JPEG images are decoded.
+    pub jpeg: JpegMode,
     /// The random part of an image that is resized to the network's input. Without it, training images are whole.
     pub random_resized_crop: Option<RandomResizedCrop>,
     /// Probability of a flip, 0 to 1.
@@ -33,6 +46,10 @@ impl Default for TransformSettings {
     fn default() -> Self {
         Self {
             seed: 0,
+            resolution_px: 224,
+            filter: Filter::Bilinear,
+            antialias: true,
+            jpeg: JpegMode::Exact,
             random_resized_crop: None,
             horizontal_flip_probability: 0.0,
             random_crop_padding_px: 0,
@@ -111,7 +128,8 @@ pub struct RandomErasing {
 }
 
 /// What replaces erased pixels, after normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ErasedValue {
     /// The mean of the normalisation.
     Zero,
@@ -120,7 +138,8 @@ pub enum ErasedValue {
 }
 
 /// Order of the channels of a pixel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ChannelOrder {
     /// Red first, as torchvision's weights expect it.
     Rgb,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{AutoAugment, ErasingValue};
+use crate::choice::{AutoAugment, ErasedValue};
 use crate::error::RecipeError;
 use crate::interval::{AT_LEAST_ZERO, Checked, FRACTION};
 use crate::place::Places;
@@ -48,7 +48,7 @@ pub struct RawAugment {
     /// Probability that a random rectangle is erased after normalisation, 0 to 1. Default: 0.0.
     pub random_erasing_probability: f64,
     /// What replaces an erased rectangle: "zero" or "noise". Default: "zero".
-    pub random_erasing_value: ErasingValue,
+    pub random_erasing_value: ErasedValue,
 }
 
 impl Default for RawAugment {
@@ -64,7 +64,7 @@ impl Default for RawAugment {
             color_jitter: vec![0.0; 4],
             pca_lighting_std: 0.0,
             random_erasing_probability: 0.0,
-            random_erasing_value: ErasingValue::Zero,
+            random_erasing_value: ErasedValue::Zero,
         }
     }
 }
@@ -95,7 +95,7 @@ pub struct AugmentSettings {
     /// Probability that a rectangle is erased, 0 to 1.
     pub random_erasing_probability: f64,
     /// What replaces an erased rectangle.
-    pub random_erasing_value: ErasingValue,
+    pub random_erasing_value: ErasedValue,
 }
 
 impl RawAugment {

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use regatta_data::{Filter, JpegMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{ChannelOrder, OnBadImage, Shuffle, SourceName};
+use crate::choice::{ChannelOrder, Filter, JpegMode, OnBadImage, Shuffle, SourceName};
 use crate::error::RecipeError;
 use crate::interval::{Checked, FRACTION};
 use crate::place::Places;
