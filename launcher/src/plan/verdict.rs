@@ -23,7 +23,7 @@ pub(crate) struct Scaling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
-    /// All-reduces that backward does not hide.
+    /// All-reduces that do not overlap with backward.
     Communication,
     /// A global batch has too few micro-batches, or they do not divide.
     MicroBatches,
@@ -62,13 +62,13 @@ impl fmt::Display for Scaling {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.limit {
             Limit::Communication => {
-                "beyond, sums that backward does not hide eat more than half of what ranks add"
+                "beyond that, all-reduces that do not overlap with backward cost more than half of what added ranks contribute"
             }
             Limit::MicroBatches => {
-                "beyond, micro-batches run out: a smaller train.micro_batch_size or a larger batch has more"
+                "beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size"
             }
             Limit::Optimizer => {
-                "beyond, the update, which every rank makes whole, eats more than half of what ranks add"
+                "beyond that, the update, which every rank computes in full, costs more than half of what added ranks contribute"
             }
             Limit::None => "the whole cluster",
         };
