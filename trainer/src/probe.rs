@@ -180,9 +180,7 @@ fn table(report: &ProbeReport) -> String {
         text += &format!("the loader assembles {rate:.0} images/s on all ranks together\n");
     }
     if let Some(StepRate { images_per_second, milliseconds, .. }) = &report.step {
-        text += &format!(
-            "{milliseconds:.2} ms a step, {images_per_second:.0} images/s without the loader\n"
-        );
+        text += &format!("{milliseconds:.2} ms a step, {images_per_second:.0} images/s without the loader\n");
     }
     text
 }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stops_scaling_is_named() {
+    fn the_limit_of_scaling_is_named() {
         assert_eq!(verdict(64, 16, 0.0, 0.0), (16, Limit::None));
         assert_eq!(verdict(16, 16, 0.0, 0.0), (16, Limit::MicroBatches));
         // 2 micro-batches a rank at 8 as at 12.

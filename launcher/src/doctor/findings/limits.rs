@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_may_be_apart_either_way() {
+    fn clocks_ahead_and_behind_are_reported() {
         check_host(
             |host| host.clock_apart_s = -2.25,
             expect![
