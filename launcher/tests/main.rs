@@ -8,6 +8,7 @@ mod hosts;
 mod plan;
 mod refusals;
 mod run;
+mod run_host;
 mod slurm;
 mod torture;
 mod two_hosts;

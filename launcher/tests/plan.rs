@@ -45,7 +45,7 @@ fn a_cluster_is_planned_from_one_gpu_s_step() {
                16              2    90.23       0.235   11348.2       0.997       9.0 s  15 min 02 s
                32              1    45.27       0.274   22618.0       0.994       4.5 s   7 min 33 s
 
-            scales to 32 ranks: beyond, micro-batches run out: a smaller train.micro_batch_size or a larger batch has more
+            scales to 32 ranks: beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size
         "#]],
     );
 }
@@ -74,7 +74,7 @@ fn ranks_on_cpus_sum_after_backward() {
                 2              2   400.72       0.717     319.4       0.998  3 min 08 s  31 min 19 s
                 3              2   400.98       0.976     319.2       0.665  3 min 08 s  31 min 19 s
 
-            scales to 2 ranks: beyond, micro-batches run out: a smaller train.micro_batch_size or a larger batch has more
+            scales to 2 ranks: beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size
         "#]],
     );
 }

@@ -82,13 +82,13 @@ def one_step_in_two_ways(jobs: Jobs, config: Path, *keys: str, ways: tuple) -> s
     expected, ours = (
         checkpoint(jobs.train(f"{name}-{device}-{ranks}", config, *keys, *device_key(jobs, device), ranks=ranks)) for device, ranks in ways
     )
-    told = []
+    shown = []
     for file in ("model", "ema", "optimizer"):
         difference, most = relative_difference(tensors(ours / f"{file}.safetensors"), tensors(expected / f"{file}.safetensors"))
         if not difference < 1e-9:
             raise Failed(f"{file}: relative difference {difference:.1e}, most in {most}")
-        told.append(f"{file} {difference:.1e}")
-    return f"relative differences: {', '.join(told)}"
+        shown.append(f"{file} {difference:.1e}")
+    return f"relative differences: {', '.join(shown)}"
 
 
 def one_fp32_step_is_as_good_as_a_cpus(jobs: Jobs) -> str:
@@ -113,10 +113,10 @@ def one_fp32_step_is_as_good_as_a_cpus(jobs: Jobs) -> str:
 
 
 def judge_errors(whose: str, cpu: float, gpu: float) -> str:
-    told = f"relative error of {whose} {gpu:.1e} on the GPU, {cpu:.1e} on the CPU"
+    shown = f"relative error of {whose} {gpu:.1e} on the GPU, {cpu:.1e} on the CPU"
     if not gpu <= FP32_MARGIN * cpu:
-        raise Failed(f"{told}: more than {FP32_MARGIN} times")
-    return told
+        raise Failed(f"{shown}: more than {FP32_MARGIN} times")
+    return shown
 
 
 def device_key(jobs: Jobs, device: str) -> tuple:

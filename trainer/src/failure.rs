@@ -137,10 +137,10 @@ pub(crate) fn record_immediate_exit(signal: i32, code: i32, rank: usize) {
     }
 }
 
-/// Reports the watchdog's error, on the terminal only if `speaks`. The watchdog calls it before it ends the job.
-pub(crate) fn report_watchdog_error(rank: usize, error: &CommError, speaks: bool) {
+/// Reports the watchdog's error, on the terminal only if `is_reporter`. The watchdog calls it before it ends the job.
+pub(crate) fn report_watchdog_error(rank: usize, error: &CommError, is_reporter: bool) {
     record_failure(&error.to_string(), rank, ExitCode::Communication);
-    if speaks {
+    if is_reporter {
         print_error(&error.to_string(), rank);
     }
 }
@@ -185,10 +185,10 @@ fn record_failure(text: &str, rank: usize, code: ExitCode) {
 
 /// Prints the error on the terminal.
 fn print_error(text: &str, rank: usize) {
-    let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
+    let prefix = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that the lines of several ranks do not mix.
     telemetry::clear_line();
-    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), TERMINAL_LIMIT);
+    terminal::write_within(format!("error: {prefix}{text}\n").as_bytes(), TERMINAL_LIMIT);
 }
 
 #[cfg(test)]

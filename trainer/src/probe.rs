@@ -168,7 +168,7 @@ fn table(report: &ProbeReport) -> String {
     let (ranks, threads) = (counted(world_size, "rank"), counted(threads, "thread"));
     let mut text = format!("{ranks} over {backend}, {device}, {threads} a rank\n");
     if report.all_reduce.is_empty() {
-        text += "no sums: one rank alone has nobody to sum with (mpirun -n N trainer probe)\n";
+        text += "no all-reduces: a single rank has no peers (start several with mpirun -n N trainer probe)\n";
     }
     for TimedSum { bytes, correct, microseconds, bus_gb_per_second } in &report.all_reduce {
         let wrong = if *correct { "" } else { "  WRONG" };
@@ -180,9 +180,7 @@ fn table(report: &ProbeReport) -> String {
         text += &format!("the loader assembles {rate:.0} images/s on all ranks together\n");
     }
     if let Some(StepRate { images_per_second, milliseconds, .. }) = &report.step {
-        text += &format!(
-            "{milliseconds:.2} ms a step, {images_per_second:.0} images/s with no loader in the way\n"
-        );
+        text += &format!("{milliseconds:.2} ms a step, {images_per_second:.0} images/s without the loader\n");
     }
     text
 }

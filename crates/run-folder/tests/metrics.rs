@@ -194,7 +194,7 @@ fn a_hundred_thousand_records_are_read() {
 
 /// Lines missing since a mark are counted, and lines after it are removed.
 #[test]
-fn what_is_missing_since_a_mark_is_counted() {
+fn lines_missing_since_a_mark_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
     let mut writer = started(&path, 0);
@@ -220,13 +220,13 @@ fn what_is_missing_since_a_mark_is_counted() {
     check(Some(&whole), None, 4);
     check(Some(&first(4)), None, 4);
     let missing = |missing| Some(MetricsLoss::Lines { missing, lines: 4 });
-    let told = check(Some(&first(1)), missing(3), 1);
-    assert_eq!(told.as_deref(), Some("3 of its 4 lines are missing"));
+    let loss = check(Some(&first(1)), missing(3), 1);
+    assert_eq!(loss.as_deref(), Some("3 of its 4 lines are missing"));
     check(Some(&whole[..first(1).len() + 50]), missing(3), 1);
     check(None, missing(4), 0);
     let other = first(4).replace("\"loss\":0.1", "\"loss\":0.2");
-    let told = check(Some(&other), Some(MetricsLoss::Content(4)), 4);
-    assert_eq!(told.as_deref(), Some("its 4 lines are not those that were written"));
+    let loss = check(Some(&other), Some(MetricsLoss::Content(4)), 4);
+    assert_eq!(loss.as_deref(), Some("its 4 lines are not those that were written"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ const FASHION_MNIST: DatasetFacts =
 const TINY_MAP: &str = "data.resolution_px=8";
 
 #[test]
-fn a_data_set_that_fits_is_taken() {
+fn a_matching_data_set_is_accepted() {
     let accepted: [(&[&str], usize); 5] = [
         (&[], 60_000),
         (&["train.drop_last=true"], 128),

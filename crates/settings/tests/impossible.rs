@@ -67,7 +67,7 @@ fn named(name: &str) -> String {
 const GENERATOR: &str = "[model.regnet]\ndepth = 13\nw0 = 24\nwa = 36.44\nwm = 2.49\ngroup_width = 8\n";
 
 #[test]
-fn names_that_no_network_has() {
+fn unknown_network_names() {
     let text = named("RegNetX-400MF");
     let error = load_text(&text, &[], &[]).unwrap().resolve(1, None).unwrap_err();
     let said = message(&error);
@@ -89,7 +89,7 @@ fn names_that_no_network_has() {
 }
 
 #[test]
-fn roundings_that_a_network_has_not() {
+fn roundings_that_a_network_does_not_have() {
     check_each(
         &named("regnety_400mf"),
         &[&["model.stem_width=1"]],

@@ -97,7 +97,7 @@ fn every_network_of_the_paper_has_its_recipe() {
 }
 
 #[test]
-fn the_books_network_is_the_books() {
+fn the_books_recipes_describe_regnetx32() {
     let books = shipped_recipes().into_iter().filter(|path| path.to_str().unwrap().contains("regnetx32"));
     for path in books {
         let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(1, None).unwrap();

@@ -22,12 +22,14 @@ fn parse(text: &str) -> Result<Curve, String> {
     let probe = ProbeReport::parse(text)
         .map_err(|error| format!("not what `trainer probe --json` prints: {error}"))?;
     if probe.world_size < 2 {
-        return Err(
-            "measured by one rank, which sums nothing: run `mpirun -n N trainer probe --json`".to_owned()
-        );
+        return Err("measured by one rank, which has no all-reduces: run `mpirun -n N trainer probe --json`"
+            .to_owned());
     }
     if let Some(wrong) = probe.all_reduce.iter().find(|sum| !sum.correct) {
-        return Err(format!("the sum of {} bytes was wrong: its time says nothing", wrong.bytes));
+        return Err(format!(
+            "the sum of {} bytes was wrong, so its time is not usable: check the hosts with launcher doctor",
+            wrong.bytes
+        ));
     }
     let mut points: Vec<_> =
         probe.all_reduce.iter().map(|sum| (sum.bytes as f64, sum.microseconds / 1e6)).collect();
