@@ -83,11 +83,12 @@ fn crop_at(down: isize, right: isize, shape: ImageShape, stored: &[u8], pixels_h
 
 /// Mirrors every row, pixel by pixel.
 pub(crate) fn flip_horizontally(shape: ImageShape, pixels_hwc: &mut [u8]) {
-    for row_wc in pixels_hwc.chunks_exact_mut(shape.width * shape.channels) {
-        // Reversing the whole row also reverses each pixel's channels, so reverse these again.
-        row_wc.reverse();
-        for pixel in row_wc.chunks_exact_mut(shape.channels) {
-            pixel.reverse();
+    let channels = shape.channels;
+    for row_wc in pixels_hwc.chunks_exact_mut(shape.width * channels) {
+        let (left, right) = row_wc.split_at_mut(shape.width / 2 * channels);
+        let mirrored = right.rchunks_exact_mut(channels);
+        for (pixel, other) in left.chunks_exact_mut(channels).zip(mirrored) {
+            pixel.swap_with_slice(other);
         }
     }
 }

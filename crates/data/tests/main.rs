@@ -1,6 +1,7 @@
 //! Tests of the data crate, by topic.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
+mod against_torchvision;
 mod augment;
 mod idx;
 mod images;

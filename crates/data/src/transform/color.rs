@@ -25,12 +25,10 @@ pub(super) fn adjust_contrast(rgb: &mut [u8], factor: f64) {
 /// Blends with the grayscale image; 1 leaves the image unchanged, 0 makes it gray.
 pub(super) fn adjust_saturation(rgb: &mut [u8], factor: f64) {
     let (kept, added) = (factor as f32, (1.0 - factor) as f32);
-    let kept: [f64; 256] = std::array::from_fn(|value| f64::from(value as f32 * kept));
-    let added: [f64; 256] = std::array::from_fn(|gray| gray as f64 * f64::from(added));
     for pixel in rgb.chunks_exact_mut(3) {
-        let added = added[usize::from(luma(pixel))];
+        let added = f64::from(luma(pixel)) * f64::from(added);
         for value in pixel {
-            *value = (kept[usize::from(*value)] + added) as f32 as u8;
+            *value = (f64::from(f32::from(*value) * kept) + added) as f32 as u8;
         }
     }
 }
@@ -75,9 +73,9 @@ fn smooth(three_rows: &[u8], row_bytes: usize, smoothed: &mut [u8]) {
     }
 }
 
-/// Brightness of a pixel as torchvision's `rgb_to_grayscale` computes it.
-pub(super) fn luma(pixel: &[u8]) -> u8 {
-    let red = f32::from(pixel[0]) * 0.2989;
-    let red_green = (f64::from(pixel[1]) * f64::from(0.587_f32) + f64::from(red)) as f32;
-    (f64::from(pixel[2]) * f64::from(0.114_f32) + f64::from(red_green)) as f32 as u8
+/// Brightness of a pixel as torchvision's `rgb_to_grayscale` computes it, rounded down. It differs for 3 of the 16.7 million
+/// colours, all with 250 of red, where single precision falls below an integer: torchvision's is then less by 1.
+fn luma(pixel: &[u8]) -> u8 {
+    let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixel[channel]));
+    ((2989 * red + 5870 * green + 1140 * blue) / 10_000) as u8
 }

@@ -52,14 +52,17 @@ impl Operation {
     pub fn apply(self, rgb: &mut [u8], size: Size, interpolation: Interpolation, scratch: &mut Vec<u8>) {
         let bytes = 3 * size.width as usize * size.height as usize;
         assert!(bytes > 0 && rgb.len() == bytes, "three bytes for each pixel of an image");
-        let mut transform = |inverse| affine::transform(inverse, interpolation, rgb, size, scratch);
+        let mut transform =
+            |inverse, interpolation| affine::transform(inverse, interpolation, rgb, size, scratch);
+        // Whole pixels need no interpolation.
+        let whole = Interpolation::Nearest;
         match self {
             Self::Identity => {}
-            Self::ShearX(tangent) => transform(InverseMatrix::shear([tangent, 0.0], size)),
-            Self::ShearY(tangent) => transform(InverseMatrix::shear([0.0, tangent], size)),
-            Self::TranslateX(right) => transform(InverseMatrix::translation(right, 0)),
-            Self::TranslateY(down) => transform(InverseMatrix::translation(0, down)),
-            Self::Rotate(degrees) => transform(InverseMatrix::rotation(degrees)),
+            Self::ShearX(tangent) => transform(InverseMatrix::shear([tangent, 0.0], size), interpolation),
+            Self::ShearY(tangent) => transform(InverseMatrix::shear([0.0, tangent], size), interpolation),
+            Self::TranslateX(right) => transform(InverseMatrix::translation(right, 0), whole),
+            Self::TranslateY(down) => transform(InverseMatrix::translation(0, down), whole),
+            Self::Rotate(degrees) => transform(InverseMatrix::rotation(degrees), interpolation),
             Self::Brightness(factor) => color::adjust_brightness(rgb, factor),
             Self::Saturation(factor) => color::adjust_saturation(rgb, factor),
             Self::Contrast(factor) => color::adjust_contrast(rgb, factor),
