@@ -21,13 +21,17 @@ pub struct Scratch {
 
 impl Transform {
     /// Returns a transform of images stored in `encoding`.
+    ///
+    /// # Panics
+    /// If they are compressed.
     pub fn new(encoding: Encoding, augment: Option<Augment>) -> Self {
+        assert!(matches!(encoding, Encoding::Pixels(_)), "a transform of pixels");
         Self { encoding, augment: augment.filter(|augment| !augment.is_identity()) }
     }
 
     /// Returns the shape of the images that [`apply`](Self::apply) writes. The device resizes them to the network's input.
     pub fn output(&self) -> ImageShape {
-        let Encoding::Pixels(shape) = self.encoding;
+        let Encoding::Pixels(shape) = self.encoding else { unreachable!("checked in `new`") };
         shape
     }
 
