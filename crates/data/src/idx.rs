@@ -19,6 +19,7 @@ pub(crate) const IDX: Format = Format {
 #[derive(Debug)]
 struct IdxDataset {
     shape: ImageShape,
+    class_names: Vec<String>,
     classes: usize,
     images_path: PathBuf,
     images_nhw: Vec<u8>,
@@ -40,7 +41,14 @@ impl IdxDataset {
         check_labels(&labels, classes)?;
         let shape =
             ImageShape { channels: 1, height: images.sizes[1] as usize, width: images.sizes[2] as usize };
-        Ok(Self { shape, classes, images_path: images.path, images_nhw: images.bytes, labels: labels.bytes })
+        Ok(Self {
+            shape,
+            class_names: known.class_names.iter().map(ToString::to_string).collect(),
+            classes,
+            images_path: images.path,
+            images_nhw: images.bytes,
+            labels: labels.bytes,
+        })
     }
 }
 
@@ -51,6 +59,10 @@ impl Source for IdxDataset {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
     }
 
     fn name(&self, index: usize) -> String {

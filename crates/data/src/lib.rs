@@ -8,6 +8,7 @@
 mod known;
 mod source;
 
+mod cifar;
 mod idx;
 mod idx_file;
 mod synthetic;

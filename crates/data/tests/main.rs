@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod augment;
+mod cifar;
 mod idx;
 mod images;
 mod known;
