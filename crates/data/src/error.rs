@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::folder::FolderError;
 use crate::source::{ImageShape, Split};
 
 /// A data set that cannot be used (exit code 3).
@@ -136,5 +137,24 @@ pub enum DataError {
         shape: ImageShape,
         /// Number of bytes returned.
         found: usize,
+    },
+    /// An image folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// An encoded image is too large to be read.
+    #[error("{name} has {bytes} bytes, and an image may have {most}")]
+    ImageTooLarge {
+        /// The image.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// The largest size.
+        most: u64,
+    },
+    /// The bytes of an index are not what was written.
+    #[error("the index of the images is damaged ({bytes} bytes)")]
+    DamagedIndex {
+        /// Their number.
+        bytes: usize,
     },
 }

@@ -9,6 +9,7 @@ mod known;
 mod source;
 
 mod cifar;
+mod folder;
 mod idx;
 mod idx_file;
 mod synthetic;
@@ -20,13 +21,20 @@ mod augment;
 mod images;
 mod transform;
 
+mod cache;
 mod error;
+mod fields;
+mod names;
+mod parallel;
 mod random;
 
 pub use augment::Augment;
+pub use cache::{IndexOrigin, user_cache_folder};
 pub use error::DataError;
+pub use folder::{FolderError, FolderIndex, ImageFolder, Indexing, LabelFault, Skipped};
 pub use images::Images;
 pub use known::{DatasetName, Format, KnownDataset, find_file};
+pub use parallel::Progress;
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
