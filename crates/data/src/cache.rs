@@ -4,7 +4,7 @@
 //! that is damaged, of another version or out of date is built anew. A change within the file system's resolution of time
 //! (a few milliseconds on Linux's own file systems) of the previous one cannot be seen.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -150,4 +150,24 @@ pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.trim_start_matches('.');
     path.with_file_name(format!(".{name}.{}-{}.tmp", std::process::id(), now.as_nanos()))
+}
+
+/// Removes files under a temporary name of processes that have ended.
+pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_running = |process: u32| Path::new("/proc").join(process.to_string()).exists();
+        if process_of(&entry.file_name()).is_some_and(|process| !is_running(process)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the process that gave a file its temporary name.
+fn process_of(name: &OsStr) -> Option<u32> {
+    let name = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?;
+    let (process, time) = name.rsplit_once('.')?.1.split_once('-')?;
+    time.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    process.parse().ok()
 }

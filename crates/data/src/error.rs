@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::folder::FolderError;
 use crate::source::{ImageShape, Split};
+use crate::tar::TarError;
 
 /// A data set that cannot be used (exit code 3).
 #[derive(Debug, Error)]
@@ -141,6 +142,17 @@ pub enum DataError {
     /// An image folder cannot be used.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// Tar shards cannot be used.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// Writing a file failed.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file or its folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// An encoded image is too large to be read.
     #[error("{name} has {bytes} bytes, and an image may have {most}")]
     ImageTooLarge {

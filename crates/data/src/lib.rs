@@ -13,7 +13,9 @@ mod folder;
 mod idx;
 mod idx_file;
 mod synthetic;
+mod tar;
 
+mod order;
 mod sampler;
 mod shard;
 
@@ -34,9 +36,14 @@ pub use error::DataError;
 pub use folder::{FolderError, FolderIndex, ImageFolder, Indexing, LabelFault, Skipped};
 pub use images::Images;
 pub use known::{DatasetName, Format, KnownDataset, find_file};
+pub use order::{Window, WindowedOrder};
 pub use parallel::Progress;
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
 pub use synthetic::{SyntheticDataset, SyntheticSettings};
+pub use tar::{
+    MemberFault, ReadAhead, ShardFault, ShardIndex, ShardWriter, TarError, TarShards, expand_shards, stage,
+    write_classes,
+};
 pub use transform::{Scratch, Transform};

@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     SyntheticPattern = 3,
     SyntheticNoise = 4,
     MicroBatch = 5,
+    ShardOrder = 30,
+    WindowOrder = 31,
 }
 
 impl Purpose {
