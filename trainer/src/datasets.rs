@@ -1,7 +1,7 @@
 //! Opens the training and validation images of the recipe's data set.
 
 use anyhow::Result;
-use regatta_data::{Encoding, ImageShape, Source, Split, SyntheticDataset, SyntheticSettings};
+use regatta_data::{ImageShape, Source, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{DataSource, DatasetFacts, Recipe};
 
 /// The training and validation splits of a data set.
@@ -28,11 +28,10 @@ impl Datasets {
     }
 
     fn facts(&self) -> DatasetFacts {
-        let Encoding::Pixels(shape) = self.train.encoding();
         DatasetFacts {
             train_images: self.train.len(),
             val_images: self.validation.len(),
-            channels: shape.channels as u32,
+            channels: self.train.encoding().channels() as u32,
             classes: self.train.classes() as u32,
         }
     }

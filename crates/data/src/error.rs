@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::folder::FolderError;
 use crate::source::{ImageShape, Split};
+use crate::tar::TarError;
 
 /// A data set that cannot be used (exit code 3).
 #[derive(Debug, Error)]
@@ -136,5 +138,35 @@ pub enum DataError {
         shape: ImageShape,
         /// Number of bytes returned.
         found: usize,
+    },
+    /// An image folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Tar shards cannot be used.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// Writing a file failed.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file or its folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An encoded image is too large to be read.
+    #[error("{name} has {bytes} bytes, and an image may have {most}")]
+    ImageTooLarge {
+        /// The image.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// The largest size.
+        most: u64,
+    },
+    /// The bytes of an index are not what was written.
+    #[error("the index of the images is damaged ({bytes} bytes)")]
+    DamagedIndex {
+        /// Their number.
+        bytes: usize,
     },
 }

@@ -8,10 +8,14 @@
 mod known;
 mod source;
 
+mod cifar;
+mod folder;
 mod idx;
 mod idx_file;
 mod synthetic;
+mod tar;
 
+mod order;
 mod sampler;
 mod shard;
 
@@ -19,15 +23,23 @@ mod augment;
 mod images;
 mod transform;
 
+mod cache;
 mod choices;
 mod error;
+mod fields;
+mod names;
+mod parallel;
 mod random;
 
 pub use augment::Augment;
 pub use choices::{Filter, JpegMode};
+pub use cache::{IndexOrigin, user_cache_folder};
 pub use error::DataError;
+pub use folder::{FolderError, FolderIndex, ImageFolder, Indexing, LabelFault, Skipped};
 pub use images::Images;
 pub use known::{DatasetName, Format, KnownDataset, find_file};
+pub use order::{Window, WindowedOrder};
+pub use parallel::Progress;
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
@@ -37,4 +49,8 @@ pub use transform::{
     Evaluation, Interpolation, Jitter, MAGNITUDES, NOISE_VALUES, Operation, RandomErasing, RandomResizedCrop,
     Rectangle, Region, Scratch, Size, Transform, TransformSettings, draw_erased, gray_to_rgb, lighting,
     random_resized_crop,
+};
+pub use tar::{
+    MemberFault, ReadAhead, ShardFault, ShardIndex, ShardWriter, TarError, TarShards, expand_shards, stage,
+    write_classes,
 };

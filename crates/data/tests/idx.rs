@@ -49,6 +49,7 @@ fn refused(opened: Result<Box<dyn Source>, String>) -> String {
 }
 
 fn check_content(source: &dyn Source) {
+    assert!(source.name(2).starts_with("image 2 of ") && source.name(2).contains("images-idx3-ubyte"));
     assert_eq!((source.len(), source.encoding(), source.classes()), (4, Encoding::Pixels(SHAPE), 10));
     let mut stored = vec![77; 9];
     assert_eq!(source.fetch(2, &mut stored).unwrap(), 3);

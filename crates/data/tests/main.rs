@@ -3,6 +3,7 @@
 
 mod against_torchvision;
 mod augment;
+mod cifar;
 mod idx;
 mod images;
 mod known;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use regatta_data::{Format, find_file};
+use regatta_data::{Format, KnownDataset};
 use regatta_settings::DataSource;
 
 use super::facts::{DataFile, DataSet};
@@ -19,14 +19,14 @@ pub(crate) fn inspect(source: &DataSource) -> Option<DataSet> {
     let DataSource::Files { dataset, folder } = source else { return None };
     let facts = dataset.facts();
     let names = facts.train_files.iter().chain(facts.validation_files);
-    let files = names.map(|name| inspect_file(folder, name, facts.format)).collect();
+    let files = names.map(|name| inspect_file(folder, name, facts)).collect();
     Some(DataSet { folder: folder.clone(), files })
 }
 
-fn inspect_file(folder: &Path, name: &str, format: &Format) -> DataFile {
-    let path = find_file(folder, name).ok().flatten().unwrap_or_else(|| folder.join(name));
+fn inspect_file(folder: &Path, name: &str, facts: &KnownDataset) -> DataFile {
+    let path = facts.find_file(folder, name).ok().flatten().unwrap_or_else(|| folder.join(name));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match read_ends(&path, format) {
+    match read_ends(&path, facts.format) {
         Ok(bytes) => DataFile { name, bytes, problem: None },
         Err(error) => DataFile { name, bytes: 0, problem: Some(error.to_string()) },
     }
