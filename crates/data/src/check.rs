@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use regatta_image::Decoder;
+use regatta_image::{Decoder, JpegMode};
 use serde::Serialize;
 
 use crate::error::DataError;
@@ -136,7 +136,8 @@ impl<'a> Part<'a> {
                 [shape.width as u32, shape.height as u32]
             }
             Encoding::Compressed => {
-                let size = self.decoder.decode_all(&self.stored, &mut self.pixels)?;
+                let size =
+                    self.decoder.decode(&self.stored, None, JpegMode::Exact, None, &mut self.pixels)?;
                 [size.width, size.height]
             }
         };
@@ -184,7 +185,8 @@ impl<'a> Part<'a> {
         };
         let pixels = self.pixels_read.max(1) as f64;
         let mean: Vec<f64> = self.sums.iter().map(|&sum| sum as f64 / pixels / 255.0).collect();
-        let variance = |(&squares, mean): (&u64, &f64)| squares as f64 / pixels / (255.0 * 255.0) - mean * mean;
+        let variance =
+            |(&squares, mean): (&u64, &f64)| squares as f64 / pixels / (255.0 * 255.0) - mean * mean;
         let std = self.sums_of_squares.iter().zip(&mean).map(variance).map(|it| it.max(0.0).sqrt()).collect();
         let smallest_px = if self.pixels_read == 0 { [0; 2] } else { self.smallest_px };
         SplitReport {

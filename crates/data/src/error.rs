@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use regatta_image::ImageError;
 use thiserror::Error;
 
 use crate::folder::FolderError;
@@ -119,15 +120,41 @@ pub enum DataError {
         labels: usize,
     },
     /// An image could not be read when its micro-batch was assembled.
-    #[error("cannot read {} image {index}", match split { Split::Train => "training", Split::Validation => "validation" })]
+    #[error(
+        "cannot read {} image {index}, {name}",
+        match split { Split::Train => "training", Split::Validation => "validation" }
+    )]
     Image {
         /// The part of the data set.
         split: Split,
         /// The image, counted from 0.
         index: usize,
+        /// Its file or place.
+        name: String,
         /// The cause.
         source: Box<DataError>,
     },
+    /// The folder's shards were packed from other images or with other settings.
+    #[error(
+        "{} holds {stem} shards of other images or settings: choose another folder, or remove them", .folder.display()
+    )]
+    OtherPack {
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// The beginning of the shards' names.
+        stem: String,
+    },
+    /// An image cannot be packed.
+    #[error("cannot pack {name}")]
+    Unpackable {
+        /// The image's file or place.
+        name: String,
+        /// The cause.
+        source: ImageError,
+    },
+    /// The bytes are not an image that can be decoded.
+    #[error(transparent)]
+    Decode(#[from] ImageError),
     /// The source returned a number of bytes that does not match the shape of an image.
     #[error(
         "{found} bytes where an image of {}x{} pixels and {} channels has {}",

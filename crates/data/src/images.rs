@@ -45,6 +45,7 @@ impl<'a> Images<'a> {
         read().map_err(|source: DataError| DataError::Image {
             split: self.split,
             index,
+            name: self.source.name(index),
             source: Box::new(source),
         })
     }

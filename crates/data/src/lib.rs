@@ -23,8 +23,10 @@ mod augment;
 mod images;
 mod transform;
 
+mod check;
+mod pack;
+
 mod cache;
-mod choices;
 mod error;
 mod fields;
 mod names;
@@ -32,25 +34,27 @@ mod parallel;
 mod random;
 
 pub use augment::Augment;
-pub use choices::{Filter, JpegMode};
 pub use cache::{IndexOrigin, user_cache_folder};
+pub use check::{BadImage, ClassCount, SplitReport, check};
 pub use error::DataError;
 pub use folder::{FolderError, FolderIndex, ImageFolder, Indexing, LabelFault, Skipped};
 pub use images::Images;
 pub use known::{DatasetName, Format, KnownDataset, find_file};
 pub use order::{Window, WindowedOrder};
+pub use pack::{PackSettings, Shrink, pack};
 pub use parallel::Progress;
+pub use regatta_image::{Filter, JpegMode, Region, Size};
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
 pub use synthetic::{SyntheticDataset, SyntheticSettings};
-pub use transform::{
-    AutoAugment, AutoAugmentOperation, CentreCrop, ChannelOrder, ColorJitter, DeviceDraw, ErasedValue,
-    Evaluation, Interpolation, Jitter, MAGNITUDES, NOISE_VALUES, Operation, RandomErasing, RandomResizedCrop,
-    Rectangle, Region, Scratch, Size, Transform, TransformSettings, draw_erased, gray_to_rgb, lighting,
-    random_resized_crop,
-};
 pub use tar::{
     MemberFault, ReadAhead, ShardFault, ShardIndex, ShardWriter, TarError, TarShards, expand_shards, stage,
     write_classes,
+};
+pub use transform::{
+    AutoAugment, AutoAugmentOperation, CentreCrop, ChannelOrder, ColorJitter, DeviceDraw, ErasedValue,
+    Evaluation, Interpolation, Jitter, MAGNITUDES, NOISE_VALUES, Operation, RandomErasing, RandomResizedCrop,
+    Rectangle, Scratch, Transform, TransformSettings, draw_erased, gray_to_rgb, lighting,
+    random_resized_crop,
 };

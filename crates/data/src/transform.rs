@@ -135,20 +135,26 @@ impl Transform {
         let Scratch { stored, decoder, resizer, decoded, spare } = scratch;
         let TransformSettings { filter, antialias, jpeg, evaluation, .. } = self.settings;
         let resized = evaluation.resized(decoder.header(stored)?.size);
-        let crop = evaluation.centre_crop(resized);
         let size = decoder.decode(stored, None, jpeg, Some(resized), decoded)?;
-        spare.resize(3 * crop.kept.width as usize * crop.kept.height as usize, 0);
-        resizer.resize_part(decoded, size, filter, antialias, spare, resized, crop.kept);
-        crop.place(spare, pixels_hwc, evaluation.crop_px);
+        spare.resize(3 * resized.width as usize * resized.height as usize, 0);
+        resizer.resize(decoded, size, filter, antialias, spare, resized);
+        evaluation.centre_crop(resized).copy(spare, resized, pixels_hwc);
         Ok(())
     }
 
     /// Crops an image stored as pixels at random, and resizes it to the network's input.
-    fn crop_pixels(&self, key: (u64, usize), shape: ImageShape, scratch: &mut Scratch, pixels_hwc: &mut [u8]) {
+    fn crop_pixels(
+        &self,
+        key: (u64, usize),
+        shape: ImageShape,
+        scratch: &mut Scratch,
+        pixels_hwc: &mut [u8],
+    ) {
         let Scratch { stored, resizer, decoded, .. } = scratch;
         let TransformSettings { filter, antialias, resolution_px: side, .. } = self.settings;
-        let Region { left, top, width, height } =
-            self.settings.training_region(key, Size { width: shape.width as u32, height: shape.height as u32 });
+        let Region { left, top, width, height } = self
+            .settings
+            .training_region(key, Size { width: shape.width as u32, height: shape.height as u32 });
         let (row_bytes, start) = (shape.width * shape.channels, left as usize * shape.channels);
         decoded.clear();
         for row in stored.chunks_exact(row_bytes).skip(top as usize).take(height as usize) {

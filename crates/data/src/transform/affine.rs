@@ -1,7 +1,7 @@
 //! Shears, translations and rotations on bytes.
 
-use super::geometry::Size;
 use super::settings::Interpolation;
+use regatta_image::Size;
 
 /// Maps positions of the output to positions of the input, both in pixels from the image's centre:
 /// `x_in = m[0] * x + m[1] * y + m[2]` and `y_in = m[3] * x + m[4] * y + m[5]`.

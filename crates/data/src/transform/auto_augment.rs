@@ -2,9 +2,9 @@
 
 use regatta_random::SplitMix64;
 
-use super::geometry::Size;
 use super::operation::Operation;
 use super::settings::AutoAugment;
+use regatta_image::Size;
 
 use AutoAugmentOperation as Name;
 

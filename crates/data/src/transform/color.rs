@@ -5,8 +5,8 @@
 //! precision, and so is its sum with another such product, so rounding that sum once gives the fused result without the
 //! instruction.
 
-use super::geometry::Size;
 use super::point::{replace, table};
+use regatta_image::Size;
 
 /// Multiplies by a factor; 1 leaves the image unchanged.
 pub(super) fn adjust_brightness(rgb: &mut [u8], factor: f64) {

@@ -81,16 +81,16 @@ impl Evaluation {
 }
 
 impl CentreCrop {
-    /// Copies the kept pixels, three bytes each, into a square output of `side` pixels; the rest of it becomes black.
-    pub(crate) fn place(&self, kept_hwc: &[u8], output_hwc: &mut [u8], side: u32) {
-        if self.kept.width == side && self.kept.height == side {
-            return output_hwc.copy_from_slice(kept_hwc);
-        }
+    /// Copies the kept pixels of `image_hwc`, which has `size` and three bytes a pixel, into a square output; the rest of that
+    /// becomes black.
+    pub(crate) fn copy(&self, image_hwc: &[u8], size: Size, output_hwc: &mut [u8]) {
+        let side = (output_hwc.len() / 3).isqrt();
+        let Region { left, top, width, height } = self.kept;
+        let bytes = |pixels: u32| 3 * pixels as usize;
         output_hwc.fill(0);
-        let (row_bytes, kept_bytes) = (3 * side as usize, 3 * self.kept.width as usize);
-        let rows = output_hwc.chunks_exact_mut(row_bytes).skip(self.top as usize);
-        for (row, kept) in rows.zip(kept_hwc.chunks_exact(kept_bytes)) {
-            row[3 * self.left as usize..][..kept_bytes].copy_from_slice(kept);
+        let rows = image_hwc.chunks_exact(bytes(size.width)).skip(top as usize).take(height as usize);
+        for (row, output) in rows.zip(output_hwc.chunks_exact_mut(3 * side).skip(self.top as usize)) {
+            output[bytes(self.left)..][..bytes(width)].copy_from_slice(&row[bytes(left)..][..bytes(width)]);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One operation on the pixels of an image, with its strength.
 
 use super::affine::{self, InverseMatrix};
-use super::geometry::Size;
 use super::settings::Interpolation;
 use super::{color, hue, point};
+use regatta_image::Size;
 
 /// An operation as torchvision's `transforms.v2.functional` does it on `uint8` tensors of three channels. Pixels that come from
 /// outside of the image are black.
