@@ -19,6 +19,7 @@ from loader_sets import ImageSet, prepare, write_recipe, write_shards
 REPOSITORY = Path(__file__).resolve().parent.parent
 PEERS = ["pil", "v2", "dali"]
 PROGRAMS = [*PEERS, "regatta", "regatta-fast", "regatta-shards"]
+SETS = ["originals", "packed", "imagenette"]
 CORES = sorted(os.sched_getaffinity(0))
 # Far longer than any process takes to start.
 STARTUP_LIMIT_S = 240
@@ -46,7 +47,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a measurement, after the warm-up")
     parser.add_argument("--warmup-seconds", type=float, default=1.0, help="the peers' warm-up before each measurement")
     parser.add_argument("--batch-size", type=int, default=50)
-    parser.add_argument("--sets", nargs="+", choices=["originals", "packed", "imagenette"], default=["originals", "packed", "imagenette"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--transforms", nargs="+", choices=["train", "eval"], default=["train", "eval"])
     parser.add_argument("--cores", nargs="+", choices=["1", "all"], default=["1", "all"])
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=PROGRAMS, help="their order within a round rotates")
@@ -71,8 +72,11 @@ def available(options: argparse.Namespace) -> list[str]:
     if set(programs) - set(PEERS) and not Path(options.trainer).exists():
         raise SystemExit(f"no trainer at {options.trainer}: run `make build`")
     if "dali" in programs and subprocess.run([options.dali_python, "-c", "import nvidia.dali"], capture_output=True).returncode != 0:
-        print(f"skipped: dali: {options.dali_python} -m pip install nvidia-dali-cuda130, or name another Python with --dali-python", flush=True)
+        install = f"{options.dali_python} -m pip install nvidia-dali-cuda130"
+        print(f"skipped: dali: {install}, or name another Python with --dali-python", flush=True)
         programs.remove("dali")
+    if not programs:
+        raise SystemExit("there is no program to measure")
     return programs
 
 

@@ -8,14 +8,15 @@ of the shorter side to 256 and the centre crop. The result is batches of uint8, 
 import argparse
 import itertools
 import json
-import os
 import random
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 OUTPUT_PX, RESIZE_PX = 224, 256
+# Yields the number of images of each batch, without end.
+Batches = Generator[int, None, None]
 
 
 def main() -> None:
@@ -35,8 +36,8 @@ def main() -> None:
         "cpu_seconds": round(time.process_time() - cpu_begin, 3),
         "versions": versions,
     }
+    batches.close()  # ends the DataLoader's workers, which would otherwise notice seconds later
     print(json.dumps(result), flush=True)
-    os._exit(0)  # the endless iterators have worker processes and threads, which nobody needs to end in order
 
 
 def parse_options() -> argparse.Namespace:
@@ -51,7 +52,7 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def take(batches: Iterator, seconds: float) -> tuple[int, float]:
+def take(batches: Batches, seconds: float) -> tuple[int, float]:
     """Takes batches until that many seconds have passed; returns the number of images and the seconds."""
     begin, images = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - begin) < seconds:
@@ -59,7 +60,7 @@ def take(batches: Iterator, seconds: float) -> tuple[int, float]:
     return images, elapsed
 
 
-def pil(files: list[str], options: argparse.Namespace) -> tuple[Iterator[int], dict]:
+def pil(files: list[str], options: argparse.Namespace) -> tuple[Batches, dict]:
     import PIL.features
     from PIL import Image
     from torchvision import transforms
@@ -79,7 +80,7 @@ def pil(files: list[str], options: argparse.Namespace) -> tuple[Iterator[int], d
     return torch_batches(files, load, options), torch_versions() | {"PIL": f"{PIL.__version__} (libjpeg-turbo {jpeg})"}
 
 
-def v2(files: list[str], options: argparse.Namespace) -> tuple[Iterator[int], dict]:
+def v2(files: list[str], options: argparse.Namespace) -> tuple[Batches, dict]:
     from torchvision.io import ImageReadMode, decode_image
     from torchvision.transforms import v2 as transforms
 
@@ -95,7 +96,7 @@ def v2(files: list[str], options: argparse.Namespace) -> tuple[Iterator[int], di
     return torch_batches(files, load, options), torch_versions()
 
 
-def torch_batches(files: list[str], load, options: argparse.Namespace) -> Iterator[int]:
+def torch_batches(files: list[str], load, options: argparse.Namespace) -> Batches:
     """Yields the size of each batch of `load`ed images, from this process for one core, else from a DataLoader's workers."""
     import torch
     from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
@@ -148,7 +149,7 @@ def torch_versions() -> dict:
     return {"torchvision": torchvision.__version__, "PyTorch": torch.__version__}
 
 
-def dali(files: list[str], options: argparse.Namespace) -> tuple[Iterator[int], dict]:
+def dali(files: list[str], options: argparse.Namespace) -> tuple[Batches, dict]:
     import nvidia.dali
     from nvidia.dali import fn, pipeline_def, types
 
@@ -172,7 +173,7 @@ def dali(files: list[str], options: argparse.Namespace) -> tuple[Iterator[int], 
     built.build()
     shape = [options.batch_size, OUTPUT_PX, OUTPUT_PX, 3]
 
-    def batches() -> Iterator[int]:
+    def batches() -> Batches:
         while True:
             batch = built.run()[0].as_tensor()
             assert list(batch.shape()) == shape and batch.dtype == types.UINT8, (batch.shape(), batch.dtype)
