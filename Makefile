@@ -6,6 +6,7 @@
 #   make torture          the long tests: hours of killed ranks, flipped bits and signals
 #   make lint             formatting, clippy, licences, shell scripts
 #   make bench            side by side with PyTorch DDP
+#   make bench-loader     images read and transformed, side by side with torchvision and DALI
 #   make build            target/release/trainer and launcher
 #   make install PREFIX=$HOME/.local
 #   make dist             an archive for machines without Rust, in dist/
@@ -37,7 +38,7 @@ export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
 # minutes to compile and are compiled once.
 CARGO_BUILD := cargo build --release -p regatta-trainer -p regatta-launcher
 
-.PHONY: build train test torture lint bench install dist gpu-bundle clean setup
+.PHONY: build train test torture lint bench bench-loader install dist gpu-bundle clean setup
 
 build: setup
 	$(CARGO_BUILD)
@@ -46,7 +47,7 @@ train: build
 	@. .setup/env.sh && CONFIG="$(CONFIG)" RANKS="$(RANKS)" NAME="$(NAME)" scripts/train.sh $(TRAINER) $(ARGS)
 
 test torture: export REGATTA_SETUP_SLURM := 1
-test torture bench: export REGATTA_SETUP_PYTORCH := 1
+test torture bench bench-loader: export REGATTA_SETUP_PYTORCH := 1
 test: setup
 	@. .setup/env.sh && scripts/test.sh
 
@@ -58,6 +59,9 @@ lint: setup
 
 bench: build
 	@. .setup/env.sh && PYTHON="$$REGATTA_PYTHON" REGATTA__DATA__FOLDER="$$REGATTA_FASHION_MNIST" bench/run.sh $(ARGS)
+
+bench-loader: build
+	@. .setup/env.sh && "$$REGATTA_PYTHON" bench/loader.py --trainer $(TRAINER) $(ARGS)
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta/configs/regnet"
