@@ -8,3 +8,4 @@ mod images;
 mod known;
 mod sampler;
 mod synthetic;
+mod transforms;
