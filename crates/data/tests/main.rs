@@ -9,3 +9,4 @@ mod images;
 mod known;
 mod sampler;
 mod synthetic;
+mod transforms;

@@ -75,7 +75,7 @@ fn to_rgb([hue, saturation, value]: [f32; 3]) -> [f32; 3] {
     let sector = if sector == 6.0 { 0.0 } else { sector };
     let unsaturated = 1.0 - saturation;
     let product = saturation * fraction;
-    let to_one = |value: f32| value.max(0.0).min(1.0);
+    let to_one = |value: f32| value.clamp(0.0, 1.0);
     let falling = to_one((1.0 - product) * value);
     let rising = to_one((product + unsaturated) * value);
     let lowest = to_one(unsaturated * value);
