@@ -1,13 +1,15 @@
 //! Opens the training and validation images of the recipe's data set.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use regatta_data::{Encoding, ImageShape, Source, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{DataSource, DatasetFacts, Recipe};
 
 /// The training and validation splits of a data set.
 pub(crate) struct Datasets {
-    pub(crate) train: Box<dyn Source>,
-    pub(crate) validation: Box<dyn Source>,
+    pub(crate) train: Arc<dyn Source>,
+    pub(crate) validation: Arc<dyn Source>,
 }
 
 impl Datasets {
@@ -17,14 +19,22 @@ impl Datasets {
     /// Files that are missing or damaged, or a recipe that does not fit the data.
     pub(crate) fn open(recipe: &Recipe) -> Result<Self> {
         let open = |split| {
-            Ok::<_, anyhow::Error>(match &recipe.data.source {
-                DataSource::Files { dataset, folder } => dataset.facts().open(folder, split)?,
-                DataSource::Synthetic { .. } => Box::new(synthetic(recipe, split)),
+            Ok::<Arc<dyn Source>, anyhow::Error>(match &recipe.data.source {
+                DataSource::Files { dataset, folder } => Arc::from(dataset.facts().open(folder, split)?),
+                DataSource::Synthetic { .. } => Arc::new(synthetic(recipe, split)),
             })
         };
         let datasets = Self { train: open(Split::Train)?, validation: open(Split::Validation)? };
         recipe.check_dataset(&datasets.facts())?;
         Ok(datasets)
+    }
+
+    /// Returns the images of a split.
+    pub(crate) fn of(&self, split: Split) -> &Arc<dyn Source> {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+        }
     }
 
     fn facts(&self) -> DatasetFacts {

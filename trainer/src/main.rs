@@ -17,12 +17,14 @@ mod step;
 
 mod attribution;
 mod automatic;
-mod batches;
 mod control;
 mod datasets;
 mod feed;
+mod image_order;
+mod input;
 mod loss_scale;
 mod optimizer;
+mod preparation;
 mod replica;
 mod save_clock;
 mod schedule;

@@ -43,6 +43,9 @@ pub(crate) struct Sums {
     pub(crate) hits: u64,
     /// Number of images.
     pub(crate) images: u64,
+    /// Images that could not be read and were replaced. Checkpoints of version 0.1 lack it.
+    #[serde(default)]
+    pub(crate) bad_images: u64,
 }
 
 impl Sums {
@@ -60,6 +63,7 @@ impl Sums {
         self.loss += outcome.loss_sum;
         self.hits += outcome.hits;
         self.images += images as u64;
+        self.bad_images += outcome.bad_images;
     }
 }
 
@@ -138,7 +142,7 @@ mod tests {
     use crate::control::Requests;
 
     fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
-        StepOutcome { loss_sum, hits, updated, requests: Requests::default() }
+        StepOutcome { loss_sum, hits, updated, bad_images: 0, requests: Requests::default() }
     }
 
     #[test]

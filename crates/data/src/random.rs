@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     SyntheticPattern = 3,
     SyntheticNoise = 4,
     MicroBatch = 5,
+    ErasingNoise = 32,
+    Replacement = 33,
 }
 
 impl Purpose {

@@ -1,6 +1,7 @@
 //! Turns the bytes that a source stores into the pixels of a micro-batch.
 
 use crate::augment::Augment;
+use crate::device_draw::DeviceDraw;
 use crate::error::DataError;
 use crate::source::{Encoding, ImageShape};
 
@@ -34,7 +35,7 @@ impl Transform {
     /// Writes the image whose stored bytes are in `scratch` to `pixels_hwc`: bytes, row by row, channels innermost. The
     /// augmentation depends only on its seed, `epoch` and `index`.
     ///
-    /// The device does not process images individually any further.
+    /// Returns what the device still has to do to this image.
     ///
     /// # Errors
     /// If the bytes are not an image in this encoding.
@@ -46,7 +47,7 @@ impl Transform {
         (epoch, index): (u64, usize),
         scratch: &mut Scratch,
         pixels_hwc: &mut [u8],
-    ) -> Result<(), DataError> {
+    ) -> Result<DeviceDraw, DataError> {
         let (shape, stored) = (self.output(), &scratch.stored);
         assert_eq!(pixels_hwc.len(), shape.bytes(), "a buffer of one image");
         if stored.len() != shape.bytes() {
@@ -56,6 +57,6 @@ impl Transform {
             Some(augment) => augment.apply((epoch, index), shape, stored, pixels_hwc),
             None => pixels_hwc.copy_from_slice(stored),
         }
-        Ok(())
+        Ok(DeviceDraw::default())
     }
 }

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod augment;
+mod device_draw;
 mod idx;
 mod images;
 mod known;
+mod loader;
 mod sampler;
 mod synthetic;
