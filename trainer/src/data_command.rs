@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use regatta_data::{Source, Split};
 use regatta_run_folder::ExitCode;
 use regatta_settings::{Recipe, RecipeArgs};
 
 use crate::datasets;
+use crate::telemetry::counting_bar;
 
 /// `trainer data`.
 #[derive(Debug, Args)]
@@ -83,11 +84,9 @@ fn threads(recipe: &Recipe) -> usize {
     }
 }
 
-/// Returns a bar on standard error, which shows nothing where that is no terminal.
+/// Returns a bar over `length` images.
 fn bar(length: usize, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(what);
+    let bar = counting_bar(what);
+    bar.set_length(length as u64);
     bar
 }

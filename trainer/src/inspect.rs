@@ -9,6 +9,7 @@ use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
 use serde::Serialize;
 
 use crate::failure::Usage;
+use crate::input::loader_memory;
 
 /// `trainer recipe`.
 #[derive(Debug, Args)]
@@ -52,6 +53,8 @@ struct Described {
     summary: Summary,
     /// Bytes, with the activations of a micro-batch.
     memory: Memory,
+    /// Bytes of host memory of the images that are loaded ahead.
+    loader_bytes: u64,
 }
 
 /// Prints the network for one image of the recipe's resolution.
@@ -66,7 +69,11 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     let summary = network.summary(1, side, side)?;
     let memory = memory(&recipe)?;
     if command.json {
-        print_output(serde_json::to_string_pretty(&Described { summary, memory })?)?;
+        print_output(serde_json::to_string_pretty(&Described {
+            summary,
+            memory,
+            loader_bytes: loader_memory(&recipe),
+        })?)?;
         return Ok(ExitCode::Done);
     }
     let mut blocks = String::new();
@@ -99,12 +106,13 @@ fn memory_line(recipe: &Recipe, world_size: usize, memory: Memory) -> String {
     let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
     format!(
         "memory of one rank of {world_size}: weights {}, gradients {}, optimizer {}; activations of {images} images in {}, estimated: \
-         forward {}, backward {} more",
+         forward {}, backward {} more; images loaded ahead {}",
         mib(weights),
         mib(gradients),
         mib(optimizer),
         format!("{precision:?}").to_lowercase(),
         mib(forward),
-        mib(backward)
+        mib(backward),
+        mib(loader_memory(recipe))
     )
 }

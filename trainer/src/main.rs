@@ -17,12 +17,14 @@ mod step;
 
 mod attribution;
 mod automatic;
-mod batches;
 mod control;
 mod datasets;
 mod feed;
+mod image_order;
+mod input;
 mod loss_scale;
 mod optimizer;
+mod preparation;
 mod replica;
 mod save_clock;
 mod schedule;
@@ -50,6 +52,7 @@ mod libtorch_errors;
 mod signals;
 mod time_limit;
 
+mod data_command;
 mod inspect;
 mod probe;
 
@@ -86,6 +89,8 @@ enum Command {
     Summary(inspect::SummaryCommand),
     /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
     Export(export::ExportCommand),
+    /// Reads, packs and shows the recipe's images
+    Data(data_command::DataCommand),
     /// Measures the device, NCCL and the all-reduce times of this machine and its ranks
     Probe(probe::ProbeCommand),
 }
@@ -106,6 +111,7 @@ fn main() -> ExitCode {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),
         (Some(Command::Export(command)), _) => export::export(&command),
+        (Some(Command::Data(command)), _) => data_command::data(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),
         (None, None) => unreachable!("clap asks for --config"),

@@ -83,7 +83,8 @@ fn measure(command: &ProbeCommand, backend: Backend, launch: &Launch, world: &Wo
     let all_reduce = sums(world, device)?;
     let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
     let args = command.recipe.recipe();
-    let loader = args.as_ref().map(|args| loader::images_per_second(args, world)).transpose()?;
+    let loader =
+        args.as_ref().map(|args| loader::images_per_second(args, device, launch, world)).transpose()?;
     let step = args.zip(command.steps);
     let step = step
         .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, world));

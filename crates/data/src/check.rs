@@ -27,7 +27,7 @@ pub struct SplitReport {
     /// Standard deviation of all pixels by channel, on the scale 0 to 1.
     pub std: Vec<f64>,
     /// Images that cannot be read, in their order.
-    pub bad: Vec<BadImage>,
+    pub bad: Vec<UnreadableImage>,
 }
 
 /// Number of images of a class.
@@ -41,7 +41,7 @@ pub struct ClassCount {
 
 /// An image that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BadImage {
+pub struct UnreadableImage {
     /// The image's number in the split, counted from 0.
     pub index: usize,
     /// The image's file or place.
@@ -91,7 +91,7 @@ struct Part<'a> {
     pixels_read: u64,
     sums: Vec<u64>,
     sums_of_squares: Vec<u64>,
-    bad: Vec<BadImage>,
+    bad: Vec<UnreadableImage>,
 }
 
 impl<'a> Part<'a> {
@@ -118,7 +118,7 @@ impl<'a> Part<'a> {
             Ok((label, size_px)) => self.add(label, size_px),
             Err(error) => {
                 let problem = error_chain(&error);
-                self.bad.push(BadImage { index, name: self.source.name(index), problem });
+                self.bad.push(UnreadableImage { index, name: self.source.name(index), problem });
             }
         }
     }

@@ -155,6 +155,43 @@ pub enum DataError {
     /// The bytes are not an image that can be decoded.
     #[error(transparent)]
     Decode(#[from] ImageError),
+    /// A worker of the loader panicked while it read an image.
+    #[error(
+        "a loader thread panicked at {} image {index}: {message}",
+        match split { Split::Train => "training", Split::Validation => "validation" }
+    )]
+    WorkerPanicked {
+        /// The part of the data set.
+        split: Split,
+        /// The image, counted from 0.
+        index: usize,
+        /// The panic's message.
+        message: String,
+    },
+    /// An image could not be read, and neither could any of the images chosen to replace it.
+    #[error("{attempts} images chosen in place of a bad one cannot be read either")]
+    NoReplacement {
+        /// Number of images that were tried.
+        attempts: u64,
+        /// Why the image itself cannot be read.
+        source: Box<DataError>,
+    },
+    /// More images could not be read than `data.max_bad_fraction` allows.
+    #[error(
+        "{bad} of {images} {} images cannot be read, more than data.max_bad_fraction = {max_fraction:?} allows; see the warnings \
+         in the ranks' logs for their names",
+        match split { Split::Train => "training", Split::Validation => "validation" }
+    )]
+    TooManyBadImages {
+        /// The part of the data set.
+        split: Split,
+        /// Number of images that were replaced.
+        bad: u64,
+        /// Number of images in the split.
+        images: usize,
+        /// The largest fraction allowed.
+        max_fraction: f64,
+    },
     /// The source returned a number of bytes that does not match the shape of an image.
     #[error(
         "{found} bytes where an image of {}x{} pixels and {} channels has {}",

@@ -3,7 +3,8 @@
 //! The order of images is a pure function: [`Sampler`] permutes them by (seed, epoch), and [`Shard`] assigns the micro-batches
 //! of a step to ranks. A [`Source`] returns the stored bytes of an image, and a [`Transform`] turns them into pixels, with
 //! random numbers seeded by (seed, epoch, image index); [`Images`] combines the two. None of them depends on threads, restarts
-//! or other ranks. [`DatasetName::facts`] is the table of known data sets.
+//! or other ranks. A [`Loader`] reads the images of batches on threads, several batches ahead. [`DatasetName::facts`] is the
+//! table of known data sets.
 
 mod known;
 mod source;
@@ -20,8 +21,13 @@ mod sampler;
 mod shard;
 
 mod augment;
+mod device_draw;
 mod images;
 mod transform;
+
+mod bad_image;
+mod block;
+mod loader;
 
 mod check;
 mod pack;
@@ -34,16 +40,22 @@ mod parallel;
 mod random;
 
 pub use augment::Augment;
+pub use bad_image::{BadImage, OnBadImage};
+pub use block::{
+    DEFAULT_PREFETCH_BATCHES, DRAW_BYTES, LABEL_BYTES, block_bytes, header_bytes, loader_bytes, write_header,
+};
 pub use cache::{IndexOrigin, user_cache_folder};
-pub use check::{BadImage, ClassCount, SplitReport, check};
+pub use check::{ClassCount, SplitReport, UnreadableImage, check};
+pub use device_draw::{DeviceDraw, DeviceWork, NOISE_LEN, Rectangle, noise_table};
 pub use error::DataError;
 pub use folder::{FolderError, FolderIndex, ImageFolder, Indexing, LabelFault, Skipped};
-pub use images::Images;
+pub use images::{Images, Labelled};
 pub use known::{DatasetName, Format, KnownDataset, find_file};
+pub use loader::{BatchRequest, LoadedBatch, Loader, LoaderSettings, auto_workers};
 pub use order::{Window, WindowedOrder};
 pub use pack::{PackSettings, Shrink, pack};
 pub use parallel::Progress;
-pub use regatta_image::{Filter, JpegMode, Region, Size};
+pub use regatta_image::{Filter, JpegMode, Region, Size, encode_png};
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
@@ -53,8 +65,7 @@ pub use tar::{
     write_classes,
 };
 pub use transform::{
-    AutoAugment, AutoAugmentOperation, CentreCrop, ChannelOrder, ColorJitter, DeviceDraw, ErasedValue,
-    Evaluation, Interpolation, Jitter, MAGNITUDES, NOISE_VALUES, Operation, RandomErasing, RandomResizedCrop,
-    Rectangle, Scratch, Transform, TransformSettings, draw_erased, gray_to_rgb, lighting,
-    random_resized_crop,
+    AutoAugment, AutoAugmentOperation, CentreCrop, ChannelOrder, ColorJitter, ErasedValue, Evaluation,
+    Interpolation, Jitter, MAGNITUDES, Operation, RandomErasing, RandomResizedCrop, Scratch, Transform,
+    TransformSettings, draw_erased, gray_to_rgb, lighting, random_resized_crop,
 };

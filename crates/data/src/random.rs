@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     PackOrder = 29,
     ShardOrder = 30,
     WindowOrder = 31,
+    ErasingNoise = 32,
+    Replacement = 33,
 }
 
 impl Purpose {

@@ -20,7 +20,7 @@ mod device_draw;
 pub use auto_augment::{AutoAugmentOperation, MAGNITUDES};
 pub use channels::gray_to_rgb;
 pub use color_jitter::Jitter;
-pub use device_draw::{DeviceDraw, NOISE_VALUES, Rectangle, draw_erased, lighting};
+pub use device_draw::{draw_erased, lighting};
 pub use geometry::{CentreCrop, Evaluation, random_resized_crop};
 pub use operation::Operation;
 pub use settings::{
@@ -30,6 +30,7 @@ pub use settings::{
 
 use regatta_image::{Decoder, Region, Resizer, Size};
 
+use crate::device_draw::{DeviceDraw, DeviceWork};
 use crate::error::DataError;
 use crate::source::{Encoding, ImageShape, Split};
 
@@ -107,6 +108,18 @@ impl Transform {
                 DeviceDraw::default()
             }
         })
+    }
+
+    /// Returns the operations that are left to the device.
+    pub fn device_work(&self) -> DeviceWork {
+        let TransformSettings { pca_lighting_std, random_erasing, .. } = self.settings;
+        match self.split {
+            Split::Validation => DeviceWork::default(),
+            Split::Train => DeviceWork {
+                lighting: pca_lighting_std > 0.0,
+                erasing: (random_erasing.probability > 0.0).then_some(random_erasing.value),
+            },
+        }
     }
 
     /// Returns whether training images are cropped and resized at random.

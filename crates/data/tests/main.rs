@@ -4,9 +4,11 @@
 mod against_torchvision;
 mod augment;
 mod cifar;
+mod device_draw;
 mod idx;
 mod images;
 mod known;
+mod loader;
 mod sampler;
 mod synthetic;
 mod transforms;

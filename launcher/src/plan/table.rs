@@ -24,6 +24,10 @@ pub(crate) fn render(plan: &Plan) -> String {
         format!("              from {}", plan.micro_batch_source),
         format!("memory        {}", memory(plan)),
         format!(
+            "              and {:.1} MiB of host memory for images loaded ahead",
+            plan.loader_bytes as f64 / MIB
+        ),
+        format!(
             "training      {train_images} images, {}; without evaluation and checkpoints",
             counted(*epochs, "epoch")
         ),

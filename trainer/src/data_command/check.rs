@@ -57,11 +57,15 @@ fn text(Checked { split, report }: &Checked) -> String {
     let SplitReport { images, bytes, classes, smallest_px, largest_px, mean, std, bad } = report;
     let mut text = String::new();
     let numbers = |values: &[f64]| values.iter().map(|it| format!("{it:.4}")).collect::<Vec<_>>().join(", ");
-    let [fewest, most] = [classes.iter().min_by_key(|class| class.images), classes.iter().max_by_key(|class| class.images)];
+    let [fewest, most] =
+        [classes.iter().min_by_key(|class| class.images), classes.iter().max_by_key(|class| class.images)];
     let lines = [
         format!("{split}: {}, {:.1} MB", counted(*images, "image"), *bytes as f64 / 1e6),
         format!("  {} classes", classes.len()),
-        format!("  sizes from {}x{} to {}x{} pixels", smallest_px[0], smallest_px[1], largest_px[0], largest_px[1]),
+        format!(
+            "  sizes from {}x{} to {}x{} pixels",
+            smallest_px[0], smallest_px[1], largest_px[0], largest_px[1]
+        ),
         format!("  mean [{}], std [{}] over all pixels", numbers(mean), numbers(std)),
     ];
     for line in &lines {
@@ -74,7 +78,8 @@ fn text(Checked { split, report }: &Checked) -> String {
     if bad.is_empty() {
         writeln!(text, "  all can be read").expect("a String takes every write");
     } else {
-        writeln!(text, "  {} cannot be read:", counted(bad.len(), "image")).expect("a String takes every write");
+        writeln!(text, "  {} cannot be read:", counted(bad.len(), "image"))
+            .expect("a String takes every write");
     }
     for image in bad {
         writeln!(text, "    {}: {}", image.name, image.problem).expect("a String takes every write");

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use regatta_data::{ChannelOrder, DeviceDraw, ErasedValue, ImageShape, Images, Scratch, noise_table};
-use regatta_image::{Size, encode_png};
+use regatta_data::{
+    ChannelOrder, DeviceDraw, ErasedValue, ImageShape, Images, Scratch, Size, encode_png, noise_table,
+};
 use regatta_run_folder::{ExitCode, check_output, print_output, write_output};
 use regatta_settings::{Recipe, RecipeArgs};
 
 use super::{SplitName, open};
-use crate::batches;
 use crate::failure::Usage;
+use crate::input;
 
 /// Largest number of columns of a sheet.
 const COLUMNS: usize = 8;
@@ -50,11 +51,11 @@ pub(super) fn run(command: &ShowCommand) -> Result<ExitCode> {
     check_output(&command.out, command.force)?;
     let (recipe, source) = open(&command.recipe, command.split)?;
     let indices = chosen(command, source.len())?;
-    let images = batches::images(&recipe, source.clone(), command.split.split());
+    let images = input::images(&recipe, source.clone(), command.split.split());
     let tiles = indices.iter().map(|&index| tile(&images, &recipe, (command.epoch - 1, index)));
     let tiles = tiles.collect::<Result<Vec<_>>>()?;
     let (size, rgb) = sheet(images.shape(), &tiles);
-    write_output(&command.out, command.force, encode_png(&rgb, size))?;
+    write_output(&command.out, command.force, encode_png(&rgb, size)?)?;
     for (place, index) in indices.iter().enumerate() {
         print_output(format_args!("{place} {}", source.name(*index)))?;
     }
@@ -82,8 +83,8 @@ fn chosen(command: &ShowCommand, len: usize) -> Result<Vec<usize>> {
 fn tile(images: &Images, recipe: &Recipe, key: (u64, usize)) -> Result<Vec<u8>> {
     let shape = images.shape();
     let mut pixels_hwc = vec![0; shape.bytes()];
-    let (_, draw) = images.read(key, &mut Scratch::default(), &mut pixels_hwc)?;
-    finish(&mut pixels_hwc, shape, recipe, &draw);
+    let read = images.read(key, &mut Scratch::default(), &mut pixels_hwc)?;
+    finish(&mut pixels_hwc, shape, recipe, &read.draw);
     if shape.channels != 3 {
         return Ok(pixels_hwc.chunks_exact(shape.channels).flat_map(|pixel| [pixel[0]; 3]).collect());
     }
@@ -133,7 +134,8 @@ fn sheet(shape: ImageShape, tiles: &[Vec<u8>]) -> (Size, Vec<u8>) {
     let (width, height) = (side(columns, shape.width), side(rows, shape.height));
     let mut rgb = vec![255; 3 * width * height];
     for (place, tile) in tiles.iter().enumerate() {
-        let (left, top) = (place % columns * (shape.width + GAP_PX), place / columns * (shape.height + GAP_PX));
+        let (left, top) =
+            (place % columns * (shape.width + GAP_PX), place / columns * (shape.height + GAP_PX));
         for (y, row) in tile.chunks_exact(3 * shape.width).enumerate() {
             let start = 3 * ((top + y) * width + left);
             rgb[start..start + row.len()].copy_from_slice(row);

@@ -1,12 +1,12 @@
 //! The training transforms that follow the crop, in the order of torchvision's reference script.
 
 use super::channels::swap_red_and_blue;
-use super::device_draw::DeviceDraw;
 use regatta_image::{Region, Size};
 
 use super::geometry::random_resized_crop;
 use super::settings::{AutoAugment, ChannelOrder, Interpolation, TransformSettings};
 use crate::augment::{Augment, flip_horizontally};
+use crate::device_draw::DeviceDraw;
 use crate::random::Purpose;
 use crate::source::ImageShape;
 

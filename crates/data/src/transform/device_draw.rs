@@ -1,4 +1,4 @@
-//! What the device still does to an image, together with its normalisation: PCA lighting and random erasing.
+//! Draws what the device still does to an image, together with its normalisation: PCA lighting and random erasing.
 
 use regatta_random::SplitMix64;
 
@@ -6,35 +6,8 @@ use regatta_image::Size;
 
 use super::geometry::{below, uniform};
 use super::settings::{ChannelOrder, ErasedValue, TransformSettings};
+use crate::device_draw::{DeviceDraw, NOISE_LEN, Rectangle};
 use crate::random::Purpose;
-
-/// A rectangle of the output, in pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rectangle {
-    /// First column.
-    pub left: u32,
-    /// First row.
-    pub top: u32,
-    /// Number of columns; 0 means that there is no rectangle.
-    pub width: u32,
-    /// Number of rows.
-    pub height: u32,
-}
-
-/// Drawn by the worker, applied on the device together with the normalisation.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DeviceDraw {
-    /// Added to each channel of the image on the scale 0 to 1 before normalisation (PCA lighting), in the image's channel order.
-    pub lighting: [f32; 3],
-    /// Rectangle to erase after normalisation; zero width means none.
-    pub erased: Rectangle,
-    /// Position in the table of standard normal noise where this image's erased pixels begin (below [`NOISE_VALUES`]); 0 where
-    /// nothing is replaced by noise.
-    pub noise_offset: u32,
-}
-
-/// Number of positions in the table of noise at which an image's noise may begin.
-pub const NOISE_VALUES: u32 = 1 << 20;
 
 impl TransformSettings {
     /// Draws what the device does to image `index` in `epoch`, whose output has `size`.
@@ -48,7 +21,7 @@ impl TransformSettings {
         }
         let mut random = Purpose::Erasing.stream(&key);
         if random.unit() < self.random_erasing.probability {
-            let noise_offset = below(&mut random, NOISE_VALUES);
+            let noise_offset = below(&mut random, NOISE_LEN as u32);
             draw.erased = draw_erased(size, &mut random).unwrap_or_default();
             if self.random_erasing.value == ErasedValue::Noise && draw.erased.width > 0 {
                 draw.noise_offset = noise_offset;

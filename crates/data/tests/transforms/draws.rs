@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use regatta_data::{
-    AutoAugment, AutoAugmentOperation, ColorJitter, DeviceDraw, ErasedValue, NOISE_VALUES, Operation,
+    AutoAugment, AutoAugmentOperation, ColorJitter, DeviceDraw, ErasedValue, NOISE_LEN, Operation,
     RandomErasing, Size, TransformSettings,
 };
 use regatta_random::SplitMix64;
@@ -171,7 +171,7 @@ fn rectangles_are_erased_as_often_as_asked() {
     assert!((836..1164).contains(&noisy.len()), "{}", noisy.len());
     for DeviceDraw { erased, noise_offset, lighting } in noisy {
         assert!(erased.left + erased.width <= 224 && erased.top + erased.height <= 224 && erased.height > 0);
-        assert!(noise_offset < NOISE_VALUES && lighting == [0.0; 3]);
+        assert!(noise_offset < NOISE_LEN as u32 && lighting == [0.0; 3]);
     }
     let zero: Vec<DeviceDraw> = draws(settings(1.0, ErasedValue::Zero)).collect();
     assert!(zero.iter().all(|draw| draw.noise_offset == 0));
