@@ -9,6 +9,7 @@ mod plan;
 mod refusals;
 mod run;
 mod slurm;
+mod stops;
 mod torture;
 mod two_hosts;
 
