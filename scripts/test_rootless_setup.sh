@@ -160,6 +160,18 @@ said=$(as_user LIBTORCH="$work/other" scripts/setup.sh 2>&1) && fail "a libtorch
 [[ $said == *"is version 2.9.1: the trainer needs 2.11"* ]] || fail "of a libtorch 2.9.1 it says: $said"
 [[ $(cat "$copy/.cargo/config.toml") == "$config" ]] || fail "a libtorch 2.9.1 is written down"
 
+# The PyTorch of an active environment is used where it is, and named. A stand-in has the files that set-up looks at.
+as_user "${base_python:-python3}" -m venv --without-pip "$work/home/active" || fail "no virtual environment can be made"
+packages=$(echo "$work"/home/active/lib/python3.*/site-packages)
+as_user mkdir -p "$packages/torch/lib"
+as_user touch "$packages/torch/lib/libtorch.so"
+as_user sh -c "echo '__version__ = \"2.11.0\"' >'$packages/torch/__init__.py'"
+said=$(as_user PATH="$work/home/active/bin:$work/bin" VIRTUAL_ENV="$work/home/active" REGATTA_SYSTEM_ROOT="$work/no-system" scripts/setup.sh 2>&1) ||
+    fail "set-up in an active environment fails: $said"
+[[ $said == *"using the torch 2.11.0 of $work/home/active/bin/python3"* ]] || fail "in an active environment it says: $said"
+[[ $(value LIBTORCH) == "$packages/torch" ]] || fail "in an active environment LIBTORCH is $(value LIBTORCH)"
+rm -rf "$work/home/active"
+
 # Nothing was left outside the checkout.
 left=$(find "$work/home" "$work/tmp" -mindepth 1)
 if ((EUID == 0)); then

@@ -180,7 +180,8 @@ impl RunCommand {
         }
         if job.is_on_this_host() && ranks > cores && !self.oversubscribe {
             return Err(Usage(format!(
-                "{ranks} ranks, but this host has {cores} cores: use fewer ranks, or pass --oversubscribe"
+                "{ranks} ranks, but this host has {}: use fewer ranks, or pass --oversubscribe",
+                counted(cores, "core")
             )));
         }
         Ok(())

@@ -10,6 +10,7 @@ mod refusals;
 mod run;
 mod run_host;
 mod slurm;
+mod stops;
 mod torture;
 mod two_hosts;
 

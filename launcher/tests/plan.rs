@@ -177,6 +177,10 @@ fn invalid_plans_are_rejected_with_the_accepted_values() {
         (&["--gpus-per-node", "8", "--step-ms", "0"], "expected a number above 0"),
         (&[&step[..], &["--all-reduce", &no_probe]].concat(), "not what `trainer probe --json` prints"),
         (&[&step[..], &["--all-reduce", &absent]].concat(), "--all-reduce"),
+        (
+            &[&step[..], &["--all-reduce", "/dev/null"]].concat(),
+            "--all-reduce /dev/null: is not a regular file",
+        ),
         (&[&step[..], &["--latency-us", "1", "--all-reduce", &no_probe]].concat(), "cannot be used with"),
         (&["--gpus-per-node", "3", "--step-ms", "45"], "train.micro_batch_size from 1 to 63 fits"),
         (

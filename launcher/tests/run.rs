@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regatta_run_folder::{AttemptRecord, RunFolder};
-use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, documented, newest_step};
+use test_jobs::{Running, TINY, Workdir};
 
 /// Length and checkpoints of the runs that are disturbed: some seconds of steps.
 pub(crate) const STEPS: &str = "--set train.max_steps=400 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
                      --set data.synthetic_train_images=200000";
 
 /// Starts a job on two ranks and waits until it has done 60 steps.
-fn start(workdir: &Workdir, options: &str) -> Running {
+pub(crate) fn start(workdir: &Workdir, options: &str) -> Running {
     let back_off = if options.contains("--back-off") { "" } else { "--back-off 0.2" };
     let common = format!("run --config recipe.toml -n 2 --oversubscribe {back_off}");
     let mut running = workdir.launcher(&format!("{common} {STEPS} {options}")).start();
@@ -92,7 +92,7 @@ pub(crate) fn kill(pid: u32) {
     signal(pid, "KILL");
 }
 
-fn signal(pid: u32, signal: &str) {
+pub(crate) fn signal(pid: u32, signal: &str) {
     let mut kill = std::process::Command::new("kill");
     assert!(kill.args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success());
 }
@@ -164,80 +164,7 @@ fn a_stalled_run_is_ended_and_restarted() {
     assert_weights_are_those_of_an_undisturbed_run(&workdir);
 }
 
-#[test]
-fn any_signal_stops_with_a_checkpoint() {
-    for (signal, row) in [
-        ("INT", "`INT` once (Ctrl-C)"),
-        ("TERM", "`TERM` once"),
-        ("USR1", "`USR2` once"),
-        ("USR2", "`USR2` once"),
-        ("HUP", "`USR2` once"),
-    ] {
-        let workdir = Workdir::new(TINY);
-        let running = start(&workdir, ENDLESS_RUN);
-        running.signal(signal);
-        let ended = running.wait();
-        let expected = documented(row, Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{signal}: {ended}");
-        let step = newest_step(&workdir.run("recipe"));
-        _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
-        assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
-    }
-}
-
 pub(crate) const ENDLESS_RUN: &str = "--set train.max_steps=1000000";
-
-/// A step of very many micro-batches does not end within the grace period, and a second request does not wait for it.
-#[test]
-fn a_step_that_does_not_end_is_abandoned() {
-    let slow = format!("{} --set train.global_batch_size=200000", ENDLESS.replace("data.", "--set data."));
-    for (options, signal, row) in [
-        ("--grace 1", "TERM", "no end within `--grace`"),
-        ("", "INT", "`INT` twice"),
-        ("", "TERM", "`TERM` twice"),
-        ("", "USR2", "`USR2` twice"),
-    ] {
-        let workdir = Workdir::new(TINY);
-        let job =
-            workdir.launcher(&format!("run --config recipe.toml -n 2 --oversubscribe {slow} {options}"));
-        let mut running = job.start();
-        running.wait_until_exists(&workdir.run("recipe").attempt(1));
-        running.signal(signal);
-        running.wait_for_message("stopping after this step");
-        if row.ends_with("twice") {
-            // A signal that follows sooner counts as the same request.
-            std::thread::sleep(Duration::from_millis(300));
-            running.signal(signal);
-        }
-        let ended = running.wait();
-        let expected = documented(row, Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{row}: {ended}");
-        _ = ended.says("launcher: stopped before a checkpoint was saved: ");
-    }
-}
-
-/// After a failure the steps since the last checkpoint are lost, so exit code 75 would be wrong; before any step it is right.
-#[test]
-fn the_exit_code_of_a_stop_between_two_starts_tells_whether_work_is_lost() {
-    let workdir = Workdir::new(TINY);
-    let mut running = start(&workdir, &format!("{ENDLESS_RUN} --back-off 600"));
-    running.signal_rank("KILL", 1);
-    running.wait_for_message("Restart 1 of 3 from ");
-    running.signal("TERM");
-    let ended = running.wait();
-    assert_eq!(ended.code, documented("between two starts, after a failure", Under::Launcher), "{ended}");
-
-    let script = workdir.path().join("fails");
-    fs::write(&script, "#!/bin/sh\nexit 9\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let line = "run --config recipe.toml -n 1 --name other --trainer fails --back-off 600";
-    let mut running = workdir.launcher(line).start();
-    running.wait_for_message("Restart 1 of 3 from the beginning");
-    running.signal("TERM");
-    let ended = running.wait();
-    assert_eq!(ended.code, documented("between two starts, nothing begun", Under::Launcher), "{ended}");
-    _ = ended.says("launcher: stopped between two starts");
-}
 
 #[test]
 fn permanent_failures_are_not_restarted() {
@@ -278,40 +205,4 @@ fn a_run_taken_over_by_another_start_is_left_to_it() {
     assert_eq!((ended.code, &ended.left[..]), (Some(6), &[][..]), "{ended}");
     _ = ended.says("another start of this run owns runs/recipe now");
     assert!(!workdir.run("recipe").attempt(3).exists());
-}
-
-/// The request waits until ranks can handle it: it ends neither mpirun nor a rank that is still loading.
-#[test]
-fn a_signal_at_any_moment_of_the_start_stops_the_run() {
-    let line = format!("run --config recipe.toml -n 2 --oversubscribe {STEPS} {ENDLESS_RUN}");
-    for (what, number_of_processes) in [("the launcher alone", 1), ("mpirun", 2), ("the ranks", 4)] {
-        let workdir = Workdir::new(TINY);
-        let mut running = workdir.launcher(&line).start();
-        // The launcher installs its handlers first.
-        running.wait_until_handled("TERM");
-        running.wait_for_processes(number_of_processes);
-        running.signal("TERM");
-        let ended = running.wait();
-        let expected = documented("at any moment of the start", Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{what}: {ended}");
-        if workdir.run("recipe").attempt(1).exists() {
-            let step = newest_step(&workdir.run("recipe"));
-            _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
-        } else {
-            _ = ended.says("launcher: stopped ");
-        }
-    }
-}
-
-/// mpirun then ends with an exit code of its own; the launcher knows that the ranks have saved a checkpoint.
-#[test]
-fn a_signal_to_mpirun_itself_stops_with_a_checkpoint_too() {
-    let workdir = Workdir::new(TINY);
-    let running = start(&workdir, ENDLESS_RUN);
-    signal(process_of(&running, "mpirun"), "TERM");
-    let ended = running.wait();
-    let expected = documented("`TERM` to mpirun itself", Under::Launcher);
-    assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{ended}");
-    assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
-    newest_step(&workdir.run("recipe"));
 }

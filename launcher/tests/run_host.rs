@@ -138,7 +138,7 @@ fn ranks_stay_on_the_cores_that_the_launcher_was_given() {
     let [stdout, stderr] = on_one_core("-n 1");
     assert_eq!(stdout, format!("Cpus_allowed_list:\t{first}\n"), "{stderr}");
     let [_, stderr] = on_one_core("-n 2");
-    assert!(stderr.starts_with("error: 2 ranks, but this host has 1 cores: "), "{stderr}");
+    assert!(stderr.starts_with("error: 2 ranks, but this host has 1 core: "), "{stderr}");
 }
 
 /// Without ssh and rsh, Open MPI 4 needs `plm=isolated`; `make train` sets it unless the environment chooses otherwise.

@@ -63,7 +63,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use regatta_comm::{Launch, unblock_stop_signals};
+use regatta_comm::{Launch, explain_exhausted_memory, unblock_stop_signals};
 use regatta_settings::{RecipeArgs, parse_command_line};
 use regatta_torch_ext::keep_freed_memory;
 
@@ -101,6 +101,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let process = Instant::now();
     let launch = Launch::from_environment();
+    explain_exhausted_memory();
     failure::install_panic_hook(launch.rank);
     keep_freed_memory();
     let cli = parse_command_line::<Cli>();

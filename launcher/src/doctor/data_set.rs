@@ -32,8 +32,11 @@ fn inspect_file(folder: &Path, name: &str, facts: &KnownDataset) -> DataFile {
     }
 }
 
-/// Reads both ends of a file and returns its length.
+/// Reads both ends of a file and returns its length. A pipe would wait for a writer.
 fn read_ends(path: &Path, format: &Format) -> io::Result<u64> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut start = Vec::new();
@@ -58,6 +61,8 @@ mod tests {
         std::fs::write(folder.path().join("train-images-idx3-ubyte"), [0, 0, 8, 3, 0]).unwrap();
         std::fs::write(folder.path().join("train-labels-idx1-ubyte.gz"), [0x1f, 0x8b, 8]).unwrap();
         std::fs::write(folder.path().join("t10k-images-idx3-ubyte"), "an error page").unwrap();
+        let pipe = folder.path().join("t10k-labels-idx1-ubyte");
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
         let mnist = DataSource::Files { dataset: DatasetName::Mnist, folder: folder.path().to_owned() };
         let files = inspect(&mnist).unwrap().files;
         let found: Vec<_> =
@@ -68,8 +73,11 @@ mod tests {
                 ("train-images-idx3-ubyte", 5, "whole"),
                 ("train-labels-idx1-ubyte.gz", 3, "whole"),
                 ("t10k-images-idx3-ubyte", 0, "starts neither like an idx file nor like gzip"),
-                ("t10k-labels-idx1-ubyte", 0, "No such file or directory (os error 2)"),
+                ("t10k-labels-idx1-ubyte", 0, "not a regular file"),
             ]
         );
+        std::fs::remove_file(folder.path().join("t10k-labels-idx1-ubyte")).unwrap();
+        let missing = inspect(&mnist).unwrap().files.pop().unwrap();
+        assert_eq!(missing.problem.unwrap(), "No such file or directory (os error 2)");
     }
 }

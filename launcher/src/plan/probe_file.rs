@@ -7,6 +7,7 @@ use regatta_run_folder::ProbeReport;
 
 use super::all_reduce::Curve;
 use crate::failure::Usage;
+use crate::text_file;
 
 /// Reads the curve in the file `path`.
 ///
@@ -14,8 +15,8 @@ use crate::failure::Usage;
 /// If the file cannot be read, is not the probe's output, or has no usable durations.
 pub(crate) fn read(path: &Path) -> Result<Curve> {
     let at = || format!("--all-reduce {}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| Usage(format!("cannot be read: {error}")));
-    parse(&text.with_context(at)?).map_err(Usage).with_context(at)
+    let text = text_file::read(path).with_context(at)?;
+    parse(&text).map_err(Usage).with_context(at)
 }
 
 fn parse(text: &str) -> Result<Curve, String> {
