@@ -2,9 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod augment;
+mod cache;
 mod cifar;
+mod folder;
 mod idx;
 mod images;
 mod known;
+mod order;
+mod reference;
 mod sampler;
 mod synthetic;
+mod tar;
+mod tar_bytes;
+mod tar_refusals;
+mod tar_sets;
+mod tar_writing;
