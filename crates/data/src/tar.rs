@@ -5,6 +5,7 @@ mod header;
 mod sample;
 mod scan;
 
+mod archive;
 mod classes;
 mod index;
 mod numbering;

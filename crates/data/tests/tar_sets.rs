@@ -2,11 +2,13 @@
 
 use std::fs;
 
-use regatta_data::{IndexOrigin, ShardIndex, Source, expand_shards, write_classes};
+use regatta_data::{
+    FolderIndex, ImageFolder, IndexOrigin, ShardIndex, Source, Split, TarShards, expand_shards, write_classes,
+};
 
-use crate::folder::{QUIET, message};
+use crate::folder::{QUIET, message, write_tree};
 use crate::tar::{index, open, write};
-use crate::tar_bytes::{END, sample};
+use crate::tar_bytes::{END, file, sample};
 
 #[test]
 fn classes_come_from_the_file_beside_the_shards() {
@@ -134,4 +136,53 @@ fn braces_name_shards_as_in_a_shell() {
     ] {
         check(pattern, &[&format!("the pattern {pattern} of shards is not usable: {reason}")]);
     }
+}
+
+#[test]
+fn ilsvrcs_archives_give_the_images_of_the_folder_that_they_unpack_to() {
+    let root = tempfile::tempdir().unwrap();
+    let classes = [("n2", ["n2_1.JPEG", "n2_10.JPEG"]), ("n1", ["n1_9.JPEG", "n1_8.JPEG"])];
+    let inner = |(class, images): (&str, [&str; 2])| {
+        let entries = images.map(|image| file(image, format!("train/{class}/{image}").as_bytes()));
+        file(&format!("{class}.tar"), &[entries.concat(), END.to_vec()].concat())
+    };
+    let val = ["val_2.JPEG", "val_1.JPEG"];
+    fs::write(root.path().join("train.tar"), [classes.map(inner).concat(), END.to_vec()].concat()).unwrap();
+    let entries = val.map(|image| file(image, format!("val/{image}").as_bytes()));
+    fs::write(root.path().join("val.tar"), [entries.concat(), END.to_vec()].concat()).unwrap();
+    fs::write(root.path().join("labels.txt"), "val_1 n2\nval_2 n1\n").unwrap();
+    for (class, images) in classes {
+        write_tree(
+            root.path(),
+            &images.map(|image| format!("train/{class}/{image}")).each_ref().map(|s| s.as_str()),
+        );
+    }
+    write_tree(root.path(), &val.map(|image| format!("val/{image}")).each_ref().map(|s| s.as_str()));
+
+    let labels = root.path().join("labels.txt");
+    let (train, _) = FolderIndex::train(root.path(), &QUIET).unwrap();
+    let (validation, _) = FolderIndex::validation(root.path(), Some(&labels), &train, &QUIET).unwrap();
+    let paths = ["train.tar", "val.tar"].map(|name| root.path().join(name));
+    for _ in ["built", "cached"] {
+        let (packed, _) = ShardIndex::archive_of_classes(&paths[0], &QUIET).unwrap();
+        let (packed_val, _) = ShardIndex::archive_with_labels(&paths[1], &labels, &packed, &QUIET).unwrap();
+        for (split, index, path, packed) in [
+            (Split::Train, &train, &paths[0], packed),
+            (Split::Validation, &validation, &paths[1], packed_val),
+        ] {
+            let folder = ImageFolder::new(root.path(), split, index.clone());
+            let archive = TarShards::new(vec![path.clone()], packed);
+            assert_eq!((archive.len(), archive.class_names()), (folder.len(), folder.class_names()));
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            for image in 0..folder.len() {
+                assert_eq!(archive.fetch(image, &mut one).unwrap(), folder.fetch(image, &mut other).unwrap());
+                assert_eq!(one, other);
+            }
+        }
+    }
+    fs::write(&paths[0], [file("n1.tar", &file("n1_1.JPEG", b"x")), END.to_vec()].concat()).unwrap();
+    assert_eq!(
+        message(ShardIndex::archive_of_classes(&paths[0], &QUIET).unwrap_err(), root.path()),
+        "ROOT/train.tar: the shard is cut: it ends at byte 1536 without the mark of a tar archive's end"
+    );
 }

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use regatta_data::{ShardWriter, Source, stage};
+use regatta_data::{FolderIndex, ImageFolder, ShardWriter, Source, Split, stage, write_classes};
 
-use crate::folder::message;
+use crate::folder::{QUIET, message, write_tree};
 use crate::tar::{open, write};
 use crate::tar_bytes::{END, sample};
 
@@ -92,4 +92,30 @@ fn shards_with_one_name_are_not_staged_over_each_other() {
     let shards = [write(root.path(), &[vec![1]]), write(&other, &[vec![2]])].concat();
     let error = stage(&shards, &root.path().join("local"), &|_, _| ()).unwrap_err();
     assert_eq!(message(error, root.path()), "the shard ROOT/other/0.tar is named twice");
+}
+
+#[test]
+fn a_folder_packed_in_any_order_gives_the_folders_images() {
+    let root = tempfile::tempdir().unwrap();
+    write_tree(
+        root.path(),
+        &["train/b/1.png", "train/a/3.jpg", "train/a/deep/2.webp", "train/c/9.jpeg", "train/b/0.jpg"],
+    );
+    let (index, _) = FolderIndex::train(root.path(), &QUIET).unwrap();
+    let folder = ImageFolder::new(root.path(), Split::Train, index);
+    let shards = root.path().join("shards");
+    let (mut writer, _) = ShardWriter::resume(&shards, "train", 4_000).unwrap();
+    let mut stored = Vec::new();
+    for image in [3, 0, 4, 1, 2] {
+        let label = folder.fetch(image, &mut stored).unwrap();
+        writer.append(image as u32, "jpg", &stored, label as u32).unwrap();
+    }
+    write_classes(&shards, folder.class_names()).unwrap();
+    let packed = open(writer.finish().unwrap());
+    assert_eq!((packed.len(), packed.class_names()), (folder.len(), folder.class_names()));
+    let mut other = Vec::new();
+    for image in 0..folder.len() {
+        assert_eq!(folder.fetch(image, &mut stored).unwrap(), packed.fetch(image, &mut other).unwrap());
+        assert_eq!(stored, other);
+    }
 }

@@ -62,12 +62,24 @@ impl ShardIndex {
         names.iter().for_each(|name| list.bytes(name.as_os_str().as_bytes()));
         let key = blake3::hash(&list.0).to_hex();
         let cache = Cache::new(root, root, &format!("shards-{}", &key[..16]), indexing.user_cache);
-        if let Some(cached) = cache.load(|bytes| Self::from_bytes(bytes).ok()) {
+        let files: Vec<&Path> = names.iter().copied().chain([Path::new(CLASSES)]).collect();
+        let build = || Self::build(shards, &root.join(CLASSES), indexing.progress);
+        Self::load_or_build(&cache, |_| true, (root, &files), build)
+    }
+
+    /// Returns the cached index if it `fits`, or builds one from `files` below a folder.
+    pub(super) fn load_or_build(
+        cache: &Cache,
+        fits: impl Fn(&Self) -> bool,
+        (root, files): (&Path, &[&Path]),
+        build: impl Fn() -> Result<Self, DataError>,
+    ) -> Result<(Self, IndexOrigin), DataError> {
+        if let Some(cached) = cache.load(|bytes| Self::from_bytes(bytes).ok().filter(&fits)) {
             return Ok(cached);
         }
-        let files = names.iter().copied().chain([Path::new(CLASSES)]);
-        let stamps: Vec<_> = files.map(|name| Stamp::of(root, name)).collect();
-        let index = Self::build(shards, &root.join(CLASSES), indexing.progress)?;
+        // Before they are read: what changes meanwhile makes the cached index invalid.
+        let stamps: Vec<_> = files.iter().map(|file| Stamp::of(root, file)).collect();
+        let index = build()?;
         let origin = cache.store(&index.to_bytes(), &stamps);
         Ok((index, origin))
     }
@@ -115,7 +127,7 @@ impl ShardIndex {
         Ok(index)
     }
 
-    fn empty(class_names: Vec<String>) -> Self {
+    pub(super) fn empty(class_names: Vec<String>) -> Self {
         Self {
             classes: class_names.len(),
             class_names,
@@ -130,7 +142,7 @@ impl ShardIndex {
         }
     }
 
-    fn append(&mut self, images: ShardImages) -> Result<(), TarError> {
+    pub(super) fn append(&mut self, images: ShardImages) -> Result<(), TarError> {
         self.names.append(&images.names).map_err(|TooManyNames| TarError::TooManyImages)?;
         self.shard_lengths.push(images.shard_length);
         self.offsets.extend(images.offsets);
