@@ -3,7 +3,8 @@
 //! The order of images is a pure function: [`Sampler`] permutes them by (seed, epoch), and [`Shard`] assigns the micro-batches
 //! of a step to ranks. A [`Source`] returns the stored bytes of an image, and a [`Transform`] turns them into pixels, with
 //! random numbers seeded by (seed, epoch, image index); [`Images`] combines the two. None of them depends on threads, restarts
-//! or other ranks. [`DatasetName::facts`] is the table of known data sets.
+//! or other ranks. [`DatasetName::facts`] is the table of known data sets. [`ImageFolder`] and [`TarShards`] read encoded images by
+//! an index ([`FolderIndex`], [`ShardIndex`]), which one rank builds or finds in its cache and shares as bytes.
 
 mod known;
 mod source;

@@ -1,6 +1,7 @@
 //! An epoch in windows of shards has every image once, window after window, as a function of seed and epoch.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use regatta_data::{ReadAhead, WindowedOrder};
@@ -56,14 +57,51 @@ fn orders_differ_between_epochs_and_seeds_and_never_change() {
     check(1, 0, [10, 11, 2, 1, 0, 9, 5, 3, 4, 7, 8, 6]);
 }
 
+/// Waits for the thread, which nothing else can tell about.
+fn wait_until_read(read_ahead: &ReadAhead, bytes: u64) {
+    let start = Instant::now();
+    while read_ahead.bytes_read() < bytes && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+    }
+    assert_eq!(read_ahead.bytes_read(), bytes);
+}
+
 #[test]
-fn reading_ahead_ends_with_its_owner_even_where_shards_are_missing() {
+fn the_current_window_and_the_next_one_are_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<_> = (0..4).map(|shard| folder.path().join(format!("{shard}.tar"))).collect();
-    std::fs::write(&paths[2], vec![7; 10_000]).unwrap();
-    let read_ahead = ReadAhead::start(paths, WindowedOrder::new(shards(&[3; 4]), 2, 0)).unwrap();
-    for (epoch, position) in [(0, 0), (0, 5), (0, 11), (1, 0), (7, 3)] {
-        read_ahead.advance(epoch, position);
+    let bytes = |shard: usize| 5_000_000 * 10_u64.pow(shard as u32) / 1000;
+    for (shard, path) in paths.iter().enumerate() {
+        std::fs::write(path, vec![7; bytes(shard) as usize]).unwrap();
     }
-    drop(read_ahead);
+    let order = WindowedOrder::new(shards(&[3; 4]), 1, 0);
+    let of_epoch =
+        |epoch| -> Vec<u64> { order.windows(epoch).iter().map(|window| bytes(window.shards[0])).collect() };
+    let (first, second) = (of_epoch(0), of_epoch(1));
+    let read_ahead = ReadAhead::start(paths, order.clone()).unwrap();
+    let mut expected = first[0] + first[1];
+    for position in [0, 1, 2] {
+        read_ahead.advance(0, position);
+        wait_until_read(&read_ahead, expected);
+    }
+    for (epoch, position, further) in
+        [(0, 3, first[2]), (0, 6, first[3]), (0, 11, second[0]), (1, 0, second[1])]
+    {
+        read_ahead.advance(epoch, position);
+        expected += further;
+        wait_until_read(&read_ahead, expected);
+    }
+    // A run that continues in the middle of an epoch starts there.
+    read_ahead.advance(5, 4);
+    wait_until_read(&read_ahead, expected + of_epoch(5)[1] + of_epoch(5)[2]);
+}
+
+#[test]
+fn missing_shards_do_not_stop_the_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..4).map(|shard| folder.path().join(format!("{shard}.tar"))).collect();
+    std::fs::write(&paths[2], [7; 10_000]).unwrap();
+    let read_ahead = ReadAhead::start(paths, WindowedOrder::new(shards(&[3; 4]), 2, 0)).unwrap();
+    read_ahead.advance(0, 0);
+    wait_until_read(&read_ahead, 10_000);
 }
