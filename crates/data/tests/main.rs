@@ -3,12 +3,21 @@
 
 mod against_torchvision;
 mod augment;
+mod cache;
 mod cifar;
 mod device_draw;
+mod folder;
 mod idx;
 mod images;
 mod known;
 mod loader;
+mod order;
+mod reference;
 mod sampler;
 mod synthetic;
+mod tar;
+mod tar_bytes;
+mod tar_refusals;
+mod tar_sets;
+mod tar_writing;
 mod transforms;

@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 256 << 20;
 ///
 /// # Errors
 /// A file that cannot be read or does not give each image exactly one class.
-pub(super) fn read(path: &Path, names: &NameList, classes: &[String]) -> Result<Vec<u32>, DataError> {
+pub(crate) fn read(path: &Path, names: &NameList, classes: &[String]) -> Result<Vec<u32>, DataError> {
     let failed = |source| DataError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -78,7 +78,7 @@ pub(super) fn walk(split_folder: &Path, folder: &Path) -> Result<Walked, DataErr
 impl Walked {
     fn add(&mut self, path: &Path, folder: &Path) -> Result<(), TooManyNames> {
         let name = path.as_os_str().as_bytes();
-        if has_extension(name, &READ) {
+        if is_image(name) {
             return self.names.push(name);
         }
         self.skipped.add(&Skipped { files: 1, example: folder.join(path).display().to_string() });
@@ -151,8 +151,13 @@ impl Kind {
     }
 }
 
+/// Returns whether a file's name is that of an image in a format that is read.
+pub(crate) fn is_image(name: &[u8]) -> bool {
+    has_extension(name, &READ)
+}
+
 fn is_taken(name: &OsString) -> bool {
-    has_extension(name.as_bytes(), &READ) || has_extension(name.as_bytes(), &NOT_READ)
+    is_image(name.as_bytes()) || has_extension(name.as_bytes(), &NOT_READ)
 }
 
 fn has_extension(name: &[u8], extensions: &[&str]) -> bool {

@@ -1,13 +1,13 @@
 //! The index of a set of tar shards: where each image is, and its label.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::classes::{self, CLASSES};
 use super::error::{MemberFault, TarError};
+use super::numbering;
 use super::sample::{self, ShardImages};
 use crate::cache::{Cache, IndexOrigin, Stamp};
 use crate::error::DataError;
@@ -15,13 +15,6 @@ use crate::fields::{FieldReader, FieldWriter};
 use crate::folder::Indexing;
 use crate::names::{NameList, TooManyNames};
 use crate::parallel::{self, Progress};
-
-use super::numbering;
-
-/// Name of the optional file beside the shards with the names of the classes, one a line in the order of the labels.
-pub(super) const CLASSES: &str = "classes.txt";
-/// Largest such file, in bytes.
-const MOST_CLASSES_BYTES: u64 = 64 << 20;
 
 /// The images of a set of shards, about 40 bytes each in memory.
 ///
@@ -69,12 +62,24 @@ impl ShardIndex {
         names.iter().for_each(|name| list.bytes(name.as_os_str().as_bytes()));
         let key = blake3::hash(&list.0).to_hex();
         let cache = Cache::new(root, root, &format!("shards-{}", &key[..16]), indexing.user_cache);
-        if let Some(cached) = cache.load(|bytes| Self::from_bytes(bytes).ok()) {
+        let files: Vec<&Path> = names.iter().copied().chain([Path::new(CLASSES)]).collect();
+        let build = || Self::build(shards, &root.join(CLASSES), indexing.progress);
+        Self::load_or_build(&cache, |_| true, (root, &files), build)
+    }
+
+    /// Returns the cached index if it `fits`, or builds one from `files` below a folder.
+    pub(super) fn load_or_build(
+        cache: &Cache,
+        fits: impl Fn(&Self) -> bool,
+        (root, files): (&Path, &[&Path]),
+        build: impl Fn() -> Result<Self, DataError>,
+    ) -> Result<(Self, IndexOrigin), DataError> {
+        if let Some(cached) = cache.load(|bytes| Self::from_bytes(bytes).ok().filter(&fits)) {
             return Ok(cached);
         }
-        let files = names.iter().copied().chain([Path::new(CLASSES)]);
-        let stamps: Vec<_> = files.map(|name| Stamp::of(root, name)).collect();
-        let index = Self::build(shards, &root.join(CLASSES), indexing.progress)?;
+        // Before they are read: what changes meanwhile makes the cached index invalid.
+        let stamps: Vec<_> = files.iter().map(|file| Stamp::of(root, file)).collect();
+        let index = build()?;
         let origin = cache.store(&index.to_bytes(), &stamps);
         Ok((index, origin))
     }
@@ -101,8 +106,8 @@ impl ShardIndex {
         Ok((index, origin))
     }
 
-    fn build(shards: &[PathBuf], classes: &Path, progress: Progress) -> Result<Self, DataError> {
-        let class_names = read_classes(classes)?;
+    fn build(shards: &[PathBuf], class_file: &Path, progress: Progress) -> Result<Self, DataError> {
+        let class_names = classes::read(class_file)?;
         let mut done = |count| progress(count, shards.len());
         let read = parallel::map(shards, |shard| sample::read(shard), &mut done);
         let mut index = Self::empty(class_names);
@@ -122,7 +127,7 @@ impl ShardIndex {
         Ok(index)
     }
 
-    fn empty(class_names: Vec<String>) -> Self {
+    pub(super) fn empty(class_names: Vec<String>) -> Self {
         Self {
             classes: class_names.len(),
             class_names,
@@ -137,7 +142,7 @@ impl ShardIndex {
         }
     }
 
-    fn append(&mut self, images: ShardImages) -> Result<(), TarError> {
+    pub(super) fn append(&mut self, images: ShardImages) -> Result<(), TarError> {
         self.names.append(&images.names).map_err(|TooManyNames| TarError::TooManyImages)?;
         self.shard_lengths.push(images.shard_length);
         self.offsets.extend(images.offsets);
@@ -296,27 +301,5 @@ impl ShardIndex {
             && (0..self.shards()).all(is_inside)
             && self.labels.iter().all(|&label| (label as usize) < self.classes)
             && [0, self.classes].contains(&self.class_names.len())
-    }
-}
-
-/// Reads the names of the classes; none if there is no such file.
-fn read_classes(path: &Path) -> Result<Vec<String>, DataError> {
-    let failed = |source| DataError::Read { path: path.to_owned(), source };
-    let refused = |reason| TarError::Classes { path: path.to_owned(), reason }.into();
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        opened => {
-            opened.map_err(failed)?.take(MOST_CLASSES_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?
-        }
-    };
-    if bytes.len() as u64 > MOST_CLASSES_BYTES {
-        return Err(refused("a file of class names has at most 64 MiB"));
-    }
-    let text = str::from_utf8(&bytes).map_err(|_| refused("class names must be valid UTF-8"))?;
-    let names: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-    match names.iter().any(String::is_empty) || names.is_empty() {
-        true => Err(refused("each line must be the name of a class")),
-        false => Ok(names),
     }
 }

@@ -27,6 +27,7 @@ pub struct ReadAhead {
     state: Mutex<State>,
     /// Sequence number of the window that is read from; requests for earlier ones are too late.
     current: Arc<AtomicU64>,
+    bytes_read: Arc<AtomicU64>,
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -52,12 +53,17 @@ impl ReadAhead {
     /// If the thread cannot be started.
     pub fn start(shards: Vec<PathBuf>, order: WindowedOrder) -> io::Result<Self> {
         let (requests, receiver) = mpsc::channel();
-        let current = Arc::new(AtomicU64::new(0));
-        let shared = Arc::clone(&current);
-        let read = move || read_requests(&receiver, &shards, &shared);
+        let (current, bytes_read) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let reader = Reader { shards, current: Arc::clone(&current), bytes_read: Arc::clone(&bytes_read) };
+        let read = move || reader.read_requests(&receiver);
         let thread = thread::Builder::new().name("read-ahead".to_owned()).spawn(read)?;
         let (requests, thread) = (Some(requests), Some(thread));
-        Ok(Self { order, state: Mutex::default(), current, requests, thread })
+        Ok(Self { order, state: Mutex::default(), current, bytes_read, requests, thread })
+    }
+
+    /// Number of bytes that were read ahead so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// Says that the image at `position` of an epoch's permutation is about to be fetched: its window and the next one, which may
@@ -98,24 +104,35 @@ impl Drop for ReadAhead {
     }
 }
 
-fn read_requests(requests: &Receiver<Request>, shards: &[PathBuf], current: &AtomicU64) {
-    let mut piece = vec![0; PIECE];
-    for Request { sequence, shards: wanted } in requests {
-        for shard in wanted {
-            // An error is reported by the fetch that needs the image.
-            _ = read_through(&shards[shard], &mut piece, || current.load(Ordering::Relaxed) <= sequence);
-        }
-    }
+/// What the thread has.
+struct Reader {
+    shards: Vec<PathBuf>,
+    current: Arc<AtomicU64>,
+    bytes_read: Arc<AtomicU64>,
 }
 
-/// Reads a file to its end, for as long as it `is_wanted`.
-fn read_through(path: &Path, piece: &mut [u8], is_wanted: impl Fn() -> bool) -> io::Result<()> {
-    let (file, mut offset) = (File::open(path)?, 0);
-    while is_wanted() {
-        match file.read_at(piece, offset)? {
-            0 => return Ok(()),
-            read => offset += read as u64,
+impl Reader {
+    fn read_requests(&self, requests: &Receiver<Request>) {
+        let mut piece = vec![0; PIECE];
+        for Request { sequence, shards } in requests {
+            for shard in shards {
+                // An error is reported by the fetch that needs the image.
+                _ = self.read_through(&self.shards[shard], &mut piece, sequence);
+            }
         }
     }
-    Ok(())
+
+    /// Reads a file to its end, unless the images of a later window are fetched already.
+    fn read_through(&self, path: &Path, piece: &mut [u8], sequence: u64) -> io::Result<()> {
+        let (file, mut offset) = (File::open(path)?, 0);
+        while self.current.load(Ordering::Relaxed) <= sequence {
+            let read = file.read_at(piece, offset)? as u64;
+            if read == 0 {
+                return Ok(());
+            }
+            offset += read;
+            self.bytes_read.fetch_add(read, Ordering::Relaxed);
+        }
+        Ok(())
+    }
 }

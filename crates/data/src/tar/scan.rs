@@ -43,6 +43,14 @@ impl<'a> Scan<'a> {
         if scan.file.length == 0 { Err(scan.shard_error(ShardFault::Empty)) } else { Ok(scan) }
     }
 
+    /// Goes through a member that is itself a tar archive.
+    pub(super) fn within(&self, member: &Member) -> Result<Self, DataError> {
+        let failed = |source| DataError::Read { path: self.shard.to_owned(), source };
+        let file = self.file.file.try_clone().map_err(failed)?;
+        let file = Window { file, length: member.offset + member.length, start: 0, bytes: Vec::new() };
+        Ok(Self { shard: self.shard, file, next: member.offset })
+    }
+
     /// Returns the next file, or `None` at the archive's end.
     pub(super) fn next(&mut self) -> Result<Option<Member>, DataError> {
         let mut extension = Extension::default();

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ShardFault, TarError};
 use super::header::BLOCK;
-use super::index::CLASSES;
 use super::{numbering, sample};
-use crate::cache::{remove_leftovers, temporary_beside, write_atomically};
+use crate::cache::{remove_leftovers, temporary_beside};
 use crate::error::DataError;
 
 /// Writes images as samples KEY.EXTENSION and KEY.cls to shards STEM-000000.tar, STEM-000001.tar and so on. KEY is the image's
@@ -172,18 +171,4 @@ fn header(name: &str, size: u64) -> [u8; BLOCK] {
     let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     header
-}
-
-/// Writes the names of the classes beside the shards in `folder`, where [`ShardIndex`](crate::ShardIndex) finds them.
-///
-/// # Errors
-/// A name that is empty or has a line break; a file that cannot be written.
-pub fn write_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
-    let path = folder.join(CLASSES);
-    if names.is_empty() || names.iter().any(|name| name.is_empty() || name.contains(['\n', '\r'])) {
-        let reason = "each line must be the name of a class";
-        return Err(TarError::Classes { path, reason }.into());
-    }
-    let text = names.iter().map(|name| format!("{name}\n")).collect::<String>();
-    write_atomically(&path, &[text.as_bytes()]).map_err(|source| DataError::Write { path, source })
 }
