@@ -22,8 +22,8 @@ PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TRAINER := $(TARGET)/release/trainer
 
-# rustup's folder, for shells that were open before Rust was installed.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# rustup's folder, for shells that were open before Rust was installed, and the nasm that set-up brings without root.
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(CURDIR)/.setup/nasm
 
 # Allows Open MPI to run as root and with more ranks than cores (the last setting is for Open MPI 5).
 # The latter has no effect if there are enough cores.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs scripts/setup.sh as somebody who is not root, on a machine with no MPI, libclang or data set,
-# and checks that what it brings works and stays inside the checkout.
+# Runs scripts/setup.sh as somebody who is not root, on a machine with no MPI, nasm, libclang or data
+# set, and checks that what it brings works and stays inside the checkout.
 #
 # Works on a copy of this checkout in a temporary folder: as the user `nobody` when started by root,
 # else as the caller without sudo. The libtorch that is there already is used (LIBTORCH).
@@ -38,7 +38,7 @@ hide_programs() {
     for folder in /usr/local/bin /usr/bin /bin; do
         if [[ -d $folder ]]; then
             find "$folder" -maxdepth 1 ! -type d ! -name 'mpi*' ! -name 'orte*' ! -name 'llvm-config*' \
-                ! -name sudo ! -name spack -exec ln -sf -t "$work/bin" {} +
+                ! -name sudo ! -name spack ! -name nasm -exec ln -sf -t "$work/bin" {} +
         fi
     done
 }
@@ -133,6 +133,11 @@ from clang.cindex import Index
 unit = Index.create().parse("hello.c", args=["-I.venv/include", *sys.argv[1].split()])
 sys.exit("\n".join(map(str, unit.diagnostics)) or 0)
 PYTHON
+
+# nasm: in PATH for whoever reads env.sh.
+if [[ $(uname -m) == x86_64 ]]; then
+    as_user bash -c '. .setup/env.sh && nasm -v' >/dev/null || fail "no nasm in PATH after .setup/env.sh"
+fi
 
 # cargo: libtorch as it was given, the wheel's mpicc, and its libraries found at run time.
 [[ $(value LIBTORCH) == "$libtorch" ]] || fail "LIBTORCH is $(value LIBTORCH) in .cargo/config.toml"
