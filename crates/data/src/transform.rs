@@ -147,11 +147,15 @@ impl Transform {
     fn decode_centre(&self, scratch: &mut Scratch, pixels_hwc: &mut [u8]) -> Result<(), DataError> {
         let Scratch { stored, decoder, resizer, decoded, spare } = scratch;
         let TransformSettings { filter, antialias, jpeg, evaluation, .. } = self.settings;
-        let resized = evaluation.resized(decoder.header(stored)?.size);
-        let size = decoder.decode(stored, None, jpeg, Some(resized), decoded)?;
-        spare.resize(3 * resized.width as usize * resized.height as usize, 0);
-        resizer.resize(decoded, size, filter, antialias, spare, resized);
-        evaluation.centre_crop(resized).copy(spare, resized, pixels_hwc);
+        let whole = decoder.header(stored)?.size;
+        let resized = evaluation.resized(whole);
+        let crop = evaluation.centre_crop(resized);
+        let view = crop.view(whole, resized, filter.radius(), antialias);
+        let kept = crop.kept.size();
+        let size = decoder.decode(stored, Some(view.region), jpeg, Some(kept), decoded)?;
+        spare.resize(3 * kept.width as usize * kept.height as usize, 0);
+        resizer.resize_window(decoded, (size, view.window(size)), filter, antialias, spare, kept);
+        crop.copy(spare, pixels_hwc);
         Ok(())
     }
 

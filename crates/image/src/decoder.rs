@@ -1,5 +1,8 @@
 //! The decoder of a thread, which hands an image to the decoder of its format.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::error::ImageError;
 use crate::format::Format;
 use crate::jpeg::JpegDecoder;
@@ -16,7 +19,8 @@ pub struct Header {
 }
 
 /// How JPEGs are decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum JpegMode {
     /// Every pixel is that of a complete decode with libjpeg's accurate DCT.
     Exact,

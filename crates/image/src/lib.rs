@@ -20,4 +20,4 @@ pub use encode::{encode_jpeg, encode_png};
 pub use error::ImageError;
 pub use format::Format;
 pub use region::{MAX_PIXELS, Region, Size};
-pub use resize::{Filter, Resizer};
+pub use resize::{Filter, Resizer, Window};

@@ -1,6 +1,7 @@
 //! PyTorch's bicubic resizing of bytes without antialiasing: four pixels in each direction, the outer pixels repeated.
 
 use crate::region::Size;
+use crate::resize::Span;
 
 /// Four pixels of a row or column, and their weights in units of 2^-precision.
 struct Taps {
@@ -14,28 +15,44 @@ struct Kernel {
     precision: u32,
 }
 
-/// Resizes in one direction: either the widths or the heights are equal.
-pub(crate) fn resize(source: &[u8], from: Size, target: &mut [u8], to: Size, channels: usize) {
-    if from.height == to.height {
-        let kernel = Kernel::new(from.width, to.width);
-        match channels {
-            1 => horizontal::<1>(&kernel, source, from, target, to),
-            _ => horizontal::<3>(&kernel, source, from, target, to),
-        }
-    } else {
-        vertical(&Kernel::new(from.height, to.height), source, target, from.width as usize * channels);
+/// Resizes a span of each row to `to_width` pixels.
+pub(crate) fn horizontal(
+    source: &[u8],
+    from: Size,
+    columns: Span,
+    target: &mut [u8],
+    to_width: u32,
+    channels: usize,
+) {
+    let kernel = Kernel::new(from.width, columns, to_width);
+    match channels {
+        1 => rows_of::<1>(&kernel, source, from.width, target, to_width),
+        _ => rows_of::<3>(&kernel, source, from.width, target, to_width),
     }
 }
 
-fn horizontal<const CHANNELS: usize>(
-    kernel: &Kernel,
+/// Resizes a span of each column to `to_height` pixels.
+pub(crate) fn vertical(
     source: &[u8],
     from: Size,
+    rows: Span,
     target: &mut [u8],
-    to: Size,
+    to_height: u32,
+    channels: usize,
 ) {
-    let rows = source.chunks_exact(from.width as usize * CHANNELS);
-    for (row, target) in rows.zip(target.chunks_exact_mut(to.width as usize * CHANNELS)) {
+    let kernel = Kernel::new(from.height, rows, to_height);
+    columns_of(&kernel, source, target, from.width as usize * channels);
+}
+
+fn rows_of<const CHANNELS: usize>(
+    kernel: &Kernel,
+    source: &[u8],
+    from_width: u32,
+    target: &mut [u8],
+    to_width: u32,
+) {
+    let rows = source.chunks_exact(from_width as usize * CHANNELS);
+    for (row, target) in rows.zip(target.chunks_exact_mut(to_width as usize * CHANNELS)) {
         let (pixels, _) = row.as_chunks::<CHANNELS>();
         let (targets, _) = target.as_chunks_mut::<CHANNELS>();
         for (taps, target) in kernel.taps.iter().zip(targets) {
@@ -47,7 +64,7 @@ fn horizontal<const CHANNELS: usize>(
     }
 }
 
-fn vertical(kernel: &Kernel, source: &[u8], target: &mut [u8], row_bytes: usize) {
+fn columns_of(kernel: &Kernel, source: &[u8], target: &mut [u8], row_bytes: usize) {
     for (taps, target) in kernel.taps.iter().zip(target.chunks_exact_mut(row_bytes)) {
         let [a, b, c, d] = taps.indices.map(|index| &source[index * row_bytes..][..row_bytes]);
         for (x, value) in target.iter_mut().enumerate() {
@@ -57,11 +74,12 @@ fn vertical(kernel: &Kernel, source: &[u8], target: &mut [u8], row_bytes: usize)
 }
 
 impl Kernel {
-    fn new(from: u32, to: u32) -> Self {
-        let scale = f64::from(from) / f64::from(to);
+    /// Returns the taps of `to` pixels over a span of `from` pixels.
+    fn new(from: u32, Span { first, length }: Span, to: u32) -> Self {
+        let scale = length / f64::from(to);
         let mut largest = 0.0;
         let taps: Vec<_> = (0..to)
-            .map(|index| weights(scale * (f64::from(index) + 0.5) - 0.5, from, &mut largest))
+            .map(|index| weights(first + scale * (f64::from(index) + 0.5) - 0.5, from, &mut largest))
             .collect();
         let fits = |precision: &u32| (0.5 + largest * f64::from(2 << precision)) < 32768.0;
         let precision = (0..22).find(|precision| !fits(precision)).unwrap_or(21);
