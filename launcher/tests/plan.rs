@@ -35,6 +35,7 @@ fn a_cluster_is_planned_from_one_gpu_s_step() {
             micro-batch   45.00 ms on one rank: data 0.00, forward 15.00, backward 30.00; update 0.00
                           from --step-ms 45, a third of it forward
             memory        508.0 MiB a rank: weights 19.7, gradients 19.7, optimizer 19.7, ema 0.0, statistics 0.4, activations 448.5
+                          and 27.6 MiB of host memory for images loaded ahead
             training      102400 images, 100 epochs; without evaluation and checkpoints
 
             ranks  micro-batches  step ms  exposed ms  images/s  efficiency       epoch        total
@@ -67,6 +68,7 @@ fn ranks_on_cpus_sum_after_backward() {
             micro-batch   200.00 ms on one rank: data 0.00, forward 66.67, backward 133.33; update 0.00
                           from --step-ms 200, a third of it forward
             memory        169.4 MiB a rank: weights 0.7, gradients 0.7, optimizer 0.7, ema 0.0, statistics 0.0, activations 167.3
+                          and 1.7 MiB of host memory for images loaded ahead
             training      60000 images, 10 epochs; without evaluation and checkpoints
 
             ranks  micro-batches  step ms  exposed ms  images/s  efficiency       epoch        total

@@ -35,13 +35,14 @@ enum Command {
 
 /// A split, as an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SplitName {
+pub(crate) enum SplitName {
     Train,
     Val,
 }
 
 impl SplitName {
-    fn split(self) -> Split {
+    /// Returns the split.
+    pub(crate) fn split(self) -> Split {
         match self {
             Self::Train => Split::Train,
             Self::Val => Split::Validation,

@@ -10,7 +10,6 @@ use regatta_settings::Recipe;
 
 use crate::datasets::{Datasets, Windows};
 use crate::feed::Segment;
-use crate::input::evaluation_batch_size;
 use crate::progress::Progress;
 
 /// Maximum number of validation batches in a debug run.
@@ -44,7 +43,7 @@ pub(crate) struct StepImages {
 impl ImageOrder {
     /// Returns the order of this rank's images. A debug run evaluates a few batches only.
     pub(crate) fn new(recipe: &Recipe, datasets: &Datasets, debug: bool, world: &World) -> Self {
-        let validation_batch_size = evaluation_batch_size(recipe);
+        let validation_batch_size = recipe.eval.batch_size;
         let all = datasets.validation.len();
         Self {
             sampler: sampler(recipe, datasets.train.len()),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use regatta_data::{
-    ColorJitter, Evaluation, ImageShape, Images, Interpolation, LoaderSettings, OnBadImage, RandomErasing,
-    RandomResizedCrop, Source, Split, Transform, TransformSettings, auto_workers, loader_bytes,
+    ColorJitter, Evaluation, Images, Interpolation, LoaderSettings, OnBadImage, RandomErasing,
+    RandomResizedCrop, Source, Split, Transform, TransformSettings, auto_workers,
 };
 use regatta_settings::{self as settings, AutoAugment, Recipe};
 use tch::Device;
@@ -75,17 +75,4 @@ pub(crate) fn on_bad_image(recipe: &Recipe) -> OnBadImage {
         settings::OnBadImage::Error => OnBadImage::Error,
         settings::OnBadImage::Skip => OnBadImage::Skip { max_fraction: recipe.data.max_bad_fraction },
     }
-}
-
-/// Returns the number of images of an evaluation batch.
-pub(crate) fn evaluation_batch_size(recipe: &Recipe) -> usize {
-    recipe.eval.batch_size
-}
-
-/// Returns the host memory of a rank's loader in bytes: an estimate, for images of the network's resolution.
-pub(crate) fn loader_memory(recipe: &Recipe) -> u64 {
-    let side = recipe.data.resolution_px.max(recipe.data.val_resolution_px) as usize;
-    let shape = ImageShape { channels: recipe.network().in_channels as usize, height: side, width: side };
-    let largest = recipe.train.micro_batch_size.max(evaluation_batch_size(recipe));
-    loader_bytes(recipe.data.prefetch_batches, largest, shape)
 }

@@ -9,7 +9,6 @@ use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
 use serde::Serialize;
 
 use crate::failure::Usage;
-use crate::input::loader_memory;
 
 /// `trainer recipe`.
 #[derive(Debug, Args)]
@@ -72,7 +71,7 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
         print_output(serde_json::to_string_pretty(&Described {
             summary,
             memory,
-            loader_bytes: loader_memory(&recipe),
+            loader_bytes: recipe.loader_bytes(),
         })?)?;
         return Ok(ExitCode::Done);
     }
@@ -82,7 +81,9 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
         blocks += &format!("{:<8} {}\n", block.name, shape.join("x"));
     }
     let memory = memory_line(&recipe, world_size, memory);
-    print_output(format_args!("{}\n{blocks}\n{memory}", summary.to_table()))?;
+    let ahead = mib(recipe.loader_bytes());
+    let table = summary.to_table();
+    print_output(format_args!("{table}\n{blocks}\n{memory}\nimages loaded ahead: {ahead} of host memory"))?;
     Ok(ExitCode::Done)
 }
 
@@ -100,19 +101,21 @@ fn memory(recipe: &Recipe) -> Result<Memory> {
 }
 
 fn memory_line(recipe: &Recipe, world_size: usize, memory: Memory) -> String {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0);
     let Memory { weights, gradients, optimizer, forward, backward } = memory;
     let (images, precision) = (recipe.train.micro_batch_size, recipe.train.precision);
     let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
     format!(
         "memory of one rank of {world_size}: weights {}, gradients {}, optimizer {}; activations of {images} images in {}, estimated: \
-         forward {}, backward {} more; images loaded ahead {}",
+         forward {}, backward {} more",
         mib(weights),
         mib(gradients),
         mib(optimizer),
         format!("{precision:?}").to_lowercase(),
         mib(forward),
-        mib(backward),
-        mib(loader_memory(recipe))
+        mib(backward)
     )
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
 }

@@ -10,7 +10,9 @@ use crate::replica::in_format;
 
 /// Prepares the images of one split.
 pub(crate) struct Preparation {
+    /// Shape of the images in a block.
     shape: ImageShape,
+    /// Height and width that they are resized to.
     resolution: i64,
     /// Per channel, of shape `[1, c, 1, 1]`: a byte b becomes b · scale + shift = (b/255 − mean) / std.
     scale: Tensor,
@@ -29,13 +31,14 @@ enum Erasing {
 }
 
 impl Preparation {
-    /// Prepares images of `shape` for the recipe's network, whose input is a square of `resolution_px`.
+    /// Prepares images of `shape` for the recipe's network, at `resolution_px`.
     ///
     /// # Panics
     /// If images without three channels have lighting.
     pub(crate) fn new(
         recipe: &Recipe,
-        (shape, resolution_px): (ImageShape, u32),
+        shape: ImageShape,
+        resolution_px: u32,
         work: DeviceWork,
         device: Device,
     ) -> Self {

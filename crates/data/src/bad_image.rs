@@ -43,7 +43,7 @@ pub struct BadImage {
     pub error: DataError,
 }
 
-/// Number of images tried in place of a bad one.
+/// Number of images tried: the one asked for, and those chosen in its place.
 pub(crate) const MAX_ATTEMPTS: u64 = 8;
 
 /// Returns the image that takes the place of image `index` of a split of `images` images in attempt number `attempt`.

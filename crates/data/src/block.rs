@@ -4,9 +4,6 @@ use crate::device_draw::DeviceDraw;
 use crate::images::Labelled;
 use crate::source::ImageShape;
 
-/// Number of batches that are loaded ahead unless the recipe sets another.
-pub const DEFAULT_PREFETCH_BATCHES: usize = 4;
-
 /// Bytes of a label.
 pub const LABEL_BYTES: usize = size_of::<i64>();
 /// Bytes of an image's [`DeviceDraw::record`].

@@ -60,8 +60,8 @@ pub fn noise_table() -> Vec<f32> {
     let mut table = Vec::with_capacity(NOISE_LEN);
     while table.len() < NOISE_LEN {
         // 1 - u lies in (0, 1], where the logarithm is finite.
-        let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * random.unit()).sin_cos();
+        let radius = (-2.0 * libm::log(1.0 - random.unit())).sqrt();
+        let (sin, cos) = libm::sincos(std::f64::consts::TAU * random.unit());
         table.extend([(radius * cos) as f32, (radius * sin) as f32]);
     }
     table

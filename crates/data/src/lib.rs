@@ -43,9 +43,7 @@ mod random;
 
 pub use augment::Augment;
 pub use bad_image::{BadImage, OnBadImage};
-pub use block::{
-    DEFAULT_PREFETCH_BATCHES, DRAW_BYTES, LABEL_BYTES, block_bytes, header_bytes, loader_bytes, write_header,
-};
+pub use block::{DRAW_BYTES, LABEL_BYTES, block_bytes, header_bytes, loader_bytes, write_header};
 pub use cache::{IndexOrigin, user_cache_folder};
 pub use check::{ClassCount, SplitReport, UnreadableImage, check};
 pub use device_draw::{DeviceDraw, DeviceWork, NOISE_LEN, Rectangle, noise_table};

@@ -12,7 +12,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::bad_image::{BadImage, OnBadImage};
-use crate::block::DEFAULT_PREFETCH_BATCHES;
 use crate::error::DataError;
 use crate::images::{Images, Labelled};
 use worker::Shared;
@@ -34,7 +33,7 @@ pub struct LoaderSettings {
 
 impl Default for LoaderSettings {
     fn default() -> Self {
-        Self { workers: 1, prefetch_batches: DEFAULT_PREFETCH_BATCHES, on_bad_image: OnBadImage::default() }
+        Self { workers: 1, prefetch_batches: 4, on_bad_image: OnBadImage::default() }
     }
 }
 

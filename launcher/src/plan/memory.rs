@@ -1,7 +1,6 @@
 //! Memory of one rank, estimated from the network's description.
 
 use regatta_anynet::Summary;
-use regatta_data::{DEFAULT_PREFETCH_BATCHES, ImageShape, loader_bytes};
 use regatta_settings::{GradientCompression, Recipe};
 use serde::Serialize;
 
@@ -27,14 +26,6 @@ impl RankMemory {
         let Self { weights, gradients, optimizer, ema, statistics, activations } = self;
         weights + gradients + optimizer + ema + statistics + activations
     }
-}
-
-/// Returns the host memory of the images that a rank loads ahead, in bytes: an estimate, for images of the network's resolution.
-pub(crate) fn of_loader(recipe: &Recipe) -> u64 {
-    let side = recipe.data.resolution_px as usize;
-    let shape = ImageShape { channels: recipe.network().in_channels as usize, height: side, width: side };
-    let largest = recipe.train.micro_batch_size.max(recipe.eval.batch_size);
-    loader_bytes(DEFAULT_PREFETCH_BATCHES, largest, shape)
 }
 
 /// Returns the memory of a rank. `summary` describes its micro-batch; flat buffers have `elements` elements.

@@ -97,7 +97,7 @@ fn build(command: &PlanCommand) -> Result<Plan> {
         nodes: command.nodes,
         gpus_per_node: command.gpus_per_node,
         memory_bytes: memory::of(&summary, layout.len as u64, &recipe),
-        loader_bytes: memory::of_loader(&recipe),
+        loader_bytes: recipe.loader_bytes(),
         micro_batch_seconds: times,
         micro_batch_source,
         all_reduce_source,

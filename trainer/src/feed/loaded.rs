@@ -38,8 +38,8 @@ pub(super) struct Loaded {
     /// The micro-batches in the loader, in order.
     requests: VecDeque<Request>,
     uploader: Uploader,
-    /// The micro-batches in the uploader, in order.
-    uploads: VecDeque<Upload>,
+    /// The micro-batch in the uploader.
+    upload: Option<Upload>,
     /// Why the micro-batch after all these, of the segment with this number, cannot be delivered.
     failure: Option<(usize, anyhow::Error)>,
     /// Bad images that are in the log: whether they are training images, and their indices.
@@ -83,8 +83,9 @@ pub(super) struct Taken {
 impl Prepared {
     fn new(recipe: &Recipe, datasets: &Datasets, split: Split, device: Device) -> Self {
         let images = input::images(recipe, Arc::clone(datasets.of(split)), split);
-        let input = (images.shape(), input::resolution_px(recipe, split));
-        let preparation = Preparation::new(recipe, input, images.device_work(), device);
+        let (shape, work) = (images.shape(), images.device_work());
+        let resolution_px = input::resolution_px(recipe, split);
+        let preparation = Preparation::new(recipe, shape, resolution_px, work, device);
         Self { images: Arc::new(images), preparation }
     }
 }
@@ -108,7 +109,7 @@ impl Loaded {
             current: 0,
             requests: VecDeque::new(),
             uploader: Uploader::new(device)?,
-            uploads: VecDeque::new(),
+            upload: None,
             failure: None,
             reported: HashSet::new(),
         })
@@ -132,7 +133,7 @@ impl Loaded {
     /// Requests micro-batches ahead, and begins the copy of the next one if it is loaded.
     pub(super) fn prefetch(&mut self) {
         self.request_ahead();
-        if self.uploads.is_empty() && self.loader.is_ready() {
+        if self.upload.is_none() && self.loader.is_ready() {
             self.upload_next();
         }
     }
@@ -141,7 +142,7 @@ impl Loaded {
     pub(super) fn wait(&mut self) {
         self.request_ahead();
         let is_due = self.requests.front().is_some_and(|request| request.segment == self.current);
-        if self.uploads.is_empty() && is_due {
+        if self.upload.is_none() && is_due {
             self.upload_next();
         }
     }
@@ -149,7 +150,7 @@ impl Loaded {
     /// Returns the next micro-batch of the current segment, whose copy has begun; `None` after the last.
     pub(super) fn take(&mut self) -> Result<Option<Taken>> {
         let current = self.current;
-        let Some(upload) = self.uploads.pop_front_if(|upload| upload.segment == current) else {
+        let Some(upload) = self.upload.take_if(|upload| upload.segment == current) else {
             let failure = self.failure.take_if(|(segment, _)| *segment <= current);
             return failure.map_or(Ok(None), |(_, error)| Err(error));
         };
@@ -203,18 +204,18 @@ impl Loaded {
         Ok(())
     }
 
-    /// Waits for the oldest requested micro-batch and begins its copy. If it failed, those after it are dropped.
+    /// Waits for the oldest requested micro-batch and begins its copy; none may be in the uploader. If it failed, those after it are dropped.
     fn upload_next(&mut self) {
         let Some(request) = self.requests.pop_front() else { return };
         let segment = request.segment;
-        if let Err(error) = self.upload(request) {
+        if let Err(error) = self.begin_upload(request) {
             self.loader.discard(self.requests.len());
             self.requests.clear();
             self.failure = Some((segment, error));
         }
     }
 
-    fn upload(&mut self, request: Request) -> Result<()> {
+    fn begin_upload(&mut self, request: Request) -> Result<()> {
         let Request { segment, split, images, len, block } = request;
         let loaded = self.loader.next_batch()?.context("the loader has lost a micro-batch")?;
         self.report(&loaded.bad);
@@ -222,7 +223,7 @@ impl Loaded {
         let mut block = joined(block)?;
         write_header(block.as_mut_slice(), &loaded.labelled);
         self.uploader.begin(block, len)?;
-        self.uploads.push_back(Upload { segment, split, images, replaced: loaded.replaced });
+        self.upload = Some(Upload { segment, split, images, replaced: loaded.replaced });
         Ok(())
     }
 
@@ -240,7 +241,7 @@ impl Loaded {
     /// Drops the micro-batches of segments before the current one.
     fn discard_earlier(&mut self) {
         let current = self.current;
-        while self.uploads.pop_front_if(|upload| upload.segment < current).is_some() {
+        if self.upload.take_if(|upload| upload.segment < current).is_some() {
             self.uploader.discard();
         }
         let count = self.requests.iter().take_while(|request| request.segment < current).count();

@@ -14,15 +14,15 @@ use crate::failure::together;
 use crate::image_order::sampler;
 use crate::{device, input};
 
-/// Duration of the measurement.
-const DURATION: Duration = Duration::from_secs(1);
-
-/// Returns the images per second of all ranks together, each loading its own micro-batches with its threads. A collective.
+/// Returns the images per second of all ranks together, each loading micro-batches of a split with its threads for `duration`,
+/// after the first. A collective.
 ///
 /// # Errors
 /// An invalid recipe, data that cannot be read.
 pub(super) fn images_per_second(
     args: &RecipeArgs,
+    split: Split,
+    duration: Duration,
     device: Device,
     launch: &Launch,
     world: &World,
@@ -30,18 +30,20 @@ pub(super) fn images_per_second(
     let recipe = || -> Result<Recipe> { Ok(args.load()?.resolve(world.world_size(), None)?) };
     let recipe = together(recipe(), world)?;
     let datasets = Datasets::open(&recipe, world)?;
-    let images = Arc::new(input::images(&recipe, Arc::clone(&datasets.train), Split::Train));
-    let permutation = sampler(&recipe, datasets.train.len()).permutation(world.rank() as u64)?;
+    let images = Arc::new(input::images(&recipe, Arc::clone(datasets.of(split)), split));
+    let permutation = sampler(&recipe, datasets.of(split).len()).permutation(world.rank() as u64)?;
     let cores = device::prepare(&recipe.train, device, launch, world)?;
     let settings = input::loader_settings(&recipe, cores, device);
     let mut loader = Loader::new(settings).context("cannot start the loader's threads")?;
     let mut micro_batches = permutation.chunks(recipe.train.micro_batch_size).cycle();
     world.barrier();
-    let (begin, mut count) = (Instant::now(), 0);
     for _ in 0..settings.prefetch_batches {
         submit(&mut loader, &images, micro_batches.next(), Vec::new());
     }
-    while begin.elapsed() <= DURATION
+    let first = loader.next_batch()?;
+    submit(&mut loader, &images, micro_batches.next(), first.map_or_else(Vec::new, |loaded| loaded.chunks));
+    let (begin, mut count) = (Instant::now(), 0);
+    while begin.elapsed() <= duration
         && let Some(loaded) = loader.next_batch()?
     {
         count += loaded.labelled.len();

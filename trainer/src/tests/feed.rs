@@ -31,7 +31,7 @@ impl Source for Damaged {
     }
 
     fn classes(&self) -> usize {
-        7
+        100
     }
 
     fn encoding(&self) -> Encoding {
@@ -51,7 +51,7 @@ impl Source for Damaged {
 }
 
 fn fp32() -> Recipe {
-    recipe(FOUR_STAGES, &["train.precision=fp32".to_owned()])
+    recipe(FOUR_STAGES, &["train.precision=fp32", "data.synthetic_classes=100"].map(str::to_owned))
 }
 
 #[test]
@@ -184,4 +184,20 @@ fn replaced_images_are_counted_when_their_micro_batch_is_taken() {
     let replaced = labels(&mut feed).unwrap();
     assert!(replaced[0] == 4 && replaced[1] != 5, "{replaced:?}");
     assert_eq!((feed.take_replaced(), feed.take_replaced()), (1, 0));
+}
+
+#[test]
+fn a_step_counts_the_images_that_were_replaced() {
+    let _alone = alone();
+    let on_bad_image = OnBadImage::Skip { max_fraction: 0.1 };
+    let settings = LoaderSettings { on_bad_image, ..LoaderSettings::default() };
+    let (mut feed, _) = feed(settings, &[(Split::Train, 0, &[0, 4, 0, 2])]);
+    feed.begin(Split::Train, 0).unwrap();
+    let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
+    let (recipe, world) = (fp32(), World::alone());
+    let mut learner = Learner::new(&recipe, replica(&recipe), &world).unwrap();
+    let mut step =
+        |first| learner.step(first..first + 2, 4, recipe.optim.lr, Requests::default(), &mut source);
+    let bad_images = [step(0), step(2)].map(|step| step.unwrap().pending.outcome().unwrap().bad_images);
+    assert_eq!(bad_images, [1, 0]);
 }

@@ -41,7 +41,7 @@ fn block(draws: [DeviceDraw; IMAGES]) -> Tensor {
 fn prepared(draws: [DeviceDraw; IMAGES], work: DeviceWork) -> (Vec<f64>, Vec<i64>) {
     let sets = ["train.precision=fp64", "data.mean=[0.5, 0.4, 0.3]", "data.std=[0.25, 0.5, 0.2]"];
     let recipe = recipe(FOUR_STAGES, &sets.map(str::to_owned));
-    let preparation = Preparation::new(&recipe, (SHAPE, recipe.data.resolution_px), work, Device::Cpu);
+    let preparation = Preparation::new(&recipe, SHAPE, 64, work, Device::Cpu);
     let (images_nchw, labels) = preparation.apply_unresized(&block(draws), IMAGES);
     let images = images_nchw.contiguous().view([-1]).to_kind(Kind::Double);
     (Vec::try_from(images).unwrap(), Vec::try_from(labels).unwrap())

@@ -16,6 +16,7 @@ mod train;
 use std::path::Path;
 
 use regatta_anynet::{BucketCaps, Elements, Network};
+use regatta_data::{ImageShape, loader_bytes};
 use serde::Serialize;
 
 pub use augment::{AugmentSettings, RawAugment};
@@ -113,6 +114,15 @@ impl Recipe {
             Optimizer::AdamW { .. } => 2,
         };
         Elements { weight_bytes: self.weight_bytes(), activation_bytes, optimizer_states }
+    }
+
+    /// Returns the host memory of the images that a rank loads ahead, in bytes: an estimate, for images of the network's
+    /// resolution.
+    pub fn loader_bytes(&self) -> u64 {
+        let side = self.data.resolution_px.max(self.data.val_resolution_px) as usize;
+        let shape = ImageShape { channels: self.model.in_channels as usize, height: side, width: side };
+        let largest = self.train.micro_batch_size.max(self.eval.batch_size);
+        loader_bytes(self.data.prefetch_batches, largest, shape)
     }
 
     /// Returns the bytes of one element of parameters, gradients and optimizer state.
