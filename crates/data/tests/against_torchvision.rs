@@ -5,12 +5,9 @@ mod geometry;
 mod pixels;
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
-
-/// Exit status of a script whose Python lacks the libraries.
-const SKIPPED: i32 = 77;
+use test_jobs::run_script;
 
 #[test]
 fn transforms_agree_with_torchvision() {
@@ -30,7 +27,8 @@ fn transforms_agree_with_torchvision() {
     });
     std::fs::write(folder.path().join("cases.json"), cases.to_string()).unwrap();
 
-    if let Err(reason) = run_torchvision(folder.path()) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/against_torchvision/torchvision_cases.py");
+    if let Err(reason) = run_script(&script, folder.path()) {
         println!("skipped: {reason}");
         return;
     }
@@ -42,18 +40,4 @@ fn transforms_agree_with_torchvision() {
     geometry::compare_erased(&results["erased"]);
     geometry::compare_evaluation(&results["evaluation"]);
     geometry::compare_lighting(&results["lighting"]);
-}
-
-/// Computes the cases. The error is the reason why torchvision is not available; a script that fails fails the test.
-fn run_torchvision(folder: &Path) -> Result<(), String> {
-    let python = test_jobs::python()?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/against_torchvision/torchvision_cases.py");
-    let output = Command::new(&python).arg(script).arg(folder).output();
-    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.code() == Some(SKIPPED) {
-        return Err(printed);
-    }
-    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }

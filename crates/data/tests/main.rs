@@ -6,6 +6,7 @@ mod augment;
 mod cache;
 mod cifar;
 mod device_draw;
+mod evaluation;
 mod folder;
 mod idx;
 mod images;

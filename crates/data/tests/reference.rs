@@ -2,15 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use regatta_data::{FolderIndex, ShardIndex, ShardWriter, Source, TarShards};
 use serde_json::{Value, json};
+use test_jobs::run_script;
 
 use crate::folder::{QUIET, write_tree};
-
-/// Exit status of the script if its Python lacks the libraries.
-const SKIPPED: i32 = 77;
 
 /// Names that sorting, extensions and hidden files make difficult.
 const ODD: [&str; 22] = [
@@ -71,15 +68,8 @@ fn folders_and_shards_are_those_of_torchvision_and_webdataset() {
 
 /// Computes the cases in Python. The error is the reason why it cannot; a script that fails fails the test.
 fn run_reference(folder: &Path, cases: &Value) -> Result<Value, String> {
-    let python = test_jobs::python()?;
     fs::write(folder.join("cases.json"), cases.to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference.py");
-    let output = Command::new(&python).arg(script).arg(folder).output();
-    let output = output.unwrap_or_else(|error| panic!("{} does not start: {error}", python.display()));
-    if output.status.code() == Some(SKIPPED) {
-        return Err(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run_script(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference.py"), folder)?;
     Ok(serde_json::from_slice(&fs::read(folder.join("results.json")).unwrap()).unwrap())
 }
 

@@ -1,30 +1,17 @@
 //! Runs the Python scripts of this folder, which write cases and what torchvision and Pillow make of them.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
-
-/// Exit status of a script whose Python lacks the libraries.
-const SKIPPED: i32 = 77;
 
 /// Runs a script with a working folder and returns the cases that it wrote to `cases.json`. Without a Python that has the
 /// libraries it prints that the test is skipped and returns none.
 pub(crate) fn cases(script: &str, folder: &Path) -> Option<Vec<Value>> {
-    let python = match test_jobs::python() {
-        Ok(python) => python,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return None;
-        }
-    };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script);
-    let output = Command::new(python).arg(script).arg(folder).output().unwrap();
-    if output.status.code() == Some(SKIPPED) {
-        println!("skipped: {}", String::from_utf8_lossy(&output.stdout));
+    if let Err(reason) = test_jobs::run_script(&script, folder) {
+        println!("skipped: {reason}");
         return None;
     }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let cases = std::fs::read_to_string(folder.join("cases.json")).unwrap();
     Some(serde_json::from_str(&cases).unwrap())
 }
