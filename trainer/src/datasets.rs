@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use regatta_comm::World;
 use regatta_data::{
-    DataError, FolderIndex, ImageFolder, ImageShape, Indexing, ReadAhead, ShardIndex, Source, Split,
+    DataError, FolderIndex, ImageFolder, ImageShape, Indexing, ReadAhead, ShardIndex, Skipped, Source, Split,
     SyntheticDataset, SyntheticSettings, TarShards, WindowedOrder, expand_shards, stage, user_cache_folder,
 };
+use regatta_run_folder::counted;
 use regatta_settings::{DataSource, DatasetFacts, Recipe, Shuffle};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub(crate) struct Datasets {
     pub(crate) windows: Option<Arc<Windows>>,
     /// Hash of the lists of image files, in hexadecimal. None for data sets that have none.
     pub(crate) list_hash: Option<String>,
+    /// Files in class folders that are not used, as a line for the log.
+    pub(crate) unused_files: Option<String>,
 }
 
 /// The order of training images by windows of archives, and the thread that reads the archives before they are due.
@@ -69,11 +72,11 @@ impl Datasets {
     /// Returns a data set without lists of files.
     #[cfg(test)]
     pub(crate) fn without_lists(train: Arc<dyn Source>, validation: Arc<dyn Source>) -> Self {
-        Self { train, validation, windows: None, list_hash: None }
+        Self { train, validation, windows: None, list_hash: None, unused_files: None }
     }
 
     fn of_lists(recipe: &Recipe, lists: &Lists) -> Result<Self> {
-        let (mut windows, mut list_hash) = (None, None);
+        let (mut windows, mut list_hash, mut unused_files) = (None, None, None);
         let (train, validation): (Arc<dyn Source>, Arc<dyn Source>) = match &recipe.data.source {
             DataSource::Files { dataset, folder } => {
                 let open = |split| dataset.facts().open(folder, split).map(Arc::from);
@@ -86,6 +89,7 @@ impl Datasets {
                 let train = FolderIndex::from_bytes(&lists.train)?;
                 let validation = FolderIndex::from_bytes(&lists.validation)?;
                 list_hash = Some(hex(&train.hash(), &validation.hash()));
+                unused_files = unused(&[train.skipped(), validation.skipped()]);
                 (
                     Arc::new(ImageFolder::new(folder, Split::Train, train)),
                     Arc::new(ImageFolder::new(folder, Split::Validation, validation)),
@@ -105,7 +109,7 @@ impl Datasets {
                 (Arc::new(TarShards::new(shards, train)), Arc::new(validation))
             }
         };
-        Ok(Self { train, validation, windows, list_hash })
+        Ok(Self { train, validation, windows, list_hash, unused_files })
     }
 
     fn facts(&self) -> DatasetFacts {
@@ -143,31 +147,46 @@ impl Windows {
 impl Lists {
     /// Reads the lists from their cache, or builds and caches them. Empty for data sets that have none.
     fn read(source: &DataSource) -> Result<Self> {
-        let cache = user_cache_folder(|name| std::env::var_os(name));
-        let bar = counting_bar("listing images");
-        let progress = |done, total| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-        };
-        let indexing = Indexing { user_cache: cache.as_deref(), progress: &progress };
-        let lists = match source {
+        with_indexing(|indexing| Self::read_with(source, indexing))
+    }
+
+    fn read_with(source: &DataSource, indexing: &Indexing) -> Result<Self> {
+        Ok(match source {
             DataSource::Files { .. } | DataSource::Synthetic { .. } => Self::default(),
             DataSource::ImageFolder { folder, val_labels } => {
-                let (train, _) = FolderIndex::train(folder, &indexing)?;
+                let (train, _) = FolderIndex::train(folder, indexing)?;
                 let labels = val_labels.as_deref();
-                let (validation, _) = FolderIndex::validation(folder, labels, &train, &indexing)?;
+                let (validation, _) = FolderIndex::validation(folder, labels, &train, indexing)?;
                 Self { train: train.to_bytes(), validation: validation.to_bytes() }
             }
             DataSource::TarShards { .. } => {
-                let (train, _) = ShardIndex::train(&shards(source, Split::Train)?, &indexing)?;
+                let (train, _) = ShardIndex::train(&shards(source, Split::Train)?, indexing)?;
                 let validation = shards(source, Split::Validation)?;
-                let (validation, _) = ShardIndex::validation(&validation, &train, &indexing)?;
+                let (validation, _) = ShardIndex::validation(&validation, &train, indexing)?;
                 Self { train: train.to_bytes(), validation: validation.to_bytes() }
             }
-        };
-        bar.finish_and_clear();
-        Ok(lists)
+        })
     }
+}
+
+/// Calls `read` with the user's cache folder and a bar that shows how many folders or archives were listed.
+pub(crate) fn with_indexing<T>(read: impl FnOnce(&Indexing) -> Result<T>) -> Result<T> {
+    let cache = user_cache_folder(|name| std::env::var_os(name));
+    let bar = counting_bar("listing images");
+    let progress = |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let outcome = read(&Indexing { user_cache: cache.as_deref(), progress: &progress });
+    bar.finish_and_clear();
+    outcome
+}
+
+/// Says how many files of other formats there are, and names one.
+fn unused(skipped: &[&Skipped]) -> Option<String> {
+    let example = &skipped.iter().find(|skipped| skipped.files > 0)?.example;
+    let files = counted(skipped.iter().map(|skipped| skipped.files).sum::<u64>(), "file");
+    Some(format!("{files} in class folders not used, since not .jpg, .jpeg, .png or .webp: {example} for one"))
 }
 
 /// Returns the archives of a split, where the recipe has them.

@@ -71,6 +71,9 @@ fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode
     world::start_nccl(nccl.as_ref(), world, device)?;
     let (learner, mut progress) = initial_state(&recipe, device, weights, &start, world)?;
     log_setup(&recipe, world, &folder, &learner, chosen.as_deref());
+    if let Some(unused) = &datasets.unused_files {
+        tracing::warn!("{unused}");
+    }
     let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
     progress.check_epoch(steps_per_epoch, datasets.train.len())?;
     progress.check_lists(datasets.list_hash.as_deref())?;
