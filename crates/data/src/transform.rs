@@ -16,6 +16,7 @@ mod point;
 
 mod channels;
 mod device_draw;
+mod view;
 
 pub use auto_augment::{AutoAugmentOperation, MAGNITUDES};
 pub use channels::gray_to_rgb;
@@ -29,6 +30,8 @@ pub use settings::{
 };
 
 use regatta_image::{Decoder, Region, Resizer, Size};
+
+use self::view::View;
 
 use crate::device_draw::{DeviceDraw, DeviceWork};
 use crate::error::DataError;
@@ -150,12 +153,12 @@ impl Transform {
         let whole = decoder.header(stored)?.size;
         let resized = evaluation.resized(whole);
         let crop = evaluation.centre_crop(resized);
-        let view = crop.view(whole, resized, filter.radius(), antialias);
-        let kept = crop.kept.size();
-        let size = decoder.decode(stored, Some(view.region), jpeg, Some(kept), decoded)?;
-        spare.resize(3 * kept.width as usize * kept.height as usize, 0);
-        resizer.resize_window(decoded, (size, view.window(size)), filter, antialias, spare, kept);
-        crop.copy(spare, pixels_hwc);
+        let view = View::new(whole, resized, crop.kept, filter, antialias);
+        let part = view.part.size();
+        let size = decoder.decode(stored, Some(view.region), jpeg, Some(part), decoded)?;
+        spare.resize(3 * part.width as usize * part.height as usize, 0);
+        resizer.resize_window(decoded, (size, view.window(size)), filter, antialias, spare, part);
+        crop.copy(spare, view.part, pixels_hwc);
         Ok(())
     }
 

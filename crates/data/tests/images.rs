@@ -116,10 +116,10 @@ fn an_image_that_cannot_be_read_is_named_with_its_cause() {
     };
     assert_eq!(
         refused(Split::Train, &[0, 1]),
-        "cannot read training image 1: cannot read cat.jpeg: Input/output error"
+        "cannot read training image 1, image 1: cannot read cat.jpeg: Input/output error"
     );
     assert_eq!(
         refused(Split::Validation, &[2, 0]),
-        "cannot read validation image 2: 22 bytes where an image of 3x4 pixels and 2 channels has 24"
+        "cannot read validation image 2, image 2: 22 bytes where an image of 3x4 pixels and 2 channels has 24"
     );
 }

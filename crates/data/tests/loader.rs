@@ -165,7 +165,7 @@ fn an_unreadable_image_fails_its_batch_alone() {
         }
         assert_eq!(labels(&loader.next_batch().unwrap().unwrap()), [0, 1, 2]);
         // The first by position, whichever was read first.
-        assert_eq!(loader.next_batch().unwrap_err().to_string(), "cannot read training image 5");
+        assert_eq!(loader.next_batch().unwrap_err().to_string(), "cannot read training image 5, image 5");
         assert_eq!(labels(&loader.next_batch().unwrap().unwrap()), [7, 8, 9]);
     }
 }
@@ -310,7 +310,10 @@ fn a_set_without_any_good_image_fails_at_its_first() {
     loader.submit(request(&images, 0, &[3, 4]));
     let error = loader.next_batch().unwrap_err();
     assert_eq!(error.to_string(), "7 images chosen in place of a bad one cannot be read either");
-    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "cannot read training image 3");
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "cannot read training image 3, image 3"
+    );
 }
 
 #[test]

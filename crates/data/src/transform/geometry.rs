@@ -1,6 +1,6 @@
 //! Which part of an image the network is given: the random crop of training, and evaluation's resize and centre crop.
 
-use regatta_image::{Region, Size, Window};
+use regatta_image::{Region, Size};
 use regatta_random::SplitMix64;
 
 /// Evaluation's geometry: the shorter side is resized to one length, then the centre is cropped.
@@ -80,78 +80,20 @@ impl Evaluation {
     }
 }
 
-/// The part of an image that a part of the resized image is computed from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct View {
-    /// The pixels that the filter sees, from a multiple of 8 columns and rows on, so that a reduced decode begins there too.
-    pub(crate) region: Region,
-    /// The part of the region that is resized.
-    window: Window,
-}
-
-impl View {
-    /// Returns the window in a region that was decoded at `decoded`, which may be a half, a quarter or an eighth of its size.
-    pub(crate) fn window(&self, decoded: Size) -> Window {
-        let is_reduced_by = |&factor: &u32| {
-            let reduced = |pixels: u32| pixels.div_ceil(factor);
-            (reduced(self.region.width), reduced(self.region.height)) == (decoded.width, decoded.height)
-        };
-        let factor = f64::from([1, 2, 4, 8].into_iter().find(is_reduced_by).unwrap_or(1));
-        let Window { left, top, width, height } = self.window;
-        let (left, top) = (left / factor, top / factor);
-        let within = |first: f64, length: f64, limit: u32| (length / factor).min(f64::from(limit) - first);
-        Window {
-            left,
-            top,
-            width: within(left, width, decoded.width),
-            height: within(top, height, decoded.height),
-        }
-    }
-}
-
 impl CentreCrop {
-    /// Returns what is needed of an image of `size` to compute the kept pixels of the image resized to `resized` by a filter
-    /// that sees `radius` pixels on each side, or as many of the resized image's if `antialias`.
-    pub(crate) fn view(&self, size: Size, resized: Size, radius: f64, antialias: bool) -> View {
-        let Region { left, top, width, height } = self.kept;
-        let (first_column, columns, left, width) =
-            needed(size.width, resized.width, left, width, radius, antialias);
-        let (first_row, rows, top, height) =
-            needed(size.height, resized.height, top, height, radius, antialias);
-        let region = Region { left: first_column, top: first_row, width: columns, height: rows };
-        View { region, window: Window { left, top, width, height } }
-    }
-
-    /// Copies the kept pixels, three bytes each, into a square output; the rest of that becomes black.
-    pub(crate) fn copy(&self, kept_hwc: &[u8], output_hwc: &mut [u8]) {
+    /// Copies the kept pixels, three bytes each, into a square output, whose rest becomes black. `part_hwc` is the `part` of the
+    /// resized image that was computed.
+    pub(crate) fn copy(&self, part_hwc: &[u8], part: Region, output_hwc: &mut [u8]) {
         let side = (output_hwc.len() / 3).isqrt();
         let bytes = |pixels: u32| 3 * pixels as usize;
+        let (left, width) = (bytes(self.kept.left - part.left), bytes(self.kept.width));
         output_hwc.fill(0);
-        let rows = kept_hwc.chunks_exact(bytes(self.kept.width));
-        for (row, output) in rows.zip(output_hwc.chunks_exact_mut(3 * side).skip(self.top as usize)) {
-            output[bytes(self.left)..][..row.len()].copy_from_slice(row);
+        let rows = part_hwc.chunks_exact(bytes(part.width)).skip((self.kept.top - part.top) as usize);
+        let outputs = output_hwc.chunks_exact_mut(3 * side).skip(self.top as usize);
+        for (row, output) in rows.take(self.kept.height as usize).zip(outputs) {
+            output[bytes(self.left)..][..width].copy_from_slice(&row[left..][..width]);
         }
     }
-}
-
-/// Returns, for one direction: the first pixel that the filter sees and their number, and where the window begins among them and
-/// its length.
-fn needed(
-    size: u32,
-    resized: u32,
-    kept: u32,
-    count: u32,
-    radius: f64,
-    antialias: bool,
-) -> (u32, u32, f64, f64) {
-    let scale = f64::from(size) / f64::from(resized);
-    let (begin, length) = (f64::from(kept) * scale, f64::from(count) * scale);
-    // One more, since positions are rounded.
-    let margin = radius * if antialias { scale.max(1.0) } else { 1.0 } + 1.0;
-    let first = (begin - margin).max(0.0) as u32 / 8 * 8;
-    let end = ((begin + length + margin).ceil() as u32).min(size);
-    let begin = begin - f64::from(first);
-    (first, end - first, begin, length.min(f64::from(end - first) - begin))
 }
 
 /// Returns, for one direction: where the kept pixels begin in the output, where they begin in the image, and their number.
