@@ -7,6 +7,7 @@ mod cache;
 mod cifar;
 mod device_draw;
 mod folder;
+mod fuzz;
 mod idx;
 mod images;
 mod known;
