@@ -9,6 +9,7 @@ mod device_draw;
 mod folder;
 mod fuzz;
 mod idx;
+mod image_files;
 mod images;
 mod known;
 mod loader;
