@@ -117,14 +117,15 @@ fn read_all(target: &Target, time: Option<Duration>, read: impl Fn(&[u8]) -> Str
 
 /// What outcomes have in common that differ in names and numbers only.
 fn kind(outcome: &str) -> String {
-    outcome.split(" | ").map(without_numbers).collect::<Vec<_>>().join(" | ")
+    outcome.split(" | ").map(without_names).collect::<Vec<_>>().join(" | ")
 }
 
-/// The last cause of an error, with a sign in place of each word that has a digit.
-fn without_numbers(error: &str) -> String {
-    let has_digit = |word: &str| word.contains(|letter: char| letter.is_ascii_digit());
+/// The last cause of an error, with a sign in place of each word that may come from the input.
+fn without_names(error: &str) -> String {
+    let is_word = |word: &str| word.bytes().all(|letter| letter.is_ascii_alphabetic());
     let cause = error.rsplit(": ").next().unwrap_or_default();
-    cause.split(' ').map(|word| if has_digit(word) { "#" } else { word }).collect::<Vec<_>>().join(" ")
+    let words = cause.split(' ').map(|word| if is_word(word) { word } else { "#" });
+    words.take(8).collect::<Vec<_>>().join(" ")
 }
 
 /// The content of a target's files, in the order of their names.
