@@ -4,6 +4,7 @@
 #                         make train CONFIG=configs/regnetx.toml ARGS="--set train.max_steps=20"
 #   make test             all tests
 #   make torture          the long tests: hours of killed ranks, flipped bits and signals
+#   make fuzz             a minute of damaged files for each reader of files
 #   make lint             formatting, clippy, licences, shell scripts
 #   make bench            side by side with PyTorch DDP
 #   make bench-loader     images read and transformed, side by side with torchvision and DALI
@@ -38,7 +39,7 @@ export PRTE_MCA_rmaps_default_mapping_policy := :oversubscribe
 # minutes to compile and are compiled once.
 CARGO_BUILD := cargo build --release -p regatta-trainer -p regatta-launcher
 
-.PHONY: build train test torture lint bench bench-loader install dist gpu-bundle clean setup
+.PHONY: build train test torture fuzz lint bench bench-loader install dist gpu-bundle clean setup
 
 build: setup
 	$(CARGO_BUILD)
@@ -53,6 +54,13 @@ test: setup
 
 torture: setup
 	@. .setup/env.sh && scripts/test.sh torture
+
+# Each target in a process that may have 4 GiB of address space.
+FUZZ := cargo test --release -p regatta-data --test main --
+fuzz: setup
+	@$(FUZZ) --list >/dev/null
+	@ulimit -v 4194304; for target in idx cifar tar image; do \
+	  REGATTA_FUZZ_SECONDS=60 $(FUZZ) --exact fuzz::$$target --nocapture || exit; done
 
 lint: setup
 	@scripts/lint.sh
