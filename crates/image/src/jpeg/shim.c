@@ -18,6 +18,8 @@ enum { DONE, TRUNCATED, CORRUPT, UNSUPPORTED, TOO_MUCH_MEMORY, NO_PIXELS };
 
 // Encoders write about ten scans. A file with thousands of them keeps a decoder busy for minutes.
 enum { MAX_SCANS = 100 };
+// Pixels times scans: 16 for the largest image, which takes about two seconds.
+static const uint64_t MAX_SCANNED = 16 * UINT64_C(178956970);
 
 // Errors of a decompressor or a compressor: libjpeg's own handler first, so that its address is the handler's.
 struct errors {
@@ -88,6 +90,7 @@ struct decompressor {
     struct jpeg_decompress_struct codec;
     struct errors errors;
     struct jpeg_progress_mgr progress;
+    long max_bytes;
 };
 
 // In pixels of the image at 1/denominator of its size.
@@ -97,8 +100,9 @@ struct part {
 
 static void count_scans(j_common_ptr common) {
     struct decompressor *self = (struct decompressor *)common;
-    if (self->codec.input_scan_number > MAX_SCANS) {
-        snprintf(self->errors.message, sizeof self->errors.message, "more than %d scans", MAX_SCANS);
+    int scan = self->codec.input_scan_number;
+    if (scan > MAX_SCANS || (uint64_t)scan * self->codec.image_width * self->codec.image_height > MAX_SCANNED) {
+        snprintf(self->errors.message, sizeof self->errors.message, "more than %d scans", scan - 1);
         fail(&self->errors, CORRUPT);
     }
 }
@@ -108,11 +112,11 @@ void regatta_jpeg_free(struct decompressor *self) {
     free(self);
 }
 
-static int create(struct decompressor *self, long max_bytes) {
+static int create(struct decompressor *self) {
     self->codec.err = install(&self->errors);
     if (setjmp(self->errors.failed)) return self->errors.status;
     jpeg_create_decompress(&self->codec); // clears what is not the error handler
-    self->codec.mem->max_memory_to_use = max_bytes;
+    self->codec.mem->max_memory_to_use = self->max_bytes;
     self->progress.progress_monitor = count_scans;
     self->codec.progress = &self->progress;
     return DONE;
@@ -121,7 +125,8 @@ static int create(struct decompressor *self, long max_bytes) {
 // Returns null if there is no memory.
 struct decompressor *regatta_jpeg_new(long max_bytes) {
     struct decompressor *self = calloc(1, sizeof *self);
-    if (self && create(self, max_bytes) != DONE) {
+    if (self) self->max_bytes = max_bytes;
+    if (self && create(self) != DONE) {
         regatta_jpeg_free(self);
         return NULL;
     }
@@ -138,8 +143,12 @@ static int give_up(struct decompressor *self) {
 
 // `bytes` must stay until the next call of regatta_jpeg_close, regatta_jpeg_decode or this function.
 int regatta_jpeg_open(struct decompressor *self, const uint8_t *bytes, size_t length, uint32_t *width, uint32_t *height) {
+    // A new object, since libjpeg keeps the quantisation and Huffman tables of the image before, and an image that lacks its own
+    // would be decoded with them.
+    jpeg_destroy_decompress(&self->codec);
+    int status = create(self);
+    if (status != DONE) return status;
     if (setjmp(self->errors.failed)) return give_up(self);
-    jpeg_abort_decompress(&self->codec);
     jpeg_mem_src(&self->codec, bytes, length);
     jpeg_read_header(&self->codec, TRUE);
     *width = self->codec.image_width;
