@@ -17,6 +17,15 @@ fn refusal(shard: &[u8]) -> String {
 }
 
 #[test]
+fn shards_without_images_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = write(root.path(), &[END.to_vec(), END.to_vec()]);
+    let said = |shards| message(index(shards).unwrap_err(), root.path());
+    assert_eq!(said(&shards[..1]), "there is no image in ROOT/0.tar");
+    assert_eq!(said(&shards), "there is no image in the 2 shards from ROOT/0.tar on");
+}
+
+#[test]
 fn hostile_shards_are_refused_with_shard_and_member() {
     let check = |parts: &[Vec<u8>], expected: &str| {
         assert_eq!(refusal(&parts.concat()), format!("ROOT/0.tar: {expected}"));
@@ -39,6 +48,10 @@ fn hostile_shards_are_refused_with_shard_and_member() {
     check(
         &[good.clone(), vec![0; 512], good.clone()],
         "the shard goes on at byte 2560 after the mark of its end; archives must not be joined with cat",
+    );
+    check(
+        &[b"\x1f\x8b\x08".to_vec(), vec![b'x'; 2045]],
+        "the shard is compressed; unpack it with gunzip, since images are read at their places in it",
     );
     check(&[vec![b'x'; 2048]], "no tar header at byte 0: the checksum is wrong");
     check(&[good.clone(), vec![7; 512], end.clone()], "no tar header at byte 2048: the checksum is wrong");
