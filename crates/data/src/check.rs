@@ -117,7 +117,7 @@ impl<'a> Part<'a> {
         match self.decode(index) {
             Ok((label, size_px)) => self.add(label, size_px),
             Err(error) => {
-                let problem = error_chain(&error);
+                let problem = error.with_causes();
                 self.bad.push(UnreadableImage { index, name: self.source.name(index), problem });
             }
         }
@@ -200,15 +200,4 @@ impl<'a> Part<'a> {
             bad: self.bad,
         }
     }
-}
-
-/// Formats an error with its causes.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
