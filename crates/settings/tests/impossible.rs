@@ -188,7 +188,7 @@ fn invalid_data_settings() {
             &["data.resolution_px=32", "train.micro_batch_size=1"],
         ],
         expect![[r#"
-            --set data.folder=here: data.folder is set, but data.dataset is not "image_folder", "tar_shards", "fashion_mnist" or "mnist": leave it out, or set data.dataset to "image_folder", "tar_shards", "fashion_mnist" or "mnist"
+            --set data.folder=here: data.folder is set, but data.dataset is not "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100": leave it out, or set data.dataset to "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100"
             --set data.synthetic_train_images=0: data.synthetic_train_images = 0: expected an integer from 1 to 100000000
             --set data.synthetic_channels=0: data.synthetic_channels = 0: expected an integer from 1 to 256
             --set data.synthetic_classes=1: data.synthetic_classes = 1: expected an integer from 2 to 100000

@@ -32,6 +32,7 @@ fn every_shipped_recipe_resolves() {
     expect_test::expect![[r#"
         {
             "debug": 2162,
+            "imagenette": 2319482,
             "regnetx": 5157512,
             "regnetx32_fashion_mnist": 179290,
             "regnetx32_fashion_mnist_quick": 179290,
