@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 use regatta_data::{FolderIndex, ShardIndex, Source, TarShards};
 
-use crate::folder::message;
+use crate::folder::{QUIET, message};
 use crate::tar::{index, write};
 use crate::tar_bytes::{END, entry, file, header, record, sample, seal};
 
@@ -23,6 +23,10 @@ fn shards_without_images_are_refused() {
     let said = |shards| message(index(shards).unwrap_err(), root.path());
     assert_eq!(said(&shards[..1]), "there is no image in ROOT/0.tar");
     assert_eq!(said(&shards), "there is no image in the 2 shards from ROOT/0.tar on");
+    let error = ShardIndex::archive_of_classes(&shards[0], &QUIET).unwrap_err();
+    let expected =
+        "ROOT/0.tar: it holds no archive CLASS.tar, as ILSVRC2012_img_train.tar has one for each class";
+    assert_eq!(message(error, root.path()), expected);
 }
 
 #[test]

@@ -105,6 +105,9 @@ pub enum ShardFault {
     /// The archive is compressed with gzip.
     #[error("the shard is compressed; unpack it with gunzip, since images are read at their places in it")]
     Compressed,
+    /// An archive of one archive for each class was expected.
+    #[error("it holds no archive CLASS.tar, as ILSVRC2012_img_train.tar has one for each class")]
+    NoClasses,
     /// A number in a header is not one.
     #[error("the tar header at byte {offset} has no valid size")]
     Size {
