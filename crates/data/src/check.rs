@@ -146,9 +146,9 @@ impl<'a> Part<'a> {
 
     fn add(&mut self, label: usize, size_px: [u32; 2]) {
         self.images_by_class[label] += 1;
-        for axis in 0..2 {
-            self.smallest_px[axis] = self.smallest_px[axis].min(size_px[axis]);
-            self.largest_px[axis] = self.largest_px[axis].max(size_px[axis]);
+        for (axis, px) in size_px.into_iter().enumerate() {
+            self.smallest_px[axis] = self.smallest_px[axis].min(px);
+            self.largest_px[axis] = self.largest_px[axis].max(px);
         }
         let channels = self.sums.len();
         self.pixels_read += (self.pixels.len() / channels) as u64;
