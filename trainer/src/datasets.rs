@@ -186,7 +186,9 @@ pub(crate) fn with_indexing<T>(read: impl FnOnce(&Indexing) -> Result<T>) -> Res
 fn unused(skipped: &[&Skipped]) -> Option<String> {
     let example = &skipped.iter().find(|skipped| skipped.files > 0)?.example;
     let files = counted(skipped.iter().map(|skipped| skipped.files).sum::<u64>(), "file");
-    Some(format!("{files} in class folders not used, since not .jpg, .jpeg, .png or .webp: {example} for one"))
+    Some(format!(
+        "{files} in class folders not used, since not .jpg, .jpeg, .png or .webp: {example} for one"
+    ))
 }
 
 /// Returns the archives of a split, where the recipe has them.
@@ -227,7 +229,7 @@ fn stage_folder_of(local: &Path, split: Split) -> PathBuf {
     local.join(if split == Split::Train { "train" } else { "val" })
 }
 
-/// Returns the first 16 bytes of the hash of two hashes, in hexadecimal.
+/// Combines the first 16 bytes of two hashes, in hexadecimal.
 fn hex(train: &[u8; 32], validation: &[u8; 32]) -> String {
     let pairs = train.iter().zip(validation).take(16);
     pairs.map(|(train, validation)| format!("{:02x}", train ^ validation.rotate_left(1))).collect()

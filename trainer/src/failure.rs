@@ -53,6 +53,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         .chain()
         .find_map(|cause| {
             is(ExitCode::Usage, cause.is::<RecipeError>() || cause.is::<Usage>() || cause.is::<CudaError>())
+                .or(is(ExitCode::Storage, matches!(cause.downcast_ref(), Some(DataError::Write { .. }))))
                 .or(is(ExitCode::Data, cause.is::<DataError>() || cause.is::<Unusable>()))
                 .or(is(ExitCode::Diverged, cause.is::<Diverged>()))
                 .or(is(ExitCode::Storage, cause.is::<StorageError>() || cause.is::<Damaged>()))
@@ -204,6 +205,9 @@ mod tests {
         assert_eq!(code(CudaError::NoDevice.into()), 2);
         assert_eq!(code(Unusable("x".into()).into()), 3);
         assert_eq!(code(Diverged("x".into()).into()), 5);
+        let full = || std::io::Error::other("disk full");
+        assert_eq!(code(DataError::Read { path: "x".into(), source: full() }.into()), 3);
+        assert_eq!(code(DataError::Write { path: "x".into(), source: full() }.into()), 6);
         assert_eq!(code(CommError::SlurmWithoutPmix { tasks: 2 }.into()), 2);
         assert_eq!(code(CommError::RecipesDiffer { ranks: vec![1], hash: "0".into() }.into()), 4);
         assert_eq!(code(anyhow::anyhow!("anything else")), 70);

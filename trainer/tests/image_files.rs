@@ -219,6 +219,12 @@ fn pack_continues_and_refuses_other_settings() {
     ];
     workdir.trainer(&other).ends_with(3).says("shards holds train shards of other images or settings");
     data(&workdir, "pack --split train --out small --short-side-px 8 --quality 80", 0);
+    let (name, renamed) =
+        ["03", "99"].map(|it| workdir.path().join(format!("images/train/dog/{it}.png"))).into();
+    fs::rename(&name, &renamed).unwrap();
+    let other = ["data", "pack", "--config", "recipe.toml", "--split", "train", "--out", "shards"];
+    workdir.trainer(&other).ends_with(3).says("shards holds train shards of other images or settings");
+    fs::rename(&renamed, &name).unwrap();
     let members = |bytes: &[u8], extension: &str| {
         let text = String::from_utf8_lossy(bytes).into_owned();
         (0..26).filter(|number| text.contains(&format!("{number:09}.{extension}"))).count()
@@ -246,6 +252,12 @@ fn show_writes_what_the_network_is_given() {
     assert_ne!(read("one.png"), read("two.png"));
     let beyond = ["data", "show", "--config", "recipe.toml", "--indices", "26", "--out", "x.png"];
     workdir.trainer(&beyond).ends_with(2).says("--indices 26: the split has the images 0 to 25");
+    let large = "data show --config recipe.toml --set data.resolution_px=4096 --count 17 --out x.png";
+    let large: Vec<_> = large.split(' ').collect();
+    workdir
+        .trainer(&large)
+        .ends_with(2)
+        .says("17 images of 4096x4096 pixels make too large a sheet: show at most 16");
 }
 
 /// RegNetX-200MF at 128 px, as configs/imagenette.toml has it, over two epochs.

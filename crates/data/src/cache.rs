@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fields::{FieldReader, FieldWriter};
 use crate::parallel;
+use crate::regular_file;
 
 /// The first bytes of a cached index. The digit is the version of the format.
 const MAGIC: &[u8; 16] = b"regatta-index-1\n";
@@ -76,7 +77,9 @@ impl Cache {
     /// Returns the first cached index that is valid and that `parse` accepts.
     pub(crate) fn load<T>(&self, parse: impl Fn(&[u8]) -> Option<T>) -> Option<(T, IndexOrigin)> {
         self.places.iter().find_map(|place| {
-            let index = parse(self.verify(&fs::read(place).ok()?)?)?;
+            let mut file = Vec::new();
+            regular_file::open(place).ok()?.read_to_end(&mut file).ok()?;
+            let index = parse(self.verify(&file)?)?;
             Some((index, IndexOrigin::Cached(place.clone())))
         })
     }

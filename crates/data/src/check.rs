@@ -117,7 +117,7 @@ impl<'a> Part<'a> {
         match self.decode(index) {
             Ok((label, size_px)) => self.add(label, size_px),
             Err(error) => {
-                let problem = error_chain(&error);
+                let problem = error.with_causes();
                 self.bad.push(UnreadableImage { index, name: self.source.name(index), problem });
             }
         }
@@ -146,9 +146,9 @@ impl<'a> Part<'a> {
 
     fn add(&mut self, label: usize, size_px: [u32; 2]) {
         self.images_by_class[label] += 1;
-        for (axis, length) in size_px.into_iter().enumerate() {
-            self.smallest_px[axis] = self.smallest_px[axis].min(length);
-            self.largest_px[axis] = self.largest_px[axis].max(length);
+        for (axis, px) in size_px.into_iter().enumerate() {
+            self.smallest_px[axis] = self.smallest_px[axis].min(px);
+            self.largest_px[axis] = self.largest_px[axis].max(px);
         }
         let channels = self.sums.len();
         self.pixels_read += (self.pixels.len() / channels) as u64;
@@ -200,15 +200,4 @@ impl<'a> Part<'a> {
             bad: self.bad,
         }
     }
-}
-
-/// Formats an error with its causes.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

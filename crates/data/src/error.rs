@@ -1,17 +1,17 @@
 //! Errors of a data set on disk, with the file and what was found in it.
 
-use std::io;
+use std::error::Error;
 use std::path::PathBuf;
+use std::{io, iter};
 
 use regatta_image::ImageError;
-use thiserror::Error;
 
 use crate::folder::FolderError;
 use crate::source::{ImageShape, Split};
 use crate::tar::TarError;
 
 /// A data set that cannot be used (exit code 3).
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The folder of the data set does not exist.
     #[error("{dataset} not found: there is no folder {}; {how_to_get}", .folder.display())]
@@ -233,4 +233,12 @@ pub enum DataError {
         /// Their number.
         bytes: usize,
     },
+}
+
+impl DataError {
+    /// Formats the error and its causes in one line.
+    pub fn with_causes(&self) -> String {
+        let causes = iter::successors(Some(self as &dyn Error), |&error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
 }

@@ -40,6 +40,7 @@ mod fields;
 mod names;
 mod parallel;
 mod random;
+mod regular_file;
 
 pub use augment::Augment;
 pub use bad_image::{BadImage, OnBadImage};
@@ -61,8 +62,8 @@ pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
 pub use synthetic::{SyntheticDataset, SyntheticSettings};
 pub use tar::{
-    MemberFault, ReadAhead, ShardFault, ShardIndex, ShardWriter, TarError, TarShards, expand_shards, stage,
-    write_classes,
+    MemberFault, ReadAhead, ShardFault, ShardIndex, ShardWriter, TarError, TarShards, check_shard_pattern,
+    expand_shards, stage, write_classes,
 };
 pub use transform::{
     AutoAugment, AutoAugmentOperation, CentreCrop, ChannelOrder, ColorJitter, ErasedValue, Evaluation,

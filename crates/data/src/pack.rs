@@ -41,6 +41,8 @@ pub struct Shrink {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Packed {
     images: usize,
+    /// Hash of the names of the images and of their classes, in hexadecimal.
+    names: String,
     #[serde(flatten)]
     settings: PackSettings,
 }
@@ -60,13 +62,13 @@ pub fn pack(
     settings: &PackSettings,
     progress: parallel::Progress,
 ) -> Result<Vec<PathBuf>, DataError> {
-    claim(folder, stem, &Packed { images: source.len(), settings: *settings })?;
     let mut order: Vec<u32> = (0..source.len() as u32).collect();
     Purpose::PackOrder.stream(&[settings.seed]).shuffle(&mut order);
     let (mut writer, written) = ShardWriter::resume(folder, stem, settings.shard_bytes)?;
     if !order.starts_with(&written) {
         return Err(DataError::OtherPack { folder: folder.to_owned(), stem: stem.to_owned() });
     }
+    claim(folder, stem, &Packed { images: source.len(), names: hash_of_names(source), settings: *settings })?;
     let mut done = written.len();
     for numbers in order[written.len()..].chunks(CHUNK) {
         let prepare = |&number: &u32| prepared(source, number, settings.resize);
@@ -81,6 +83,15 @@ pub fn pack(
         write_classes(folder, source.class_names())?;
     }
     writer.finish()
+}
+
+fn hash_of_names(source: &dyn Source) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for name in (0..source.len()).map(|index| source.name(index)).chain(source.class_names().to_vec()) {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Notes the settings beside the shards, or checks that they are those of an earlier call.

@@ -18,7 +18,7 @@ mod braces;
 mod stage;
 mod writer;
 
-pub use self::braces::expand_shards;
+pub use self::braces::{check_shard_pattern, expand_shards};
 pub use self::classes::write_classes;
 pub use self::error::{MemberFault, ShardFault, TarError};
 pub use self::index::ShardIndex;

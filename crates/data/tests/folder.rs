@@ -4,7 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use regatta_data::{DataError, Encoding, FolderIndex, ImageFolder, IndexOrigin, Indexing, Source, Split};
+use regatta_data::{
+    DataError, Encoding, FolderIndex, ImageFolder, IndexOrigin, Indexing, ShardIndex, Source, Split,
+};
+
+use crate::tar_bytes::{END, sample};
 
 pub(crate) const QUIET: Indexing = Indexing { user_cache: None, progress: &|_, _| () };
 
@@ -115,6 +119,23 @@ fn links_in_a_circle_and_pipes_are_refused() {
         message(train(root.path()).unwrap_err(), root.path()),
         "ROOT/train/a/pipe.jpg is a pipe, socket or device where an image is expected"
     );
+}
+
+#[test]
+fn pipes_in_place_of_label_files_class_names_and_archives_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    write_tree(root.path(), &["train/a/1.jpg", "val/1.jpg"]);
+    let shards = crate::tar::write(root.path(), &[[sample("1", "0"), END.to_vec()].concat()]);
+    let pipe = root.path().join("classes.txt");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let errors = [
+        validation(root.path(), Some(&pipe)).unwrap_err(),
+        crate::tar::index(&shards).unwrap_err(),
+        ShardIndex::archive_of_classes(&pipe, &QUIET).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(message(error, root.path()), "cannot read ROOT/classes.txt: not a regular file");
+    }
 }
 
 const FLAT: [&str; 6] =

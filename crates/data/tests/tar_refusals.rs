@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 use regatta_data::{FolderIndex, ShardIndex, Source, TarShards};
 
-use crate::folder::message;
+use crate::folder::{QUIET, message};
 use crate::tar::{index, write};
 use crate::tar_bytes::{END, entry, file, header, record, sample, seal};
 
@@ -14,6 +14,19 @@ fn refusal(shard: &[u8]) -> String {
     let root = tempfile::tempdir().unwrap();
     let shards = write(root.path(), &[shard.to_owned()]);
     message(index(&shards).unwrap_err(), root.path())
+}
+
+#[test]
+fn shards_without_images_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let shards = write(root.path(), &[END.to_vec(), END.to_vec()]);
+    let said = |shards| message(index(shards).unwrap_err(), root.path());
+    assert_eq!(said(&shards[..1]), "there is no image in ROOT/0.tar");
+    assert_eq!(said(&shards), "there is no image in the 2 shards from ROOT/0.tar on");
+    let error = ShardIndex::archive_of_classes(&shards[0], &QUIET).unwrap_err();
+    let expected =
+        "ROOT/0.tar: it holds no archive CLASS.tar, as ILSVRC2012_img_train.tar has one for each class";
+    assert_eq!(message(error, root.path()), expected);
 }
 
 #[test]
@@ -39,6 +52,10 @@ fn hostile_shards_are_refused_with_shard_and_member() {
     check(
         &[good.clone(), vec![0; 512], good.clone()],
         "the shard goes on at byte 2560 after the mark of its end; archives must not be joined with cat",
+    );
+    check(
+        &[b"\x1f\x8b\x08".to_vec(), vec![b'x'; 2045]],
+        "the shard is compressed; unpack it with gunzip, since images are read at their places in it",
     );
     check(&[vec![b'x'; 2048]], "no tar header at byte 0: the checksum is wrong");
     check(&[good.clone(), vec![7; 512], end.clone()], "no tar header at byte 2048: the checksum is wrong");

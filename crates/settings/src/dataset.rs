@@ -85,9 +85,10 @@ impl Recipe {
         if in_recipe == in_dataset {
             return Ok(());
         }
-        let problem = format!(
-            "{key} = {in_recipe}, but the data set has {in_dataset}: leave it out or set {in_dataset}"
-        );
+        let is_required = key == "model.classes" && self.data.source.is_image_files();
+        let remedy = if is_required { "set" } else { "leave it out or set" };
+        let problem =
+            format!("{key} = {in_recipe}, but the data set has {in_dataset}: {remedy} {in_dataset}");
         Err(self.places.conflict(key, problem))
     }
 

@@ -188,7 +188,7 @@ fn invalid_data_settings() {
             &["data.resolution_px=32", "train.micro_batch_size=1"],
         ],
         expect![[r#"
-            --set data.folder=here: data.folder is set, but data.dataset is not "image_folder", "tar_shards", "fashion_mnist" or "mnist": leave it out, or set data.dataset to "image_folder", "tar_shards", "fashion_mnist" or "mnist"
+            --set data.folder=here: data.folder is set, but data.dataset is not "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100": leave it out, or set data.dataset to "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100"
             --set data.synthetic_train_images=0: data.synthetic_train_images = 0: expected an integer from 1 to 100000000
             --set data.synthetic_channels=0: data.synthetic_channels = 0: expected an integer from 1 to 256
             --set data.synthetic_classes=1: data.synthetic_classes = 1: expected an integer from 2 to 100000
@@ -240,11 +240,19 @@ fn invalid_settings_of_image_files() {
     );
     check_each(
         SHARDS,
-        &[&["data.val_labels=a"], &["data.shuffle=local"], &["data.shuffle_window_shards=0"]],
+        &[
+            &["data.val_labels=a"],
+            &["data.shuffle=local"],
+            &["data.shuffle_window_shards=0"],
+            &["data.train_shards=train-{9..1}.tar"],
+            &["data.val_shards=val-{0..1.tar"],
+        ],
         expect![[r#"
             --set data.val_labels=a: data.val_labels is set, but data.dataset is not "image_folder": leave it out, or set data.dataset to "image_folder"
             --set data.shuffle=local: data.shuffle = "local": expected "global" or "shards"
-            --set data.shuffle_window_shards=0: data.shuffle_window_shards = 0: expected an integer from 1 to 10000"#]],
+            --set data.shuffle_window_shards=0: data.shuffle_window_shards = 0: expected an integer from 1 to 10000
+            --set data.train_shards=train-{9..1}.tar: data.train_shards = "train-{9..1}.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a range must not go down)
+            --set data.val_shards=val-{0..1.tar: data.val_shards = "val-{0..1.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a { without })"#]],
     );
     check_each(
         SMALL,

@@ -113,7 +113,7 @@ fn required_keys_that_are_unset() {
         ],
         expect![[r#"
             recipe.toml: model.arch is not set: expected a published network such as arch = "regnetx_400mf", or [model.regnet] with the generator's parameters, or [model.anynet] with stages
-            recipe.toml: data.dataset is not set: expected "image_folder", "tar_shards", "synthetic", "fashion_mnist" or "mnist"
+            recipe.toml: data.dataset is not set: expected "image_folder", "tar_shards", "synthetic", "fashion_mnist", "mnist", "cifar10" or "cifar100"
             recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
             recipe.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]],
     );
@@ -152,7 +152,7 @@ fn several_required_keys_that_are_unset() {
         )],
         expect![[r#"
             7 required keys are not set:
-              recipe.toml: data.dataset is not set: expected "image_folder", "tar_shards", "synthetic", "fashion_mnist" or "mnist"
+              recipe.toml: data.dataset is not set: expected "image_folder", "tar_shards", "synthetic", "fashion_mnist", "mnist", "cifar10" or "cifar100"
               recipe.toml:4: model.anynet.stages[1].depth is not set: expected a number of blocks, at least 1
               recipe.toml:4: model.anynet.stages[1].group_width is not set: expected a divisor of the bottleneck width
               recipe.toml: train.epochs is not set: expected a number of epochs, at least 1

@@ -48,17 +48,15 @@ fn archived(command: &PackCommand, archive: &Path, recipe: &Recipe) -> Result<Ar
         DataSource::ImageFolder { val_labels: Some(labels), .. } => Some(labels),
         _ => None,
     };
-    let index = with_indexing(|indexing| {
-        match (command.split, &command.train_archive, labels) {
+    let incomplete =
+        "an archive of validation images needs --train-archive FILE, for the classes, and data.val_labels";
+    let index = with_indexing(|indexing| match (command.split, &command.train_archive, labels) {
         (SplitName::Train, ..) => Ok(ShardIndex::archive_of_classes(archive, indexing)?.0),
         (SplitName::Val, Some(train), Some(labels)) => {
             let (train, _) = ShardIndex::archive_of_classes(train, indexing)?;
             Ok(ShardIndex::archive_with_labels(archive, labels, &train, indexing)?.0)
         }
-        (SplitName::Val, ..) => bail!(Usage(
-            "an archive of validation images needs --train-archive FILE, for the classes, and data.val_labels".to_owned()
-        )),
-    }
+        (SplitName::Val, ..) => bail!(Usage(incomplete.to_owned())),
     })?;
     Ok(Arc::new(TarShards::new(vec![archive.to_owned()], index)))
 }

@@ -20,6 +20,8 @@ const COLUMNS: usize = 8;
 const GAP_PX: usize = 2;
 /// Largest number of images on a sheet.
 const MOST: usize = 4096;
+/// Largest number of pixels of the images on a sheet. They take three bytes each, twice.
+const MOST_PIXELS: usize = 1 << 28;
 
 /// `trainer data show`.
 #[derive(Debug, Args)]
@@ -50,11 +52,20 @@ pub(super) struct ShowCommand {
 pub(super) fn run(command: &ShowCommand) -> Result<ExitCode> {
     check_output(&command.out, command.force)?;
     let (recipe, source) = open(&command.recipe, command.split)?;
-    let indices = chosen(command, source.len())?;
     let images = input::images(&recipe, source.clone(), command.split.split());
+    let (shape, indices) = (images.shape(), chosen(command, source.len())?);
+    let fitting = MOST_PIXELS / (shape.height * shape.width);
+    if indices.len() > fitting {
+        bail!(Usage(format!(
+            "{} images of {}x{} pixels make too large a sheet: show at most {fitting}, by --count or --indices",
+            indices.len(),
+            shape.width,
+            shape.height
+        )));
+    }
     let tiles = indices.iter().map(|&index| tile(&images, &recipe, (command.epoch - 1, index)));
     let tiles = tiles.collect::<Result<Vec<_>>>()?;
-    let (size, rgb) = sheet(images.shape(), &tiles);
+    let (size, rgb) = sheet(shape, &tiles);
     write_output(&command.out, command.force, encode_png(&rgb, size)?)?;
     for (place, index) in indices.iter().enumerate() {
         print_output(format_args!("{place} {}", source.name(*index)))?;

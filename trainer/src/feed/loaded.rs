@@ -231,9 +231,7 @@ impl Loaded {
     fn report(&mut self, bad: &[BadImage]) {
         for BadImage { split, index, error } in bad {
             if self.reported.insert((*split == Split::Train, *index)) {
-                let causes = std::iter::successors(Some(error as &dyn std::error::Error), |it| it.source());
-                let text: Vec<_> = causes.map(ToString::to_string).collect();
-                tracing::warn!("{}; another image takes its place", text.join(": "));
+                tracing::warn!("{}; another image takes its place", error.with_causes());
             }
         }
     }

@@ -7,13 +7,13 @@
 //! `ILSVRC2012_validation_ground_truth.txt` are not in the order of the class folders.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::error::{FolderError, LabelFault};
 use crate::error::DataError;
 use crate::names::NameList;
+use crate::regular_file;
 
 /// Largest label file, in bytes.
 const MOST_BYTES: u64 = 256 << 20;
@@ -25,7 +25,7 @@ const MOST_BYTES: u64 = 256 << 20;
 pub(crate) fn read(path: &Path, names: &NameList, classes: &[String]) -> Result<Vec<u32>, DataError> {
     let failed = |source| DataError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    regular_file::open(path).map_err(failed)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     let text = str::from_utf8(&bytes).ok().filter(|text| text.len() as u64 <= MOST_BYTES);
     let labels = text.ok_or(LabelFault::NotText).and_then(|text| parse(text, names, classes));
     labels.map_err(|fault| FolderError::Labels { path: path.to_owned(), fault }.into())

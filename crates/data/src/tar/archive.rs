@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::error::{MemberFault, TarError};
+use super::error::{MemberFault, ShardFault, TarError};
 use super::index::ShardIndex;
 use super::sample::ShardImages;
 use super::scan::{Member, Scan};
@@ -80,6 +80,9 @@ fn read_classes(archive: &Path, indexing: &Indexing) -> Result<ShardIndex, DataE
         if let Some(class) = class.filter(|class| !class.contains('/')) {
             archives.push((class.to_owned(), member));
         }
+    }
+    if archives.is_empty() {
+        return Err(TarError::Shard { shard: archive.to_owned(), fault: ShardFault::NoClasses }.into());
     }
     archives.sort_by(|one, other| one.0.cmp(&other.0));
     if let Some(pair) = archives.windows(2).find(|pair| pair[0].0 == pair[1].0) {

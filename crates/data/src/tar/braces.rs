@@ -28,6 +28,14 @@ pub fn expand_shards(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, TarEr
     Ok(shards)
 }
 
+/// Checks a pattern without looking for the shards that it names.
+///
+/// # Errors
+/// What is wrong with the pattern.
+pub fn check_shard_pattern(pattern: &str) -> Result<(), &'static str> {
+    expand(pattern).map(drop)
+}
+
 fn expand(pattern: &str) -> Result<Vec<String>, &'static str> {
     let mut names = vec![String::new()];
     let mut rest = pattern;

@@ -1,12 +1,12 @@
 //! The names of the classes beside a set of shards.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::TarError;
 use crate::cache::write_atomically;
 use crate::error::DataError;
+use crate::regular_file;
 
 /// Name of the optional file beside the shards with the names of the classes, one a line in the order of the labels.
 pub(super) const CLASSES: &str = "classes.txt";
@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<String>, DataError> {
     let failed = |source| DataError::Read { path: path.to_owned(), source };
     let refused = |reason| TarError::Classes { path: path.to_owned(), reason }.into();
     let mut bytes = Vec::new();
-    match File::open(path) {
+    match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         opened => {
             opened.map_err(failed)?.take(MOST_CLASSES_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?

@@ -1,6 +1,6 @@
 //! Errors of tar shards, with the shard and the member.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -46,7 +46,7 @@ pub enum TarError {
         shard: PathBuf,
     },
     /// The shards contain no images.
-    #[error("there is no image in the {shards} shards from {} on", .first.display())]
+    #[error("there is no image in {}", in_words(*.shards, .first))]
     NoImages {
         /// Number of shards.
         shards: usize,
@@ -77,6 +77,13 @@ pub enum TarError {
     },
 }
 
+fn in_words(shards: usize, first: &Path) -> String {
+    match shards {
+        1 => first.display().to_string(),
+        _ => format!("the {shards} shards from {} on", first.display()),
+    }
+}
+
 /// What is wrong with a shard.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub enum ShardFault {
@@ -95,6 +102,12 @@ pub enum ShardFault {
         /// Position of the header.
         offset: u64,
     },
+    /// The archive is compressed with gzip.
+    #[error("the shard is compressed; unpack it with gunzip, since images are read at their places in it")]
+    Compressed,
+    /// An archive of one archive for each class was expected.
+    #[error("it holds no archive CLASS.tar, as ILSVRC2012_img_train.tar has one for each class")]
+    NoClasses,
     /// A number in a header is not one.
     #[error("the tar header at byte {offset} has no valid size")]
     Size {

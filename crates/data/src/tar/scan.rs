@@ -8,6 +8,7 @@ use std::path::Path;
 use super::error::{MemberFault, ShardFault, TarError};
 use super::header::{BLOCK, Extension, Header, Kind, inner_name, until_nul};
 use crate::error::DataError;
+use crate::regular_file;
 
 /// Largest PAX header or long name, in bytes.
 const MOST_EXTENDED: u64 = 1 << 20;
@@ -33,12 +34,9 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     pub(super) fn open(shard: &'a Path) -> Result<Self, DataError> {
         let failed = |source| DataError::Read { path: shard.to_owned(), source };
-        let file = File::open(shard).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(failed(io::Error::other("it is not a file")));
-        }
-        let file = Window { file, length: metadata.len(), start: 0, bytes: Vec::new() };
+        let file = regular_file::open(shard).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let file = Window { file, length, start: 0, bytes: Vec::new() };
         let scan = Self { shard, file, next: 0 };
         if scan.file.length == 0 { Err(scan.shard_error(ShardFault::Empty)) } else { Ok(scan) }
     }
@@ -97,6 +95,7 @@ impl<'a> Scan<'a> {
             let header = Header::parse(&block);
             return match header {
                 Some(header) => Ok(Some((offset, header))),
+                None if block.starts_with(&[0x1f, 0x8b]) => Err(self.shard_error(ShardFault::Compressed)),
                 None => Err(self.shard_error(ShardFault::Checksum { offset })),
             };
         }

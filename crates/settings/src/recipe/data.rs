@@ -212,6 +212,7 @@ impl DataSettings {
     /// # Errors
     /// A value out of its range, or a mean or standard deviation without one value per channel.
     pub(crate) fn check(&self, in_channels: u32, places: &Places) -> Checked {
+        self.source.check(places)?;
         places.require_in(&FRACTION, "data.max_bad_fraction", self.max_bad_fraction)?;
         for (key, values) in [("data.mean", &self.mean), ("data.std", &self.std)] {
             let accepted =

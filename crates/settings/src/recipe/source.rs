@@ -2,18 +2,22 @@
 
 use std::path::PathBuf;
 
-use regatta_data::DatasetName;
+use regatta_data::{DatasetName, check_shard_pattern};
 use serde::Serialize;
 
 use crate::choice::{Shuffle, SourceName};
 use crate::data_folder;
 use crate::error::RecipeError;
+use crate::interval::Checked;
+use crate::place::Places;
 use crate::recipe::{RawData, Recipe};
 use crate::required::Required;
 use crate::schema::{self, one_of};
 
 /// Default of `data.shuffle_window_shards`.
 const WINDOW_SHARDS: u32 = 8;
+/// What a pattern of archives looks like.
+const PATTERN: &str = "the names of archives, such as \"train-{000000..000146}.tar\"";
 /// Keys of tar_shards alone.
 const OF_SHARDS: [&str; 5] = [
     "data.train_shards",
@@ -91,6 +95,20 @@ impl DataSource {
     pub fn is_image_files(&self) -> bool {
         matches!(self, Self::ImageFolder { .. } | Self::TarShards { .. })
     }
+
+    /// Checks the patterns of archives.
+    ///
+    /// # Errors
+    /// A pattern whose braces are invalid.
+    pub(crate) fn check(&self, places: &Places) -> Checked {
+        let Self::TarShards { train_shards, val_shards, .. } = self else { return Ok(()) };
+        for (key, pattern) in [("data.train_shards", train_shards), ("data.val_shards", val_shards)] {
+            let checked = check_shard_pattern(pattern);
+            let accepted = format!("{PATTERN} ({})", checked.err().unwrap_or_default());
+            places.require(checked.is_ok(), key, pattern, &accepted)?;
+        }
+        Ok(())
+    }
 }
 
 impl RawData {
@@ -133,13 +151,7 @@ impl RawData {
     }
 
     fn shards(&self, required: &Required) -> DataSource {
-        let pattern = |value: &Option<String>, key: &str| {
-            required.value(
-                value.clone(),
-                key,
-                "the names of archives, such as \"train-{000000..000146}.tar\"",
-            )
-        };
+        let pattern = |value: &Option<String>, key: &str| required.value(value.clone(), key, PATTERN);
         let folder =
             required.value(self.folder.clone(), "data.folder", "the folder that contains the archives");
         DataSource::TarShards {
