@@ -169,7 +169,10 @@ fn a_failure_in_the_next_segment_waits_until_it_begins() {
     assert_eq!(labels(&mut feed), Some(vec![8, 9]));
     feed.prefetch();
     let error = feed.next().unwrap_err();
-    assert_eq!(describe(&error), "cannot read validation image 5, image 5: cannot read cat.jpeg: Input/output error");
+    assert_eq!(
+        describe(&error),
+        "cannot read validation image 5, image 5: cannot read cat.jpeg: Input/output error"
+    );
 }
 
 #[test]
