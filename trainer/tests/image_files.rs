@@ -69,7 +69,9 @@ fn pack(workdir: &Workdir, folder: &str, options: &str) -> String {
 }
 
 /// Metrics without times, and the files of all checkpoints but the recipes and what names them.
-fn results(workdir: &Workdir, name: &str) -> (Vec<serde_json::Map<String, Value>>, Vec<(String, Vec<u8>)>) {
+type Results = (Vec<serde_json::Map<String, Value>>, Vec<(String, Vec<u8>)>);
+
+fn results(workdir: &Workdir, name: &str) -> Results {
     let run = workdir.run(name);
     let is_tensors = |name: &str| name.ends_with(".safetensors");
     let files = checkpoint_files(&run).into_iter().filter(|(name, _)| is_tensors(name)).collect();

@@ -134,7 +134,7 @@ fn finish(pixels_hwc: &mut [u8], shape: ImageShape, recipe: &Recipe, draw: &Devi
 
 /// Converts a value on the scale 0 to 1 to a byte.
 fn byte(value: f64) -> u8 {
-    (value.clamp(0.0, 1.0) * 255.0).round() as u8
+    (value.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
 }
 
 /// Arranges images of `shape`, in RGB, in rows of at most [`COLUMNS`].

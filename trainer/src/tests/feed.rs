@@ -68,7 +68,10 @@ fn an_unreadable_image_ends_the_run_in_its_step_and_no_earlier() {
     assert!(step(0).unwrap().pending.outcome().unwrap().updated);
     let error = step(2).unwrap_err();
     assert_eq!(exit_code(&error), ExitCode::Data);
-    assert_eq!(describe(&error), "cannot read training image 5: cannot read cat.jpeg: Input/output error");
+    assert_eq!(
+        describe(&error),
+        "cannot read training image 5, image 5: cannot read cat.jpeg: Input/output error"
+    );
 }
 
 /// A feed of segments of (split, epoch, micro-batches of two images that begin with these), and the number of images fetched.
