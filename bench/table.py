@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import statistics
 import subprocess
 from pathlib import Path
@@ -22,12 +21,15 @@ HEADER = [
 def main() -> None:
     options = parse_options()
     lines = [json.loads(line) for line in Path(options.lines).read_text().splitlines()]
-    text = document(lines, options)
-    stem = f"{datetime.date.today().isoformat()}-{slug(cpu_facts()['model name'])}"
-    results = Path(options.results)
+    write(slug(cpu_facts()["model name"]), document(lines, options), lines, Path(options.results))
+
+
+def write(name: str, text: str, lines: list[dict], results: Path) -> None:
+    """Writes the table to `results/DATE-name.md`, the lines to the `.jsonl` beside it, and prints the table."""
+    stem = f"{datetime.date.today().isoformat()}-{name}"
     results.mkdir(parents=True, exist_ok=True)
     (results / f"{stem}.md").write_text(text)
-    shutil.copyfile(options.lines, results / f"{stem}.jsonl")
+    (results / f"{stem}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(text)
     print(f"written to {os.path.relpath(results / stem)}.md; the individual runs are in the .jsonl file beside it")
 

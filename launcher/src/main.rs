@@ -14,6 +14,7 @@ mod plan;
 mod documents;
 mod failure;
 mod process_tree;
+mod text_file;
 mod timed;
 mod trainer_binary;
 

@@ -41,7 +41,7 @@ use watch::Patience;
 pub(crate) struct RunCommand {
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// GPUs of this host to use: all, none (ranks compute on CPUs), or numbers such as 0,1,3
+    /// GPUs to use on each host: all, none (ranks compute on CPUs), or numbers such as 0,1,3
     #[arg(long, value_name = "all|none|LIST", default_value = "all")]
     gpus: GpuSelection,
     #[command(flatten)]
@@ -180,7 +180,8 @@ impl RunCommand {
         }
         if job.is_on_this_host() && ranks > cores && !self.oversubscribe {
             return Err(Usage(format!(
-                "{ranks} ranks, but this host has {cores} cores: use fewer ranks, or pass --oversubscribe"
+                "{ranks} ranks, but this host has {}: use fewer ranks, or pass --oversubscribe",
+                counted(cores, "core")
             )));
         }
         Ok(())

@@ -93,7 +93,7 @@ impl SlurmCommand {
         raw.resolve(nodes as usize * ranks_per_node as usize, None)?;
         if self.time.0 <= u64::from(self.checkpoint_seconds) {
             return Err(Usage(format!(
-                "--time {}, of which --checkpoint-seconds {} leave nothing to train in",
+                "--time {} leaves no time to train before the last --checkpoint-seconds {}: ask for more time",
                 self.time, self.checkpoint_seconds
             ))
             .into());

@@ -43,7 +43,7 @@ fn two_ranks_on_this_machine_can_start() {
 }
 
 #[test]
-fn each_host_is_examined_by_a_doctor_of_its_own() {
+fn each_host_runs_its_own_doctor() {
     let workdir = Workdir::new(TINY);
     let report = diagnosis(&workdir, "--config recipe.toml --hosts localhost:2", 0);
     let host = &report["facts"]["hosts"][0];

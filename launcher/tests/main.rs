@@ -8,7 +8,9 @@ mod hosts;
 mod plan;
 mod refusals;
 mod run;
+mod run_host;
 mod slurm;
+mod stops;
 mod torture;
 mod two_hosts;
 

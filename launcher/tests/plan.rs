@@ -35,6 +35,7 @@ fn a_cluster_is_planned_from_one_gpu_s_step() {
             micro-batch   45.00 ms on one rank: data 0.00, forward 15.00, backward 30.00; update 0.00
                           from --step-ms 45, a third of it forward
             memory        508.0 MiB a rank: weights 19.7, gradients 19.7, optimizer 19.7, ema 0.0, statistics 0.4, activations 448.5
+                          and 27.6 MiB of host memory for images loaded ahead
             training      102400 images, 100 epochs; without evaluation and checkpoints
 
             ranks  micro-batches  step ms  exposed ms  images/s  efficiency       epoch        total
@@ -45,7 +46,7 @@ fn a_cluster_is_planned_from_one_gpu_s_step() {
                16              2    90.23       0.235   11348.2       0.997       9.0 s  15 min 02 s
                32              1    45.27       0.274   22618.0       0.994       4.5 s   7 min 33 s
 
-            scales to 32 ranks: beyond, micro-batches run out: a smaller train.micro_batch_size or a larger batch has more
+            scales to 32 ranks: beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size
         "#]],
     );
 }
@@ -67,6 +68,7 @@ fn ranks_on_cpus_sum_after_backward() {
             micro-batch   200.00 ms on one rank: data 0.00, forward 66.67, backward 133.33; update 0.00
                           from --step-ms 200, a third of it forward
             memory        169.4 MiB a rank: weights 0.7, gradients 0.7, optimizer 0.7, ema 0.0, statistics 0.0, activations 167.3
+                          and 1.7 MiB of host memory for images loaded ahead
             training      60000 images, 10 epochs; without evaluation and checkpoints
 
             ranks  micro-batches  step ms  exposed ms  images/s  efficiency       epoch        total
@@ -74,7 +76,7 @@ fn ranks_on_cpus_sum_after_backward() {
                 2              2   400.72       0.717     319.4       0.998  3 min 08 s  31 min 19 s
                 3              2   400.98       0.976     319.2       0.665  3 min 08 s  31 min 19 s
 
-            scales to 2 ranks: beyond, micro-batches run out: a smaller train.micro_batch_size or a larger batch has more
+            scales to 2 ranks: beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size
         "#]],
     );
 }
@@ -177,6 +179,10 @@ fn invalid_plans_are_rejected_with_the_accepted_values() {
         (&["--gpus-per-node", "8", "--step-ms", "0"], "expected a number above 0"),
         (&[&step[..], &["--all-reduce", &no_probe]].concat(), "not what `trainer probe --json` prints"),
         (&[&step[..], &["--all-reduce", &absent]].concat(), "--all-reduce"),
+        (
+            &[&step[..], &["--all-reduce", "/dev/null"]].concat(),
+            "--all-reduce /dev/null: is not a regular file",
+        ),
         (&[&step[..], &["--latency-us", "1", "--all-reduce", &no_probe]].concat(), "cannot be used with"),
         (&["--gpus-per-node", "3", "--step-ms", "45"], "train.micro_batch_size from 1 to 63 fits"),
         (

@@ -15,7 +15,14 @@ fn ranks_that_do_not_fit_are_rejected() {
     check("run --config recipe.toml -n 4096", "error: 4096 ranks, but ");
     check("run --config recipe.toml --hosts a:2,b:2 -n 5", "error: -n 5, but the hosts take 4 ranks");
     check("run --config recipe.toml --hosts a:2,a:1", "error: --hosts: names a twice");
-    check("run --config recipe.toml --hostfile none", "error: --hostfile none: No such file or directory");
+    check(
+        "run --config recipe.toml --hostfile none",
+        "error: --hostfile none: cannot be read: No such file or directory",
+    );
+    check(
+        "run --config recipe.toml --hostfile /dev/null",
+        "error: --hostfile /dev/null: is not a regular file\n",
+    );
     check(
         "run --config recipe.toml -n 2 --min-ranks 3",
         "error: --min-ranks 3: expected a number from 1 to the 2 ranks",

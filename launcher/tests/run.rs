@@ -1,4 +1,4 @@
-//! `launcher run` with real ranks: what it prints, which failures it restarts, and what it cleans up.
+//! `launcher run` with real ranks: what it prints, which failures it restarts, and how it is stopped.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regatta_run_folder::{AttemptRecord, RunFolder};
-use test_jobs::{ENDLESS, Running, TINY, Under, Workdir, documented, newest_step};
+use test_jobs::{Running, TINY, Workdir};
 
 /// Length and checkpoints of the runs that are disturbed: some seconds of steps.
-const STEPS: &str = "--set train.max_steps=400 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
+pub(crate) const STEPS: &str = "--set train.max_steps=400 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
                      --set data.synthetic_train_images=200000";
 
 /// Starts a job on two ranks and waits until it has done 60 steps.
-fn start(workdir: &Workdir, options: &str) -> Running {
+pub(crate) fn start(workdir: &Workdir, options: &str) -> Running {
     let back_off = if options.contains("--back-off") { "" } else { "--back-off 0.2" };
     let common = format!("run --config recipe.toml -n 2 --oversubscribe {back_off}");
     let mut running = workdir.launcher(&format!("{common} {STEPS} {options}")).start();
@@ -29,7 +29,7 @@ fn assert_weights_are_those_of_an_undisturbed_run(workdir: &Workdir) {
     assert!(weights(&workdir.run("recipe")) == weights(&workdir.run("undisturbed")));
 }
 
-fn ends_of_attempts(run: &RunFolder) -> Vec<(String, i32)> {
+pub(crate) fn ends_of_attempts(run: &RunFolder) -> Vec<(String, i32)> {
     let records = (1..).map(|number| run.attempt(number)).take_while(|path| path.exists());
     let end = |path: std::path::PathBuf| {
         AttemptRecord::read(&path).unwrap().end.map(|end| (end.end, end.exit_code))
@@ -79,7 +79,7 @@ fn a_killed_rank_is_named_and_the_run_continues() {
 }
 
 /// The process of the job that runs `program`.
-fn process_of(running: &Running, program: &str) -> u32 {
+pub(crate) fn process_of(running: &Running, program: &str) -> u32 {
     let is_it = |pid: &u32| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let name = line.split('\0').next().unwrap_or_default();
@@ -88,11 +88,11 @@ fn process_of(running: &Running, program: &str) -> u32 {
     running.processes().into_iter().find(is_it).unwrap()
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     signal(pid, "KILL");
 }
 
-fn signal(pid: u32, signal: &str) {
+pub(crate) fn signal(pid: u32, signal: &str) {
     let mut kill = std::process::Command::new("kill");
     assert!(kill.args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success());
 }
@@ -164,80 +164,7 @@ fn a_stalled_run_is_ended_and_restarted() {
     assert_weights_are_those_of_an_undisturbed_run(&workdir);
 }
 
-#[test]
-fn any_signal_stops_with_a_checkpoint() {
-    for (signal, row) in [
-        ("INT", "`INT` once (Ctrl-C)"),
-        ("TERM", "`TERM` once"),
-        ("USR1", "`USR2` once"),
-        ("USR2", "`USR2` once"),
-        ("HUP", "`USR2` once"),
-    ] {
-        let workdir = Workdir::new(TINY);
-        let running = start(&workdir, ENDLESS_RUN);
-        running.signal(signal);
-        let ended = running.wait();
-        let expected = documented(row, Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{signal}: {ended}");
-        let step = newest_step(&workdir.run("recipe"));
-        _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
-        assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
-    }
-}
-
-const ENDLESS_RUN: &str = "--set train.max_steps=1000000";
-
-/// A step of very many micro-batches does not end within the grace period, and a second request does not wait for it.
-#[test]
-fn a_step_that_does_not_end_is_abandoned() {
-    let slow = format!("{} --set train.global_batch_size=200000", ENDLESS.replace("data.", "--set data."));
-    for (options, signal, row) in [
-        ("--grace 1", "TERM", "no end within `--grace`"),
-        ("", "INT", "`INT` twice"),
-        ("", "TERM", "`TERM` twice"),
-        ("", "USR2", "`USR2` twice"),
-    ] {
-        let workdir = Workdir::new(TINY);
-        let job =
-            workdir.launcher(&format!("run --config recipe.toml -n 2 --oversubscribe {slow} {options}"));
-        let mut running = job.start();
-        running.wait_until_exists(&workdir.run("recipe").attempt(1));
-        running.signal(signal);
-        running.wait_for_message("stopping after this step");
-        if row.ends_with("twice") {
-            // A signal that follows sooner counts as the same request.
-            std::thread::sleep(Duration::from_millis(300));
-            running.signal(signal);
-        }
-        let ended = running.wait();
-        let expected = documented(row, Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{row}: {ended}");
-        _ = ended.says("launcher: stopped before a checkpoint was saved: ");
-    }
-}
-
-/// After a failure the steps since the last checkpoint are lost, so exit code 75 would be wrong; before any step it is right.
-#[test]
-fn the_exit_code_of_a_stop_between_two_starts_tells_whether_work_is_lost() {
-    let workdir = Workdir::new(TINY);
-    let mut running = start(&workdir, &format!("{ENDLESS_RUN} --back-off 600"));
-    running.signal_rank("KILL", 1);
-    running.wait_for_message("Restart 1 of 3 from ");
-    running.signal("TERM");
-    let ended = running.wait();
-    assert_eq!(ended.code, documented("between two starts, after a failure", Under::Launcher), "{ended}");
-
-    let script = workdir.path().join("fails");
-    fs::write(&script, "#!/bin/sh\nexit 9\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let line = "run --config recipe.toml -n 1 --name other --trainer fails --back-off 600";
-    let mut running = workdir.launcher(line).start();
-    running.wait_for_message("Restart 1 of 3 from the beginning");
-    running.signal("TERM");
-    let ended = running.wait();
-    assert_eq!(ended.code, documented("between two starts, nothing begun", Under::Launcher), "{ended}");
-    _ = ended.says("launcher: stopped between two starts");
-}
+pub(crate) const ENDLESS_RUN: &str = "--set train.max_steps=1000000";
 
 #[test]
 fn permanent_failures_are_not_restarted() {
@@ -278,206 +205,4 @@ fn a_run_taken_over_by_another_start_is_left_to_it() {
     assert_eq!((ended.code, &ended.left[..]), (Some(6), &[][..]), "{ended}");
     _ = ended.says("another start of this run owns runs/recipe now");
     assert!(!workdir.run("recipe").attempt(3).exists());
-}
-
-/// The request waits until ranks can handle it: it ends neither mpirun nor a rank that is still loading.
-#[test]
-fn a_signal_at_any_moment_of_the_start_stops_the_run() {
-    let line = format!("run --config recipe.toml -n 2 --oversubscribe {STEPS} {ENDLESS_RUN}");
-    for (what, number_of_processes) in [("the launcher alone", 1), ("mpirun", 2), ("the ranks", 4)] {
-        let workdir = Workdir::new(TINY);
-        let mut running = workdir.launcher(&line).start();
-        // The launcher installs its handlers first.
-        running.wait_until_handled("TERM");
-        running.wait_for_processes(number_of_processes);
-        running.signal("TERM");
-        let ended = running.wait();
-        let expected = documented("at any moment of the start", Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{what}: {ended}");
-        if workdir.run("recipe").attempt(1).exists() {
-            let step = newest_step(&workdir.run("recipe"));
-            _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
-        } else {
-            _ = ended.says("launcher: stopped ");
-        }
-    }
-}
-
-/// mpirun then ends with an exit code of its own; the launcher knows that the ranks have saved a checkpoint.
-#[test]
-fn a_signal_to_mpirun_itself_stops_with_a_checkpoint_too() {
-    let workdir = Workdir::new(TINY);
-    let running = start(&workdir, ENDLESS_RUN);
-    signal(process_of(&running, "mpirun"), "TERM");
-    let ended = running.wait();
-    let expected = documented("`TERM` to mpirun itself", Under::Launcher);
-    assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{ended}");
-    assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
-    newest_step(&workdir.run("recipe"));
-}
-
-/// A file system of one megabyte, for one test.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(folder: &'a Path) -> Option<Self> {
-        fs::create_dir(folder).unwrap();
-        let mut mount = std::process::Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder).output().unwrap();
-        if mounted.status.success() {
-            return Some(Self(folder));
-        }
-        println!("skipped: a small disk needs root: {}", String::from_utf8_lossy(&mounted.stderr));
-        None
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        std::process::Command::new("umount").arg("--lazy").arg(self.0).status().unwrap();
-    }
-}
-
-/// The error does not blame the last logged step, and the attempt's own record has room for the end.
-#[test]
-fn a_full_disk_is_reported() {
-    let workdir = Workdir::new(TINY);
-    let runs = workdir.path().join("runs");
-    let Some(_disk) = SmallDisk::mount(&runs) else { return };
-    let line = format!("run --config recipe.toml -n 1 --back-off 0.2 {STEPS} {ENDLESS_RUN}");
-    let mut running = workdir.launcher(&line).start();
-    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 10);
-    let filled = fs::write(runs.join("filler"), vec![0; 2 << 20]).unwrap_err();
-    assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
-    let ended = running.wait();
-    assert_eq!((ended.code, &ended.left[..]), (Some(6), &[][..]), "{ended}");
-    let ended = ended.says("No space left on device").says(" (step ");
-    let ended = ended
-        .says(" ended with exit code 6: cannot create runs/recipe/attempts/000002: No space left on device");
-    let ended = ended.says("Not restarted: the run folder failed twice in a row before any step.");
-    assert!(!ended.stderr.contains("in step"), "{ended}");
-    let [(end, 6)] = &ends_of_attempts(&workdir.run("recipe"))[..] else { panic!("one attempt") };
-    assert!(end.contains("No space left on device"), "{end}");
-    let report = crate::launcher(&["autopsy", "runs/recipe"]).current_dir(workdir.path()).output().unwrap();
-    let report = String::from_utf8(report.stdout).unwrap();
-    assert!(
-        report.contains("\nended with exit code 6: ") && report.contains("No space left on device"),
-        "{report}"
-    );
-}
-
-/// Another start cannot repair it: neither a file in place of the folder, nor a folder with damaged files.
-#[test]
-fn an_unusable_run_folder_is_not_retried() {
-    let line = "run --config recipe.toml -n 1 --back-off 0.1 --resume auto";
-    let unusable = Workdir::new(TINY);
-    fs::write(unusable.path().join("runs"), "").unwrap();
-    let ended = unusable.launcher(line).ends_with(6);
-    let ended = ended.says(" ended with exit code 6: cannot ");
-    _ = ended.says("Not restarted: the run folder cannot be used as it is.");
-
-    let damaged = Workdir::new(TINY);
-    damaged.launcher(&format!("{line} --set train.max_steps=4")).ends_with(0);
-    fs::remove_file(damaged.run("recipe").metrics()).unwrap();
-    fs::create_dir(damaged.run("recipe").metrics()).unwrap();
-    let ended = damaged.launcher(line).ends_with(6);
-    _ = ended.says("metrics.jsonl").says("Not restarted: the run folder cannot be used as it is.");
-}
-
-/// Killed ranks leave their shared memory behind, and a killed mpirun the files of its job.
-#[test]
-fn files_that_open_mpi_shares_are_removed_with_the_job() {
-    let workdir = Workdir::new(TINY);
-    let line =
-        format!("run --config recipe.toml -n 2 --oversubscribe --max-restarts 0 {STEPS} {ENDLESS_RUN}");
-    let without = ["env", "-u", "OMPI_MCA_btl_vader_backing_directory"];
-    let mut running = workdir.launcher(&line).under(&without).start();
-    running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 5);
-    let own = format!("regatta-mpi-{}-0", running.id());
-    let folders = [Path::new("/dev/shm").join(&own), std::env::temp_dir().join(&own)];
-    for folder in &folders {
-        assert!(fs::read_dir(folder).unwrap().count() > 0, "{}", folder.display());
-    }
-    kill(process_of(&running, "mpirun"));
-    let ended = running.wait();
-    assert_eq!((ended.code, &ended.left[..]), (Some(137), &[][..]), "{ended}");
-    assert_eq!(folders.map(|folder| folder.exists()), [false, false]);
-}
-
-/// A killed launcher cannot clean up; the next one on the host does, except for folders that are in use.
-#[test]
-fn leftovers_of_a_killed_launcher_are_removed_by_the_next_job() {
-    let workdir = Workdir::new(TINY);
-    let without = ["env", "-u", "OMPI_MCA_btl_vader_backing_directory"];
-    let start = |name: &str| {
-        let line = format!("run --config recipe.toml -n 1 --name {name} {STEPS} {ENDLESS_RUN}");
-        let mut running = workdir.launcher(&line).under(&without).start();
-        running.wait_for_file(&workdir.run(name).metrics(), |text| text.lines().count() >= 5);
-        running
-    };
-    let folder = |running: &Running| Path::new("/dev/shm").join(format!("regatta-mpi-{}-0", running.id()));
-    let (killed, running) = (start("killed"), start("running"));
-    let (abandoned, in_use) = (folder(&killed), folder(&running));
-    assert!(abandoned.exists() && in_use.exists());
-    kill(killed.id());
-    assert_eq!(killed.wait().code, None, "killed by a signal");
-    let next = "run --config recipe.toml -n 1 --name next --set train.max_steps=2";
-    workdir.launcher(next).under(&without).ends_with(0);
-    assert!(!abandoned.exists() && in_use.exists());
-}
-
-/// Other programs on the machine, such as another job, keep their cores.
-#[test]
-fn ranks_stay_on_the_cores_that_the_launcher_was_given() {
-    let workdir = Workdir::new(TINY);
-    let trainer = workdir.path().join("prints");
-    fs::write(&trainer, "#!/bin/sh\ngrep Cpus_allowed_list: /proc/self/status\n").unwrap();
-    fs::set_permissions(&trainer, fs::Permissions::from_mode(0o755)).unwrap();
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let own = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
-    let first = own.split(['-', ',']).next().unwrap();
-    let on_one_core = |options: &str| {
-        let line = format!("run --config recipe.toml --trainer prints --allow-run-as-root {options}");
-        let mut taskset = std::process::Command::new("taskset");
-        taskset.args(["-c", first, env!("CARGO_BIN_EXE_launcher")]).args(line.split(' '));
-        let output = taskset.current_dir(workdir.path()).output().unwrap();
-        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
-    };
-    let [stdout, stderr] = on_one_core("-n 1");
-    assert_eq!(stdout, format!("Cpus_allowed_list:\t{first}\n"), "{stderr}");
-    let [_, stderr] = on_one_core("-n 2");
-    assert!(stderr.starts_with("error: 2 ranks, but this host has 1 cores: "), "{stderr}");
-}
-
-/// Without ssh and rsh, Open MPI 4 needs `plm=isolated`; `make train` sets it unless the environment chooses otherwise.
-#[test]
-fn make_train_needs_no_remote_shell() {
-    let workdir = Workdir::new(TINY);
-    let install = |name: &str, script: &str| {
-        fs::write(workdir.path().join(name), script).unwrap();
-        fs::set_permissions(workdir.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    let mpirun = |version: &str| {
-        let says = format!(
-            "[ $1 = --version ] && echo 'mpirun (Open MPI) {version}' || echo ${{OMPI_MCA_plm-unset}}"
-        );
-        install("mpirun", &format!("#!/bin/sh\n{says}\n"));
-    };
-    let plm = |variables: &[(&str, &str)]| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/train.sh");
-        let mut train = std::process::Command::new("/bin/bash");
-        train.arg(script).arg("trainer").env_clear().envs(variables.iter().copied());
-        train.envs([("PATH", workdir.path().to_str().unwrap()), ("CONFIG", "recipe.toml"), ("NAME", "x")]);
-        let output = train.current_dir(workdir.path()).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    mpirun("4.1.4");
-    assert_eq!(plm(&[]), "isolated\n");
-    assert_eq!(plm(&[("OMPI_MCA_plm", "slurm")]), "slurm\n");
-    assert_eq!(plm(&[("SLURM_JOB_ID", "7")]), "unset\n");
-    mpirun("5.0.3");
-    assert_eq!(plm(&[]), "unset\n");
-    mpirun("4.1.4");
-    install("rsh", "#!/bin/sh\n");
-    assert_eq!(plm(&[]), "unset\n");
 }

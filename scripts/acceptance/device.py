@@ -67,7 +67,7 @@ def hang_is_named(jobs: Jobs) -> str:
     os.kill([rank for rank in children(mpirun) if "--config" in Path(f"/proc/{rank}/cmdline").read_text()][-1], signal.SIGSTOP)
     begin = time.monotonic()
     job.wait()
-    told = log.read_text()
-    if job.returncode != 4 or "gives no sign of life" not in told:
-        raise Failed(f"exit code {job.returncode}: {told[-300:]}")
+    text = log.read_text()
+    if job.returncode != 4 or "gives no sign of life" not in text:
+        raise Failed(f"exit code {job.returncode}: {text[-300:]}")
     return f"exit code 4 after {time.monotonic() - begin:.1f} s"

@@ -72,23 +72,28 @@ def one_step_on_several_gpus(jobs: Jobs, config: Path, *keys: str) -> str:
     return one_step_in_two_ways(jobs, config, *keys, ways=(("cuda", 1), ("cuda", min(3, jobs.ranks()))))
 
 
-def one_step_in_two_ways(jobs: Jobs, config: Path, *keys: str, ways: tuple) -> str:
-    """Uses float64, in which only the order of operations makes a difference."""
-    keys = (
+def step_keys(*keys: str) -> tuple:
+    """Returns the keys of one step of several micro-batches in float64; the last of several values counts."""
+    return (
         'train.precision="fp64"', "train.deterministic=true", "train.global_batch_size=48", "train.micro_batch_size=16", "train.max_steps=1",
         "eval.interval_epochs=0", "train.clip_grad_norm=0.5", "train.ema_decay=0.9", "train.label_smoothing=0.1", *keys,
     )  # fmt: skip
+
+
+def one_step_in_two_ways(jobs: Jobs, config: Path, *keys: str, ways: tuple) -> str:
+    """Uses float64, in which only the order of operations makes a difference."""
+    keys = step_keys(*keys)
     name = f"step-{len(list(jobs.runs.glob('step-*')))}"
     expected, ours = (
         checkpoint(jobs.train(f"{name}-{device}-{ranks}", config, *keys, *device_key(jobs, device), ranks=ranks)) for device, ranks in ways
     )
-    told = []
+    shown = []
     for file in ("model", "ema", "optimizer"):
         difference, most = relative_difference(tensors(ours / f"{file}.safetensors"), tensors(expected / f"{file}.safetensors"))
         if not difference < 1e-9:
             raise Failed(f"{file}: relative difference {difference:.1e}, most in {most}")
-        told.append(f"{file} {difference:.1e}")
-    return f"relative differences: {', '.join(told)}"
+        shown.append(f"{file} {difference:.1e}")
+    return f"relative differences: {', '.join(shown)}"
 
 
 def one_fp32_step_is_as_good_as_a_cpus(jobs: Jobs) -> str:
@@ -113,10 +118,10 @@ def one_fp32_step_is_as_good_as_a_cpus(jobs: Jobs) -> str:
 
 
 def judge_errors(whose: str, cpu: float, gpu: float) -> str:
-    told = f"relative error of {whose} {gpu:.1e} on the GPU, {cpu:.1e} on the CPU"
+    shown = f"relative error of {whose} {gpu:.1e} on the GPU, {cpu:.1e} on the CPU"
     if not gpu <= FP32_MARGIN * cpu:
-        raise Failed(f"{told}: more than {FP32_MARGIN} times")
-    return told
+        raise Failed(f"{shown}: more than {FP32_MARGIN} times")
+    return shown
 
 
 def device_key(jobs: Jobs, device: str) -> tuple:

@@ -31,6 +31,8 @@ class Row:
 # Up to eps, AdamW's first update is the gradient's sign: a large eps avoids magnifying the last bit of tiny gradients.
 REGNETY = ('model.arch="regnety_200mf"', "data.resolution_px=64", 'optim.name="adamw"', "optim.nesterov=false", "optim.momentum=0", "optim.eps=0.001")
 MOMENTUM = ("optim.momentum=0.9", "optim.weight_decay=0.01")
+# Of 48 images: 20, 20 and 8.
+SHORT_LAST = ("train.micro_batch_size=20",)
 AVERAGED_ADAMW = ('optim.name="adamw"', "train.ema_decay=0.9", "train.clip_grad_norm=1.0")
 STEP_DIFFERENCE = "weights, averages and optimizer state differ by less than 1e-9"
 RECORDED = "30 recorded and eager steps equal to the bit"
@@ -58,6 +60,10 @@ def checks() -> list[Row]:
         ),
         Row("gradients summed as bfloat16", 1, 16, "60 steps, loss finite and falling", FIRST, training.bf16_gradients),
         Row("one step, fp64, CPU against GPU, SGD", 1, 5, STEP_DIFFERENCE, FIRST, equality.one_step_as_on_a_cpu, (FASHION, *MOMENTUM)),
+        Row(
+            "one step, fp64, CPU against GPU, a short micro-batch", 1, 5, STEP_DIFFERENCE,
+            NEVER, equality.one_step_as_on_a_cpu, (FASHION, *MOMENTUM, *SHORT_LAST),
+        ),
         Row("one step, fp64, CPU against GPU, RegNetY and AdamW", 1, 5, STEP_DIFFERENCE, FIRST, equality.one_step_as_on_a_cpu, (REGNETX, *REGNETY)),
         Row(
             "one step, fp32 without TF32, against fp64", 1, 7, f"the errors of the gradient and of the classifier's are at most {equality.FP32_MARGIN} times the CPU's",

@@ -12,7 +12,7 @@ use tch::Device;
 /// The phases of a step, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Time in which the host assembles the next micro-batch and the device waits for it.
+    /// Time that the step waits for a micro-batch from the loader.
     Data,
     /// Time spent waiting for the host-to-device copy, and normalising and resizing the images on the device.
     Copy,

@@ -28,14 +28,16 @@ pub(crate) struct StepOutcome {
     pub(crate) loss_sum: f64,
     /// Images of the global batch whose label had the largest logit.
     pub(crate) hits: u64,
+    /// Images of the global batch that could not be read and were replaced.
+    pub(crate) bad_images: u64,
     /// What some rank requested.
     pub(crate) requests: Requests,
     /// Whether the gradients were finite and the parameters were updated.
     pub(crate) updated: bool,
 }
 
-/// All-reduces a step's loss and hits and the number of ranks that request a stop or a save. Returns `[loss_sum, hits, stops,
-/// saves]` in float64, which holds such counts exactly, on the device of `sums`, this rank's loss and hits. `batch_statistics`
+/// All-reduces a step's loss and hits, the number of ranks that request a stop or a save, and that of bad images. Returns
+/// `[loss_sum, hits, stops, saves, bad_images]` in float64, which holds such counts exactly, on the device of `sums`, this rank's loss and hits. `batch_statistics`
 /// are reduced together with it.
 ///
 /// # Errors
@@ -43,11 +45,14 @@ pub(crate) struct StepOutcome {
 pub(crate) fn agree(
     sums: &Tensor,
     requests: Requests,
+    bad_images: u64,
     batch_statistics: &mut Tensor,
     world: &World,
 ) -> Result<Tensor> {
-    let count = |asks: bool| Tensor::full([1], f64::from(u8::from(asks)), (Kind::Double, sums.device()));
-    let mut control = Tensor::cat(&[sums, &count(requests.stop), &count(requests.save)], 0);
+    let counts = [u64::from(requests.stop), u64::from(requests.save), bad_images];
+    let counts = counts.map(|count| Tensor::full([1], count as f64, (Kind::Double, sums.device())));
+    let [stop, save, bad_images] = &counts;
+    let mut control = Tensor::cat(&[sums, stop, save, bad_images], 0);
     world.all_reduce_together(&mut [batch_statistics, &mut control])?;
     Ok(control)
 }
@@ -55,7 +60,7 @@ pub(crate) fn agree(
 /// The outcome of a step that a GPU may not have finished.
 #[derive(Debug)]
 pub(crate) struct PendingOutcome {
-    /// `[loss_sum, hits, stops, saves, updated]` on the host.
+    /// `[loss_sum, hits, stops, saves, bad_images, updated]` on the host.
     values: Tensor,
     /// The event after the copy to the host; none on a CPU, where the values are there at once.
     arrived: Option<Event>,
@@ -90,6 +95,12 @@ impl PendingOutcome {
         }
         let value = |index: i64| self.values.double_value(&[index]);
         let requests = Requests { stop: value(2) > 0.0, save: value(3) > 0.0 };
-        Ok(StepOutcome { loss_sum: value(0), hits: value(1) as u64, requests, updated: value(4) > 0.0 })
+        Ok(StepOutcome {
+            loss_sum: value(0),
+            hits: value(1) as u64,
+            bad_images: value(4) as u64,
+            requests,
+            updated: value(5) > 0.0,
+        })
     }
 }

@@ -73,8 +73,8 @@ fn open_if_asked(asked: settings::Device) -> Result<usize, CudaError> {
     if asked == settings::Device::Cpu { Err(CudaError::NoDevice) } else { open_cuda() }
 }
 
-/// Sets libtorch's threads, on cores near the GPU if there is one, and its choice of kernels. Returns the number of threads. Call
-/// it before any tensor is created. A collective.
+/// Sets libtorch's threads, on cores near the GPU if there is one, and its choice of kernels. Returns the number of this
+/// rank's cores. Call it before any tensor is created. A collective.
 ///
 /// # Errors
 /// Options that libtorch or the device rejects, and failed collectives.
@@ -95,7 +95,7 @@ pub(crate) fn prepare(
     set_deterministic(train.deterministic)?;
     benchmark_cudnn(train.cudnn_benchmark && !train.deterministic)?;
     allow_tf32(train.tf32)?;
-    Ok(threads)
+    Ok(share.cores.len())
 }
 
 /// Folder in which Linux lists devices by PCI address.

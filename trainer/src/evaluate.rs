@@ -2,11 +2,9 @@
 
 use anyhow::Result;
 use regatta_comm::World;
-use regatta_data::Shard;
 use regatta_model::{Mode, Model};
 use tch::{Device, Kind, Tensor};
 
-use crate::batches::Batches;
 use crate::feed::Feed;
 use crate::replica::{Replica, summed_loss};
 
@@ -19,31 +17,30 @@ pub(crate) struct Evaluation {
     pub(crate) top1: f64,
     /// Fraction of images whose label is among the five largest logits.
     pub(crate) top5: f64,
+    /// Number of images that could not be read and were replaced.
+    pub(crate) bad_images: u64,
 }
 
-/// Evaluates `model` (the replica's own weights, or others over its statistics) on `images` images in batches of
-/// `batch_size`. The batches are the same at any world size; each goes to one rank. Returns `None` if `stop` returned true on
-/// some rank. A collective.
+/// Evaluates `model` (the replica's own weights, or others over its statistics) on the batches of the feed's current segment,
+/// which hold `images` images on all ranks together. The batches are the same at any world size; each goes to one rank. Returns
+/// `None` if `stop` returned true on some rank. A collective.
 ///
 /// # Errors
 /// Images that cannot be read, and failed collectives.
 pub(crate) fn evaluate(
     replica: &Replica,
     model: &Model,
-    batches: Batches,
-    (images, batch_size): (usize, usize),
+    feed: &mut Feed,
+    images: usize,
     world: &World,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
     let _no_grad = tch::no_grad_guard();
-    let shard = Shard { rank: world.rank(), world_size: world.world_size() };
     // Loss, and hits among the largest 1 and 5, summed on the device so that the host does not wait between batches.
     let device = replica.device();
     let mut loss_sum = Tensor::zeros([1], (Kind::Double, device));
     let mut hits_sum = Tensor::zeros([2], (Kind::Int64, device));
     let mut stopped = 0;
-    let batches_of_this_rank = shard.evaluation_batches(images, batch_size).map(Iterator::collect);
-    let mut feed = Feed::new(batches, 0, batches_of_this_rank);
     while let Some((images_nchw, labels)) = feed.next()? {
         if stop() {
             stopped = 1;
@@ -55,7 +52,8 @@ pub(crate) fn evaluate(
         _ = hits_sum.g_add_(&hits(&logits, &labels));
     }
     let mut loss = loss_sum.to_device(Device::Cpu);
-    let mut counts = [hits_sum.int64_value(&[0]), hits_sum.int64_value(&[1]), stopped];
+    let mut counts =
+        [hits_sum.int64_value(&[0]), hits_sum.int64_value(&[1]), stopped, feed.take_replaced() as i64];
     world.all_reduce(&mut loss)?;
     world.all_reduce_counts(&mut counts);
     let share = |count: i64| count as f64 / images as f64;
@@ -63,6 +61,7 @@ pub(crate) fn evaluate(
         loss: loss.double_value(&[0]) / images as f64,
         top1: share(counts[0]),
         top5: share(counts[1]),
+        bad_images: counts[3] as u64,
     }))
 }
 

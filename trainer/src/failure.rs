@@ -53,6 +53,7 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
         .chain()
         .find_map(|cause| {
             is(ExitCode::Usage, cause.is::<RecipeError>() || cause.is::<Usage>() || cause.is::<CudaError>())
+                .or(is(ExitCode::Storage, matches!(cause.downcast_ref(), Some(DataError::Write { .. }))))
                 .or(is(ExitCode::Data, cause.is::<DataError>() || cause.is::<Unusable>()))
                 .or(is(ExitCode::Diverged, cause.is::<Diverged>()))
                 .or(is(ExitCode::Storage, cause.is::<StorageError>() || cause.is::<Damaged>()))
@@ -137,10 +138,10 @@ pub(crate) fn record_immediate_exit(signal: i32, code: i32, rank: usize) {
     }
 }
 
-/// Reports the watchdog's error, on the terminal only if `speaks`. The watchdog calls it before it ends the job.
-pub(crate) fn report_watchdog_error(rank: usize, error: &CommError, speaks: bool) {
+/// Reports the watchdog's error, on the terminal only if `is_reporter`. The watchdog calls it before it ends the job.
+pub(crate) fn report_watchdog_error(rank: usize, error: &CommError, is_reporter: bool) {
     record_failure(&error.to_string(), rank, ExitCode::Communication);
-    if speaks {
+    if is_reporter {
         print_error(&error.to_string(), rank);
     }
 }
@@ -185,10 +186,10 @@ fn record_failure(text: &str, rank: usize, code: ExitCode) {
 
 /// Prints the error on the terminal.
 fn print_error(text: &str, rank: usize) {
-    let speaker = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
+    let prefix = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
     // One write, so that the lines of several ranks do not mix.
     telemetry::clear_line();
-    terminal::write_within(format!("error: {speaker}{text}\n").as_bytes(), TERMINAL_LIMIT);
+    terminal::write_within(format!("error: {prefix}{text}\n").as_bytes(), TERMINAL_LIMIT);
 }
 
 #[cfg(test)]
@@ -204,6 +205,9 @@ mod tests {
         assert_eq!(code(CudaError::NoDevice.into()), 2);
         assert_eq!(code(Unusable("x".into()).into()), 3);
         assert_eq!(code(Diverged("x".into()).into()), 5);
+        let full = || std::io::Error::other("disk full");
+        assert_eq!(code(DataError::Read { path: "x".into(), source: full() }.into()), 3);
+        assert_eq!(code(DataError::Write { path: "x".into(), source: full() }.into()), 6);
         assert_eq!(code(CommError::SlurmWithoutPmix { tasks: 2 }.into()), 2);
         assert_eq!(code(CommError::RecipesDiffer { ranks: vec![1], hash: "0".into() }.into()), 4);
         assert_eq!(code(anyhow::anyhow!("anything else")), 70);

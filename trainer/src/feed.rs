@@ -1,44 +1,71 @@
-//! Delivers the micro-batches of an epoch or an evaluation in order. The copy of each overlaps with the computation on the
-//! previous one.
+//! Delivers micro-batches in order, on the device. The loader reads several of them ahead, across the ends of epochs and
+//! evaluations, and the copy of the next one overlaps with the computation on the current one.
+
+mod loaded;
 
 use anyhow::Result;
-use tch::Tensor;
+use regatta_data::{LoaderSettings, Split};
+use regatta_settings::Recipe;
+use tch::{Device, Tensor};
 
-use crate::batches::Batches;
+use self::loaded::Loaded;
+use crate::datasets::Datasets;
 
-/// An ordered stream of micro-batches, prefetched one ahead.
-pub(crate) struct Feed<'a> {
-    source: Source<'a>,
+/// An ordered stream of micro-batches.
+pub(crate) struct Feed {
+    source: Source,
+    /// Epoch of the current segment.
     epoch: u64,
+    /// Images replaced in the micro-batches that were taken, since the last [`take_replaced`](Self::take_replaced).
+    replaced: u64,
 }
 
-enum Source<'a> {
-    /// Micro-batches of a data set, assembled one ahead.
-    Streamed {
-        batches: Box<Batches<'a>>,
-        /// Image indices of the micro-batches that are not yet assembled.
-        upcoming: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
-        /// Why the next micro-batch could not be assembled.
-        failure: Option<anyhow::Error>,
-    },
+enum Source {
+    /// Micro-batches of a data set, loaded ahead.
+    Loaded(Box<Loaded>),
     /// The same micro-batch every time, already on the device: for measuring a step without a loader.
     Resident { images_nchw: Tensor, labels: Tensor },
 }
 
-impl<'a> Feed<'a> {
-    /// Streams the micro-batches `upcoming`, each a list of image indices, with the augmentation of `epoch`.
+/// Micro-batches that are consumed together: the steps of an epoch, or an evaluation.
+pub(crate) struct Segment {
+    pub(crate) split: Split,
+    pub(crate) epoch: u64,
+    /// Image indices of each micro-batch.
+    pub(crate) micro_batches: Box<dyn Iterator<Item = Vec<usize>>>,
+}
+
+impl Feed {
+    /// Streams `segments`, with the recipe's transforms. [`begin`](Self::begin) starts each of them.
+    ///
+    /// # Errors
+    /// Threads that cannot be started, and device errors.
     pub(crate) fn new(
-        batches: Batches<'a>,
-        epoch: u64,
-        upcoming: impl Iterator<Item = Vec<usize>> + 'a,
-    ) -> Self {
-        let (batches, upcoming) = (Box::new(batches), Box::new(upcoming));
-        Self { source: Source::Streamed { batches, upcoming, failure: None }, epoch }
+        recipe: &Recipe,
+        datasets: &Datasets,
+        settings: LoaderSettings,
+        device: Device,
+        segments: impl Iterator<Item = Result<Segment>> + 'static,
+    ) -> Result<Self> {
+        let loaded = Loaded::new(recipe, datasets, settings, device, Box::new(segments))?;
+        Ok(Self { source: Source::Loaded(Box::new(loaded)), epoch: 0, replaced: 0 })
     }
 
     /// Repeats one micro-batch without end.
     pub(crate) fn resident(images_nchw: Tensor, labels: Tensor) -> Self {
-        Self { source: Source::Resident { images_nchw, labels }, epoch: 0 }
+        Self { source: Source::Resident { images_nchw, labels }, epoch: 0, replaced: 0 }
+    }
+
+    /// Moves to the next segment of this split and epoch. What is left of earlier segments is dropped.
+    ///
+    /// # Errors
+    /// If there is no such segment, or its order of images cannot be computed.
+    pub(crate) fn begin(&mut self, split: Split, epoch: u64) -> Result<()> {
+        if let Source::Loaded(loaded) = &mut self.source {
+            loaded.begin(split, epoch)?;
+        }
+        self.epoch = epoch;
+        Ok(())
     }
 
     /// Returns the epoch that the micro-batches belong to.
@@ -46,33 +73,43 @@ impl<'a> Feed<'a> {
         self.epoch
     }
 
-    /// Assembles the next micro-batch and starts its host-to-device copy, unless one is pending. [`next`](Self::next) reports
-    /// an image that cannot be read, so that the steps before it are not lost.
+    /// Requests micro-batches from the loader as far ahead as allowed, and starts the host-to-device copy of the next one if it
+    /// is loaded. Does not wait. [`next`](Self::next) reports an image that cannot be read, so that the steps before it are
+    /// not lost.
     pub(crate) fn prefetch(&mut self) {
-        let Source::Streamed { batches, upcoming, failure } = &mut self.source else { return };
-        if batches.pending() == 0
-            && failure.is_none()
-            && let Some(indices) = upcoming.next()
-        {
-            *failure = batches.begin(&indices, self.epoch).err();
+        if let Source::Loaded(loaded) = &mut self.source {
+            loaded.prefetch();
         }
     }
 
-    /// Returns the next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`; `None` after the last.
+    /// Waits until the next micro-batch is loaded and its copy has begun, or has failed.
+    pub(crate) fn wait(&mut self) {
+        if let Source::Loaded(loaded) = &mut self.source {
+            loaded.wait();
+        }
+    }
+
+    /// Returns the next micro-batch of the current segment on the device: images `[n, c, h, w]` and labels `[n]`; `None` after
+    /// the last.
     ///
     /// # Errors
     /// An image in it that cannot be read.
     pub(crate) fn next(&mut self) -> Result<Option<(Tensor, Tensor)>> {
-        self.prefetch();
+        self.wait();
         match &mut self.source {
-            Source::Streamed { batches, failure, .. } => match failure.take() {
-                Some(failure) => Err(failure),
-                None if batches.pending() == 0 => Ok(None),
-                None => batches.take().map(Some),
-            },
+            Source::Loaded(loaded) => {
+                let Some(taken) = loaded.take()? else { return Ok(None) };
+                self.replaced += taken.replaced;
+                Ok(Some((taken.images_nchw, taken.labels)))
+            }
             Source::Resident { images_nchw, labels } => {
                 Ok(Some((images_nchw.shallow_clone(), labels.shallow_clone())))
             }
         }
+    }
+
+    /// Returns the number of images replaced in the micro-batches taken since the last call.
+    pub(crate) fn take_replaced(&mut self) -> u64 {
+        std::mem::take(&mut self.replaced)
     }
 }

@@ -52,6 +52,8 @@ struct Described {
     summary: Summary,
     /// Bytes, with the activations of a micro-batch.
     memory: Memory,
+    /// Bytes of host memory of the images that are loaded ahead.
+    loader_bytes: u64,
 }
 
 /// Prints the network for one image of the recipe's resolution.
@@ -66,7 +68,11 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     let summary = network.summary(1, side, side)?;
     let memory = memory(&recipe)?;
     if command.json {
-        print_output(serde_json::to_string_pretty(&Described { summary, memory })?)?;
+        print_output(serde_json::to_string_pretty(&Described {
+            summary,
+            memory,
+            loader_bytes: recipe.loader_bytes(),
+        })?)?;
         return Ok(ExitCode::Done);
     }
     let mut blocks = String::new();
@@ -75,7 +81,9 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
         blocks += &format!("{:<8} {}\n", block.name, shape.join("x"));
     }
     let memory = memory_line(&recipe, world_size, memory);
-    print_output(format_args!("{}\n{blocks}\n{memory}", summary.to_table()))?;
+    let ahead = mib(recipe.loader_bytes());
+    let table = summary.to_table();
+    print_output(format_args!("{table}\n{blocks}\n{memory}\nimages loaded ahead: {ahead} of host memory"))?;
     Ok(ExitCode::Done)
 }
 
@@ -93,7 +101,6 @@ fn memory(recipe: &Recipe) -> Result<Memory> {
 }
 
 fn memory_line(recipe: &Recipe, world_size: usize, memory: Memory) -> String {
-    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0);
     let Memory { weights, gradients, optimizer, forward, backward } = memory;
     let (images, precision) = (recipe.train.micro_batch_size, recipe.train.precision);
     let precision = if precision == Precision::Auto { Precision::Fp32 } else { precision };
@@ -107,4 +114,8 @@ fn memory_line(recipe: &Recipe, world_size: usize, memory: Memory) -> String {
         mib(forward),
         mib(backward)
     )
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
 }

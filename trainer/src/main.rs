@@ -17,12 +17,14 @@ mod step;
 
 mod attribution;
 mod automatic;
-mod batches;
 mod control;
 mod datasets;
 mod feed;
+mod image_order;
+mod input;
 mod loss_scale;
 mod optimizer;
+mod preparation;
 mod replica;
 mod save_clock;
 mod schedule;
@@ -50,6 +52,7 @@ mod libtorch_errors;
 mod signals;
 mod time_limit;
 
+mod data_command;
 mod inspect;
 mod probe;
 
@@ -60,7 +63,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use regatta_comm::{Launch, unblock_stop_signals};
+use regatta_comm::{Launch, explain_exhausted_memory, unblock_stop_signals};
 use regatta_settings::{RecipeArgs, parse_command_line};
 use regatta_torch_ext::keep_freed_memory;
 
@@ -86,6 +89,8 @@ enum Command {
     Summary(inspect::SummaryCommand),
     /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
     Export(export::ExportCommand),
+    /// Reads, packs and shows the recipe's images
+    Data(data_command::DataCommand),
     /// Measures the device, NCCL and the all-reduce times of this machine and its ranks
     Probe(probe::ProbeCommand),
 }
@@ -96,6 +101,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let process = Instant::now();
     let launch = Launch::from_environment();
+    explain_exhausted_memory();
     failure::install_panic_hook(launch.rank);
     keep_freed_memory();
     let cli = parse_command_line::<Cli>();
@@ -106,6 +112,7 @@ fn main() -> ExitCode {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),
         (Some(Command::Export(command)), _) => export::export(&command),
+        (Some(Command::Data(command)), _) => data_command::data(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),
         (None, None) => unreachable!("clap asks for --config"),

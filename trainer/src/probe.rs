@@ -7,7 +7,7 @@ mod step;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -21,6 +21,7 @@ use regatta_torch_ext::{on_grad_accumulated, pci_bus_id, torch_version};
 use tch::{Device, Kind, Tensor};
 
 use self::peers::peers;
+use crate::data_command::SplitName;
 use crate::{device, telemetry, world};
 
 /// `trainer probe`.
@@ -42,8 +43,20 @@ pub(crate) struct ProbeCommand {
     /// Repeats the steps for each line of standard input and prints a line of JSON each time, to alternate with other programs
     #[arg(long, requires = "steps")]
     in_turn: bool,
+    /// Measures the loader for that long, in seconds
+    #[arg(long, value_name = "S", requires = "config", default_value_t = 1.0, value_parser = seconds)]
+    loader_seconds: f64,
+    /// The split that the loader reads
+    #[arg(long, value_enum, requires = "config", default_value = "train")]
+    loader_split: SplitName,
     #[command(flatten)]
     recipe: OptionalRecipeArgs,
+}
+
+/// Parses a duration of a measurement.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.01..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "expected a number of seconds from 0.01 to 3600".to_owned())
 }
 
 /// Sizes of the timed all-reduces, in bytes.
@@ -83,7 +96,13 @@ fn measure(command: &ProbeCommand, backend: Backend, launch: &Launch, world: &Wo
     let all_reduce = sums(world, device)?;
     let gpu = if let Device::Cuda(gpu) = device { Some(pci_bus_id(gpu)?) } else { None };
     let args = command.recipe.recipe();
-    let loader = args.as_ref().map(|args| loader::images_per_second(args, world)).transpose()?;
+    let duration = Duration::from_secs_f64(command.loader_seconds);
+    let loader = args
+        .as_ref()
+        .map(|args| {
+            loader::images_per_second(args, command.loader_split.split(), duration, device, launch, world)
+        })
+        .transpose()?;
     let step = args.zip(command.steps);
     let step = step
         .map(|(args, steps)| step::measure(&args, steps as usize, command.in_turn, device, launch, world));
@@ -168,7 +187,7 @@ fn table(report: &ProbeReport) -> String {
     let (ranks, threads) = (counted(world_size, "rank"), counted(threads, "thread"));
     let mut text = format!("{ranks} over {backend}, {device}, {threads} a rank\n");
     if report.all_reduce.is_empty() {
-        text += "no sums: one rank alone has nobody to sum with (mpirun -n N trainer probe)\n";
+        text += "no all-reduces: a single rank has no peers (start several with mpirun -n N trainer probe)\n";
     }
     for TimedSum { bytes, correct, microseconds, bus_gb_per_second } in &report.all_reduce {
         let wrong = if *correct { "" } else { "  WRONG" };
@@ -180,9 +199,7 @@ fn table(report: &ProbeReport) -> String {
         text += &format!("the loader assembles {rate:.0} images/s on all ranks together\n");
     }
     if let Some(StepRate { images_per_second, milliseconds, .. }) = &report.step {
-        text += &format!(
-            "{milliseconds:.2} ms a step, {images_per_second:.0} images/s with no loader in the way\n"
-        );
+        text += &format!("{milliseconds:.2} ms a step, {images_per_second:.0} images/s without the loader\n");
     }
     text
 }

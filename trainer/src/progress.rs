@@ -31,6 +31,9 @@ pub(crate) struct Progress {
     pub(crate) interval_sum: Sums,
     /// The best validation result so far.
     pub(crate) best: Option<Best>,
+    /// Hash of the lists of image files, in hexadecimal; none for data sets that have none.
+    #[serde(default)]
+    pub(crate) list_hash: Option<String>,
 }
 
 /// Sums over training images.
@@ -43,6 +46,9 @@ pub(crate) struct Sums {
     pub(crate) hits: u64,
     /// Number of images.
     pub(crate) images: u64,
+    /// Images that could not be read and were replaced. Checkpoints of version 0.1 lack it.
+    #[serde(default)]
+    pub(crate) bad_images: u64,
 }
 
 impl Sums {
@@ -60,6 +66,7 @@ impl Sums {
         self.loss += outcome.loss_sum;
         self.hits += outcome.hits;
         self.images += images as u64;
+        self.bad_images += outcome.bad_images;
     }
 }
 
@@ -122,6 +129,24 @@ impl Progress {
         )))
     }
 
+    /// Checks that the lists of image files are those that the run was trained on, and notes their hash.
+    ///
+    /// # Errors
+    /// Other lists than when this was saved.
+    pub(crate) fn check_lists(&mut self, hash: Option<&str>) -> Result<()> {
+        let kept = self.list_hash.as_deref();
+        if self.step > 0 && kept != hash {
+            bail!(Usage(format!(
+                "the checkpoint was trained on other image files: the hash of their list is {} now and {} in the checkpoint; \
+                 give the data that it was trained on",
+                hash.unwrap_or("none"),
+                kept.unwrap_or("none")
+            )));
+        }
+        self.list_hash = hash.map(str::to_owned);
+        Ok(())
+    }
+
     /// Records a validation result; returns whether it is the best so far. Of equal results the first stays.
     pub(crate) fn note(&mut self, top1: f64) -> bool {
         let better = self.best.is_none_or(|best| top1 > best.top1);
@@ -138,7 +163,19 @@ mod tests {
     use crate::control::Requests;
 
     fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
-        StepOutcome { loss_sum, hits, updated, requests: Requests::default() }
+        StepOutcome { loss_sum, hits, updated, bad_images: 0, requests: Requests::default() }
+    }
+
+    #[test]
+    fn other_lists_of_images_are_rejected_once_there_was_a_step() {
+        let mut progress = Progress::default();
+        progress.check_lists(Some("aa")).unwrap();
+        progress.check_lists(Some("bb")).unwrap();
+        progress.advance(4);
+        progress.check_lists(Some("bb")).unwrap();
+        let error = progress.check_lists(Some("cc")).unwrap_err().to_string();
+        assert!(error.contains("is cc now and bb in the checkpoint"), "{error}");
+        assert!(progress.check_lists(None).is_err());
     }
 
     #[test]

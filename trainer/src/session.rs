@@ -11,7 +11,11 @@ use regatta_settings::{self as settings, RawRecipe, Recipe, RecipeArgs};
 
 use crate::checkpoint::restore_and_share;
 use crate::datasets::Datasets;
+use crate::debug::Inspector;
 use crate::failure::{record_failures_in, together};
+use crate::feed::Feed;
+use crate::image_order::ImageOrder;
+use crate::input::loader_settings;
 use crate::inspect::memory_estimate;
 use crate::libtorch_errors::keep_memory_estimate;
 use crate::pretrained::Pretrained;
@@ -20,7 +24,7 @@ use crate::records::Records;
 use crate::replica::Replica;
 use crate::signals::StopFlag;
 use crate::start::{Start, reject_other_recipe};
-use crate::step::Learner;
+use crate::step::{Learner, StepSource};
 use crate::time_limit::{self, StopTime};
 use crate::trainer::Trainer;
 use crate::{automatic, debug, device, telemetry, world};
@@ -59,22 +63,32 @@ pub(crate) struct Started<'a> {
 fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode> {
     let folder = together(run_folder(&raw, started), world)?;
     let start = Start::agree(&started.args.resume, &folder, started.debug, world)?;
-    let Resolved { recipe, device, nccl, chosen } = resolve(raw, &start, started.launch, world)?;
-    let datasets = together(Datasets::open(&recipe), world)?;
+    let Resolved { recipe, device, cores, nccl, chosen } = resolve(raw, &start, started.launch, world)?;
+    let datasets = Datasets::open(&recipe, world)?;
     let weights = together(pretrained_weights(&recipe, &start, world), world)?;
     make_folder(&folder, started.debug, world)?;
     let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
     world::start_nccl(nccl.as_ref(), world, device)?;
-    let (learner, progress) = initial_state(&recipe, device, weights, &start, world)?;
+    let (learner, mut progress) = initial_state(&recipe, device, weights, &start, world)?;
     log_setup(&recipe, world, &folder, &learner, chosen.as_deref());
+    if let Some(unused) = &datasets.unused_files {
+        tracing::warn!("{unused}");
+    }
     let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
     progress.check_epoch(steps_per_epoch, datasets.train.len())?;
+    progress.check_lists(datasets.list_hash.as_deref())?;
+    let order = ImageOrder::new(&recipe, &datasets, started.debug, world);
+    let settings = loader_settings(&recipe, cores, device);
+    let feed = Feed::new(&recipe, &datasets, settings, device, order.segments(&progress));
+    let mut feed = together(feed, world)?;
+    feed.prefetch();
     start.log_origin(&recipe, &progress, steps_per_epoch);
     let records = open_records(&folder, &recipe, steps_per_epoch, &start, progress.step, world)?;
     if world.rank() == 0 {
         time_limit::watch(started.launch, &started.stop, &started.stop_time);
     }
-    Trainer::new(&recipe, world, started, &datasets, (learner, progress), records, bar).run()
+    let source = StepSource { feed, inspector: Inspector { enabled: started.debug } };
+    Trainer::new(&recipe, world, started, (order, source), (learner, progress), records, bar).run()
 }
 
 /// Creates the run folder on rank 0; clears that of a debug run.
@@ -160,6 +174,8 @@ fn run_folder(raw: &RawRecipe, started: &Started) -> Result<RunFolder> {
 struct Resolved {
     recipe: Recipe,
     device: tch::Device,
+    /// Number of this rank's cores.
+    cores: usize,
     nccl: Option<Nccl>,
     /// Log message about the automatic choices that were timed.
     chosen: Option<String>,
@@ -171,7 +187,7 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
     let resolved = raw.resolve(world.world_size(), kept.as_ref());
     let mut recipe = together(resolved.map_err(Into::into), world)?;
     let device = together(device::open(recipe.train.device, world), world)?;
-    device::prepare(&recipe.train, device, launch, world)?;
+    let cores = device::prepare(&recipe.train, device, launch, world)?;
     let nccl = world::choose_nccl(world, recipe.comm.backend, device)?;
     together(world::check_compression(world, &recipe.comm, nccl.is_some()), world)?;
     let chosen = automatic::choose(&mut recipe, kept.as_ref(), device, world)?;
@@ -182,7 +198,7 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
     if let Some(kept) = &kept {
         together(reject_other_recipe(kept, &recipe), world)?;
     }
-    Ok(Resolved { recipe, device, nccl, chosen })
+    Ok(Resolved { recipe, device, cores, nccl, chosen })
 }
 
 /// Logs the ranks, the device, the network's size and the batch sizes.

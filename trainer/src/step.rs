@@ -120,7 +120,8 @@ impl<'a> Learner<'a> {
             times.end(Phase::Backward)?;
         }
         self.reducer.reduce(self.world)?;
-        let control = agree(&self.sums, requests, &mut self.replica.batch_sum, self.world)?;
+        let bad_images = source.feed.take_replaced();
+        let control = agree(&self.sums, requests, bad_images, &mut self.replica.batch_sum, self.world)?;
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
         self.optimizer.set_lr(lr);
@@ -201,16 +202,16 @@ impl<'a> Learner<'a> {
 }
 
 /// The source of a step's micro-batches.
-pub(crate) struct StepSource<'a> {
-    pub(crate) feed: Feed<'a>,
+pub(crate) struct StepSource {
+    pub(crate) feed: Feed,
     pub(crate) inspector: Inspector,
 }
 
-impl StepSource<'_> {
-    /// Returns the next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. Assembles the one after it, perhaps
-    /// of the next step, at once, so that its copy overlaps with the computation on this one.
+impl StepSource {
+    /// Returns the next micro-batch on the device: images `[n, c, h, w]` and labels `[n]`. Starts the copy of the one after it,
+    /// perhaps of the next step, if it is loaded, so that the copy overlaps with the computation on this one.
     fn take(&mut self, times: &mut StepTimes) -> Result<(Tensor, Tensor)> {
-        self.feed.prefetch();
+        self.feed.wait();
         times.end(Phase::Data)?;
         let micro_batch =
             self.feed.next()?.context("the step needs more micro-batches than its epoch has")?;

@@ -99,6 +99,16 @@ fn progress_bar(rank: usize) -> ProgressBar {
         .with_style(style)
 }
 
+/// Returns a bar for a command or for work before the first step, hidden without a terminal. Its length may be set later.
+pub(crate) fn counting_bar(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {human_pos}/{human_len}{left}")
+        .expect("the template is valid")
+        .with_key("left", left)
+        .progress_chars("=> ");
+    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
+    ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what)
+}
+
 /// Writes the estimated remaining time, once it is known.
 fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
     let left = state.eta();

@@ -4,22 +4,21 @@ mod report;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::World;
-use regatta_data::{Sampler, Shard, Split};
+use regatta_data::Split;
 use regatta_run_folder::{EpochRecord, ExitCode};
 use regatta_settings::Recipe;
 use tch::Device;
 
-use crate::batches::Batches;
 use crate::clock::Clock;
 use crate::control::Requests;
-use crate::datasets::Datasets;
-use crate::debug::Inspector;
 use crate::evaluate::{Evaluation, evaluate};
-use crate::feed::Feed;
+use crate::failure::together;
+use crate::image_order::{ImageOrder, StepImages};
 use crate::in_flight::InFlight;
+use crate::input;
 use crate::loss_scale::LossScale;
 use crate::progress::Progress;
 use crate::records::Records;
@@ -34,7 +33,8 @@ pub(crate) struct Trainer<'a> {
     recipe: &'a Recipe,
     world: &'a World,
     started: &'a Started<'a>,
-    datasets: &'a Datasets,
+    order: ImageOrder,
+    source: StepSource,
     learner: Learner<'a>,
     progress: Progress,
     /// On rank 0.
@@ -63,7 +63,7 @@ impl<'a> Trainer<'a> {
         recipe: &'a Recipe,
         world: &'a World,
         started: &'a Started,
-        datasets: &'a Datasets,
+        (order, source): (ImageOrder, StepSource),
         (learner, progress): (Learner<'a>, Progress),
         records: Option<Records>,
         bar: ProgressBar,
@@ -72,7 +72,8 @@ impl<'a> Trainer<'a> {
             recipe,
             world,
             started,
-            datasets,
+            order,
+            source,
             learner,
             progress,
             records,
@@ -136,32 +137,20 @@ impl<'a> Trainer<'a> {
 
     /// Runs the remaining steps of the current epoch.
     fn train_epoch(&mut self) -> Result<EpochEnd> {
-        let sampler = self.sampler();
-        let (epoch, steps) = (self.progress.epoch, sampler.steps_per_epoch() as u64);
-        let permutation = sampler.permutation(epoch).context("an epoch's order of images")?;
-        let shard = Shard { rank: self.world.rank(), world_size: self.world.world_size() };
+        let steps = self.order.steps_per_epoch();
         let schedule = LearningRate::of(self.recipe, steps);
-        let device = self.learner.replica.device();
-        let batches = Batches::new(self.recipe, &*self.datasets.train, Split::Train, device)?;
-        let remaining = self.progress.step_in_epoch as usize..steps as usize;
-        let upcoming = remaining.flat_map(|step| sampler.micro_batches(&permutation, step, shard));
-        let feed = Feed::new(batches, epoch, upcoming.map(|micro_batch| micro_batch.indices.to_vec()));
-        let mut source = StepSource { feed, inspector: Inspector { enabled: self.started.debug } };
+        self.source.feed.begin(Split::Train, self.progress.epoch)?;
         self.begin_epoch(steps);
         while self.progress.step_in_epoch < steps {
             if self.max_steps_reached() {
                 return Ok(EpochEnd::Limit);
             }
-            let step = self.progress.step_in_epoch as usize;
-            let images = sampler.global_batch(&permutation, step).len();
+            let StepImages { images, numbers } = self.order.step(self.progress.step_in_epoch);
             let lr = schedule.at(self.progress.step);
-            let mut micro_batches = sampler.micro_batches(&permutation, step, shard);
-            let (count, first) = (micro_batches.len(), micro_batches.next());
-            let numbers = first.map_or(0..0, |first| first.number..first.number + count);
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
             let requests = Requests { stop: self.started.stop.is_set(), save: self.save_clock.asks() };
-            let launched = self.learner.step(numbers, images, lr, requests, &mut source)?;
+            let launched = self.learner.step(numbers, images, lr, requests, &mut self.source)?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
             self.started.stop_time.note_step(begin.elapsed());
             if is_stopped {
@@ -179,17 +168,6 @@ impl<'a> Trainer<'a> {
     fn checkpoint_step_is_due(&self) -> bool {
         let interval = self.recipe.checkpoint.interval_steps;
         interval > 0 && self.progress.step.is_multiple_of(interval)
-    }
-
-    fn sampler(&self) -> Sampler {
-        let train = &self.recipe.train;
-        Sampler {
-            len: self.datasets.train.len(),
-            global_batch_size: train.global_batch_size,
-            micro_batch_size: train.micro_batch_size,
-            seed: train.seed,
-            drop_last: train.drop_last,
-        }
     }
 
     fn begin_epoch(&mut self, steps: u64) {
@@ -219,6 +197,8 @@ impl<'a> Trainer<'a> {
         if requests.stop || requests.save {
             requests = requests.or(self.in_flight.read_outcomes(0, &mut self.progress, self.world)?);
         }
+        let bad = self.progress.epoch_sum.bad_images;
+        self.check_bad_images(Split::Train, bad, self.order.training_images())?;
         self.save_clock.note(requests.save);
         let first = self.clock.seconds_to_first_step();
         self.move_bar();
@@ -244,7 +224,7 @@ impl<'a> Trainer<'a> {
         let due = |interval: u64| number == self.recipe.train.epochs || number.is_multiple_of(interval);
         let mut record = self.epoch_record()?;
         let mut is_best = false;
-        if self.evaluates() && due(self.recipe.eval.interval_epochs) {
+        if self.order.evaluates_after(number) {
             let Some(top1) = self.evaluate_into(&mut record)? else { return Ok(None) };
             is_best = self.progress.note(top1);
         }
@@ -271,7 +251,7 @@ impl<'a> Trainer<'a> {
     fn end_early(&mut self) -> Result<Option<()>> {
         let mut record = self.epoch_record()?;
         let mut reached = None;
-        if self.evaluates() {
+        if self.order.evaluates() {
             reached = self.evaluate_into(&mut record)?;
             if reached.is_none() {
                 return Ok(None);
@@ -289,10 +269,6 @@ impl<'a> Trainer<'a> {
         Ok(Some(()))
     }
 
-    fn evaluates(&self) -> bool {
-        self.recipe.eval.interval_epochs > 0
-    }
-
     /// Fills in the validation results, of the moving average if there is one, and returns the top-1 accuracy. Returns `None`
     /// when stopped in between.
     fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
@@ -308,19 +284,28 @@ impl<'a> Trainer<'a> {
         record.val_loss = Some(shown.loss);
         record.val_top1 = Some(shown.top1);
         record.val_top5 = Some(shown.top5);
+        record.bad_images = record.bad_images.map(|bad| bad + shown.bad_images);
         Ok(Some(shown.top1))
     }
 
-    fn evaluate(&self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
-        let replica = &self.learner.replica;
-        let batches =
-            Batches::new(self.recipe, &*self.datasets.validation, Split::Validation, replica.device())?;
-        let batch_size = self.recipe.eval.batch_size;
-        let images = self.datasets.validation.len();
-        let images = if self.started.debug { images.min(4 * batch_size) } else { images };
-        let model = model.unwrap_or(&replica.model);
+    /// Evaluates the weights, or another model's.
+    fn evaluate(&mut self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
+        let (replica, feed) = (&self.learner.replica, &mut self.source.feed);
+        feed.begin(Split::Validation, self.progress.epoch)?;
+        let (images, model) = (self.order.validation_images(), model.unwrap_or(&replica.model));
         let stop = || self.started.stop.is_set();
-        evaluate(replica, model, batches, (images, batch_size), self.world, &stop)
+        let evaluation = evaluate(replica, model, feed, images, self.world, &stop)?;
+        let bad = evaluation.map_or(0, |evaluation| evaluation.bad_images);
+        self.check_bad_images(Split::Validation, bad, images)?;
+        Ok(evaluation)
+    }
+
+    /// Checks on all ranks, which have the same numbers, that not too many images had to be replaced.
+    fn check_bad_images(&self, split: Split, bad: u64, images: usize) -> Result<()> {
+        match input::on_bad_image(self.recipe).check(split, bad, images) {
+            Ok(()) => Ok(()),
+            Err(error) => together(Err(error.into()), self.world),
+        }
     }
 
     /// Saves a checkpoint on rank 0. The outcomes of all launched steps must have been read.

@@ -93,7 +93,8 @@ fn open_nccl(on_gpus: bool) -> Result<Nccl> {
 pub(crate) fn start_nccl(nccl: Option<&Nccl>, world: &World, device: Device) -> Result<()> {
     let Some(nccl) = nccl else { return Ok(()) };
     // Only rank 0 creates an id, since each one keeps a thread and a socket open for the ranks that join.
-    let made = if world.rank() == 0 { nccl.unique_id() } else { Ok(UniqueId([0; 128])) };
+    let made =
+        if world.rank() == 0 { nccl.unique_id().map_err(CommError::from) } else { Ok(UniqueId([0; 128])) };
     let mut id = together(made.context("cannot start NCCL"), world)?;
     world.broadcast(&mut id.0);
     let started = world.start_nccl(nccl, &id, device);

@@ -4,7 +4,7 @@ use std::fs;
 
 use regatta_run_folder::{AttemptRecord, Failure};
 
-use test_jobs::{ENDLESS, Ended, TINY, Workdir, checkpoint_files, list, tiny_with};
+use test_jobs::{ENDLESS, Ended, Job, TINY, Workdir, checkpoint_files, list, tiny_with};
 
 fn without_left_processes(ended: Ended) -> Ended {
     assert!(ended.left.is_empty(), "{ended}");
@@ -54,6 +54,29 @@ fn an_out_of_memory_error_says_what_to_lower() {
         !failures.is_empty() && failures.iter().all(|failure| failure.error.starts_with(sentence)),
         "{failures:?}"
     );
+}
+
+/// From the smallest address space in which the trainer can be loaded, in steps of 16 MiB: an allocation of Rust's may be the one that
+/// fails, which aborts.
+#[test]
+fn too_little_memory_for_anything_is_reported() {
+    let workdir = Workdir::new(TINY);
+    let within = |mib: u64, job: Job<'_>| {
+        let script = format!("ulimit -c 0; ulimit -v {}; exec \"$@\"", mib << 10);
+        job.under(&["bash", "-c", &script, "limited"]).start().wait()
+    };
+    let loads = |mib: &u64| within(*mib, workdir.trainer(&["--version"])).code == Some(0);
+    let least = (128..8192).step_by(16).find(loads).unwrap();
+    let mut failed = 0;
+    for mib in (least..least + 96).step_by(16) {
+        let ended = within(mib, workdir.train("--name limited --resume auto train.max_steps=1"));
+        if ended.code != Some(0) {
+            assert_eq!(ended.code, Some(70), "{mib} MiB: {ended}");
+            _ = ended.says("error: ").says("memory");
+            failed += 1;
+        }
+    }
+    assert!(failed > 0, "{least} MiB are enough");
 }
 
 fn assert_one_line(ended: &Ended, sentence: &str) {

@@ -3,6 +3,7 @@
 
 mod worlds;
 
+mod image_files;
 mod resume;
 
 mod checkpoints;

@@ -36,6 +36,20 @@ fn a_run_over_nccl_equals_one_over_mpi_bit_for_bit() {
     }
 }
 
+/// Each call of `ncclGetUniqueId` leaves a thread that waits for ranks.
+#[test]
+fn only_rank_0_makes_the_id_of_the_communicator() {
+    let workdir = Workdir::new(TINY);
+    let double = Double::build();
+    let run = |rank: usize| {
+        let job = workdir.train(&format!("--name r{rank} {NCCL} train.max_steps=1")).ranks(2);
+        let job = job.variable_of_rank(rank, "NCCL_DOUBLE", "id-fails");
+        job.variable("NCCL_LIBRARY", double.path().to_str().unwrap())
+    };
+    run(1).ends_with(0).says("2 ranks over NCCL");
+    run(0).ends_with(4).says("ids fail here");
+}
+
 /// In the last step of an epoch one rank has no images.
 #[test]
 fn four_ranks_stop_and_continue() {

@@ -118,7 +118,8 @@ fn probe_measures_one_rank_and_several() {
     _ = refused.says("cannot read the recipe none.toml");
     let table = workdir.trainer(&["probe", "--cpu"]).ends_with(0).stdout;
     assert!(
-        table.starts_with("1 rank over single, cpu, ") && table.contains("no sums: one rank alone"),
+        table.starts_with("1 rank over single, cpu, ")
+            && table.contains("no all-reduces: a single rank has no peers"),
         "{table}"
     );
 }

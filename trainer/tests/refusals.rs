@@ -236,7 +236,7 @@ fn text_that_is_not_a_recipe_is_rejected() {
             lr = 0.1
             error: recipe.toml:23: not valid TOML: duplicate key, in `lr = 0.1`
             $ [optim] -> [optimizer]
-            error: recipe.toml:20: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            error: recipe.toml:20: unknown key optimizer; did you mean optim? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run
             $ lr = 0.05 -> leanring_rate = 0.05
             error: recipe.toml:22: unknown key optim.leanring_rate; [optim] has ...
             $ epochs = 2 -> epochs = 2
@@ -271,7 +271,7 @@ fn invalid_overrides_are_rejected() {
             $ optim=3
             error: --set optim=3: unknown key optim; it is a section, [optim], with the keys ...
             $ lr=0.1
-            error: --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            error: --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run
             $ optim.learning_rate=0.1
             error: --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has ...
             $ optim.lr=fast
@@ -337,7 +337,7 @@ fn invalid_values_are_rejected() {
             $ data.std=[0.0]
             error: --set data.std=[0.0]: data.std = [0.0]: expected numbers above 0, since images are divided by them
             $ data.folder=here
-            error: --set data.folder=here: data.folder is set, but data.dataset is not "fashion_mnist" or "mnist": leave it out, or set data.dataset to "fashion_mnist" or "mnist"
+            error: --set data.folder=here: data.folder is set, but data.dataset is not "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100": leave it out, or set data.dataset to "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100"
             $ train.epochs=0
             error: --set train.epochs=0: train.epochs = 0: expected an integer from 1 to 1000000
             $ train.micro_batch_size=11

@@ -7,7 +7,7 @@ use test_jobs::{
 
 /// A checkpoint after every step, metrics intervals that span stops and epochs, augmented images.
 pub(crate) const EVERY_STEP: &str = "checkpoint.interval_steps=1 checkpoint.keep=100 log.interval_steps=2 \
-                          data.horizontal_flip_probability=0.5 data.random_crop_padding_px=2 train.epochs=3";
+                          augment.horizontal_flip_probability=0.5 augment.random_crop_padding_px=2 train.epochs=3";
 
 /// Compares an uninterrupted run with one that stopped within an epoch and at the end of one: every file of every checkpoint,
 /// and the metrics.

@@ -200,9 +200,11 @@ fn summary_gives_counts_memory_and_shapes_of_the_books_network() {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(table.ends_with(
         "\n\nmemory of one rank of 1: weights 0.7 MiB, gradients 0.7 MiB, optimizer 0.7 MiB; activations of 64 images in fp32, \
-         estimated: forward 298.7 MiB, backward 36.0 MiB more\n"
+         estimated: forward 298.7 MiB, backward 36.0 MiB more\nimages loaded ahead: 3.4 MiB of host memory\n"
     ));
     assert_eq!(json["memory"]["weights"], 4 * 179_290);
-    let blocks: Vec<_> = table.lines().rev().skip(2).take(4).map(words).collect();
+    // Six blocks of 64 images, each with 8 bytes of label and 32 of draws.
+    assert_eq!(json["loader_bytes"], 6 * 64 * (96 * 96 + 40));
+    let blocks: Vec<_> = table.lines().rev().skip(3).take(4).map(words).collect();
     assert_eq!(blocks, ["head 10", "s2 80x12x12", "s1 32x24x24", "stem 32x48x48"]);
 }

@@ -40,6 +40,9 @@ fn one_signal_saves_a_checkpoint() {
         let ended = running.wait();
         let row = format!("`{signal}` once{}", if signal == "INT" { " (Ctrl-C)" } else { "" });
         assert_eq!(ended.code, documented(&row, Under::Nothing), "{signal}: {ended}");
+        if signal != "INT" {
+            assert_eq!(ended.code, documented("`USR2` or `TERM` to one rank", Under::Nothing));
+        }
         let step = newest_step(&workdir.run("recipe"));
         ended.says(&format!("stopped after step {step}; continue with --resume auto"));
         let end = AttemptRecord::read(&workdir.run("recipe").attempt(1)).unwrap().end.unwrap();
@@ -68,6 +71,9 @@ fn ctrl_c_on_mpirun_leaves_a_complete_checkpoint() {
         running.signal(signal);
         let ended = running.wait();
         let expected = documented(row, Under::Mpirun);
+        if signal == "TERM" {
+            assert_eq!(expected, documented("`TERM` to mpirun itself", Under::Mpirun));
+        }
         assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{signal}: {ended}");
         check_resumable(&workdir, 2);
     }
@@ -127,23 +133,43 @@ fn a_killed_rank_ends_the_job() {
     }
 }
 
+/// A process that a signal killed has no exit code; a shell reports 128 plus the signal's number.
+#[test]
+fn a_run_continues_after_kill_9_of_the_trainer_or_mpirun() {
+    let alone = (None, "a rank is killed with -9", Under::Nothing);
+    for (ranks, row, under) in [alone, (Some(2), "`mpirun` is killed with -9", Under::Mpirun)] {
+        let workdir = Workdir::new(TINY);
+        let running = started(&workdir, ranks);
+        running.signal("KILL");
+        let ended = running.wait();
+        assert_eq!((ended.code, documented(row, under)), (None, Some(128 + 9)), "{row}: {ended}");
+        check_resumable(&workdir, ranks.unwrap_or(1));
+    }
+}
+
 /// The environment is that of a Slurm job with twelve seconds left, a quarter of which is reserved for stopping; there is no
 /// scheduler to ask.
 #[test]
 fn a_time_limit_stops_with_a_checkpoint_before_it() {
-    let workdir = Workdir::new(TINY);
-    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 12;
-    let job = workdir.train(&format!("{ENDLESS} eval.interval_epochs=0")).ranks(2);
-    let job = job.variable("SLURM_JOB_ID", "1").variable("SLURM_JOB_END_TIME", &end.to_string());
-    let expected = documented("a Slurm job's time limit is near", Under::Mpirun).unwrap();
-    let ended = job.ends_with(expected).says(" s away: stopping with a checkpoint");
-    let ended = ended.says("continue with --resume auto");
-    // Only the checkpoint must be in time; mpirun may end later.
-    let run = workdir.run("recipe");
-    let manifest = run.checkpoint(newest_step(&run)).join("manifest.json");
-    let saved = manifest.metadata().unwrap().modified().unwrap();
-    assert!(saved < UNIX_EPOCH + Duration::from_secs(end), "{ended}");
-    check_resumable(&workdir, 2);
+    for (ranks, under) in [(None, Under::Nothing), (Some(2), Under::Mpirun)] {
+        let workdir = Workdir::new(TINY);
+        let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 12;
+        let job = workdir.train(&format!("{ENDLESS} eval.interval_epochs=0"));
+        let job = match ranks {
+            Some(ranks) => job.ranks(ranks),
+            None => job,
+        };
+        let job = job.variable("SLURM_JOB_ID", "1").variable("SLURM_JOB_END_TIME", &end.to_string());
+        let expected = documented("a Slurm job's time limit is near", under).unwrap();
+        let ended = job.ends_with(expected).says(" s away: stopping with a checkpoint");
+        let ended = ended.says("continue with --resume auto");
+        // Only the checkpoint must be in time; mpirun may end later.
+        let run = workdir.run("recipe");
+        let manifest = run.checkpoint(newest_step(&run)).join("manifest.json");
+        let saved = manifest.metadata().unwrap().modified().unwrap();
+        assert!(saved < UNIX_EPOCH + Duration::from_secs(end), "{ended}");
+        check_resumable(&workdir, ranks.unwrap_or(1));
+    }
 }
 
 /// A scheduler may signal a single rank: all stop after the same step and save a checkpoint.

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_go_to_the_nearest_multiple() {
+    fn widths_are_rounded_to_the_nearest_multiple() {
         let cases = [
             // (width, group width, pycls, torchvision)
             (392.0, 16.0, 384.0, 400.0), // 24.5 groups: RegNetX-400MF's last stage

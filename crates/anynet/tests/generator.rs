@@ -17,7 +17,7 @@ fn generators() -> impl Strategy<Value = (Generator, Rounding)> {
 
 proptest! {
     #[test]
-    fn what_it_draws_can_be_built((generator, rounding) in generators()) {
+    fn generated_stages_are_valid((generator, rounding) in generators()) {
         match generator.stages(rounding) {
             Ok(stages) => prop_assert_eq!(Network::of_stages(stages, 1000).validate(), Ok(())),
             Err(error) => prop_assert!(matches!(error, NetworkError::GeneratedWidth { .. }), "{error}"),
@@ -25,7 +25,7 @@ proptest! {
     }
 
     #[test]
-    fn stages_share_out_the_depth_and_do_not_narrow((generator, rounding) in generators()) {
+    fn depths_sum_to_the_total_and_widths_do_not_decrease((generator, rounding) in generators()) {
         let Ok(stages) = generator.stages(rounding) else { return Ok(()) };
         prop_assert_eq!(stages.iter().map(|stage| stage.depth).sum::<i64>(), generator.depth);
         prop_assert!(stages.is_sorted_by_key(|stage| stage.width), "{stages:?}");

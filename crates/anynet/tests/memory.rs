@@ -37,7 +37,7 @@ fn norms_have_two_numbers_a_channel() {
 }
 
 #[test]
-fn pooling_keeps_where_its_maxima_were() {
+fn max_pooling_keeps_indices_for_backward() {
     let stages = vec![Stage::plain(1, 8, 1)];
     let (block, stem) = (BlockKind::Vanilla, Stem::Resnet);
     let network = Network { block, stem, stem_width: 8, ..Network::of_stages(stages, 10) };

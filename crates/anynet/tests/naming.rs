@@ -107,7 +107,7 @@ fn of_timm() {
 }
 
 #[test]
-fn of_pycls_are_this_project_s_own() {
+fn pycls_names_are_unchanged() {
     for parameter in network().parameters() {
         assert_eq!(Naming::Pycls.name(&parameter.name), parameter.name);
     }

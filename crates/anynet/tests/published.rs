@@ -25,7 +25,7 @@ fn params(network: &Network) -> u64 {
 }
 
 #[test]
-fn they_have_the_published_stages_and_complexity() {
+fn published_networks_have_their_stages_and_complexity() {
     let counted: Vec<Counted> = serde_json::from_str(include_str!("published.json")).unwrap();
     assert_eq!(counted.len(), 24);
     for expected in counted {
@@ -50,7 +50,7 @@ fn they_have_the_published_stages_and_complexity() {
 /// pycls's list of counts leaves four networks out; published.json has for them what timm's modules come to when they run.
 /// The paper prints millions of parameters, billions of multiply-adds, millions of activations.
 #[test]
-fn four_of_them_have_the_printed_complexity() {
+fn networks_that_pycls_does_not_list_have_the_papers_complexity() {
     let printed = [
         ("regnetx_12gf", "46.1 12.1 21.4"),
         ("regnety_600mf", "6.1 0.6 4.3"),
@@ -182,7 +182,7 @@ fn the_readme_lists_them() {
 
 /// A generator is what the table says, whichever way it is written.
 #[test]
-fn a_generator_is_that_of_the_paper() {
+fn generator_parameters_are_those_of_the_paper() {
     let (published, _) = zoo::find("regnety_16gf").unwrap();
     let expected = Generator {
         depth: 18,

@@ -123,7 +123,7 @@ fn squeezes_to_nothing() {
 }
 
 #[test]
-fn heads_that_drop_everything() {
+fn dropout_probabilities_out_of_range() {
     check_network(|network| network.dropout = 1.0, expect!["dropout is 1.0, must be at least 0 and below 1"]);
 }
 
@@ -146,7 +146,7 @@ fn stems_that_do_not_fit_the_blocks() {
 }
 
 #[test]
-fn blocks_without_what_the_stage_says() {
+fn stage_settings_that_the_block_does_not_support() {
     let with = |block, change: fn(&mut Stage)| {
         move |network: &mut Network| {
             network.block = block;
@@ -182,7 +182,7 @@ fn mlp(values: i64, stride: i64) -> Network {
 }
 
 #[test]
-fn images_that_a_stem_was_not_made_for() {
+fn images_of_another_size_than_a_flattening_stem() {
     let error = mlp(784, 1).summary(1, 96, 96).unwrap_err();
     expect!["stem_width is 784, must be 9216, the values of an image"].assert_eq(&error.to_string());
     assert_eq!(mlp(784, 1).summary(1, 28, 28).unwrap().params, 784 * 10 + 2 * 10 + 11 * 10);
@@ -235,7 +235,7 @@ fn generators_out_of_range() {
 }
 
 #[test]
-fn generators_without_a_buildable_width() {
+fn generators_without_a_valid_width() {
     check_generator(
         |generator| generator.wa = 1e300,
         expect![

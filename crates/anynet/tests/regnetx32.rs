@@ -5,12 +5,12 @@ use regatta_anynet::regnetx32;
 use serde_json::json;
 
 #[test]
-fn it_has_the_books_parameters() {
+fn the_number_of_parameters_is_that_of_the_book() {
     assert_eq!(regnetx32(1, 10).summary(1, 96, 96).unwrap().params, 179_290);
 }
 
 #[test]
-fn its_blocks_leave_the_books_shapes() {
+fn block_shapes_are_those_of_the_book() {
     let shapes: Vec<String> = regnetx32(1, 10)
         .block_shapes(1, 96, 96)
         .unwrap()

@@ -1,6 +1,12 @@
 //! Ends a process of a job without unwinding into MPI_Finalize, and within seconds, whatever its threads are waiting for.
 
+use std::ptr;
 use std::time::Duration;
+
+use regatta_run_folder::ExitCode;
+
+/// Memory that a process can still map unless it is exhausted: more than the C allocator asks the kernel for at a time.
+const SPARE_BYTES: usize = 80 << 20;
 
 /// Longest time for MPI_Abort, which waits for mpirun's daemon; that daemon may be stopped or hang.
 const ABORT: Duration = Duration::from_secs(5);
@@ -24,6 +30,35 @@ pub fn exit_after(time: Duration, code: i32) {
     if std::thread::Builder::new().name("exit".into()).spawn(wait).is_err() {
         report_exhausted_resources();
         exit(code); // without the time limit, the operation that follows could hang
+    }
+}
+
+/// Makes a process that aborts for lack of memory end with exit code 70 and a message. Rust's own allocations abort when they
+/// fail, and so do C++ exceptions that nothing catches. Any other abort stays one.
+pub fn explain_exhausted_memory() {
+    // SAFETY: sigaction is plain bits, valid when zero, borrowed for the call; the handler calls only what a handler may.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_abort as *const () as libc::sighandler_t;
+        // After the handler returns, abort() raises the signal again, with its default action.
+        action.sa_flags = libc::SA_RESETHAND;
+        libc::sigaction(libc::SIGABRT, &action, ptr::null_mut());
+    }
+}
+
+extern "C" fn on_abort(_: libc::c_int) {
+    if is_memory_exhausted() {
+        report_exhausted_resources();
+        exit(ExitCode::Internal.code());
+    }
+}
+
+fn is_memory_exhausted() -> bool {
+    let (access, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, which nothing refers to and which is removed at once.
+    unsafe {
+        let spare = libc::mmap(ptr::null_mut(), SPARE_BYTES, access, private, -1, 0);
+        spare == libc::MAP_FAILED || libc::munmap(spare, SPARE_BYTES) != 0
     }
 }
 

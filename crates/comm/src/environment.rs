@@ -55,12 +55,12 @@ impl Launch {
     }
 
     /// Returns the number of ranks if they were started without MPI, so that they cannot find each other.
-    pub fn ranks_without_mpi(&self) -> Option<usize> {
+    pub(crate) fn ranks_without_mpi(&self) -> Option<usize> {
         self.torchrun_ranks.filter(|&ranks| ranks > 1 && !self.is_parallel() && !self.has_pmi)
     }
 
     /// Returns whether a launcher started more than one rank.
-    pub fn is_parallel(&self) -> bool {
+    pub(crate) fn is_parallel(&self) -> bool {
         self.world_size.is_some_and(|(_, size)| size > 1)
     }
 }

@@ -27,7 +27,7 @@ mod flat;
 mod reducer;
 
 pub use agreement::{broadcast_and_verify, first_failed, verify_same_recipe};
-pub use end::{end_job, exit_after};
+pub use end::{end_job, exit_after, explain_exhausted_memory};
 pub use environment::{CpuShare, Launch, core_numbers, cpu_share};
 pub use error::CommError;
 pub use flat::FlatBuffer;

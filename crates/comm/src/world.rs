@@ -9,6 +9,7 @@ use std::time::Duration;
 use nccl::{Nccl, UniqueId};
 use regatta_ledger::{Collective, Element, Ledger, Operation};
 use regatta_run_folder::RunFolder;
+use regatta_settings::Backend;
 use tch::{Device, Tensor};
 
 use crate::communicator::{Communicator, Place};
@@ -16,8 +17,6 @@ use crate::nccl_lane::{NcclLane, element};
 use crate::single::Single;
 use crate::start::host;
 use crate::watchdog::Watchdog;
-use regatta_settings::Backend;
-
 use crate::{CommError, Launch, OnFailure, exit_after};
 
 /// Longest time for shutting down the NCCL communicator.

@@ -164,31 +164,50 @@ fn check_sum(world: &World, length: i64, kind: Kind) {
     assert!(all.iter().all(|other| *other == all[0]), "{length} numbers of {kind:?} differ between ranks");
 }
 
-/// Environment variable that makes this binary run out of memory.
+/// Environment variable that makes this binary run out of memory: [`THREAD`], [`ALLOCATION`], or end otherwise: [`ABORT`].
 const WITHOUT_MEMORY: &str = "REGATTA_TEST_WITHOUT_MEMORY";
+const THREAD: &str = "thread";
+const ALLOCATION: &str = "allocation";
+const ABORT: &str = "abort";
 
-/// A process without memory for the thread ends with the given exit code all the same, and reports why.
+/// A process without memory for a thread or for an allocation ends with exit code 70 all the same, and reports why.
 #[test]
 fn a_process_without_memory_ends_with_a_message() {
-    let mut command = Command::new("timeout");
-    command.args(["-k", "5", LIMIT_S]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "as_a_process_without_memory", "--nocapture"]).env(WITHOUT_MEMORY, "1");
-    scrub(&mut command);
-    let output = command.output().unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    let run = |ending: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["-k", "5", LIMIT_S]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "as_a_process_without_memory", "--nocapture"]).env(WITHOUT_MEMORY, ending);
+        scrub(&mut command);
+        command.output().unwrap()
+    };
+    for ending in [THREAD, ALLOCATION] {
+        let output = run(ending);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(70), "{ending}: {stderr}");
+        assert!(stderr.contains("error: this process is out of memory or threads: lower "), "{stderr}");
+    }
+    let output = run(ABORT);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(70), "{stderr}");
-    assert!(stderr.contains("error: this process is out of memory or threads: lower "), "{stderr}");
+    let aborted =
+        output.status.signal() == Some(libc::SIGABRT) || output.status.code() == Some(128 + libc::SIGABRT);
+    assert!(aborted && !stderr.contains("out of memory"), "{}: {stderr}", output.status);
 }
 
 /// Has an effect only in the process that the test above started.
 #[test]
 fn as_a_process_without_memory() {
-    if std::env::var_os(WITHOUT_MEMORY).is_none() {
-        return;
+    let Ok(ending) = std::env::var(WITHOUT_MEMORY) else { return };
+    regatta_comm::explain_exhausted_memory();
+    if ending == ABORT {
+        std::process::abort();
     }
     let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: passes a live structure.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &none) }, 0);
+    if ending == ALLOCATION {
+        std::hint::black_box(vec![1_u8; 1 << 30]);
+    }
     regatta_comm::exit_after(Duration::from_secs(3600), 70);
     std::thread::sleep(Duration::from_secs(3600));
 }

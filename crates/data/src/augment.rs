@@ -1,5 +1,7 @@
 //! Augmentation of a training image, applied to its bytes at the stored size.
 
+use regatta_random::SplitMix64;
+
 use crate::random::Purpose;
 use crate::source::ImageShape;
 
@@ -35,16 +37,26 @@ impl Augment {
         pixels_hwc: &mut [u8],
     ) {
         assert_eq!((stored.len(), pixels_hwc.len()), (shape.bytes(), shape.bytes()), "buffers of one image");
-        let mut random = Purpose::Augmentation.stream(&[self.seed, epoch, index as u64]);
+        let (flip, mut random) = self.draw_flip((epoch, index));
         let positions = 2 * self.random_crop_padding_px as u64 + 1;
-        // Always draw three numbers, so that the flip does not depend on the padding.
-        let flip = random.unit() < self.horizontal_flip_probability;
         let mut offset = || random.below(positions) as isize - self.random_crop_padding_px as isize;
         let (down, right) = (offset(), offset());
         crop_at(down, right, shape, stored, pixels_hwc);
         if flip {
             flip_horizontally(shape, pixels_hwc);
         }
+    }
+
+    /// Returns whether [`apply`](Self::apply) flips image `index` in `epoch`.
+    pub fn flips(&self, (epoch, index): (u64, usize)) -> bool {
+        self.draw_flip((epoch, index)).0
+    }
+
+    /// Draws the flip, and returns it with the stream of the crop's position. The flip comes first and is always drawn, so that
+    /// neither depends on the other's settings.
+    fn draw_flip(&self, (epoch, index): (u64, usize)) -> (bool, SplitMix64) {
+        let mut random = Purpose::Augmentation.stream(&[self.seed, epoch, index as u64]);
+        (random.unit() < self.horizontal_flip_probability, random)
     }
 }
 
@@ -70,12 +82,13 @@ fn crop_at(down: isize, right: isize, shape: ImageShape, stored: &[u8], pixels_h
 }
 
 /// Mirrors every row, pixel by pixel.
-fn flip_horizontally(shape: ImageShape, pixels_hwc: &mut [u8]) {
-    for row_wc in pixels_hwc.chunks_exact_mut(shape.width * shape.channels) {
-        // Reversing the whole row also reverses each pixel's channels, so reverse these again.
-        row_wc.reverse();
-        for pixel in row_wc.chunks_exact_mut(shape.channels) {
-            pixel.reverse();
+pub(crate) fn flip_horizontally(shape: ImageShape, pixels_hwc: &mut [u8]) {
+    let channels = shape.channels;
+    for row_wc in pixels_hwc.chunks_exact_mut(shape.width * channels) {
+        let (left, right) = row_wc.split_at_mut(shape.width / 2 * channels);
+        let mirrored = right.rchunks_exact_mut(channels);
+        for (pixel, other) in left.chunks_exact_mut(channels).zip(mirrored) {
+            pixel.swap_with_slice(other);
         }
     }
 }

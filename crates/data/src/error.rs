@@ -1,14 +1,17 @@
 //! Errors of a data set on disk, with the file and what was found in it.
 
-use std::io;
+use std::error::Error;
 use std::path::PathBuf;
+use std::{io, iter};
 
-use thiserror::Error;
+use regatta_image::ImageError;
 
+use crate::folder::FolderError;
 use crate::source::{ImageShape, Split};
+use crate::tar::TarError;
 
 /// A data set that cannot be used (exit code 3).
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The folder of the data set does not exist.
     #[error("{dataset} not found: there is no folder {}; {how_to_get}", .folder.display())]
@@ -117,14 +120,77 @@ pub enum DataError {
         labels: usize,
     },
     /// An image could not be read when its micro-batch was assembled.
-    #[error("cannot read {} image {index}", match split { Split::Train => "training", Split::Validation => "validation" })]
+    #[error(
+        "cannot read {} image {index}, {name}",
+        match split { Split::Train => "training", Split::Validation => "validation" }
+    )]
     Image {
         /// The part of the data set.
         split: Split,
         /// The image, counted from 0.
         index: usize,
+        /// Its file or place.
+        name: String,
         /// The cause.
         source: Box<DataError>,
+    },
+    /// The folder's shards were packed from other images or with other settings.
+    #[error(
+        "{} holds {stem} shards of other images or settings: choose another folder, or remove them", .folder.display()
+    )]
+    OtherPack {
+        /// The folder of the shards.
+        folder: PathBuf,
+        /// The beginning of the shards' names.
+        stem: String,
+    },
+    /// An image cannot be packed.
+    #[error("cannot pack {name}")]
+    Unpackable {
+        /// The image's file or place.
+        name: String,
+        /// The cause.
+        source: ImageError,
+    },
+    /// The bytes are not an image that can be decoded.
+    #[error(transparent)]
+    Decode(#[from] ImageError),
+    /// A worker of the loader panicked while it read an image.
+    #[error(
+        "a loader thread panicked at {} image {index}: {message}",
+        match split { Split::Train => "training", Split::Validation => "validation" }
+    )]
+    WorkerPanicked {
+        /// The part of the data set.
+        split: Split,
+        /// The image, counted from 0.
+        index: usize,
+        /// The panic's message.
+        message: String,
+    },
+    /// An image could not be read, and neither could any of the images chosen to replace it.
+    #[error("{attempts} images chosen in place of a bad one cannot be read either")]
+    NoReplacement {
+        /// Number of images that were tried.
+        attempts: u64,
+        /// Why the image itself cannot be read.
+        source: Box<DataError>,
+    },
+    /// More images could not be read than `data.max_bad_fraction` allows.
+    #[error(
+        "{bad} of {images} {} images cannot be read, more than data.max_bad_fraction = {max_fraction:?} allows; see the warnings \
+         in the ranks' logs for their names",
+        match split { Split::Train => "training", Split::Validation => "validation" }
+    )]
+    TooManyBadImages {
+        /// The part of the data set.
+        split: Split,
+        /// Number of images that were replaced.
+        bad: u64,
+        /// Number of images in the split.
+        images: usize,
+        /// The largest fraction allowed.
+        max_fraction: f64,
     },
     /// The source returned a number of bytes that does not match the shape of an image.
     #[error(
@@ -137,4 +203,42 @@ pub enum DataError {
         /// Number of bytes returned.
         found: usize,
     },
+    /// An image folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Tar shards cannot be used.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// Writing a file failed.
+    #[error("cannot write {}", .path.display())]
+    Write {
+        /// The file or its folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An encoded image is too large to be read.
+    #[error("{name} has {bytes} bytes, and an image may have {most}")]
+    ImageTooLarge {
+        /// The image.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// The largest size.
+        most: u64,
+    },
+    /// The bytes of an index are not what was written.
+    #[error("the index of the images is damaged ({bytes} bytes)")]
+    DamagedIndex {
+        /// Their number.
+        bytes: usize,
+    },
+}
+
+impl DataError {
+    /// Formats the error and its causes in one line.
+    pub fn with_causes(&self) -> String {
+        let causes = iter::successors(Some(self as &dyn Error), |&error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
 }

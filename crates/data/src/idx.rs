@@ -1,6 +1,6 @@
 //! Reader of data sets with two idx files per split. Their images are kept in memory as bytes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::idx_file::{self, IdxFile};
@@ -19,7 +19,9 @@ pub(crate) const IDX: Format = Format {
 #[derive(Debug)]
 struct IdxDataset {
     shape: ImageShape,
+    class_names: Vec<String>,
     classes: usize,
+    images_path: PathBuf,
     images_nhw: Vec<u8>,
     labels: Vec<u8>,
 }
@@ -39,7 +41,14 @@ impl IdxDataset {
         check_labels(&labels, classes)?;
         let shape =
             ImageShape { channels: 1, height: images.sizes[1] as usize, width: images.sizes[2] as usize };
-        Ok(Self { shape, classes, images_nhw: images.bytes, labels: labels.bytes })
+        Ok(Self {
+            shape,
+            class_names: known.class_names.iter().map(ToString::to_string).collect(),
+            classes,
+            images_path: images.path,
+            images_nhw: images.bytes,
+            labels: labels.bytes,
+        })
     }
 }
 
@@ -50,6 +59,14 @@ impl Source for IdxDataset {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("image {index} of {}", self.images_path.display())
     }
 
     fn encoding(&self) -> Encoding {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use crate::error::DataError;
+use crate::regular_file;
 
 /// An idx file of unsigned bytes.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(crate) fn read_labels(path: PathBuf) -> Result<IdxFile, DataError> {
 }
 
 fn read(path: PathBuf, content: &'static str, dimensions: usize) -> Result<IdxFile, DataError> {
-    let mut reader = match open(&path) {
+    let mut reader = match open_decompressed(&path) {
         Ok(reader) => reader,
         Err(source) => return Err(DataError::Read { path, source }),
     };
@@ -57,9 +58,9 @@ fn read(path: PathBuf, content: &'static str, dimensions: usize) -> Result<IdxFi
 }
 
 /// Opens a file and decompresses it if its first bytes are those of gzip, whatever its name.
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+pub(crate) fn open_decompressed(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut start = Vec::new();
-    File::open(path)?.take(2).read_to_end(&mut start)?;
+    regular_file::open(path)?.take(2).read_to_end(&mut start)?;
     let file = BufReader::new(File::open(path)?);
     Ok(if start == [0x1f, 0x8b] { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
 }

@@ -11,6 +11,16 @@ pub(crate) enum Purpose {
     SyntheticPattern = 3,
     SyntheticNoise = 4,
     MicroBatch = 5,
+    RandomResizedCrop = 6,
+    AutoAugment = 7,
+    ColorJitter = 8,
+    Lighting = 9,
+    Erasing = 10,
+    PackOrder = 29,
+    ShardOrder = 30,
+    WindowOrder = 31,
+    ErasingNoise = 32,
+    Replacement = 33,
 }
 
 impl Purpose {

@@ -1,6 +1,7 @@
 //! The order of images in an epoch, its division into global batches, and theirs into micro-batches.
 
 use std::collections::TryReserveError;
+use std::ops::Range;
 
 use crate::random::Purpose;
 use crate::shard::Shard;
@@ -64,9 +65,20 @@ impl Sampler {
     /// If the epoch has no such step or the permutation has another length.
     pub fn global_batch<'a>(&self, permutation: &'a [usize], step: usize) -> &'a [usize] {
         assert_eq!(permutation.len(), self.len, "a permutation of the data set's length");
+        &permutation[self.positions(step)]
+    }
+
+    /// Returns the positions of that step's images in the permutation of an epoch.
+    pub fn positions(&self, step: usize) -> Range<usize> {
         let start = step * self.global_batch_size;
-        let end = (start + self.global_batch_size).min(self.images_per_epoch());
-        &permutation[start..end]
+        start..(start + self.global_batch_size).min(self.images_per_epoch())
+    }
+
+    /// Returns the numbers of that step's micro-batches for the shard's rank, within the epoch; may be empty.
+    pub fn micro_batch_numbers(&self, step: usize, shard: Shard) -> Range<usize> {
+        let first = step * self.global_batch_size.div_ceil(self.micro_batch_size);
+        let of_step = shard.range(self.positions(step).len().div_ceil(self.micro_batch_size));
+        first + of_step.start..first + of_step.end
     }
 
     /// Returns the micro-batches of that step for the shard's rank, in order; may be empty.

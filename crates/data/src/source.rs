@@ -29,11 +29,23 @@ pub enum Split {
     Validation,
 }
 
-/// Encoding of the bytes of a source's images. Formats whose bytes include the image's size would be added here.
+/// Encoding of the bytes of a source's images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Pixels, with the same shape for all images: one byte per value, row by row, channels innermost.
     Pixels(ImageShape),
+    /// A JPEG, PNG or WebP file of any size. Its content decides which, and it always decodes to three channels.
+    Compressed,
+}
+
+impl Encoding {
+    /// Number of channels of an image once it is decoded.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Pixels(shape) => shape.channels,
+            Self::Compressed => 3,
+        }
+    }
 }
 
 /// One split of a data set. Any number of threads may fetch from it concurrently.
@@ -48,6 +60,16 @@ pub trait Source: Send + Sync {
 
     /// Number of classes; labels lie in `0..classes`.
     fn classes(&self) -> usize;
+
+    /// Names of the classes in the order of their labels; empty if the data set does not name them.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
+    /// Name of image `index` for messages: its file, its member of a shard, or its number in a file.
+    fn name(&self, index: usize) -> String {
+        format!("image {index}")
+    }
 
     /// Encoding of the bytes that [`fetch`](Self::fetch) returns.
     fn encoding(&self) -> Encoding;

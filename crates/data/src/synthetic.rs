@@ -63,6 +63,10 @@ impl Source for SyntheticDataset {
         self.settings.classes
     }
 
+    fn name(&self, index: usize) -> String {
+        format!("synthetic image {index}")
+    }
+
     fn encoding(&self) -> Encoding {
         Encoding::Pixels(self.settings.shape)
     }

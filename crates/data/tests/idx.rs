@@ -1,5 +1,6 @@
 //! idx files are read plain or gzipped; errors for invalid ones name the file and what was found.
 
+use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -49,6 +50,7 @@ fn refused(opened: Result<Box<dyn Source>, String>) -> String {
 }
 
 fn check_content(source: &dyn Source) {
+    assert!(source.name(2).starts_with("image 2 of ") && source.name(2).contains("images-idx3-ubyte"));
     assert_eq!((source.len(), source.encoding(), source.classes()), (4, Encoding::Pixels(SHAPE), 10));
     let mut stored = vec![77; 9];
     assert_eq!(source.fetch(2, &mut stored).unwrap(), 3);
@@ -175,4 +177,15 @@ fn damaged_gzip_files_are_refused() {
     wrong_sum[crc] ^= 1;
     let message = refused(open_files(&wrong_sum, &labels()));
     assert_eq!(message, "cannot read FOLDER/train-images-idx3-ubyte");
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("train-images-idx3-ubyte");
+    assert!(std::process::Command::new("mkfifo").arg(&images).status().unwrap().success());
+    fs::write(folder.path().join("train-labels-idx1-ubyte"), labels()).unwrap();
+    let opened = DatasetName::FashionMnist.facts().open(folder.path(), Split::Train);
+    let error = opened.err().expect("a pipe is no file");
+    assert_eq!(error.source().unwrap().to_string(), "not a regular file", "{error}");
 }

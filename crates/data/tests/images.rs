@@ -1,8 +1,10 @@
 //! Images stand in the asked order whatever the buffers held before, and one that cannot be read is named.
 
+use std::sync::Arc;
+
 use regatta_data::{
     Augment, DataError, Encoding, ImageShape, Images, Scratch, Source, Split, SyntheticDataset,
-    SyntheticSettings, Transform,
+    SyntheticSettings, Transform, TransformSettings,
 };
 
 const SHAPE: ImageShape = ImageShape { channels: 2, height: 3, width: 4 };
@@ -13,12 +15,19 @@ fn dataset() -> SyntheticDataset {
     SyntheticDataset::new(settings, Split::Train)
 }
 
-fn images(source: &dyn Source, augment: Option<Augment>) -> Images<'_> {
-    Images::new(source, Split::Train, Transform::new(source.encoding(), augment))
+fn images(source: impl Source + 'static, augment: Option<Augment>) -> Images {
+    let settings = augment.map_or(TransformSettings::default(), |augment| TransformSettings {
+        seed: augment.seed,
+        horizontal_flip_probability: augment.horizontal_flip_probability,
+        random_crop_padding_px: augment.random_crop_padding_px,
+        ..TransformSettings::default()
+    });
+    let transform = Transform::new(source.encoding(), Split::Train, settings);
+    Images::new(Arc::new(source), Split::Train, transform)
 }
 
 /// Their pixels and labels, in a buffer that held something else.
-fn read(images: Images, epoch: u64, indices: &[usize]) -> (Vec<u8>, Vec<i64>) {
+fn read(images: &Images, epoch: u64, indices: &[usize]) -> (Vec<u8>, Vec<i64>) {
     let mut pixels = vec![77; indices.len() * SHAPE.bytes()];
     let labels = images.read_all(epoch, indices, &mut Scratch::default(), &mut pixels).unwrap();
     (pixels, labels)
@@ -26,7 +35,7 @@ fn read(images: Images, epoch: u64, indices: &[usize]) -> (Vec<u8>, Vec<i64>) {
 
 #[test]
 fn images_and_labels_stand_in_the_order_of_their_indices() {
-    let dataset = dataset();
+    let (dataset, images) = (dataset(), images(dataset(), None));
     for indices in [&[7, 0, 7, 9][..], &[5], &[], &[1, 2, 3]] {
         let (mut expected, mut expected_labels) = (Vec::new(), Vec::new());
         for &index in indices {
@@ -34,29 +43,28 @@ fn images_and_labels_stand_in_the_order_of_their_indices() {
             expected_labels.push(dataset.fetch(index, &mut stored).unwrap());
             expected.extend(stored);
         }
-        assert_eq!(read(images(&dataset, None), 0, indices), (expected, expected_labels));
+        assert_eq!(read(&images, 0, indices), (expected, expected_labels));
     }
 }
 
 #[test]
 #[should_panic(expected = "a buffer as long as its images")]
 fn a_buffer_of_another_length_is_refused() {
-    _ = images(&dataset(), None).read_all(0, &[0, 1], &mut Scratch::default(), &mut [0; 5]);
+    _ = images(dataset(), None).read_all(0, &[0, 1], &mut Scratch::default(), &mut [0; 5]);
 }
 
 #[test]
 fn an_images_augmentation_does_not_depend_on_its_batch() {
-    let dataset = dataset();
-    let together = read(images(&dataset, Some(AUGMENT)), 5, &[8, 6, 4]).0;
-    let alone = read(images(&dataset, Some(AUGMENT)), 5, &[6]).0;
+    let augmented = images(dataset(), Some(AUGMENT));
+    let together = read(&augmented, 5, &[8, 6, 4]).0;
+    let alone = read(&augmented, 5, &[6]).0;
     assert_eq!(together[SHAPE.bytes()..2 * SHAPE.bytes()], alone);
-    assert_ne!(read(images(&dataset, None), 5, &[6]).0, alone);
+    assert_ne!(read(&images(dataset(), None), 5, &[6]).0, alone);
 }
 
 #[test]
 fn several_threads_read_what_one_reads() {
-    let dataset = dataset();
-    let images = images(&dataset, Some(AUGMENT));
+    let images = &images(dataset(), Some(AUGMENT));
     let indices: Vec<usize> = (0..10).collect();
     let alone = read(images, 3, &indices).0;
     let halves = std::thread::scope(|scope| {
@@ -97,17 +105,21 @@ impl Source for Uneven {
 fn an_image_that_cannot_be_read_is_named_with_its_cause() {
     let mut pixels = vec![0; 2 * SHAPE.bytes()];
     let mut refused = |split, indices: &[usize]| {
-        let images = Images::new(&Uneven, split, Transform::new(Uneven.encoding(), None));
+        let images = Images::new(
+            Arc::new(Uneven),
+            split,
+            Transform::new(Uneven.encoding(), split, TransformSettings::default()),
+        );
         let error = images.read_all(0, indices, &mut Scratch::default(), &mut pixels).unwrap_err();
         let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
         chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     };
     assert_eq!(
         refused(Split::Train, &[0, 1]),
-        "cannot read training image 1: cannot read cat.jpeg: Input/output error"
+        "cannot read training image 1, image 1: cannot read cat.jpeg: Input/output error"
     );
     assert_eq!(
         refused(Split::Validation, &[2, 0]),
-        "cannot read validation image 2: 22 bytes where an image of 3x4 pixels and 2 channels has 24"
+        "cannot read validation image 2, image 2: 22 bytes where an image of 3x4 pixels and 2 channels has 24"
     );
 }

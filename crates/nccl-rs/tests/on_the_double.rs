@@ -55,7 +55,7 @@ fn the_double_identifies_itself() {
 
 /// Uses host memory; the acceptance run uses this double on a device.
 #[test]
-fn the_double_for_devices_doubles_what_it_sums() {
+fn the_double_for_devices_returns_twice_the_sum() {
     let double = Double::for_devices();
     assert!(!open(&double).unwrap().takes_host_memory());
     let sums = run(&double, 1, |mut communicator| {

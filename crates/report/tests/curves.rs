@@ -13,6 +13,7 @@ fn row(epoch: u64, train_loss: f64, val_loss: Option<f64>, val_top1: Option<f64>
         images: 60_000 * epoch,
         train_loss,
         train_top1,
+        bad_images: None,
         val_loss,
         val_top1,
         val_top5: None,

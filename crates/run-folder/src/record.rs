@@ -31,6 +31,9 @@ pub struct StepRecord {
     /// Fraction of the interval's training images that were classified correctly.
     #[serde(default = "nan", deserialize_with = "number")]
     pub top1: f64,
+    /// Training images of the interval that could not be read and were replaced; none where such images end the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_images: Option<u64>,
     /// Learning rate of the last step.
     #[serde(default = "nan", deserialize_with = "number")]
     pub lr: f64,
@@ -87,6 +90,9 @@ pub struct EpochRecord {
     /// Fraction of the epoch's training images that were classified correctly, each by the weights before its step.
     #[serde(default = "nan", deserialize_with = "number")]
     pub train_top1: f64,
+    /// Images of the epoch and of its evaluation that could not be read and were replaced; none where such images end the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_images: Option<u64>,
     /// Mean loss over the validation images; none if the epoch was not evaluated. With a moving average of the weights, this
     /// and the next two fields are those of the average.
     #[serde(skip_serializing_if = "Option::is_none")]

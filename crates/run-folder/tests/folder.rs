@@ -71,7 +71,7 @@ fn a_file_in_its_place_is_no_run_folder() {
 
 /// Temporary files of any process and file are removed, but no other hidden files.
 #[test]
-fn what_killed_processes_left_is_removed() {
+fn leftovers_of_killed_processes_are_removed() {
     let (_root, folder) = crate::run_folder();
     folder.create().unwrap();
     let left = [

@@ -15,6 +15,7 @@ fn step(step: u64) -> Record {
         images: 128 * step,
         loss: 0.1,
         top1: 0.5,
+        bad_images: None,
         lr: 0.05,
         images_per_second: 1000.0,
         seconds_since_start: 2.5,
@@ -38,6 +39,7 @@ fn epoch(epoch: u64) -> EpochRecord {
         images: 512 * epoch,
         train_loss: 0.1,
         train_top1: 0.5,
+        bad_images: None,
         val_loss: None,
         val_top1: None,
         val_top5: None,
@@ -194,7 +196,7 @@ fn a_hundred_thousand_records_are_read() {
 
 /// Lines missing since a mark are counted, and lines after it are removed.
 #[test]
-fn what_is_missing_since_a_mark_is_counted() {
+fn lines_missing_since_a_mark_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
     let mut writer = started(&path, 0);
@@ -220,13 +222,13 @@ fn what_is_missing_since_a_mark_is_counted() {
     check(Some(&whole), None, 4);
     check(Some(&first(4)), None, 4);
     let missing = |missing| Some(MetricsLoss::Lines { missing, lines: 4 });
-    let told = check(Some(&first(1)), missing(3), 1);
-    assert_eq!(told.as_deref(), Some("3 of its 4 lines are missing"));
+    let loss = check(Some(&first(1)), missing(3), 1);
+    assert_eq!(loss.as_deref(), Some("3 of its 4 lines are missing"));
     check(Some(&whole[..first(1).len() + 50]), missing(3), 1);
     check(None, missing(4), 0);
     let other = first(4).replace("\"loss\":0.1", "\"loss\":0.2");
-    let told = check(Some(&other), Some(MetricsLoss::Content(4)), 4);
-    assert_eq!(told.as_deref(), Some("its 4 lines are not those that were written"));
+    let loss = check(Some(&other), Some(MetricsLoss::Content(4)), 4);
+    assert_eq!(loss.as_deref(), Some("its 4 lines are not those that were written"));
 }
 
 #[test]

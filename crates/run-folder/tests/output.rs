@@ -48,7 +48,7 @@ fn links_stay_and_the_file_behind_them_is_written() {
 }
 
 #[test]
-fn what_is_no_file_is_never_replaced() {
+fn sockets_devices_and_folders_are_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let [socket, device] = ["socket", "device"].map(|name| folder.path().join(name));
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -61,8 +61,8 @@ fn what_is_no_file_is_never_replaced() {
             (folder.path(), "a folder"),
             (Path::new(".."), "a folder"),
         ] {
-            let told = refusal(path, force);
-            assert!(told.contains(&format!(" is {what}, which is not replaced")), "{told}");
+            let message = refusal(path, force);
+            assert!(message.contains(&format!(" is {what}, which is not replaced")), "{message}");
         }
     }
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());

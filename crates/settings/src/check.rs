@@ -1,7 +1,7 @@
 //! The checks of a resolved recipe: those of each section, then those across sections. The bounds of integers were checked
 //! when the recipe was read.
 
-use regatta_anynet::NetworkError;
+use regatta_anynet::{NetworkError, Stem};
 
 use crate::choice::Backend;
 use crate::dataset::DatasetFacts;
@@ -13,7 +13,9 @@ use crate::recipe::{Architecture, DataSource, Recipe};
 pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     let places = &recipe.places;
     recipe.data.check(recipe.model.in_channels, places)?;
+    recipe.augment.check(recipe.model.in_channels, places)?;
     check_network(recipe, places)?;
+    check_val_resolution(recipe, places)?;
     recipe.train.check(places)?;
     check_micro_batches(recipe, world_size, places)?;
     recipe.optim.check(places)?;
@@ -27,7 +29,7 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
         DataSource::Synthetic { train_images, val_images, channels, classes } => {
             recipe.check_dataset(&DatasetFacts { train_images, val_images, channels, classes })
         }
-        DataSource::Files { .. } => Ok(()),
+        DataSource::Files { .. } | DataSource::ImageFolder { .. } | DataSource::TarShards { .. } => Ok(()),
     }
 }
 
@@ -50,6 +52,19 @@ fn check_network(recipe: &Recipe, places: &Places) -> Checked {
             Architecture::Published(_) => places.conflict("model.arch", format!("model.arch: {error}")),
         }
     })
+}
+
+/// Rejects evaluation at another resolution if the network depends on the image's size.
+fn check_val_resolution(recipe: &Recipe, places: &Places) -> Checked {
+    let (trained, evaluated) = (recipe.data.resolution_px, recipe.data.val_resolution_px);
+    if recipe.model.stem != Stem::Flatten || trained == evaluated {
+        return Ok(());
+    }
+    let problem = format!(
+        "data.val_resolution_px = {evaluated} differs from data.resolution_px = {trained}, but a flattening stem takes \
+         images of one size: leave it out"
+    );
+    Err(places.conflict("data.val_resolution_px", problem))
 }
 
 /// Checks that every rank gets a micro-batch of a full global batch, and BatchNorm more than one value per channel.

@@ -2,6 +2,7 @@
 
 pub use regatta_anynet::Init;
 use regatta_data::DatasetName;
+pub use regatta_data::{ChannelOrder, ErasedValue, Filter, JpegMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,12 +20,48 @@ macro_rules! choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceName {
+    /// Image files in a folder for each class.
+    ImageFolder,
+    /// Image files and labels in tar archives (WebDataset).
+    TarShards,
     /// Images generated from a seed, a pattern for each class with added noise.
     Synthetic,
     /// The files of a known data set.
     #[serde(untagged)]
     Files(DatasetName),
 }
+
+choice!(
+    /// How the images of tar archives are ordered in an epoch.
+    Shuffle {
+        /// A permutation of all images.
+        Global,
+        /// A permutation of the archives, and of the images within windows of archives.
+        Shards,
+    }
+);
+
+choice!(
+    /// What happens when an image cannot be decoded.
+    OnBadImage {
+        /// The run ends.
+        Error,
+        /// Another image takes its place.
+        Skip,
+    }
+);
+
+choice!(
+    /// Policy of automatic augmentation.
+    AutoAugment {
+        /// No automatic augmentation.
+        None,
+        /// A few random operations of one magnitude (Cubuk et al. 2019).
+        RandAugment,
+        /// One random operation of a random magnitude (Mueller and Hutter 2021), from the wide space.
+        TrivialAugmentWide,
+    }
+);
 
 choice!(
     /// The device to train on.

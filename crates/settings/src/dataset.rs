@@ -5,6 +5,11 @@ use regatta_anynet::Stem;
 use crate::error::RecipeError;
 use crate::recipe::{DataSource, Recipe};
 
+/// Mean of ImageNet's training images, red, green and blue.
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of ImageNet's training images.
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
+
 /// Properties of a data set that a recipe is checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatasetFacts {
@@ -24,14 +29,16 @@ impl DataSource {
         match self {
             Self::Files { dataset, .. } => dataset.facts().train_images,
             Self::Synthetic { train_images, .. } => Some(*train_images),
+            Self::ImageFolder { .. } | Self::TarShards { .. } => None,
         }
     }
 
-    /// Returns the number of channels of an image and the number of classes.
-    pub(crate) fn channels_and_classes(&self) -> (u32, u32) {
+    /// Returns the number of channels of an image, and the number of classes if it is known without opening the files.
+    pub(crate) fn channels_and_classes(&self) -> (u32, Option<u32>) {
         match self {
-            Self::Files { dataset, .. } => (dataset.facts().channels, dataset.facts().classes),
-            Self::Synthetic { channels, classes, .. } => (*channels, *classes),
+            Self::Files { dataset, .. } => (dataset.facts().channels, Some(dataset.facts().classes)),
+            Self::Synthetic { channels, classes, .. } => (*channels, Some(*classes)),
+            Self::ImageFolder { .. } | Self::TarShards { .. } => (3, None),
         }
     }
 
@@ -40,6 +47,7 @@ impl DataSource {
         match self {
             Self::Files { dataset, .. } => (dataset.facts().mean, dataset.facts().std),
             Self::Synthetic { .. } => (&[0.5], &[0.25]),
+            Self::ImageFolder { .. } | Self::TarShards { .. } => (&IMAGENET_MEAN, &IMAGENET_STD),
         }
     }
 }
@@ -77,9 +85,10 @@ impl Recipe {
         if in_recipe == in_dataset {
             return Ok(());
         }
-        let problem = format!(
-            "{key} = {in_recipe}, but the data set has {in_dataset}: leave it out or set {in_dataset}"
-        );
+        let is_required = key == "model.classes" && self.data.source.is_image_files();
+        let remedy = if is_required { "set" } else { "leave it out or set" };
+        let problem =
+            format!("{key} = {in_recipe}, but the data set has {in_dataset}: {remedy} {in_dataset}");
         Err(self.places.conflict(key, problem))
     }
 

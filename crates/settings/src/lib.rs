@@ -22,8 +22,9 @@ mod schema;
 
 pub use args::{OptionalRecipeArgs, RecipeArgs, Resume, hint_at_set, parse_command_line};
 pub use choice::{
-    Backend, Device, GradientCompression, Init, LogFormat, MemoryFormat, OptimizerName, Precision,
-    PreemptionSignal, ScheduleName, SourceName,
+    AutoAugment, Backend, ChannelOrder, Device, ErasedValue, Filter, GradientCompression, Init, JpegMode,
+    LogFormat, MemoryFormat, OnBadImage, OptimizerName, Precision, PreemptionSignal, ScheduleName, Shuffle,
+    SourceName,
 };
 pub use dataset::DatasetFacts;
 pub use differences::MAY_DIFFER_ON_RESUME;
@@ -32,10 +33,10 @@ pub use load::load;
 pub use place::{Place, Places};
 pub use raw::RawRecipe;
 pub use recipe::{
-    AnyNet, Architecture, CheckpointSettings, CommSettings, DataSettings, DataSource, EvalSettings,
-    LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, RawAnyNet, RawData, RawModel,
-    RawOptim, RawRegNet, RawSchedule, RawStage, Recipe, RunSettings, Schedule, ScheduleSettings,
-    TrainSettings,
+    AnyNet, Architecture, AugmentSettings, CheckpointSettings, CommSettings, DataSettings, DataSource,
+    EvalSettings, LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, RawAnyNet,
+    RawAugment, RawData, RawModel, RawOptim, RawRegNet, RawSchedule, RawStage, Recipe, RunSettings, Schedule,
+    ScheduleSettings, TrainSettings,
 };
 pub use required::UnsetKey;
 pub use schema::{KeyDoc, schema, schema_text};

@@ -11,8 +11,8 @@ use crate::check::check;
 use crate::error::RecipeError;
 use crate::place::Places;
 use crate::recipe::{
-    CheckpointSettings, CommSettings, EvalSettings, LogSettings, RawData, RawModel, RawOptim, RawSchedule,
-    Recipe, RunSettings, TrainSettings,
+    CheckpointSettings, CommSettings, EvalSettings, LogSettings, RawAugment, RawData, RawModel, RawOptim,
+    RawSchedule, Recipe, RunSettings, TrainSettings,
 };
 use crate::required::Required;
 
@@ -25,6 +25,8 @@ pub struct RawRecipe {
     pub model: RawModel,
     /// The training and validation images.
     pub data: RawData,
+    /// Random changes of training images.
+    pub augment: RawAugment,
     /// Training.
     pub train: TrainSettings,
     /// The optimizer.
@@ -55,7 +57,20 @@ impl RawRecipe {
     /// impossible combination, more ranks than micro-batches.
     pub fn resolve(self, world_size: usize, kept: Option<&Recipe>) -> Result<Recipe, RecipeError> {
         assert!(world_size >= 1, "a world has at least one rank");
-        let Self { model, data, train, optim, schedule, mut eval, checkpoint, comm, log, run, places } = self;
+        let Self {
+            model,
+            data,
+            augment,
+            train,
+            optim,
+            schedule,
+            mut eval,
+            checkpoint,
+            comm,
+            log,
+            run,
+            places,
+        } = self;
         let required = Required::of(&places);
         let source = data.source(kept, &required)?;
         let model = model.resolve(&source, &required)?;
@@ -69,8 +84,10 @@ impl RawRecipe {
         if eval.batch_size == 0 {
             eval.batch_size = train.micro_batch_size;
         }
-        let data = data.resolve(source, model.in_channels);
-        let recipe = Recipe { model, data, train, optim, schedule, eval, checkpoint, comm, log, run, places };
+        let augment = augment.resolve(&source, &places)?;
+        let data = data.resolve(source, model.in_channels, &places)?;
+        let recipe =
+            Recipe { model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run, places };
         check(&recipe, world_size)?;
         Ok(recipe)
     }

@@ -2,7 +2,7 @@
 
 use regatta_settings::DatasetFacts;
 
-use crate::support::{SMALL, message, resolved};
+use crate::support::{FOLDER, SMALL, message, resolved};
 
 const FASHION_MNIST: DatasetFacts =
     DatasetFacts { train_images: 60_000, val_images: 10_000, channels: 1, classes: 10 };
@@ -11,7 +11,7 @@ const FASHION_MNIST: DatasetFacts =
 const TINY_MAP: &str = "data.resolution_px=8";
 
 #[test]
-fn a_data_set_that_fits_is_taken() {
+fn a_matching_data_set_is_accepted() {
     let accepted: [(&[&str], usize); 5] = [
         (&[], 60_000),
         (&["train.drop_last=true"], 128),
@@ -37,6 +37,12 @@ fn a_data_set_that_does_not_fit_is_refused() {
         check(&["model.classes=12"], FASHION_MNIST),
         check(&[], DatasetFacts { classes: 47, ..FASHION_MNIST }),
         check(&["model.in_channels=3"], FASHION_MNIST),
+        // Image files say the number of classes only when they are opened, so that the key is required.
+        message(
+            &resolved(FOLDER, &[])
+                .check_dataset(&DatasetFacts { classes: 9, channels: 3, ..FASHION_MNIST })
+                .unwrap_err(),
+        ),
         check(&["train.drop_last=true"], images(127)),
         check(&[TINY_MAP], images(129)),
         check(&[TINY_MAP, "train.micro_batch_size=127"], images(128)),
@@ -48,6 +54,7 @@ fn a_data_set_that_does_not_fit_is_refused() {
         --set model.classes=12: model.classes = 12, but the data set has 10: leave it out or set 10
         recipe.toml: model.classes = 10, but the data set has 47: leave it out or set 47
         --set model.in_channels=3: model.in_channels = 3, but the data set has 1: leave it out or set 1
+        recipe.toml:3: model.classes = 10, but the data set has 9: set 9
         --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 127 training images and train.global_batch_size is 128; set train.drop_last to false or a batch of at most 127
         recipe.toml:7: 129 training images in batches of train.global_batch_size = 128 and micro-batches of 128 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
         --set train.micro_batch_size=127: train.global_batch_size = 128 in micro-batches of 127 leaves one image in the last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; choose another train.micro_batch_size or raise data.resolution_px

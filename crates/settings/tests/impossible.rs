@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use crate::refusals::{check_each, check_files};
-use crate::support::{REGNET, SMALL, load_text, message};
+use crate::support::{FOLDER, REGNET, SHARDS, SMALL, load_text, message};
 
 #[test]
 fn networks_that_cannot_be_built() {
@@ -67,7 +67,7 @@ fn named(name: &str) -> String {
 const GENERATOR: &str = "[model.regnet]\ndepth = 13\nw0 = 24\nwa = 36.44\nwm = 2.49\ngroup_width = 8\n";
 
 #[test]
-fn names_that_no_network_has() {
+fn unknown_network_names() {
     let text = named("RegNetX-400MF");
     let error = load_text(&text, &[], &[]).unwrap().resolve(1, None).unwrap_err();
     let said = message(&error);
@@ -89,7 +89,7 @@ fn names_that_no_network_has() {
 }
 
 #[test]
-fn roundings_that_a_network_has_not() {
+fn roundings_that_a_network_does_not_have() {
     check_each(
         &named("regnety_400mf"),
         &[&["model.stem_width=1"]],
@@ -138,11 +138,17 @@ fn invalid_blocks() {
     let mlp = block("mlp", "depth = 1, width = 32");
     check_each(
         &mlp,
-        &[&["model.stem=simple"], &["model.stem_width=32"], &["train.micro_batch_size=1"]],
+        &[
+            &["model.stem=simple"],
+            &["model.stem_width=32"],
+            &["train.micro_batch_size=1"],
+            &["data.val_resolution_px=112"],
+        ],
         expect![[r#"
-        --set model.stem=simple: model.stem is simple, must be flatten, since mlp blocks are fully connected
-        --set model.stem_width=32: model.stem_width is set, but the width of a flattening stem is given by the image: leave it out
-        --set train.micro_batch_size=1: train.micro_batch_size = 1, and fully connected layers have one value per image: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more"#]],
+            --set model.stem=simple: model.stem is simple, must be flatten, since mlp blocks are fully connected
+            --set model.stem_width=32: model.stem_width is set, but the width of a flattening stem is given by the image: leave it out
+            --set train.micro_batch_size=1: train.micro_batch_size = 1, and fully connected layers have one value per image: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more
+            --set data.val_resolution_px=112: data.val_resolution_px = 112 differs from data.resolution_px = 96, but a flattening stem takes images of one size: leave it out"#]],
     );
 }
 
@@ -152,7 +158,7 @@ fn invalid_data_settings() {
         SMALL,
         &[
             &["data.resolution_px=0"],
-            &["data.horizontal_flip_probability=1.5"],
+            &["augment.horizontal_flip_probability=1.5"],
             &["data.mean=[0.5,0.5,0.5]"],
             &["data.std=[]"],
             &["data.std=[0.0]"],
@@ -160,7 +166,7 @@ fn invalid_data_settings() {
         ],
         expect![[r#"
             --set data.resolution_px=0: data.resolution_px = 0: expected an integer from 1 to 4096
-            --set data.horizontal_flip_probability=1.5: data.horizontal_flip_probability = 1.5: expected a number from 0 to 1
+            --set augment.horizontal_flip_probability=1.5: augment.horizontal_flip_probability = 1.5: expected a number from 0 to 1
             --set data.mean=[0.5,0.5,0.5]: data.mean = [0.5, 0.5, 0.5]: expected a list of numbers, one for each channel (model.in_channels = 1)
             --set data.std=[]: data.std = []: expected a list of numbers, one for each channel (model.in_channels = 1)
             --set data.std=[0.0]: data.std = [0.0]: expected numbers above 0, since images are divided by them
@@ -182,7 +188,7 @@ fn invalid_data_settings() {
             &["data.resolution_px=32", "train.micro_batch_size=1"],
         ],
         expect![[r#"
-            --set data.folder=here: data.folder is set, but data.dataset is not "fashion_mnist" or "mnist": leave it out, or set data.dataset to "fashion_mnist" or "mnist"
+            --set data.folder=here: data.folder is set, but data.dataset is not "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100": leave it out, or set data.dataset to "image_folder", "tar_shards", "fashion_mnist", "mnist", "cifar10" or "cifar100"
             --set data.synthetic_train_images=0: data.synthetic_train_images = 0: expected an integer from 1 to 100000000
             --set data.synthetic_channels=0: data.synthetic_channels = 0: expected an integer from 1 to 256
             --set data.synthetic_classes=1: data.synthetic_classes = 1: expected an integer from 2 to 100000
@@ -193,6 +199,78 @@ fn invalid_data_settings() {
             --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 1000 training images and train.global_batch_size is 1001; set train.drop_last to false or a batch of at most 1000
             --set train.global_batch_size=999: 1000 training images in batches of train.global_batch_size = 999 and micro-batches of 999 leave one image in an epoch's last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
             --set train.micro_batch_size=1: train.micro_batch_size = 1, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more or raise data.resolution_px"#]],
+    );
+}
+
+#[test]
+fn invalid_settings_of_image_files() {
+    check_each(
+        FOLDER,
+        &[
+            &["model.classes=1"],
+            &["data.train_shards=a.tar"],
+            &["data.val_resize_px=200"],
+            &["data.channel_order=bgr", "model.in_channels=1", "data.mean=[0.5]", "data.std=[0.5]"],
+            &["data.max_bad_fraction=2"],
+            &["augment.random_crop_padding_px=4"],
+            &["augment.random_resized_crop_scale=[0.5]"],
+            &["augment.random_resized_crop_scale=[0.5, 2.0]"],
+            &["augment.random_resized_crop_ratio=[2.0, 0.5]"],
+            &["augment.color_jitter=[0.4]"],
+            &["augment.color_jitter=[0.4, 0.4, 0.4, 0.6]"],
+            &["augment.random_erasing_probability=-0.1"],
+            &["augment.pca_lighting_std=-1"],
+            &["augment.auto_augment=randaugment"],
+        ],
+        expect![[r#"
+            --set model.classes=1: model.classes = 1: expected an integer from 2 to 10000000
+            --set data.train_shards=a.tar: data.train_shards is set, but data.dataset is not "tar_shards": leave it out, or set data.dataset to "tar_shards"
+            --set data.val_resize_px=200: data.val_resize_px = 200: expected an integer from 224 (data.val_resolution_px) to 8192
+            --set data.channel_order=bgr: data.channel_order = "bgr" needs three channels, but there are 1
+            --set data.max_bad_fraction=2: data.max_bad_fraction = 2.0: expected a number from 0 to 1
+            --set augment.random_crop_padding_px=4: augment.random_crop_padding_px is for data sets whose images have one size: leave it out, image files are cropped as augment.random_resized_crop_scale says
+            --set augment.random_resized_crop_scale=[0.5]: augment.random_resized_crop_scale = [0.5]: expected two numbers above 0, the smaller one first
+            --set augment.random_resized_crop_scale=[0.5, 2.0]: augment.random_resized_crop_scale = [0.5, 2.0]: expected fractions of the image's area, at most 1
+            --set augment.random_resized_crop_ratio=[2.0, 0.5]: augment.random_resized_crop_ratio = [2.0, 0.5]: expected two numbers above 0, the smaller one first
+            --set augment.color_jitter=[0.4]: augment.color_jitter = [0.4]: expected four numbers: brightness, contrast, saturation and hue
+            --set augment.color_jitter=[0.4, 0.4, 0.4, 0.6]: augment.color_jitter = [0.4, 0.4, 0.4, 0.6]: expected numbers of at least 0, the last of at most 0.5
+            --set augment.random_erasing_probability=-0.1: augment.random_erasing_probability = -0.1: expected a number from 0 to 1
+            --set augment.pca_lighting_std=-1: augment.pca_lighting_std = -1.0: expected a number, at least 0
+            --set augment.auto_augment=randaugment: augment.auto_augment = "randaugment": expected "none", "rand_augment" or "trivial_augment_wide"; did you mean "rand_augment"?"#]],
+    );
+    check_each(
+        SHARDS,
+        &[
+            &["data.val_labels=a"],
+            &["data.shuffle=local"],
+            &["data.shuffle_window_shards=0"],
+            &["data.train_shards=train-{9..1}.tar"],
+            &["data.val_shards=val-{0..1.tar"],
+        ],
+        expect![[r#"
+            --set data.val_labels=a: data.val_labels is set, but data.dataset is not "image_folder": leave it out, or set data.dataset to "image_folder"
+            --set data.shuffle=local: data.shuffle = "local": expected "global" or "shards"
+            --set data.shuffle_window_shards=0: data.shuffle_window_shards = 0: expected an integer from 1 to 10000
+            --set data.train_shards=train-{9..1}.tar: data.train_shards = "train-{9..1}.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a range must not go down)
+            --set data.val_shards=val-{0..1.tar: data.val_shards = "val-{0..1.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a { without })"#]],
+    );
+    check_each(
+        SMALL,
+        &[
+            &["data.dataset=image_folder"],
+            &["data.val_resize_px=64"],
+            &["augment.auto_augment=rand_augment"],
+            &["augment.color_jitter=[0.4, 0.4, 0.4, 0.0]"],
+            &["augment.random_resized_crop_ratio=[0.5, 2.0]"],
+        ],
+        expect![[r#"
+            2 required keys are not set:
+              recipe.toml: data.folder is not set: expected the folder that contains train/ and val/
+              recipe.toml: model.classes is not set: expected the number of classes, at least 2
+            --set data.val_resize_px=64: data.val_resize_px is set, but data.dataset is not "image_folder" or "tar_shards": leave it out, or set data.dataset to "image_folder" or "tar_shards"
+            --set augment.auto_augment=rand_augment: augment.auto_augment is for colour images, but there are 1 channels: leave it out
+            --set augment.color_jitter=[0.4, 0.4, 0.4, 0.0]: augment.color_jitter is for colour images, but there are 1 channels: leave it out
+            --set augment.random_resized_crop_ratio=[0.5, 2.0]: augment.random_resized_crop_ratio is set without augment.random_resized_crop_scale: set both, or none"#]],
     );
 }
 

@@ -54,12 +54,12 @@ fn text_that_is_not_a_recipe() {
             recipe.toml:11: not valid TOML: duplicate key, in `lr = 0.2`
             recipe.toml:8: not valid TOML: unclosed table, expected `]`, in `[optim`
             recipe.toml:10: not valid TOML: string values must be quoted, expected literal string, in `lr = µ`
-            recipe.toml:8: unknown key optimizer; did you mean optim? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            recipe.toml:8: unknown key optimizer; did you mean optim? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run
             recipe.toml:10: unknown key optim.leanring_rate; [optim] has ...
             recipe.toml:11: unknown key optim.momentun; did you mean optim.momentum? [optim] has ...
             recipe.toml:7: unknown key train.lr; did you mean optim.lr? [train] has ...
             recipe.toml:2: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has ...
-            recipe.toml:1: unknown key epochs; did you mean train.epochs? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]],
+            recipe.toml:1: unknown key epochs; did you mean train.epochs? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run"#]],
     );
 }
 
@@ -113,7 +113,7 @@ fn required_keys_that_are_unset() {
         ],
         expect![[r#"
             recipe.toml: model.arch is not set: expected a published network such as arch = "regnetx_400mf", or [model.regnet] with the generator's parameters, or [model.anynet] with stages
-            recipe.toml: data.dataset is not set: expected "synthetic", "fashion_mnist" or "mnist"
+            recipe.toml: data.dataset is not set: expected "image_folder", "tar_shards", "synthetic", "fashion_mnist", "mnist", "cifar10" or "cifar100"
             recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
             recipe.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]],
     );
@@ -152,7 +152,7 @@ fn several_required_keys_that_are_unset() {
         )],
         expect![[r#"
             7 required keys are not set:
-              recipe.toml: data.dataset is not set: expected "synthetic", "fashion_mnist" or "mnist"
+              recipe.toml: data.dataset is not set: expected "image_folder", "tar_shards", "synthetic", "fashion_mnist", "mnist", "cifar10" or "cifar100"
               recipe.toml:4: model.anynet.stages[1].depth is not set: expected a number of blocks, at least 1
               recipe.toml:4: model.anynet.stages[1].group_width is not set: expected a divisor of the bottleneck width
               recipe.toml: train.epochs is not set: expected a number of epochs, at least 1
@@ -191,10 +191,10 @@ fn overrides_that_are_wrong() {
             --set optim.lr: expected section.key=value, for example --set optim.lr=0.1
             --set =0.1: expected section.key=value, for example --set optim.lr=0.1
             --set  = 0.1: expected section.key=value, for example --set optim.lr=0.1
-            --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            --set lr=0.1: unknown key lr; did you mean optim.lr? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run
             --set optim.lr.x=1: unknown key optim.lr.x; optim.lr is a number, set as a whole
             --set optim=3: unknown key optim; it is a section, [optim], with the keys ...
-            --set optimm.lr=3: unknown key optimm.lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run
+            --set optimm.lr=3: unknown key optimm.lr; did you mean optim.lr? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run
             --set model.anynet.stages[0].width=3: unknown key model.anynet.stages[0].width; model.anynet.stages is a list of tables, set as a whole
             --set optim.lr=fast: optim.lr = "fast": expected a number
             --set optim.learning_rate=0.1: unknown key optim.learning_rate; [optim] has ..."#]],
@@ -207,7 +207,7 @@ fn overrides_that_are_wrong() {
     expect![[r#"
         environment variable REGATTA__OPTIM__LR: optim.lr = -1.0: expected a number above 0
         environment variable REGATTA__OPTIM__LEARN: unknown key optim.learn; [optim] has ...
-        environment variable REGATTA__LR: unknown key lr; did you mean optim.lr? the sections are model, data, train, optim, schedule, eval, checkpoint, comm, log, run"#]].assert_eq(&messages.join("\n"));
+        environment variable REGATTA__LR: unknown key lr; did you mean optim.lr? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run"#]].assert_eq(&messages.join("\n"));
 }
 
 /// Other messages are compared without them.

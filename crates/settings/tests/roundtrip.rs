@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use regatta_settings::{Recipe, load};
 
-use crate::support::{REGNET, SMALL, load_text, message, resolved, shipped_recipes};
+use crate::support::{FOLDER, REGNET, SHARDS, SMALL, load_text, message, resolved, shipped_recipes};
 
 fn reloaded(recipe: &Recipe, world_size: usize) -> Recipe {
     load_text(&recipe.to_toml(), &[], &[]).unwrap().resolve(world_size, None).unwrap()
@@ -17,6 +17,23 @@ fn shipped_recipes_come_back() {
             assert_eq!(reloaded(&recipe, world_size), recipe, "{} on {world_size} ranks", path.display());
         }
     }
+}
+
+#[test]
+fn image_files_come_back_with_the_defaults_of_torchvision() {
+    for (text, set) in [(FOLDER, "data.val_labels=val.txt"), (SHARDS, "data.stage_folder=/local")] {
+        let recipe = resolved(text, &[set, "data.channel_order=bgr"]);
+        assert_eq!(reloaded(&recipe, 1), recipe);
+    }
+    let recipe = resolved(FOLDER, &[]);
+    let (data, augment) = (recipe.data, recipe.augment);
+    assert_eq!((data.val_resolution_px, data.val_resize_px), (224, Some(256)));
+    assert_eq!((data.mean, data.std), (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]));
+    assert_eq!(augment.random_resized_crop_scale, Some([0.08, 1.0]));
+    assert_eq!(augment.random_resized_crop_ratio, Some([0.75, 4.0 / 3.0]));
+    assert_eq!(augment.horizontal_flip_probability, 0.5);
+    let reversed = resolved(SHARDS, &["data.channel_order=bgr"]).data;
+    assert_eq!((reversed.mean[0], reversed.std[2], reversed.val_resize_px), (0.406, 0.229, Some(110)));
 }
 
 #[test]
@@ -44,10 +61,10 @@ fn a_runs_recipe_is_checked() {
         refused("global_batch_size = 64\n", ""),
     ];
     expect_test::expect![[r#"
-        config.toml:55: optim.lr = -1.0: expected a number above 0
-        config.toml:35: train.micro_batch_size = 0: expected an integer from 1 to 1000000
-        config.toml:37: unknown key train.sead; did you mean train.seed? [train] has ...
-        config.toml:51: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml:73: optim.lr = -1.0: expected a number above 0
+        config.toml:53: train.micro_batch_size = 0: expected an integer from 1 to 1000000
+        config.toml:55: unknown key train.sead; did you mean train.seed? [train] has ...
+        config.toml:69: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
         config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
     .assert_eq(&messages.join("\n"));
 }
@@ -87,10 +104,28 @@ fn the_resolved_recipe_as_toml() {
         dataset = "fashion_mnist"
         folder = "/data"
         resolution_px = 96
+        val_resolution_px = 96
+        interpolation = "bilinear"
+        antialias = true
+        channel_order = "rgb"
+        jpeg = "exact"
         mean = [0.286]
         std = [0.353]
-        horizontal_flip_probability = 0.0
+        workers = 0
+        prefetch_batches = 4
+        on_bad_image = "error"
+        max_bad_fraction = 0.01
+
+        [augment]
         random_crop_padding_px = 0
+        horizontal_flip_probability = 0.0
+        auto_augment = "none"
+        rand_augment_operations = 2
+        rand_augment_magnitude = 9
+        color_jitter = [0.0, 0.0, 0.0, 0.0]
+        pca_lighting_std = 0.0
+        random_erasing_probability = 0.0
+        random_erasing_value = "zero"
 
         [train]
         epochs = 10

@@ -93,7 +93,7 @@ fn the_schema_as_text() {
         model.anynet.stages[].stride: an integer from 1 to 64; default 2, for mlp blocks 1
             Stride of the first block.
         data.mean: a list of numbers; default that of the data set, recorded in the run's config.toml
-            Mean of the training images per channel, on the scale 0 to 1; subtracted from each image.
+            Mean of the training images per channel of the network's input, on the scale 0 to 1; subtracted from each image.
         train.device: "auto", "cpu" or "cuda"; default "auto"
             Device to train on: "auto" selects CUDA if a CUDA device is available and the CPU otherwise.
         optim.lr: a number; required

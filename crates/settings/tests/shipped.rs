@@ -6,7 +6,19 @@ use std::path::Path;
 use regatta_anynet::{Rounding, regnetx32, zoo};
 use regatta_settings::load;
 
-use crate::support::shipped_recipes;
+use crate::support::{load_text, shipped_recipes};
+
+/// The recipe in docs/data.md needs nothing more.
+#[test]
+fn the_documented_recipe_of_imagenet_is_complete() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data.md");
+    let text = std::fs::read_to_string(document).unwrap();
+    let (_, recipe) = text.split_once("in `r.toml`,").unwrap();
+    let is_recipe = |line: &&str| line.is_empty() || line.starts_with("    ");
+    let recipe: Vec<_> = recipe.trim_start_matches('\n').lines().take_while(is_recipe).collect();
+    let recipe = load_text(&recipe.join("\n"), &[], &[]).unwrap().resolve(8, None).unwrap();
+    assert_eq!((recipe.model.classes, recipe.data.val_resize_px), (1000, Some(256)));
+}
 
 #[test]
 fn every_shipped_recipe_resolves() {
@@ -20,6 +32,7 @@ fn every_shipped_recipe_resolves() {
     expect_test::expect![[r#"
         {
             "debug": 2162,
+            "imagenette": 2319482,
             "regnetx": 5157512,
             "regnetx32_fashion_mnist": 179290,
             "regnetx32_fashion_mnist_quick": 179290,
@@ -97,7 +110,7 @@ fn every_network_of_the_paper_has_its_recipe() {
 }
 
 #[test]
-fn the_books_network_is_the_books() {
+fn the_books_recipes_describe_regnetx32() {
     let books = shipped_recipes().into_iter().filter(|path| path.to_str().unwrap().contains("regnetx32"));
     for path in books {
         let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(1, None).unwrap();

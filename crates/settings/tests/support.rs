@@ -36,6 +36,43 @@ name = "adamw"
 lr = 1e-3
 "#;
 
+/// ImageNet-like image files, in a folder for each class.
+pub(crate) const FOLDER: &str = r#"[model]
+arch = "regnetx_200mf"
+classes = 10
+[data]
+dataset = "image_folder"
+folder = "images"
+resolution_px = 224
+[train]
+epochs = 1
+global_batch_size = 64
+[optim]
+name = "sgd"
+lr = 0.1
+"#;
+
+/// Image files in tar archives.
+pub(crate) const SHARDS: &str = r#"[model]
+arch = "regnetx_200mf"
+classes = 10
+[data]
+dataset = "tar_shards"
+folder = "shards"
+train_shards = "train-{0..3}.tar"
+val_shards = "val-0.tar"
+shuffle = "shards"
+[augment]
+auto_augment = "rand_augment"
+random_erasing_probability = 0.1
+[train]
+epochs = 1
+global_batch_size = 64
+[optim]
+name = "sgd"
+lr = 0.1
+"#;
+
 /// Loads `text` as the file `recipe.toml`, with `sets` and an environment of `env`.
 pub(crate) fn load_text(text: &str, env: &[(&str, &str)], sets: &[&str]) -> Result<RawRecipe, RecipeError> {
     let folder = tempfile::tempdir().unwrap();

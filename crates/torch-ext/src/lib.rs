@@ -24,7 +24,7 @@ pub use cuda::{CudaError, open_cuda, pci_bus_id};
 pub use cuda_graph::CudaGraph;
 pub use ffi::TorchError;
 pub use grad::{on_grad_accumulated, set_grad};
-pub use host_bytes::{HostBytes, pin_memory};
+pub use host_bytes::{HostBytes, HostChunk, SplitHostBytes, pin_memory};
 pub use malloc::keep_freed_memory;
 pub use memory_format::{strides_channels_last, to_channels_last};
 pub use optim::{AdamW, Sgd, fused_adamw, fused_sgd};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod convolution;
+mod host_bytes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

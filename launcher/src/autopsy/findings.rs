@@ -12,7 +12,7 @@ use super::silence::{FirstSilent, LastSnapshot, as_of, first_silent, proven};
 
 /// Longest silence of a live rank; ranks publish every two seconds.
 const ALIVE: Duration = Duration::from_secs(10);
-/// Most ranks to list; of more, only the conspicuous ones.
+/// Most ranks to list; of more, those that fell silent first or are behind.
 const MAX_LISTED_RANKS: usize = 8;
 
 /// The files that an attempt left in the run folder.
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_hung_and_one_that_said_so() {
+    fn the_silent_rank_and_the_rank_that_reported_a_timeout_are_both_named() {
         let failure = Failure {
             host: "node1".into(),
             failed_at: "2026-01-31T08:59:00Z".into(),
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_ranks_the_conspicuous_ones_are_listed() {
+    fn of_many_ranks_the_silent_ones_are_listed_first() {
         let snapshots =
             (0..20).map(|rank| snapshot(rank, 4, 5, if rank == 13 { 100 } else { 200 })).collect();
         let findings = Autopsy::of(&evidence(None, vec![], snapshots));

@@ -121,7 +121,7 @@ mod tests {
 
     /// Rank 0 said that rank 1 hangs and ended; rank 1 was woken, found what rank 0 had sent, and went on to the next.
     #[test]
-    fn what_a_stopped_rank_did_once_it_was_woken_does_not_count() {
+    fn collectives_entered_after_a_stopped_rank_was_woken_do_not_count() {
         let waiting = ledgers(0, 5, true, 14_000, true);
         let mut woken = ledgers(1, 6, true, 15_000, true);
         for entry in &mut woken.snapshot.entries[4..] {

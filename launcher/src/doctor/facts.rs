@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// All facts. Those that could not be determined are absent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Facts {
-    pub(crate) job: Job,
+    pub(crate) job: JobFacts,
     /// This host, or those that were named, in their order.
     pub(crate) hosts: Vec<HostFacts>,
     /// Why facts of the named hosts are missing.
@@ -26,7 +26,7 @@ pub(crate) struct Facts {
 
 /// The job to run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Job {
+pub(crate) struct JobFacts {
     pub(crate) ranks: usize,
     /// Ranks on the host with the most ranks.
     pub(crate) ranks_per_host: usize,

@@ -3,13 +3,18 @@
 use regatta_run_folder::{ProbeReport, ProbedRank, TimedSum};
 use regatta_settings::Device;
 
-use super::facts::{Facts, Gpu, HostFacts, Job, Limit, Mpirun, Nvidia, Space, Storage, Trainer};
+use super::facts::{Facts, Gpu, HostFacts, JobFacts, Limit, Mpirun, Nvidia, Space, Storage, Trainer};
 
 /// Two ranks on the CPUs of one host.
 pub(crate) fn facts() -> Facts {
     let sum = TimedSum { bytes: 1 << 20, correct: true, microseconds: 400.0, bus_gb_per_second: 2.6 };
     Facts {
-        job: Job { ranks: 2, ranks_per_host: 2, device: Device::Auto, checkpoints_bytes: Some(100 << 20) },
+        job: JobFacts {
+            ranks: 2,
+            ranks_per_host: 2,
+            device: Device::Auto,
+            checkpoints_bytes: Some(100 << 20),
+        },
         hosts: vec![host("node1")],
         hosts_problem: None,
         trainer: Trainer {

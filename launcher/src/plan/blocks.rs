@@ -2,9 +2,9 @@
 
 use regatta_anynet::{LayerRow, Summary};
 
-/// Number of multiply-adds that take as long as writing one element of a layer's output. Backward's time goes into convolutions (by their
-/// multiply-adds) and into everything that only passes over memory. Fitted to backward on two CPU cores; a GPU is rather at
-/// some hundreds, which moves time to the early blocks, and the buckets' completion forward.
+/// Number of multiply-adds that take as long as writing one element of a layer's output. The time of backward is that of the
+/// convolutions (proportional to their multiply-adds) and of layers limited by memory bandwidth. Fitted to backward on two CPU
+/// cores. On a GPU it is some hundreds: the early blocks then take a larger part of the time, and buckets are complete sooner.
 const ELEMENT_COST: f64 = 30.0;
 
 /// Each block's share of backward's time, in forward order: the stem, the body's blocks, the head.
@@ -42,8 +42,8 @@ mod tests {
         assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
     }
 
-    /// Share of gradients complete after these shares of backward's time, as bench/results/2026-11-24-bucket-cap.md has
-    /// them measured, beside this model: percent.
+    /// Percent of the gradients that are complete after a tenth, a quarter, ... of backward's time: the model's deviations from the
+    /// measurements in bench/results/2026-11-24-bucket-cap.md.
     #[test]
     fn gradients_complete_about_when_they_were_measured_to() {
         let networks = [

@@ -121,7 +121,7 @@ fn median_step(steps: &[StepRecord]) -> Result<MicroBatchTimes, String> {
         optimizer: median(|step| step.seconds_optimizer),
     };
     if [step.data, step.forward, step.backward, step.optimizer].iter().any(|seconds| seconds.is_nan()) {
-        return Err("metrics.jsonl does not say where a step's time goes: expected seconds_data, \
+        return Err("metrics.jsonl lacks the times of a step's phases: expected seconds_data, \
                     seconds_copy, seconds_forward, seconds_backward and seconds_optimizer in lines of kind step"
             .to_owned());
     }
@@ -151,7 +151,7 @@ mod tests {
         let untimed = StepRecord { seconds_copy: f64::NAN, ..step(1.0) };
         for (steps, expected) in [
             (vec![], "metrics.jsonl has no line of kind step"),
-            (vec![untimed], "metrics.jsonl does not say where a step's time goes: expected seconds_data"),
+            (vec![untimed], "metrics.jsonl lacks the times of a step's phases: expected seconds_data"),
             (vec![step(0.0)], "metrics.jsonl has steps whose forward or backward took no time"),
         ] {
             let problem = median_step(&steps).unwrap_err();

@@ -40,6 +40,8 @@ struct Plan {
     nodes: usize,
     gpus_per_node: usize,
     memory_bytes: RankMemory,
+    /// Host memory of the images that a rank loads ahead.
+    loader_bytes: u64,
     /// Times of one micro-batch on one GPU.
     micro_batch_seconds: MicroBatchTimes,
     micro_batch_source: String,
@@ -95,6 +97,7 @@ fn build(command: &PlanCommand) -> Result<Plan> {
         nodes: command.nodes,
         gpus_per_node: command.gpus_per_node,
         memory_bytes: memory::of(&summary, layout.len as u64, &recipe),
+        loader_bytes: recipe.loader_bytes(),
         micro_batch_seconds: times,
         micro_batch_source,
         all_reduce_source,

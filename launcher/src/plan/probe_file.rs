@@ -7,6 +7,7 @@ use regatta_run_folder::ProbeReport;
 
 use super::all_reduce::Curve;
 use crate::failure::Usage;
+use crate::text_file;
 
 /// Reads the curve in the file `path`.
 ///
@@ -14,20 +15,22 @@ use crate::failure::Usage;
 /// If the file cannot be read, is not the probe's output, or has no usable durations.
 pub(crate) fn read(path: &Path) -> Result<Curve> {
     let at = || format!("--all-reduce {}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| Usage(format!("cannot be read: {error}")));
-    parse(&text.with_context(at)?).map_err(Usage).with_context(at)
+    let text = text_file::read(path).with_context(at)?;
+    parse(&text).map_err(Usage).with_context(at)
 }
 
 fn parse(text: &str) -> Result<Curve, String> {
     let probe = ProbeReport::parse(text)
         .map_err(|error| format!("not what `trainer probe --json` prints: {error}"))?;
     if probe.world_size < 2 {
-        return Err(
-            "measured by one rank, which sums nothing: run `mpirun -n N trainer probe --json`".to_owned()
-        );
+        return Err("measured by one rank, which has no all-reduces: run `mpirun -n N trainer probe --json`"
+            .to_owned());
     }
     if let Some(wrong) = probe.all_reduce.iter().find(|sum| !sum.correct) {
-        return Err(format!("the sum of {} bytes was wrong: its time says nothing", wrong.bytes));
+        return Err(format!(
+            "the sum of {} bytes was wrong, so its time is not usable: check the hosts with launcher doctor",
+            wrong.bytes
+        ));
     }
     let mut points: Vec<_> =
         probe.all_reduce.iter().map(|sum| (sum.bytes as f64, sum.microseconds / 1e6)).collect();

@@ -24,6 +24,10 @@ pub(crate) fn render(plan: &Plan) -> String {
         format!("              from {}", plan.micro_batch_source),
         format!("memory        {}", memory(plan)),
         format!(
+            "              and {:.1} MiB of host memory for images loaded ahead",
+            plan.loader_bytes as f64 / MIB
+        ),
+        format!(
             "training      {train_images} images, {}; without evaluation and checkpoints",
             counted(*epochs, "epoch")
         ),
@@ -110,9 +114,9 @@ mod tests {
 
     #[test]
     fn durations_are_shown_in_readable_units() {
-        let told = [0.04, 59.4, 60.0, 245.0, 3600.0, 11_230.0, 190_000.0].map(duration);
+        let shown = [0.04, 59.4, 60.0, 245.0, 3600.0, 11_230.0, 190_000.0].map(duration);
         assert_eq!(
-            told,
+            shown,
             ["0.0 s", "59.4 s", "1 min 00 s", "4 min 05 s", "1 h 00 min", "3 h 07 min", "2 d 04 h"]
         );
     }

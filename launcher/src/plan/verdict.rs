@@ -23,7 +23,7 @@ pub(crate) struct Scaling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
-    /// All-reduces that backward does not hide.
+    /// All-reduces that do not overlap with backward.
     Communication,
     /// A global batch has too few micro-batches, or they do not divide.
     MicroBatches,
@@ -62,13 +62,13 @@ impl fmt::Display for Scaling {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.limit {
             Limit::Communication => {
-                "beyond, sums that backward does not hide eat more than half of what ranks add"
+                "beyond that, all-reduces that do not overlap with backward cost more than half of what added ranks contribute"
             }
             Limit::MicroBatches => {
-                "beyond, micro-batches run out: a smaller train.micro_batch_size or a larger batch has more"
+                "beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size"
             }
             Limit::Optimizer => {
-                "beyond, the update, which every rank makes whole, eats more than half of what ranks add"
+                "beyond that, the update, which every rank computes in full, costs more than half of what added ranks contribute"
             }
             Limit::None => "the whole cluster",
         };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stops_scaling_is_named() {
+    fn the_limit_of_scaling_is_named() {
         assert_eq!(verdict(64, 16, 0.0, 0.0), (16, Limit::None));
         assert_eq!(verdict(16, 16, 0.0, 0.0), (16, Limit::MicroBatches));
         // 2 micro-batches a rank at 8 as at 12.

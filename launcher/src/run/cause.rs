@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn starters_name_ranks_that_could_not_speak() {
+    fn without_error_files_the_starters_message_names_the_rank() {
         let killed = "mpirun noticed that process rank 1 with PID 0 on node vm exited on signal 9 (Killed).";
         assert_eq!(describe(&[], killed, 137), "rank 1 on vm was killed by signal 9 (Killed) [137]");
         let exited = "The first process to do so was:\n\n  Process name: [[41234,1],3]\n  Exit code:    6\n";
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_that_spoke_are_believed() {
+    fn error_files_name_the_cause_unless_a_rank_was_killed() {
         let [first, second] =
             [failure(3, ExitCode::Data, "image 7 is damaged"), failure(0, ExitCode::Communication, "late")];
         let both = [first.clone(), second.clone()];
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rank_printed_is_its_error_where_it_could_leave_none() {
+    fn without_an_error_file_the_printed_error_is_reported() {
         let cause = |starter: &str| {
             let error = Some((0, "cannot create runs/x/attempts/000002: No space left".to_owned()));
             let output = AttemptOutput {

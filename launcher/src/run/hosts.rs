@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::failure::Usage;
+use crate::text_file;
 
 /// A host and its slots: `a:8` in `--hosts`, `a slots=8` in a host file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,7 @@ pub(crate) fn parse_list(text: &str) -> Result<Vec<Host>, Usage> {
 /// # Errors
 /// If the file cannot be read, names no host or one twice, or a line is malformed.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<Host>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Usage(error.to_string()));
-    let text = text.with_context(|| format!("--hostfile {}", path.display()))?;
+    let text = text_file::read(path).with_context(|| format!("--hostfile {}", path.display()))?;
     let lines =
         text.lines().zip(1..).map(|(line, number)| (line.split('#').next().unwrap_or("").trim(), number));
     let hosts = lines.filter(|(line, _)| !line.is_empty()).map(|(line, number)| {

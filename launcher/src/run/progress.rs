@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sign_of_life_counts() {
+    fn steps_collectives_and_checkpoints_count_as_progress() {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::new(root.path(), "x");
         let of = |folder: &RunFolder| RunProgress::of(folder, UNIX_EPOCH);

@@ -22,7 +22,7 @@ pub(super) fn check_script(recipe: &RecipeArgs, trainer: &Path) -> Result<(), Us
 fn check(what: &str, text: &str) -> Result<(), Usage> {
     match text.chars().any(char::is_control) {
         true => Err(Usage(format!(
-            "{what} {text:?}: a batch script takes no control characters, such as a new line: leave them out"
+            "{what} {text:?}: a batch script must not contain control characters such as a newline: leave them out"
         ))),
         false => Ok(()),
     }
@@ -45,7 +45,9 @@ pub(super) fn check_options(options: &[String]) -> Result<(), Usage> {
         }
         // Names may be abbreviated as long as they differ from --wait and --wckey.
         if name.len() >= "--wr".len() && "--wrap".starts_with(name) {
-            return Err(Usage(format!("-- {option}: the script to run is the one that is made here")));
+            return Err(Usage(format!(
+                "-- {option}: sbatch would run this instead of the generated script: leave it out"
+            )));
         }
     }
     Ok(())
@@ -60,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_option_is_another_script() {
+    fn options_that_name_another_script_are_rejected() {
         let verdict = |options: &str| {
             let options: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
             check_options(&options).map_or_else(|refusal| refusal.to_string(), |()| "fine".into())
@@ -81,12 +83,15 @@ mod tests {
         assert_eq!(verdict("--partition gpu"), script("gpu"));
         assert_eq!(verdict("-- evil.sh"), script("--"));
         for wrap in ["--wrap=evil", "--wrap", "--wr=evil"] {
-            assert_eq!(verdict(wrap), format!("-- {wrap}: the script to run is the one that is made here"));
+            assert_eq!(
+                verdict(wrap),
+                format!("-- {wrap}: sbatch would run this instead of the generated script: leave it out")
+            );
         }
     }
 
     #[test]
-    fn what_reaches_a_script_stays_on_its_line() {
+    fn control_characters_are_rejected_in_scripts() {
         let args = |config: &str, set: &str, resume: &str| RecipeArgs {
             config: config.into(),
             set: vec![set.into()],
@@ -99,7 +104,9 @@ mod tests {
         };
         assert_eq!(verdict(args("r x.toml", "a.b=\"it's\"", "auto"), "/bin/t"), "fine");
         let refusal = |what: &str| {
-            format!("{what}: a batch script takes no control characters, such as a new line: leave them out")
+            format!(
+                "{what}: a batch script must not contain control characters such as a newline: leave them out"
+            )
         };
         let config = args("r/x\n#SBATCH --uid=0.toml", "a.b=1", "auto");
         assert_eq!(verdict(config, "t"), refusal("--config \"r/x\\n#SBATCH --uid=0.toml\""));

@@ -157,14 +157,14 @@ big|infinite|1-infinite|1.2K|gpu:2,gpu:t4:2
     }
 
     #[test]
-    fn what_can_never_start_is_refused_with_the_limit() {
+    fn jobs_that_can_never_start_are_rejected_with_the_limit() {
         let partitions = parse(SINFO);
         let check = |partition: Option<&str>, nodes, gpus_per_node, time: &str, expected: &str| {
             let partition = partition.map(str::to_owned);
             let request = Request { nodes, gpus_per_node, time: time.parse().unwrap(), partition };
-            let told =
+            let message =
                 check(&partitions, &request).map_or_else(|refusal| refusal.to_string(), |()| "fits".into());
-            assert_eq!(told, expected);
+            assert_eq!(message, expected);
         };
         check(None, 10, 4, "24:00:00", "fits");
         check(None, 2, 8, "01:00:00", "fits");

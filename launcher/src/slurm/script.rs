@@ -192,7 +192,7 @@ mod tests {
     /// The trainer's arguments in the first and in later starts.
     #[test]
     fn a_later_start_continues_from_the_newest_checkpoint() {
-        let told = |resume: &str, restarts: &str| {
+        let words = |resume: &str, restarts: &str| {
             let script = script(&["--resume", resume], PreemptionSignal::Usr2);
             let head = script.strip_suffix(TAIL).unwrap();
             let output = Command::new("bash")
@@ -207,7 +207,7 @@ mod tests {
             )
         };
         for resume in ["auto", "never", "runs/it's mine"] {
-            assert_eq!((told(resume, "0"), told(resume, "1")), (line(resume), line("auto")));
+            assert_eq!((words(resume, "0"), words(resume, "1")), (line(resume), line("auto")));
         }
     }
 }

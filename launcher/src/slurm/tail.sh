@@ -1,4 +1,4 @@
-asked= job=
+asked='' job=''
 trap 'asked=yes; [[ -z $job ]] || kill -USR2 "$job"' USR2 # the ranks finish the step, save a checkpoint and exit with 75
 trap : TERM                              # Slurm signals the ranks too: let them exit first
 if [[ -n $asked ]]; then command=(bash -c "exit 75"); fi # do not start what would be stopped at once

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed() {
+    fn limits_given_by_the_user_are_parsed() {
         let check = |text: &str, expected: Option<&str>| {
             let read = text.parse::<TimeLimit>().ok().map(|limit| limit.to_string());
             assert_eq!(read.as_deref(), expected, "{text}");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sinfo_tells() {
+    fn limits_printed_by_sinfo_are_parsed() {
         let read = ["30:00", "1-00:00:00", "12:00:00", "infinite", "n/a"].map(TimeLimit::of_sinfo);
         assert_eq!(
             read,

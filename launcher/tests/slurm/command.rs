@@ -138,7 +138,7 @@ fn invalid_options_are_rejected() {
     check("--nodes 1 --gpus-per-node 1 --time 90", "expected HH:MM:SS or D-HH:MM:SS, above zero");
     check(
         "--nodes 1 --gpus-per-node 1 --time 00:02:00",
-        "--checkpoint-seconds 120 leave nothing to train in",
+        "leaves no time to train before the last --checkpoint-seconds 120",
     );
     check("--nodes 1 --gpus-per-node 1 --time 01:00:00 --set optim.lr=-1", "optim.lr");
 }

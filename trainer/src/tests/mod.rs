@@ -7,20 +7,41 @@ mod networks;
 
 mod exchange;
 mod feed;
+mod image_order;
 mod overlap;
 mod parity;
+mod preparation;
 mod skipped;
 mod step_parity;
 mod wrong_inputs;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tch::{Kind, Tensor};
+use regatta_data::{LoaderSettings, Source, Split};
+use regatta_settings::Recipe;
+use tch::{Device, Kind, Tensor};
+
+use crate::datasets::Datasets;
+use crate::feed::{Feed, Segment};
 
 /// Lock for tests that set libtorch's number of threads, which applies to the entire process.
 fn alone() -> MutexGuard<'static, ()> {
     static THREADS: Mutex<()> = Mutex::new(());
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A feed at the beginning of a segment of these micro-batches of training images, on one thread.
+fn training_feed(recipe: &Recipe, source: impl Source + 'static, micro_batches: &[&[usize]]) -> Feed {
+    let train: Arc<dyn Source> = Arc::new(source);
+    let datasets = Datasets::without_lists(Arc::clone(&train), train);
+    let micro_batches: Vec<_> = micro_batches.iter().map(|indices| indices.to_vec()).collect();
+    let segment =
+        Segment { split: Split::Train, epoch: 0, micro_batches: Box::new(micro_batches.into_iter()) };
+    let settings = LoaderSettings::default();
+    let segments = std::iter::once(Ok(segment));
+    let mut feed = Feed::new(recipe, &datasets, settings, Device::Cpu, segments).unwrap();
+    feed.begin(Split::Train, 0).unwrap();
+    feed
 }
 
 /// Asserts that two fp32 tensors have the same bits; unlike `==`, it distinguishes 0 and -0.

@@ -7,12 +7,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use tch::Tensor;
-use test_jobs::python;
+use test_jobs::{SKIPPED, python};
 
 use crate::tensor_file;
-
-/// Exit status of a script whose Python lacks the libraries.
-const SKIPPED: i32 = 77;
 
 /// Tensors by name.
 pub(super) type Tensors = BTreeMap<String, Tensor>;

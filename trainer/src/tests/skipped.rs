@@ -6,11 +6,9 @@ use regatta_settings::Recipe;
 use tch::{Device, Tensor};
 
 use super::networks::{FOUR_STAGES, recipe, replica};
-use super::{alone, assert_equal_to_the_bit};
-use crate::batches::Batches;
+use super::{alone, assert_equal_to_the_bit, training_feed};
 use crate::control::{Requests, StepOutcome};
 use crate::debug::Inspector;
-use crate::feed::Feed;
 use crate::loss_scale::{LossScale, LossScaleState};
 use crate::step::{Learner, StepSource};
 
@@ -26,8 +24,7 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
     let classes = recipe.network().classes as usize;
     let dataset =
         SyntheticDataset::new(SyntheticSettings { images: 4, shape, classes, seed: 3 }, Split::Train);
-    let batches = Batches::new(recipe, &dataset, Split::Train, Device::Cpu).unwrap();
-    let feed = Feed::new(batches, 0, [vec![0, 1, 2, 3]].into_iter());
+    let feed = training_feed(recipe, dataset, &[&[0, 1, 2, 3]]);
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let launched = learner.step(0..1, 4, recipe.optim.lr, Requests::default(), &mut source).unwrap();
     launched.pending.outcome().unwrap()

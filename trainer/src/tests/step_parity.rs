@@ -1,18 +1,19 @@
 //! Ten updates of an optimizer, and a complete training step, give the same results as PyTorch.
 
+use std::sync::Arc;
+
 use regatta_comm::World;
 use regatta_data::{ImageShape, Images, Scratch, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, Tensors, compare_with_pytorch};
-use super::{alone, assert_close};
-use crate::batches::{Batches, images};
+use super::{alone, assert_close, training_feed};
 use crate::control::Requests;
 use crate::debug::Inspector;
-use crate::feed::Feed;
+use crate::input::images;
 use crate::optimizer::Optimizer;
 use crate::replica::Replica;
 use crate::step::{Learner, StepSource};
@@ -94,7 +95,7 @@ fn dataset(recipe: &Recipe) -> SyntheticDataset {
 }
 
 /// The tensors that both sides start from: parameters, running statistics, and the images as bytes.
-fn step_inputs(replica: &Replica, images: Images, indices: &[usize]) -> Tensors {
+fn step_inputs(replica: &Replica, images: &Images, indices: &[usize]) -> Tensors {
     let mut images_nhwc = vec![0; indices.len() * images.shape().bytes()];
     let labels = images.read_all(0, indices, &mut Scratch::default(), &mut images_nhwc).unwrap();
     let bytes = Tensor::from_data_size(&images_nhwc, &[indices.len() as i64, 28, 28, 3], Kind::Uint8);
@@ -112,19 +113,19 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let common =
         ["train.clip_grad_norm=0.5", "train.ema_decay=0.9", "train.label_smoothing=0.1", precision.as_str()];
     let recipe = with(&[sets, &common].concat());
-    let dataset = dataset(&recipe);
     let replica = replica(&recipe);
     let order = [3, 0, 5, 1, 4, 2];
-    let mut inputs = step_inputs(&replica, images(&recipe, &dataset, Split::Validation), &order);
+    let images = images(&recipe, Arc::new(dataset(&recipe)), Split::Validation);
+    let mut inputs = step_inputs(&replica, &images, &order);
 
     let world = World::alone();
     let mut learner = Learner::new(&recipe, replica, &world).unwrap();
-    let mut batches = Batches::new(&recipe, &dataset, Split::Train, Device::Cpu).unwrap();
     if recipe.train.precision == settings::Precision::Fp32 {
         // The last bit of an image depends on how it is normalised, and backward amplifies it beyond the tolerance.
-        inputs.insert("images".into(), batches.load(&order, 0).0);
+        let mut feed = training_feed(&recipe, dataset(&recipe), &[&order]);
+        inputs.insert("images".into(), feed.next().unwrap().unwrap().0);
     }
-    let feed = Feed::new(batches, 0, [&order[..4], &order[4..]].map(<[usize]>::to_vec).into_iter());
+    let feed = training_feed(&recipe, dataset(&recipe), &[&order[..4], &order[4..]]);
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let launched =
         learner.step(0..2, order.len(), recipe.optim.lr, Requests::default(), &mut source).unwrap();

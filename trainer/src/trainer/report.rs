@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Result;
+use regatta_data::OnBadImage;
 use regatta_run_folder::{EpochRecord, StepRecord, print_output};
 
 use super::Trainer;
 use crate::attribution::{Phase, Slowest, phase_summary};
+use crate::input;
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{Progress, Sums};
 use crate::terminal;
@@ -39,6 +41,7 @@ impl Trainer<'_> {
             images: self.progress.images,
             loss: self.progress.interval_sum.mean(),
             top1: self.progress.interval_sum.top1(),
+            bad_images: self.counts_bad_images().then_some(self.progress.interval_sum.bad_images),
             lr,
             images_per_second: self.clock.interval_rate(self.progress.images),
             seconds_since_start: self.clock.seconds(),
@@ -81,6 +84,11 @@ impl Trainer<'_> {
         );
     }
 
+    /// Returns whether images that cannot be read are replaced, and therefore counted.
+    fn counts_bad_images(&self) -> bool {
+        input::on_bad_image(self.recipe) != OnBadImage::Error
+    }
+
     pub(super) fn epoch_record(&self) -> Result<EpochRecord> {
         Ok(EpochRecord {
             epoch: self.progress.epoch + 1,
@@ -88,6 +96,7 @@ impl Trainer<'_> {
             images: self.progress.images,
             train_loss: self.progress.epoch_sum.mean(),
             train_top1: self.progress.epoch_sum.top1(),
+            bad_images: self.counts_bad_images().then_some(self.progress.epoch_sum.bad_images),
             val_loss: None,
             val_top1: None,
             val_top5: None,

@@ -40,7 +40,7 @@ fn multiples_are_log_uniform() {
 }
 
 #[test]
-fn what_is_no_multiple_is_never_drawn() {
+fn only_multiples_are_drawn() {
     let law = LogUniformMultiples::new(8, 8, 1024);
     for value in [-8, 0, 7, 12, 1_025, 1_032] {
         assert_eq!(law.probability(value), 0.0, "{value}");

@@ -16,7 +16,7 @@ fn sample(seed: u64, count: usize) -> Edf {
 }
 
 #[test]
-fn a_share_is_of_the_errors_strictly_below() {
+fn an_edf_counts_errors_strictly_below() {
     let edf = edf(&[50.0, 40.0, 45.0, 45.0]);
     let shares =
         [(39.0, 0.0), (40.0, 0.0), (40.1, 0.25), (45.0, 0.25), (45.1, 0.75), (50.0, 0.75), (50.1, 1.0)];
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn a_distance_is_reached_and_never_passed(first in errors(), second in errors()) {
+    fn the_distance_is_the_largest_difference(first in errors(), second in errors()) {
         let (first, second) = (edf(&first), edf(&second));
         let Comparison { distance, at, dominance } = Comparison::of(&first, &second);
         prop_assert!((0.0..=1.0).contains(&distance));

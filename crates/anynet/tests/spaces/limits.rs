@@ -71,7 +71,7 @@ fn check_empty(limits: Limits, expected: Expect) {
 }
 
 #[test]
-fn an_empty_window_says_what_was_seen() {
+fn an_empty_window_is_reported_with_the_ranges_seen() {
     check_empty(
         Limits { flops: Some(1..=2), ..Limits::default() },
         expect![

@@ -65,7 +65,7 @@ fn decrease(mut values: Vec<i64>) -> bool {
 }
 
 #[test]
-fn anynets_share_and_order_one_thing_more_each() {
+fn each_anynet_space_adds_one_constraint() {
     let b = |it: &Network| is_anynet(it) && shares_bottleneck(it);
     let c = |it: &Network| b(it) && shares_group(it);
     let d = |it: &Network| c(it) && widths_do_not_decrease(it);
@@ -141,7 +141,7 @@ fn a_network_depends_on_seed_and_index_alone() {
 }
 
 #[test]
-fn the_input_is_the_networks() {
+fn networks_have_the_channels_and_classes_of_the_input() {
     for space in Space::ALL {
         let sampler =
             Sampler::new(space, IMAGENET, Limits::default(), 0).expect("an input that every space takes");

@@ -7,6 +7,7 @@
 // Faults, from the environment variable NCCL_DOUBLE, separated by commas:
 //   init-delay-ms=N     initialization takes this long on every rank (default: 50)
 //   init-hangs          initialization never completes
+//   id-fails            ncclGetUniqueId fails
 //   error-at=R:N        on rank R collective N (counted from 1) fails with an asynchronous error
 //   hang-at=R:N         on rank R collective N is never executed
 //   finalize-hangs      finalization never completes
@@ -335,6 +336,7 @@ const char *ncclGetLastError(Comm *comm) {
 
 int ncclGetUniqueId(UniqueId *id) {
   static atomic_int number;
+  if (option("id-fails", NULL, NULL)) return fail(SYSTEM_ERROR, "ids fail here");
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   memset(id, 0, sizeof *id);

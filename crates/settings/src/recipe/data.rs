@@ -1,46 +1,85 @@
-//! `[data]`: its keys, the image source and normalisation that they resolve to, and their checks.
+//! `[data]`: its keys, normalisation and the sizes of images, and their checks; `source.rs` has the source of the images.
 
 use std::path::PathBuf;
 
-use regatta_data::DatasetName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::SourceName;
-use crate::data_folder;
+use crate::choice::{ChannelOrder, Filter, JpegMode, OnBadImage, Shuffle, SourceName};
 use crate::error::RecipeError;
 use crate::interval::{Checked, FRACTION};
 use crate::place::Places;
-use crate::recipe::Recipe;
-use crate::required::Required;
-use crate::schema::{self, one_of};
+use crate::recipe::DataSource;
 
 /// `[data]`: the training and validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawData {
-    /// Source of the images: the files of a known data set (gzip or plain), or "synthetic", which generates images
-    /// from a seed. Required.
+    /// Source of the images: the files of a known data set, "image_folder" for image files in a folder for each class
+    /// under train/ and val/, "tar_shards" for tar archives of images and labels (WebDataset), or "synthetic", which
+    /// generates images from a seed. Required.
     pub dataset: Option<SourceName>,
-    /// Folder that contains the data set's files (not for synthetic; required for mnist). Default: for fashion_mnist
-    /// datasets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
+    /// Folder that contains the data set's files (not for synthetic; required for all but fashion_mnist). Default: for
+    /// fashion_mnist datasets/fashion-mnist in the working folder or the checkout, where `make` puts them, else
     /// /usr/share/datasets/fashion-mnist, where Debian's package does.
     pub folder: Option<PathBuf>,
-    /// Height and width of the network's input, in pixels; images are resized to it bilinearly. Default: 96.
+    /// File with the labels of the images in val/, if that folder has no class folders (image_folder only): lines of a
+    /// file name and a class name. Default: unset.
+    pub val_labels: Option<PathBuf>,
+    /// Archives of the training split below data.folder (tar_shards only, and required there), with brace ranges such as
+    /// "train-{000000..000146}.tar". Default: unset.
+    pub train_shards: Option<String>,
+    /// Archives of the validation split below data.folder (tar_shards only, and required there). Default: unset.
+    pub val_shards: Option<String>,
+    /// Order of the training images (tar_shards only): "global" permutes all of them and reads them one by one, "shards"
+    /// permutes the archives, and the images within windows of archives, which are read in large pieces.
+    /// Default: "global".
+    pub shuffle: Option<Shuffle>,
+    /// Number of archives in a window of shuffle = "shards". Default: 8.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub shuffle_window_shards: Option<u32>,
+    /// Folder on a local disk to which the archives are copied before training, once on each host (tar_shards only).
+    /// Default: unset, they are read where they are.
+    pub stage_folder: Option<PathBuf>,
+    /// Height and width of the network's input in training, in pixels. Default: 96.
     #[schemars(range(min = 1, max = 4096))]
     pub resolution_px: u32,
-    /// Mean of the training images per channel, on the scale 0 to 1; subtracted from each image. Default: that of the
-    /// data set, recorded in the run's config.toml.
-    pub mean: Option<Vec<f64>>,
-    /// Standard deviation of the training images per channel, on the scale 0 to 1; each image is divided by it.
+    /// Height and width of the network's input in evaluation, in pixels. Default: resolution_px.
+    #[schemars(range(min = 1, max = 4096))]
+    pub val_resolution_px: Option<u32>,
+    /// Shorter side to which an image is resized before the centre crop of evaluation, in pixels (image_folder and
+    /// tar_shards only). Default: val_resolution_px * 256 / 224, rounded.
+    #[schemars(range(min = 1, max = 8192))]
+    pub val_resize_px: Option<u32>,
+    /// Filter for resizing images of image_folder and tar_shards, and random resized crops. Default: "bilinear".
+    pub interpolation: Filter,
+    /// Whether the filter covers all pixels of the image when it is made smaller, as PIL and torchvision do; false is the
+    /// way of OpenCV and pycls. Default: true.
+    pub antialias: bool,
+    /// Order of the colour channels in the network's input; pycls's published weights expect "bgr". Default: "rgb".
+    pub channel_order: ChannelOrder,
+    /// How JPEG images are decoded: "exact" gives the bytes of a full decode, "fast" computes a smaller image where the
+    /// crop is at least twice as large as the result, with a less precise transform. Default: "exact".
+    pub jpeg: JpegMode,
+    /// Mean of the training images per channel of the network's input, on the scale 0 to 1; subtracted from each image.
     /// Default: that of the data set, recorded in the run's config.toml.
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation of the training images per channel of the network's input, on the scale 0 to 1; each image is
+    /// divided by it. Default: that of the data set, recorded in the run's config.toml.
     pub std: Option<Vec<f64>>,
-    /// Probability that a training image is mirrored left to right, 0 to 1. Default: 0.0.
-    pub horizontal_flip_probability: f64,
-    /// Zero padding on each side before a random crop back to the stored size, in pixels of the stored image;
-    /// 0 disables it. Default: 0.
-    #[schemars(range(min = 0, max = 4096))]
-    pub random_crop_padding_px: u32,
+    /// Number of threads of each rank that read and decode images; 0 means the rank's cores less one with a GPU, and one
+    /// on a CPU. Default: 0.
+    #[schemars(range(min = 0, max = 1024))]
+    pub workers: usize,
+    /// Number of micro-batches that are assembled ahead of the step. Default: 4.
+    #[schemars(range(min = 1, max = 1024))]
+    pub prefetch_batches: usize,
+    /// What happens when an image cannot be read: "error" ends the run, "skip" logs it, counts it in the metrics and takes
+    /// another image instead. Default: "error".
+    pub on_bad_image: OnBadImage,
+    /// Fraction of a split's images, 0 to 1, that may be skipped before the run ends (on_bad_image = "skip").
+    /// Default: 0.01.
+    pub max_bad_fraction: f64,
     /// Number of training images (synthetic only, and required there). Default: unset.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub synthetic_train_images: Option<usize>,
@@ -60,11 +99,25 @@ impl Default for RawData {
         Self {
             dataset: None,
             folder: None,
+            val_labels: None,
+            train_shards: None,
+            val_shards: None,
+            shuffle: None,
+            shuffle_window_shards: None,
+            stage_folder: None,
             resolution_px: 96,
+            val_resolution_px: None,
+            val_resize_px: None,
+            interpolation: Filter::Bilinear,
+            antialias: true,
+            channel_order: ChannelOrder::Rgb,
+            jpeg: JpegMode::Exact,
             mean: None,
             std: None,
-            horizontal_flip_probability: 0.0,
-            random_crop_padding_px: 0,
+            workers: 0,
+            prefetch_batches: 4,
+            on_bad_image: OnBadImage::Error,
+            max_bad_fraction: 0.01,
             synthetic_train_images: None,
             synthetic_val_images: None,
             synthetic_channels: 3,
@@ -79,103 +132,77 @@ pub struct DataSettings {
     /// Source of the images.
     #[serde(flatten)]
     pub source: DataSource,
-    /// Height and width of the network's input, in pixels.
+    /// Height and width of the network's input in training, in pixels.
     pub resolution_px: u32,
+    /// Height and width of the network's input in evaluation, in pixels.
+    pub val_resolution_px: u32,
+    /// Shorter side before the centre crop of evaluation, in pixels; set for image files only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_resize_px: Option<u32>,
+    /// Filter for resizing.
+    pub interpolation: Filter,
+    /// Whether the filter covers all pixels when an image is made smaller.
+    pub antialias: bool,
+    /// Order of the colour channels in the network's input.
+    pub channel_order: ChannelOrder,
+    /// How JPEG images are decoded.
+    pub jpeg: JpegMode,
     /// Mean per channel on the scale 0 to 1; one value for each input channel.
     pub mean: Vec<f64>,
     /// Standard deviation per channel on the scale 0 to 1, above 0; one value for each input channel.
     pub std: Vec<f64>,
-    /// Probability that a training image is mirrored left to right, 0 to 1.
-    pub horizontal_flip_probability: f64,
-    /// Padding before a random crop, in pixels of the stored image; 0 disables it.
-    pub random_crop_padding_px: u32,
-}
-
-/// Source of the images.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "dataset", rename_all = "snake_case")]
-pub enum DataSource {
-    /// Images generated from a seed.
-    Synthetic {
-        /// Number of training images, at least 1.
-        #[serde(rename = "synthetic_train_images")]
-        train_images: usize,
-        /// Number of validation images, at least 1.
-        #[serde(rename = "synthetic_val_images")]
-        val_images: usize,
-        /// Number of channels of an image.
-        #[serde(rename = "synthetic_channels")]
-        channels: u32,
-        /// Number of classes.
-        #[serde(rename = "synthetic_classes")]
-        classes: u32,
-    },
-    /// The files of a known data set.
-    #[serde(untagged)]
-    Files {
-        /// The data set's name.
-        dataset: DatasetName,
-        /// Folder that contains the files.
-        folder: PathBuf,
-    },
+    /// Number of threads that read and decode images; 0 means automatic.
+    pub workers: usize,
+    /// Number of micro-batches that are assembled ahead of the step.
+    pub prefetch_batches: usize,
+    /// What happens when an image cannot be read.
+    pub on_bad_image: OnBadImage,
+    /// Fraction of a split's images that may be skipped, 0 to 1.
+    pub max_bad_fraction: f64,
 }
 
 impl RawData {
-    /// Resolves the source of the images; `kept` is the recipe of the run that is resumed.
+    /// Fills in the values that depend on `source` where the recipe sets none.
     ///
     /// # Errors
-    /// A key that does not belong to the chosen source. Missing keys are noted in `required`.
-    pub(crate) fn source(
-        &self,
-        kept: Option<&Recipe>,
-        required: &Required,
-    ) -> Result<DataSource, RecipeError> {
-        required.note_unset_in("data");
-        let places = required.places;
-        let Some(name) = self.dataset else {
-            return Ok(DataSource::Files { dataset: DatasetName::FashionMnist, folder: PathBuf::new() });
-        };
-        if name != SourceName::Synthetic {
-            let keys = ["train_images", "val_images", "channels", "classes"];
-            let keys = keys.map(|key| format!("data.synthetic_{key}"));
-            places.refuse_typed(keys.iter().map(String::as_str), "data.dataset", r#""synthetic""#)?;
-        }
-        let folder = self.folder.clone();
-        match name {
-            SourceName::Files(dataset) => {
-                let folder = folder.or_else(|| data_folder::of(dataset, kept));
-                let accepted = format!("the folder of {}'s files", dataset.facts().title);
-                Ok(DataSource::Files { dataset, folder: required.value(folder, "data.folder", &accepted) })
-            }
-            SourceName::Synthetic => {
-                let words = schema::key_at("data.dataset").map_or(&[][..], |key| &key.choices[..]);
-                let of_files: Vec<_> =
-                    words.iter().filter(|&word| word != r#""synthetic""#).cloned().collect();
-                places.refuse_typed(["data.folder"], "data.dataset", &one_of(&of_files))?;
-                let count = |value, key: &str| required.value(value, key, "a number of images, at least 1");
-                Ok(DataSource::Synthetic {
-                    train_images: count(self.synthetic_train_images, "data.synthetic_train_images"),
-                    val_images: count(self.synthetic_val_images, "data.synthetic_val_images"),
-                    channels: self.synthetic_channels,
-                    classes: self.synthetic_classes,
-                })
-            }
-        }
-    }
-
-    /// Fills in the mean and standard deviation of `source` where the recipe sets none.
-    pub(crate) fn resolve(self, source: DataSource, in_channels: u32) -> DataSettings {
+    /// A key that does not belong to the chosen source.
+    pub(crate) fn resolve(
+        self,
+        source: DataSource,
+        in_channels: u32,
+        places: &Places,
+    ) -> Result<DataSettings, RecipeError> {
         let (mean, std) = source.mean_and_std();
-        let for_each_channel =
-            |values: &[f64]| values.iter().copied().cycle().take(in_channels as usize).collect();
-        DataSettings {
-            source,
+        let for_each_channel = |values: &[f64]| -> Vec<f64> {
+            let values = values.iter().copied().cycle().take(in_channels as usize);
+            match self.channel_order {
+                ChannelOrder::Rgb => values.collect(),
+                ChannelOrder::Bgr => values.collect::<Vec<_>>().into_iter().rev().collect(),
+            }
+        };
+        let val_resolution_px = self.val_resolution_px.unwrap_or(self.resolution_px);
+        let val_resize_px = if source.is_image_files() {
+            Some(self.val_resize_px.unwrap_or((val_resolution_px * 256 + 112) / 224))
+        } else {
+            places.refuse_typed(["data.val_resize_px"], "data.dataset", DataSource::IMAGE_FILES)?;
+            None
+        };
+        Ok(DataSettings {
             resolution_px: self.resolution_px,
-            mean: self.mean.unwrap_or_else(|| for_each_channel(mean)),
-            std: self.std.unwrap_or_else(|| for_each_channel(std)),
-            horizontal_flip_probability: self.horizontal_flip_probability,
-            random_crop_padding_px: self.random_crop_padding_px,
-        }
+            val_resolution_px,
+            val_resize_px,
+            interpolation: self.interpolation,
+            antialias: self.antialias,
+            channel_order: self.channel_order,
+            jpeg: self.jpeg,
+            mean: self.mean.clone().unwrap_or_else(|| for_each_channel(mean)),
+            std: self.std.clone().unwrap_or_else(|| for_each_channel(std)),
+            workers: self.workers,
+            prefetch_batches: self.prefetch_batches,
+            on_bad_image: self.on_bad_image,
+            max_bad_fraction: self.max_bad_fraction,
+            source,
+        })
     }
 }
 
@@ -185,19 +212,26 @@ impl DataSettings {
     /// # Errors
     /// A value out of its range, or a mean or standard deviation without one value per channel.
     pub(crate) fn check(&self, in_channels: u32, places: &Places) -> Checked {
-        let flip = self.horizontal_flip_probability;
-        places.require_in(&FRACTION, "data.horizontal_flip_probability", flip)?;
+        self.source.check(places)?;
+        places.require_in(&FRACTION, "data.max_bad_fraction", self.max_bad_fraction)?;
         for (key, values) in [("data.mean", &self.mean), ("data.std", &self.std)] {
             let accepted =
                 format!("a list of numbers, one for each channel (model.in_channels = {in_channels})");
             places.require(values.len() == in_channels as usize, key, values, &accepted)?;
         }
         let is_positive = self.std.iter().all(|&std| std > 0.0);
-        places.require(
-            is_positive,
-            "data.std",
-            &self.std,
-            "numbers above 0, since images are divided by them",
-        )
+        let accepted = "numbers above 0, since images are divided by them";
+        places.require(is_positive, "data.std", &self.std, accepted)?;
+        if let Some(side) = self.val_resize_px {
+            let accepted =
+                format!("an integer from {0} (data.val_resolution_px) to 8192", self.val_resolution_px);
+            places.require(side >= self.val_resolution_px, "data.val_resize_px", side, &accepted)?;
+        }
+        if self.channel_order == ChannelOrder::Bgr && in_channels != 3 {
+            let problem =
+                format!("data.channel_order = \"bgr\" needs three channels, but there are {in_channels}");
+            return Err(places.conflict("data.channel_order", problem));
+        }
+        Ok(())
     }
 }

@@ -3,25 +3,30 @@
 //! Each section has its own file with its keys (comments, bounds and defaults), their resolution and their checks. A section
 //! that needs no resolution is one struct in both forms of a recipe; otherwise `Raw...` is the section as typed.
 
+mod augment;
 mod data;
 mod job;
 mod model;
 mod network;
 mod optim;
 mod schedule;
+mod source;
 mod train;
 
 use std::path::Path;
 
 use regatta_anynet::{BucketCaps, Elements, Network};
+use regatta_data::{ImageShape, loader_bytes};
 use serde::Serialize;
 
-pub use data::{DataSettings, DataSource, RawData};
+pub use augment::{AugmentSettings, RawAugment};
+pub use data::{DataSettings, RawData};
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
 pub use model::{ModelSettings, RawModel};
 pub use network::{AnyNet, Architecture, PublishedNetwork, RawAnyNet, RawRegNet, RawStage};
 pub use optim::{OptimSettings, Optimizer, RawOptim};
 pub use schedule::{RawSchedule, Schedule, ScheduleSettings};
+pub use source::DataSource;
 pub use train::TrainSettings;
 
 use crate::choice::Precision;
@@ -37,6 +42,8 @@ pub struct Recipe {
     pub model: ModelSettings,
     /// The training and validation images.
     pub data: DataSettings,
+    /// Random changes of training images.
+    pub augment: AugmentSettings,
     /// Training.
     pub train: TrainSettings,
     /// The optimizer.
@@ -107,6 +114,15 @@ impl Recipe {
             Optimizer::AdamW { .. } => 2,
         };
         Elements { weight_bytes: self.weight_bytes(), activation_bytes, optimizer_states }
+    }
+
+    /// Returns the host memory of the images that a rank loads ahead, in bytes: an estimate, for images of the network's
+    /// resolution.
+    pub fn loader_bytes(&self) -> u64 {
+        let side = self.data.resolution_px.max(self.data.val_resolution_px) as usize;
+        let shape = ImageShape { channels: self.model.in_channels as usize, height: side, width: side };
+        let largest = self.train.micro_batch_size.max(self.eval.batch_size);
+        loader_bytes(self.data.prefetch_batches, largest, shape)
     }
 
     /// Returns the bytes of one element of parameters, gradients and optimizer state.

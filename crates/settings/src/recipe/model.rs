@@ -25,7 +25,7 @@ pub struct RawModel {
     /// How stage widths are rounded to multiples of the group width: as in the paper's code ("pycls") or as in torchvision
     /// (with arch and model.regnet only). Default: "pycls".
     pub rounding: Option<Rounding>,
-    /// Number of classes. Default: that of the data set.
+    /// Number of classes (required for image_folder and tar_shards). Default: that of the data set.
     #[schemars(range(min = 2, max = MAX_CLASSES))]
     pub classes: Option<u32>,
     /// Number of channels of an input image. Default: that of the data set.
@@ -121,7 +121,11 @@ impl RawModel {
         Ok(ModelSettings {
             rounding: self.rounding(&architecture, named_rounding, places)?,
             architecture,
-            classes: self.classes.unwrap_or(classes),
+            classes: required.value(
+                self.classes.or(classes),
+                "model.classes",
+                "the number of classes, at least 2",
+            ),
             in_channels: self.in_channels.unwrap_or(channels),
             stem,
             stem_width: stem_width(stem, self.stem_width, places)?,

@@ -2,7 +2,7 @@
 
 use regatta_settings::Device;
 
-use super::super::facts::{HostFacts, Job, Space};
+use super::super::facts::{HostFacts, JobFacts, Space};
 use super::Severity::{CannotStart, Warning};
 use super::{Finding, size};
 
@@ -19,12 +19,12 @@ const CONNECTIONS: u64 = 32;
 const CLOCKS_APART_S: f64 = 1.0;
 
 /// Returns the findings on `host`.
-pub(super) fn check(host: &HostFacts, job: &Job) -> Vec<Finding> {
+pub(super) fn check(host: &HostFacts, job: &JobFacts) -> Vec<Finding> {
     let found = [shared_memory(host, job), open_files(host, job), locked_memory(host), clock(host)];
     found.into_iter().flatten().collect()
 }
 
-fn shared_memory(host: &HostFacts, job: &Job) -> Option<Finding> {
+fn shared_memory(host: &HostFacts, job: &JobFacts) -> Option<Finding> {
     let ranks = job.ranks_per_host as u64;
     if ranks == 1 {
         return None;
@@ -46,7 +46,7 @@ fn shared_memory(host: &HostFacts, job: &Job) -> Option<Finding> {
     })
 }
 
-fn open_files(host: &HostFacts, job: &Job) -> Option<Finding> {
+fn open_files(host: &HostFacts, job: &JobFacts) -> Option<Finding> {
     let needed = OPEN_FILES + CONNECTIONS * job.ranks as u64;
     let soft = host.open_files.soft.filter(|soft| *soft < needed)?;
     let remedy = match host.open_files.hard {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_may_be_apart_either_way() {
+    fn clocks_ahead_and_behind_are_reported() {
         check_host(
             |host| host.clock_apart_s = -2.25,
             expect![

@@ -1,6 +1,6 @@
 //! Checks that ranks start, connect, and compute correct all-reduces.
 
-use regatta_run_folder::ProbeReport;
+use regatta_run_folder::{ProbeReport, counted};
 
 use super::super::facts::Facts;
 use super::Finding;
@@ -66,7 +66,7 @@ fn cores(facts: &Facts) -> Option<Finding> {
     let host = facts.hosts.iter().min_by_key(|host| host.cores)?;
     let ranks = facts.job.ranks_per_host;
     (ranks > host.cores).then(|| {
-        let found = format!("{ranks} ranks on the {} cores of {}", host.cores, host.name);
+        let found = format!("{ranks} ranks on the {} of {}", counted(host.cores, "core"), host.name);
         Warning.of(found, "ranks share cores: use fewer ranks, or pass --oversubscribe")
     })
 }
@@ -154,7 +154,7 @@ mod tests {
         check_facts(
             |facts| facts.hosts[0].cores = 1,
             expect![
-                "warning: 2 ranks on the 1 cores of node1: ranks share cores: use fewer ranks, or pass --oversubscribe"
+                "warning: 2 ranks on the 1 core of node1: ranks share cores: use fewer ranks, or pass --oversubscribe"
             ],
         );
     }

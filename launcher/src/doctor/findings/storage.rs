@@ -1,6 +1,6 @@
 //! Checks of the run folder's free space and speed, and of the data set's files.
 
-use super::super::facts::{DataSet, HostFacts, Job};
+use super::super::facts::{DataSet, HostFacts, JobFacts};
 use super::Finding;
 use super::Severity::{CannotStart, Warning};
 use super::size;
@@ -13,11 +13,11 @@ const LOW_SPACE_BYTES: u64 = 1 << 30;
 const SLOW_MIB_PER_SECOND: f64 = 20.0;
 
 /// Returns the findings on `host`.
-pub(super) fn check(host: &HostFacts, job: &Job) -> Vec<Finding> {
+pub(super) fn check(host: &HostFacts, job: &JobFacts) -> Vec<Finding> {
     [room(host, job), speed(host), host.data.as_ref().and_then(data)].into_iter().flatten().collect()
 }
 
-fn room(host: &HostFacts, job: &Job) -> Option<Finding> {
+fn room(host: &HostFacts, job: &JobFacts) -> Option<Finding> {
     let folder = &host.run_folder;
     let path = folder.path.display();
     if let Some(problem) = &folder.problem {

@@ -14,6 +14,6 @@ pub use checkpoints::{checkpoint_files, list, metrics, newest_step, repeatable_m
 pub use documented::{Under, documented};
 pub use jobs::{Ended, Job, Running, Workdir, built};
 pub use mpi::{mpi_settings, mpirun, scrub};
-pub use python::python;
+pub use python::{SKIPPED, python, run_script};
 pub use recipe::{ENDLESS, TINY, tiny_with};
 pub use torture::{random_below, torture_is_requested};
