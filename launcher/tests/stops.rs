@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use test_jobs::{ENDLESS, TINY, Under, Workdir, documented, newest_step};
+use test_jobs::{ENDLESS, Ended, TINY, Under, Workdir, documented, newest_step};
 
 use crate::run::{ENDLESS_RUN, STEPS, ends_of_attempts, process_of, signal, start};
 
@@ -20,13 +20,17 @@ fn any_signal_stops_with_a_checkpoint() {
         let workdir = Workdir::new(TINY);
         let running = start(&workdir, ENDLESS_RUN);
         running.signal(signal);
-        let ended = running.wait();
-        let expected = documented(row, Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{signal}: {ended}");
-        let step = newest_step(&workdir.run("recipe"));
-        _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
-        assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
+        check_stopped_once(&workdir, running.wait(), row, signal);
     }
+}
+
+/// Checks that the job ended with the code that docs/stopping.md has in `row`, with one attempt and a checkpoint.
+fn check_stopped_once(workdir: &Workdir, ended: Ended, row: &str, what: &str) {
+    let expected = documented(row, Under::Launcher);
+    assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{what}: {ended}");
+    let step = newest_step(&workdir.run("recipe"));
+    _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
+    assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
 }
 
 /// A scheduler may signal a single rank, and ranks know the time limit of their Slurm job: here in twelve seconds.
@@ -48,12 +52,7 @@ fn a_signal_to_one_rank_or_a_near_time_limit_stops_with_a_checkpoint() {
             running.signal_rank(signal, 1);
             "`USR2` or `TERM` to one rank"
         };
-        let ended = running.wait();
-        let expected = documented(row, Under::Launcher);
-        assert_eq!((ended.code, &ended.left[..]), (expected, &[][..]), "{signal}: {ended}");
-        let step = newest_step(&workdir.run("recipe"));
-        _ = ended.says(&format!("stopped after step {step}; continue with --resume auto"));
-        assert_eq!(ends_of_attempts(&workdir.run("recipe")).len(), 1);
+        check_stopped_once(&workdir, running.wait(), row, signal);
     }
 }
 
