@@ -18,6 +18,8 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     check_val_resolution(recipe, places)?;
     recipe.train.check(places)?;
     check_micro_batches(recipe, world_size, places)?;
+    check_mixing(recipe, places)?;
+    check_target_threshold(recipe, places)?;
     recipe.optim.check(places)?;
     recipe.schedule.check(&recipe.train, places)?;
     recipe.checkpoint.check(places)?;
@@ -92,6 +94,37 @@ fn check_micro_batches(recipe: &Recipe, world_size: usize, places: &Places) -> C
         return Err(places.conflict("train.micro_batch_size", problem));
     }
     Ok(())
+}
+
+/// Rejects mixing within micro-batches of one image, which would mix each with itself.
+fn check_mixing(recipe: &Recipe, places: &Places) -> Checked {
+    match recipe.augment.mixes() {
+        Some(name) if recipe.train.micro_batch_size == 1 => {
+            let problem = format!(
+                "augment.{name}_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: set \
+                 train.micro_batch_size to 2 or more, or augment.{name}_alpha to 0"
+            );
+            Err(places.conflict("train.micro_batch_size", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rejects a threshold that label smoothing alone exceeds for every class, or that no class exceeds without mixing.
+fn check_target_threshold(recipe: &Recipe, places: &Places) -> Checked {
+    let Some(threshold) = recipe.train.bce_target_threshold else { return Ok(()) };
+    let smoothing = recipe.train.label_smoothing;
+    let lowest = smoothing / f64::from(recipe.model.classes);
+    let highest = 1.0 - smoothing + lowest;
+    if (lowest..highest).contains(&threshold) {
+        return Ok(());
+    }
+    let problem = format!(
+        "train.bce_target_threshold = {threshold} makes all targets equal, since those of train.label_smoothing = {smoothing} \
+         and {classes} classes are {lowest:.4} and {highest:.4}: set a threshold between them",
+        classes = recipe.model.classes
+    );
+    Err(places.conflict("train.bce_target_threshold", problem))
 }
 
 /// Rejects the backend "single" with more than one rank.

@@ -115,6 +115,16 @@ choice!(
 );
 
 choice!(
+    /// The training loss.
+    Loss {
+        /// Cross-entropy over the softmax of the logits.
+        CrossEntropy,
+        /// Binary cross-entropy of every class over the sigmoid of its logit.
+        Bce,
+    }
+);
+
+choice!(
     /// Shape of the learning-rate schedule after the warm-up.
     ScheduleName {
         /// Constant at `optim.lr`.
@@ -123,6 +133,8 @@ choice!(
         Step,
         /// Half a cosine from `optim.lr` down to `final_lr_fraction` of it.
         Cosine,
+        /// A straight line from `optim.lr` down to `final_lr_fraction` of it.
+        Linear,
     }
 );
 

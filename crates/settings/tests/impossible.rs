@@ -275,6 +275,30 @@ fn invalid_settings_of_image_files() {
 }
 
 #[test]
+fn invalid_mixing() {
+    check_each(
+        SMALL,
+        &[
+            &["augment.mixup_alpha=-0.1"],
+            &["augment.mixup_alpha=0.0001"],
+            &["augment.cutmix_alpha=2000"],
+            &["augment.mix_probability=1.5"],
+            &["augment.mix_switch_probability=-0.5"],
+            &["train.micro_batch_size=1", "augment.mixup_alpha=0.2"],
+            &["train.micro_batch_size=1", "augment.cutmix_alpha=1"],
+        ],
+        expect![[r#"
+            --set augment.mixup_alpha=-0.1: augment.mixup_alpha = -0.1: expected 0, or a number from 0.001 to 1000
+            --set augment.mixup_alpha=0.0001: augment.mixup_alpha = 0.0001: expected 0, or a number from 0.001 to 1000
+            --set augment.cutmix_alpha=2000: augment.cutmix_alpha = 2000.0: expected 0, or a number from 0.001 to 1000
+            --set augment.mix_probability=1.5: augment.mix_probability = 1.5: expected a number from 0 to 1
+            --set augment.mix_switch_probability=-0.5: augment.mix_switch_probability = -0.5: expected a number from 0 to 1
+            --set train.micro_batch_size=1: augment.mixup_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: set train.micro_batch_size to 2 or more, or augment.mixup_alpha to 0
+            --set train.micro_batch_size=1: augment.cutmix_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: set train.micro_batch_size to 2 or more, or augment.cutmix_alpha to 0"#]],
+    );
+}
+
+#[test]
 fn invalid_training_settings() {
     check_each(
         SMALL,
@@ -285,6 +309,12 @@ fn invalid_training_settings() {
             &["train.micro_batch_size=0"],
             &["train.micro_batch_size=256"],
             &["train.label_smoothing=1.0"],
+            &["train.loss=mse"],
+            &["train.bce_sum_classes=true"],
+            &["train.bce_target_threshold=0.2"],
+            &["train.loss=bce", "train.bce_target_threshold=1"],
+            &["train.loss=bce", "train.bce_target_threshold=0", "train.label_smoothing=0.1"],
+            &["train.loss=bce", "train.bce_target_threshold=0.95", "train.label_smoothing=0.1"],
             &["train.ema_decay=1"],
             &["train.clip_grad_norm=-1"],
             &["optim.lr=0"],
@@ -301,6 +331,12 @@ fn invalid_training_settings() {
             --set train.micro_batch_size=0: train.micro_batch_size = 0: expected an integer from 1 to 1000000
             --set train.micro_batch_size=256: train.micro_batch_size = 256: expected an integer from 1 to 128, the global_batch_size
             --set train.label_smoothing=1.0: train.label_smoothing = 1.0: expected a number, at least 0 and below 1
+            --set train.loss=mse: train.loss = "mse": expected "cross_entropy" or "bce"
+            --set train.bce_sum_classes=true: train.bce_sum_classes is set, but train.loss is not "bce": leave it out, or set train.loss to "bce"
+            --set train.bce_target_threshold=0.2: train.bce_target_threshold is set, but train.loss is not "bce": leave it out, or set train.loss to "bce"
+            --set train.bce_target_threshold=1: train.bce_target_threshold = 1.0: expected a number, at least 0 and below 1
+            --set train.bce_target_threshold=0: train.bce_target_threshold = 0 makes all targets equal, since those of train.label_smoothing = 0.1 and 10 classes are 0.0100 and 0.9100: set a threshold between them
+            --set train.bce_target_threshold=0.95: train.bce_target_threshold = 0.95 makes all targets equal, since those of train.label_smoothing = 0.1 and 10 classes are 0.0100 and 0.9100: set a threshold between them
             --set train.ema_decay=1: train.ema_decay = 1.0: expected a number, at least 0 and below 1
             --set train.clip_grad_norm=-1: train.clip_grad_norm = -1.0: expected a number, at least 0
             --set optim.lr=0: optim.lr = 0.0: expected a number above 0
@@ -338,6 +374,8 @@ fn invalid_schedules() {
             &["schedule.gamma=0.5"],
             &["schedule.final_lr_fraction=0.5"],
             &["schedule.name=cosine", "schedule.final_lr_fraction=-0.1"],
+            &["schedule.name=linear", "schedule.final_lr_fraction=1.5"],
+            &["schedule.by_epoch=true", "schedule.warmup_epochs=5"],
             &["schedule.name=cosine", "schedule.milestones_epochs=[3]"],
             &["schedule.name=step", "schedule.milestones_epochs=[]"],
             &["schedule.name=step", "schedule.milestones_epochs=[6,3]"],
@@ -348,8 +386,10 @@ fn invalid_schedules() {
             --set schedule.warmup_epochs=10: schedule.warmup_epochs = 10.0: expected a number, at least 0 and below train.epochs = 10
             --set schedule.warmup_start_fraction=1.1: schedule.warmup_start_fraction = 1.1: expected a number from 0 to 1
             --set schedule.gamma=0.5: schedule.gamma is set, but schedule.name is not "step": leave it out, or set schedule.name to "step"
-            --set schedule.final_lr_fraction=0.5: schedule.final_lr_fraction is set, but schedule.name is not "cosine": leave it out, or set schedule.name to "cosine"
+            --set schedule.final_lr_fraction=0.5: schedule.final_lr_fraction is set, but schedule.name is not "cosine" or "linear": leave it out, or set schedule.name to "cosine" or "linear"
             --set schedule.final_lr_fraction=-0.1: schedule.final_lr_fraction = -0.1: expected a number from 0 to 1
+            --set schedule.final_lr_fraction=1.5: schedule.final_lr_fraction = 1.5: expected a number from 0 to 1
+            recipe.toml: schedule.warmup_start_fraction = 0 with schedule.by_epoch = true leaves the whole first epoch without a learning rate: set schedule.warmup_start_fraction, for example to 0.1
             --set schedule.milestones_epochs=[3]: schedule.milestones_epochs is set, but schedule.name is not "step": leave it out, or set schedule.name to "step"
             --set schedule.milestones_epochs=[]: schedule.milestones_epochs = []: expected ascending numbers above 0 and below train.epochs = 10
             --set schedule.milestones_epochs=[6,3]: schedule.milestones_epochs = [6.0, 3.0]: expected ascending numbers above 0 and below train.epochs = 10

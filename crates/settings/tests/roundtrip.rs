@@ -61,10 +61,10 @@ fn a_runs_recipe_is_checked() {
         refused("global_batch_size = 64\n", ""),
     ];
     expect_test::expect![[r#"
-        config.toml:73: optim.lr = -1.0: expected a number above 0
-        config.toml:53: train.micro_batch_size = 0: expected an integer from 1 to 1000000
-        config.toml:55: unknown key train.sead; did you mean train.seed? [train] has ...
-        config.toml:69: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml:79: optim.lr = -1.0: expected a number above 0
+        config.toml:57: train.micro_batch_size = 0: expected an integer from 1 to 1000000
+        config.toml:59: unknown key train.sead; did you mean train.seed? [train] has ...
+        config.toml:75: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
         config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
     .assert_eq(&messages.join("\n"));
 }
@@ -126,6 +126,10 @@ fn the_resolved_recipe_as_toml() {
         pca_lighting_std = 0.0
         random_erasing_probability = 0.0
         random_erasing_value = "zero"
+        mixup_alpha = 0.0
+        cutmix_alpha = 0.0
+        mix_probability = 1.0
+        mix_switch_probability = 0.5
 
         [train]
         epochs = 10
@@ -134,6 +138,8 @@ fn the_resolved_recipe_as_toml() {
         drop_last = false
         seed = 0
         label_smoothing = 0.0
+        loss = "cross_entropy"
+        bce_sum_classes = false
         device = "auto"
         precision = "auto"
         memory_format = "channels_last"
@@ -159,6 +165,8 @@ fn the_resolved_recipe_as_toml() {
         epochs = 10
         warmup_epochs = 0.0
         warmup_start_fraction = 0.0
+        by_epoch = false
+        warmup_multiplies = false
 
         [eval]
         interval_epochs = 1
@@ -203,6 +211,11 @@ fn schedules() -> impl Strategy<Value = Vec<String>> {
             "schedule.name=cosine".to_owned(),
             format!("schedule.final_lr_fraction={end:?}"),
             format!("schedule.warmup_epochs={warmup:?}"),
+        ]),
+        (any::<bool>(), any::<bool>()).prop_map(|(by_epoch, multiplies)| vec![
+            "schedule.name=linear".to_owned(),
+            format!("schedule.by_epoch={by_epoch}"),
+            format!("schedule.warmup_multiplies={multiplies}"),
         ]),
     ]
 }

@@ -4,7 +4,7 @@ use regatta_anynet::MAX_BATCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Device, MemoryFormat, Precision};
+use crate::choice::{Device, Loss, MemoryFormat, Precision};
 use crate::interval::{AT_LEAST_ZERO, BELOW_ONE, Checked};
 use crate::place::Places;
 
@@ -33,6 +33,16 @@ pub struct TrainSettings {
     pub seed: u64,
     /// Fraction of the target probability spread evenly over all classes, 0 to below 1. Default: 0.0.
     pub label_smoothing: f64,
+    /// Loss of training: "cross_entropy", or "bce", the binary cross-entropy of every class (Wightman et al. 2021).
+    /// Evaluation always reports the cross-entropy. Default: "cross_entropy".
+    pub loss: Loss,
+    /// Whether the binary cross-entropies of an image's classes are summed, as in Composer; otherwise their mean is taken
+    /// (bce only). Default: false.
+    pub bce_sum_classes: bool,
+    /// Targets above this value become 1 and the others 0, after mixing and label smoothing, 0 to below 1 (bce only).
+    /// Default: unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bce_target_threshold: Option<f64>,
     /// Device to train on: "auto" selects CUDA if a CUDA device is available and the CPU otherwise. Default: "auto".
     pub device: Device,
     /// Element type of the forward and backward pass: "auto" selects bf16 on a GPU, and on a CPU with native bf16 if a
@@ -73,6 +83,9 @@ impl Default for TrainSettings {
             max_steps: None,
             seed: 0,
             label_smoothing: 0.0,
+            loss: Loss::CrossEntropy,
+            bce_sum_classes: false,
+            bce_target_threshold: None,
             device: Device::Auto,
             precision: Precision::Auto,
             memory_format: MemoryFormat::ChannelsLast,
@@ -99,9 +112,20 @@ impl TrainSettings {
         Self { micro_batch_size, ..self }
     }
 
-    /// Rejects values out of their range.
+    /// Rejects values out of their range, and keys of another loss.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&BELOW_ONE, "train.label_smoothing", self.label_smoothing)?;
+        if let Some(threshold) = self.bce_target_threshold {
+            places.require_in(&BELOW_ONE, "train.bce_target_threshold", threshold)?;
+        }
+        if self.loss != Loss::Bce {
+            let is_set = [
+                ("train.bce_sum_classes", self.bce_sum_classes),
+                ("train.bce_target_threshold", self.bce_target_threshold.is_some()),
+            ];
+            let keys = is_set.into_iter().filter_map(|(key, is_set)| is_set.then_some(key));
+            places.refuse_typed(keys, "train.loss", r#""bce""#)?;
+        }
         places.require_in(&BELOW_ONE, "train.ema_decay", self.ema_decay)?;
         places.require_in(&AT_LEAST_ZERO, "train.clip_grad_norm", self.clip_grad_norm)
     }
