@@ -16,6 +16,7 @@ pub(crate) enum Purpose {
     ColorJitter = 8,
     Lighting = 9,
     Erasing = 10,
+    Mix = 11,
     PackOrder = 29,
     ShardOrder = 30,
     WindowOrder = 31,
