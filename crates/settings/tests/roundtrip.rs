@@ -61,10 +61,10 @@ fn a_runs_recipe_is_checked() {
         refused("global_batch_size = 64\n", ""),
     ];
     expect_test::expect![[r#"
-        config.toml:73: optim.lr = -1.0: expected a number above 0
+        config.toml:76: optim.lr = -1.0: expected a number above 0
         config.toml:53: train.micro_batch_size = 0: expected an integer from 1 to 1000000
         config.toml:55: unknown key train.sead; did you mean train.seed? [train] has ...
-        config.toml:69: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml:72: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
         config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
     .assert_eq(&messages.join("\n"));
 }
@@ -144,6 +144,9 @@ fn the_resolved_recipe_as_toml() {
         deterministic = false
         clip_grad_norm = 0.0
         ema_decay = 0.0
+        ema_interval_steps = 1
+        ema_scale_by_batch = false
+        ema_warmup = "none"
 
         [optim]
         name = "sgd"
@@ -163,6 +166,7 @@ fn the_resolved_recipe_as_toml() {
         [eval]
         interval_epochs = 1
         batch_size = 128
+        precise_bn_images = 0
 
         [checkpoint]
         interval_epochs = 1
