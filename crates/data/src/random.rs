@@ -16,6 +16,7 @@ pub(crate) enum Purpose {
     ColorJitter = 8,
     Lighting = 9,
     Erasing = 10,
+    StatisticsSample = 28,
     PackOrder = 29,
     ShardOrder = 30,
     WindowOrder = 31,
