@@ -17,6 +17,7 @@ pub(crate) enum Purpose {
     Lighting = 9,
     Erasing = 10,
     Mix = 11,
+    StatisticsSample = 28,
     PackOrder = 29,
     ShardOrder = 30,
     WindowOrder = 31,

@@ -22,6 +22,9 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     check_target_threshold(recipe, places)?;
     recipe.optim.check(places)?;
     recipe.schedule.check(&recipe.train, places)?;
+    recipe.train.check_average(recipe.schedule.warmup_epochs, places)?;
+    recipe.eval.check(places)?;
+    check_precise_batches(recipe, places)?;
     recipe.checkpoint.check(places)?;
     recipe.comm.check(places)?;
     recipe.log.check(places)?;
@@ -125,6 +128,19 @@ fn check_target_threshold(recipe: &Recipe, places: &Places) -> Checked {
         classes = recipe.model.classes
     );
     Err(places.conflict("train.bce_target_threshold", problem))
+}
+
+/// Checks that BatchNorm has more than one value per channel in the last batch of precise statistics.
+fn check_precise_batches(recipe: &Recipe, places: &Places) -> Checked {
+    let (images, micro) = (recipe.eval.precise_bn_images, recipe.train.micro_batch_size);
+    if images % micro != 1 || !recipe.map_is_one_pixel() {
+        return Ok(());
+    }
+    let cause = format!(
+        "eval.precise_bn_images = {images} in batches of train.micro_batch_size = {micro} leaves one image in the last"
+    );
+    let remedy = format!("set eval.precise_bn_images to {}", images - 1);
+    Err(places.conflict("eval.precise_bn_images", recipe.one_value_problem(&cause, &remedy)))
 }
 
 /// Rejects the backend "single" with more than one rank.

@@ -139,6 +139,18 @@ choice!(
 );
 
 choice!(
+    /// How the moving average of the weights begins.
+    EmaWarmup {
+        /// At the initial weights, with the full decay from the first step on.
+        None,
+        /// As a copy of the weights until the learning rate's warm-up is over, as in torchvision and pycls.
+        Copy,
+        /// With a decay that rises to the full one: (1 + n) / (10 + n) after n updates, as in TensorFlow.
+        Ramp,
+    }
+);
+
+choice!(
     /// Library for collectives between ranks.
     Backend {
         /// NCCL if every rank has its own GPU, MPI on CPUs.

@@ -22,9 +22,9 @@ mod schema;
 
 pub use args::{OptionalRecipeArgs, RecipeArgs, Resume, hint_at_set, parse_command_line};
 pub use choice::{
-    AutoAugment, Backend, ChannelOrder, Device, ErasedValue, Filter, GradientCompression, Init, JpegMode,
-    LogFormat, Loss, MemoryFormat, OnBadImage, OptimizerName, Precision, PreemptionSignal, ScheduleName,
-    Shuffle, SourceName,
+    AutoAugment, Backend, ChannelOrder, Device, EmaWarmup, ErasedValue, Filter, GradientCompression, Init,
+    JpegMode, LogFormat, Loss, MemoryFormat, OnBadImage, OptimizerName, Precision, PreemptionSignal,
+    ScheduleName, Shuffle, SourceName,
 };
 pub use dataset::DatasetFacts;
 pub use differences::MAY_DIFFER_ON_RESUME;

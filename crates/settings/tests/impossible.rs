@@ -365,6 +365,56 @@ fn invalid_training_settings() {
 }
 
 #[test]
+fn moving_averages_that_contradict_themselves() {
+    check_each(
+        SMALL,
+        &[
+            &["train.ema_interval_steps=0"],
+            &["train.ema_interval_steps=32"],
+            &["train.ema_scale_by_batch=true"],
+            &["train.ema_warmup=ramp"],
+            &["train.ema_warmup=copy", "schedule.warmup_epochs=5"],
+            &["train.ema_half_life_steps=0"],
+            &["train.ema_half_life_steps=100", "train.ema_decay=0.9"],
+            &["train.ema_half_life_steps=100", "train.ema_scale_by_batch=true"],
+            &["train.ema_decay=0.9", "train.ema_warmup=copy"],
+            &["train.ema_decay=0.9", "train.ema_warmup=cubic"],
+        ],
+        expect![[r#"
+            --set train.ema_interval_steps=0: train.ema_interval_steps = 0: expected an integer from 1 to 1000000
+            --set train.ema_interval_steps=32: train.ema_interval_steps is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_scale_by_batch=true: train.ema_scale_by_batch is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_warmup=ramp: train.ema_warmup is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_warmup=copy: train.ema_warmup is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_half_life_steps=0: train.ema_half_life_steps = 0: expected an integer from 1 to 1000000000
+            --set train.ema_half_life_steps=100: train.ema_half_life_steps = 100 and train.ema_decay = 0.9 both say how fast the moving average forgets: keep only one
+            --set train.ema_scale_by_batch=true: train.ema_scale_by_batch = true scales train.ema_decay, which is not set: set it in place of train.ema_half_life_steps, or leave train.ema_scale_by_batch out
+            --set train.ema_warmup=copy: train.ema_warmup = "copy" copies the weights while the learning rate warms up, but schedule.warmup_epochs = 0.0: set it above 0, or train.ema_warmup to "none" or "ramp"
+            --set train.ema_warmup=cubic: train.ema_warmup = "cubic": expected "none", "copy" or "ramp""#]],
+    );
+}
+
+#[test]
+fn invalid_precise_statistics() {
+    check_each(
+        REGNET,
+        &[
+            &["eval.precise_bn_images=1"],
+            &["eval.precise_bn_images=-1"],
+            &["eval.precise_bn_images=8192"],
+            &["eval.precise_bn_images=100", "eval.interval_epochs=0"],
+            &["eval.precise_bn_images=65", "data.resolution_px=32"],
+        ],
+        expect![[r#"
+            --set eval.precise_bn_images=1: eval.precise_bn_images = 1: expected 0, or a number of images from 2, since one image has no variance
+            --set eval.precise_bn_images=-1: eval.precise_bn_images = -1: expected an integer from 0 to 100000000
+            --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192 is beyond the set: the data set has 1000 training images; set at most 1000
+            --set eval.precise_bn_images=100: eval.precise_bn_images = 100, but eval.interval_epochs = 0 disables the evaluations that use them: set eval.interval_epochs to 1 or more, or leave eval.precise_bn_images out
+            --set eval.precise_bn_images=65: eval.precise_bn_images = 65 in batches of train.micro_batch_size = 64 leaves one image in the last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set eval.precise_bn_images to 64 or raise data.resolution_px"#]],
+    );
+}
+
+#[test]
 fn invalid_schedules() {
     check_each(
         SMALL,

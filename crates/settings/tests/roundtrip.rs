@@ -150,6 +150,9 @@ fn the_resolved_recipe_as_toml() {
         deterministic = false
         clip_grad_norm = 0.0
         ema_decay = 0.0
+        ema_interval_steps = 1
+        ema_scale_by_batch = false
+        ema_warmup = "none"
 
         [optim]
         name = "sgd"
@@ -171,6 +174,7 @@ fn the_resolved_recipe_as_toml() {
         [eval]
         interval_epochs = 1
         batch_size = 128
+        precise_bn_images = 0
 
         [checkpoint]
         interval_epochs = 1
