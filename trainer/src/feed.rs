@@ -2,6 +2,7 @@
 //! evaluations, and the copy of the next one overlaps with the computation on the current one.
 
 mod loaded;
+mod prepared;
 
 use anyhow::Result;
 use regatta_data::{LoaderSettings, Split};

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use regatta_comm::{FlatBuffer, Reducer, World};
 use regatta_data::micro_batch_seed;
 use regatta_model::Mode;
-use regatta_settings::{Precision, Recipe, TrainSettings};
+use regatta_settings::{DataSettings, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, SpareMarks, StepTimes};
@@ -50,6 +50,7 @@ pub(crate) struct Learner<'a> {
     sums: Tensor,
     spare_marks: SpareMarks,
     train: &'a TrainSettings,
+    data: &'a DataSettings,
     world: &'a World,
 }
 
@@ -80,6 +81,7 @@ impl<'a> Learner<'a> {
             loss_scale,
             reducer,
             train: &recipe.train,
+            data: &recipe.data,
             world,
         })
     }
@@ -100,7 +102,8 @@ impl<'a> Learner<'a> {
         let mut times = StepTimes::begin(self.device(), &self.spare_marks)?;
         let is_full =
             images == self.train.global_batch_size && images.is_multiple_of(self.train.micro_batch_size);
-        let replays = self.recorder.begin_step(is_full && !source.inspector.enabled);
+        let px = self.data.resolution_px_in(source.feed.epoch());
+        let replays = self.recorder.begin_step(is_full && !source.inspector.enabled, px);
         self.replica.zero();
         _ = self.sums.zero_();
         for number in micro_batches.clone() {

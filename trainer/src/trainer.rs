@@ -178,6 +178,7 @@ impl<'a> Trainer<'a> {
         self.bar.set_position(step_in_epoch);
         self.bar.reset_eta();
         self.bar.set_message(self.epoch_label());
+        self.log_size();
     }
 
     /// Reads the outcome of the step, or on a GPU of the previous one, and logs at the end of a log interval. Returns whether

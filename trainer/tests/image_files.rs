@@ -32,9 +32,19 @@ random_erasing_value = "noise"
         + train
 }
 
+/// The recipe with larger images in the second epoch.
+fn growing() -> String {
+    let list = "resolution = [{ after_epochs = 0, px = 16 }, { after_epochs = 1, px = 24 }]";
+    recipe().replace("resolution_px = 16", list)
+}
+
 /// A working folder with the recipe and 26 + 8 PNG images of two classes and of many sizes.
 fn workdir() -> Workdir {
-    let workdir = Workdir::new(&recipe());
+    workdir_of(&recipe())
+}
+
+fn workdir_of(recipe: &str) -> Workdir {
+    let workdir = Workdir::new(recipe);
     for (split, count) in IMAGES {
         for (class, name) in ["cat", "dog"].into_iter().enumerate() {
             let folder = workdir.path().join("images").join(split).join(name);
@@ -94,29 +104,38 @@ fn folders_and_archives_and_any_number_of_workers_give_the_same_run() {
     assert!(workdir.path().join("local/train/train-000000.tar").exists());
 }
 
+/// The fourth step is the first on larger images.
 #[test]
 fn any_number_of_ranks_trains_on_the_same_images() {
-    let workdir = workdir();
+    let workdir = workdir_of(&growing());
     let losses = [1, 2, 3].map(|ranks| {
-        let options = format!("--name ranks{ranks} train.precision=fp64 train.max_steps=1");
+        let options = format!("--name ranks{ranks} train.precision=fp64 train.max_steps=4");
         workdir.train(&options).ranks(ranks).ends_with(0);
-        let step = metrics(&workdir.run(&format!("ranks{ranks}"))).remove(0);
-        step["loss"].as_f64().unwrap()
+        let records = metrics(&workdir.run(&format!("ranks{ranks}")));
+        let steps = records.iter().filter(|record| record["kind"] == "step");
+        steps.map(|step| step["loss"].as_f64().unwrap()).collect::<Vec<_>>()
     });
-    for loss in losses {
-        assert!((loss - losses[0]).abs() <= 1e-12 * losses[0], "{losses:?}");
+    assert_eq!(losses[0].len(), 4);
+    // Rounding grows from step to step.
+    let tolerances = [1e-12, 1e-10, 1e-10, 1e-10];
+    for of_ranks in &losses {
+        for ((loss, alone), tolerance) in of_ranks.iter().zip(&losses[0]).zip(tolerances) {
+            assert!((loss - alone).abs() <= tolerance * alone, "{losses:?}");
+        }
     }
 }
 
+/// The run stops in both epochs and between them, where the size of the images changes.
 #[test]
 fn a_run_on_image_files_resumes_exactly() {
-    let workdir = workdir();
+    let workdir = workdir_of(&growing());
     let shards = pack(&workdir, "shards", "") + " data.shuffle=shards data.shuffle_window_shards=1";
     for (source, options) in [("folder", String::new()), ("shards", shards)] {
         let options =
             format!("checkpoint.interval_steps=1 checkpoint.keep=100 log.interval_steps=2 {options}");
         let [whole, parts] = ["whole", "parts"].map(|name| format!("{source}-{name}"));
-        workdir.train(&format!("--name {whole} {options}")).ranks(2).ends_with(0);
+        let ended = workdir.train(&format!("--name {whole} {options}")).ranks(2).ends_with(0);
+        ended.says("epoch 1/2: images of 16x16").says("epoch 2/2: images of 24x24");
         for stop in [2, 3, 4] {
             let line = format!("--name {parts} --resume auto {options} train.max_steps={stop}");
             workdir.train(&line).ranks(2).ends_with(0);

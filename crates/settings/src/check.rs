@@ -7,7 +7,7 @@ use crate::choice::Backend;
 use crate::dataset::DatasetFacts;
 use crate::interval::Checked;
 use crate::place::Places;
-use crate::recipe::{Architecture, DataSource, Recipe};
+use crate::recipe::{Architecture, DataSource, Recipe, resolution};
 
 /// Rejects `recipe` if it cannot be trained by `world_size` ranks.
 pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
@@ -15,6 +15,7 @@ pub(crate) fn check(recipe: &Recipe, world_size: usize) -> Checked {
     recipe.data.check(recipe.model.in_channels, places)?;
     recipe.augment.check(recipe.model.in_channels, places)?;
     check_network(recipe, places)?;
+    resolution::check(recipe, places)?;
     check_val_resolution(recipe, places)?;
     recipe.train.check(places)?;
     check_micro_batches(recipe, world_size, places)?;

@@ -42,6 +42,16 @@ choice!(
 );
 
 choice!(
+    /// How the size of the training images changes between the entries of its list.
+    ResolutionCourse {
+        /// An entry's size holds until the next one.
+        Steps,
+        /// Interpolated by epochs.
+        Linear,
+    }
+);
+
+choice!(
     /// What happens when an image cannot be decoded.
     OnBadImage {
         /// The run ends.

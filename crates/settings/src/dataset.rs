@@ -3,7 +3,7 @@
 use regatta_anynet::Stem;
 
 use crate::error::RecipeError;
-use crate::recipe::{DataSource, Recipe};
+use crate::recipe::{DataSource, Recipe, Resolution};
 
 /// Mean of ImageNet's training images, red, green and blue.
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
@@ -123,9 +123,9 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns whether the network's last feature map is 1x1.
+    /// Returns whether the network's last feature map is 1x1 for the smallest training images.
     pub(crate) fn map_is_one_pixel(&self) -> bool {
-        let side = self.data.resolution_px.into();
+        let side = self.data.smallest_resolution_px().into();
         self.network().smallest_map(side, side) == (1, 1)
     }
 
@@ -137,10 +137,14 @@ impl Recipe {
                  per channel; {remedy}"
             );
         }
-        let side = self.data.resolution_px;
+        let side = self.data.smallest_resolution_px();
+        let (size, key) = match self.data.resolution {
+            Resolution::Fixed { .. } => (format!("data.resolution_px = {side}"), "data.resolution_px"),
+            Resolution::Changing { .. } => (format!("px = {side} in data.resolution"), "that px"),
+        };
         format!(
-            "{cause}, and with data.resolution_px = {side} the last feature map is 1x1: BatchNorm would normalise \
-             one value per channel; {remedy} or raise data.resolution_px"
+            "{cause}, and with {size} the last feature map is 1x1: BatchNorm would normalise one value per channel; \
+             {remedy} or raise {key}"
         )
     }
 }

@@ -5,6 +5,7 @@ mod dataset;
 mod impossible;
 mod layers;
 mod refusals;
+mod resolution;
 mod resume;
 mod roundtrip;
 mod schema;

@@ -74,8 +74,15 @@ fn an_unreadable_image_ends_the_run_in_its_step_and_no_earlier() {
     );
 }
 
-/// A feed of segments of (split, epoch, micro-batches of two images that begin with these), and the number of images fetched.
-fn feed(settings: LoaderSettings, segments: &[(Split, u64, &'static [usize])]) -> (Feed, Arc<AtomicUsize>) {
+/// Segments of (split, epoch, micro-batches of two images that begin with these).
+type Segments<'a> = &'a [(Split, u64, &'static [usize])];
+
+/// A feed of these segments, and the number of images fetched.
+fn feed(settings: LoaderSettings, segments: Segments) -> (Feed, Arc<AtomicUsize>) {
+    feed_of(&fp32(), settings, segments)
+}
+
+fn feed_of(recipe: &Recipe, settings: LoaderSettings, segments: Segments) -> (Feed, Arc<AtomicUsize>) {
     let fetched = Arc::new(AtomicUsize::new(0));
     let source = || -> Arc<dyn Source> { Arc::new(Damaged(Arc::clone(&fetched))) };
     let datasets = Datasets::without_lists(source(), source());
@@ -84,7 +91,7 @@ fn feed(settings: LoaderSettings, segments: &[(Split, u64, &'static [usize])]) -
         let micro_batches = firsts.iter().map(|&first| vec![first, first + 1]);
         Ok(Segment { split, epoch, micro_batches: Box::new(micro_batches) })
     });
-    (Feed::new(&fp32(), &datasets, settings, Device::Cpu, segments).unwrap(), fetched)
+    (Feed::new(recipe, &datasets, settings, Device::Cpu, segments).unwrap(), fetched)
 }
 
 fn labels(feed: &mut Feed) -> Option<Vec<i64>> {
@@ -138,6 +145,33 @@ fn what_is_left_of_a_segment_is_dropped_when_a_later_one_begins() {
             feed.begin(Split::Train, 5).unwrap();
             let rest = [labels(&mut feed), labels(&mut feed), labels(&mut feed)];
             assert_eq!(rest, [Some(vec![60, 61]), Some(vec![70, 71]), None], "{prefetch_batches} {taken}");
+        }
+    }
+}
+
+/// Three sizes are in the loader at once: of an epoch, its evaluation and the next epoch. The workers crop to the size, or the
+/// device resizes.
+#[test]
+fn each_epoch_has_images_of_its_size() {
+    let list = "resolution = [{ after_epochs = 0, px = 64 }, { after_epochs = 4, px = 32 }, { after_epochs = 5, px = 40 }]";
+    let text = FOUR_STAGES.replace("resolution_px = 64", list).replace("epochs = 1", "epochs = 6");
+    for more in [&[][..], &["augment.random_resized_crop_scale=[0.5,1.0]"]] {
+        let sets = [&["data.synthetic_classes=100", "data.val_resolution_px=48"], more].concat();
+        let recipe = recipe(&text, &sets.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        for prefetch_batches in [1, 8] {
+            let settings = LoaderSettings { prefetch_batches, workers: 2, ..LoaderSettings::default() };
+            let (mut feed, _) = feed_of(&recipe, settings, &SEGMENTS);
+            for ((split, epoch, micro_batches), px) in SEGMENTS.into_iter().zip([32, 48, 40]) {
+                feed.begin(split, epoch).unwrap();
+                for &first in micro_batches {
+                    let (images_nchw, labels) = feed.next().unwrap().unwrap();
+                    let first = first as i64;
+                    assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [first, first + 1]);
+                    assert_eq!(images_nchw.size(), [2, 3, px, px], "{split:?} {epoch}");
+                    feed.prefetch();
+                }
+                assert!(feed.next().unwrap().is_none());
+            }
         }
     }
 }
