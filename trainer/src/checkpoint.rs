@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use regatta_comm::{World, broadcast_and_verify};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
@@ -98,6 +98,27 @@ pub(crate) fn restore_and_share(
 /// A file that cannot be read or is damaged.
 pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap<String, Tensor>> {
     Ok(tensor_file::read_all(&checkpoint.join(if ema { EMA } else { MODEL }))?)
+}
+
+/// Fills the replica with the [`evaluated_tensors`] of a checkpoint.
+///
+/// # Errors
+/// Those of [`evaluated_tensors`], and tensors of another network.
+pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &mut Replica) -> Result<()> {
+    let mut tensors = evaluated_tensors(checkpoint, ema)?;
+    let statistics = replica.statistics.iter().map(|statistic| statistic.name.clone());
+    let names: Vec<_> = parameter_names(replica).chain(statistics).collect();
+    let views = replica.parameters.views.iter_mut().chain(&mut replica.running.views);
+    for (name, view) in names.into_iter().zip(views) {
+        match tensors.remove(&name) {
+            Some(tensor) if tensor.size() == view.size() => tch::no_grad(|| view.copy_(&tensor)),
+            _ => {
+                let found = format!("no tensor {name} that fits its recipe.toml: it is of another network");
+                bail!(StorageError::Content { path: checkpoint.to_owned(), found });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {

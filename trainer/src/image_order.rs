@@ -117,6 +117,11 @@ impl ImageOrder {
         })
     }
 
+    /// Returns a single evaluation, in epoch 0.
+    pub(crate) fn one_evaluation(&self) -> impl Iterator<Item = Result<Segment>> + use<> {
+        std::iter::once(Ok(self.evaluation(0)))
+    }
+
     /// Returns these steps of an epoch.
     fn training(self, epoch: u64, steps: Range<usize>) -> Result<Segment> {
         let Self { sampler, windows, shard, .. } = self;

@@ -53,6 +53,7 @@ mod signals;
 mod time_limit;
 
 mod data_command;
+mod evaluate_command;
 mod inspect;
 mod probe;
 
@@ -89,6 +90,8 @@ enum Command {
     Summary(inspect::SummaryCommand),
     /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
     Export(export::ExportCommand),
+    /// Evaluates a checkpoint or a weights file: accuracy by class, confusion matrix, predictions
+    Evaluate(evaluate_command::EvaluateCommand),
     /// Reads, packs and shows the recipe's images
     Data(data_command::DataCommand),
     /// Measures the device, NCCL and the all-reduce times of this machine and its ranks
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),
         (Some(Command::Export(command)), _) => export::export(&command),
+        (Some(Command::Evaluate(command)), _) => evaluate_command::evaluate(&command, &launch),
         (Some(Command::Data(command)), _) => data_command::data(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),

@@ -204,15 +204,7 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
 /// Logs the ranks, the device, the network's size and the batch sizes.
 fn log_setup(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learner, chosen: Option<&str>) {
     let train = &recipe.train;
-    tracing::info!(
-        "{} over {}, {}, {} a rank, {}, {}",
-        counted(world.world_size(), "rank"),
-        world.description(),
-        device::name(learner.replica.device()),
-        counted(tch::get_num_threads(), "thread"),
-        device::recipe_value(&train.precision),
-        device::recipe_value(&train.memory_format)
-    );
+    tracing::info!("{}", describe_ranks(recipe, learner.replica.device(), world));
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
         learner.replica.specs.iter().map(Parameter::elements).sum::<i64>(),
@@ -224,4 +216,17 @@ fn log_setup(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learn
     if let Some(chosen) = chosen {
         tracing::info!("{chosen}");
     }
+}
+
+/// Describes the ranks and how they compute, for the log.
+pub(crate) fn describe_ranks(recipe: &Recipe, device: tch::Device, world: &World) -> String {
+    format!(
+        "{} over {}, {}, {} a rank, {}, {}",
+        counted(world.world_size(), "rank"),
+        world.description(),
+        device::name(device),
+        counted(tch::get_num_threads(), "thread"),
+        device::recipe_value(&recipe.train.precision),
+        device::recipe_value(&recipe.train.memory_format)
+    )
 }
