@@ -1,6 +1,6 @@
 //! Records steps as CUDA graphs: the host launches two graphs instead of a thousand kernels.
 //!
-//! One graph is forward and backward of a micro-batch, on fixed tensors for its images and labels; the other is the update.
+//! One graph is forward and backward of a micro-batch, on fixed tensors for its images and targets; the other is the update.
 //! Both use the replica's flat buffers, whose addresses never change, so an eager step may come between two replays: the
 //! epoch's last one, which is shorter.
 
@@ -29,7 +29,8 @@ pub(crate) struct Recorder {
 struct RecordedMicroBatch {
     graph: CudaGraph,
     images_nchw: Tensor,
-    labels: Tensor,
+    /// Labels, or probabilities if the recipe mixes images.
+    targets: Tensor,
 }
 
 /// The update, and the tensor that receives whether the gradients were finite.
@@ -68,25 +69,25 @@ impl Recorder {
         }
     }
 
-    /// Replays forward and backward on these images and labels. The first call records `forward_backward`.
+    /// Replays forward and backward on these images and targets. The first call records `forward_backward`.
     ///
     /// # Errors
     /// The error of `forward_backward`, and device errors.
     pub(crate) fn micro_batch(
         &mut self,
         images_nchw: &Tensor,
-        labels: &Tensor,
+        targets: &Tensor,
         forward_backward: impl FnOnce(&Tensor, &Tensor) -> Result<()>,
     ) -> Result<()> {
         if self.micro_batch.is_none() {
             // Copies keep the memory format.
-            let (images_nchw, labels) = (images_nchw.copy(), labels.copy());
-            let (graph, ()) = CudaGraph::record(|| forward_backward(&images_nchw, &labels))?;
-            self.micro_batch = Some(RecordedMicroBatch { graph, images_nchw, labels });
+            let (images_nchw, targets) = (images_nchw.copy(), targets.copy());
+            let (graph, ()) = CudaGraph::record(|| forward_backward(&images_nchw, &targets))?;
+            self.micro_batch = Some(RecordedMicroBatch { graph, images_nchw, targets });
         }
         let recorded = self.micro_batch.as_mut().expect("it was recorded above");
         recorded.images_nchw.copy_(images_nchw);
-        recorded.labels.copy_(labels);
+        recorded.targets.copy_(targets);
         Ok(recorded.graph.replay()?)
     }
 

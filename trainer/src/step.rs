@@ -14,10 +14,12 @@ use crate::attribution::{Phase, SpareMarks, StepTimes};
 use crate::control::{PendingOutcome, Requests, agree};
 use crate::debug::Inspector;
 use crate::feed::Feed;
+use crate::loss::{hits, summed_training_loss};
 use crate::loss_scale::{LossScale, LossScaleState, found_inf};
+use crate::mixing::Mixing;
 use crate::optimizer::Optimizer;
 use crate::recording::Recorder;
-use crate::replica::{Replica, summed_loss};
+use crate::replica::Replica;
 
 /// A step that the host has launched; a GPU may not have finished it.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct LaunchedStep {
 struct MicroBatchSums {
     /// The loss that backward starts from.
     loss: Tensor,
-    /// Number of images whose label has the largest logit, in float64.
+    /// Number of images whose label has the largest logit, in float64; of a mixed image, the label with the larger share.
     hits: Tensor,
 }
 
@@ -44,6 +46,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) ema: Option<FlatBuffer>,
     /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScale>,
+    /// Set if the recipe mixes images.
+    mixing: Option<Mixing>,
     reducer: Reducer,
     recorder: Recorder,
     /// This rank's loss and hits of the step, summed over images. Never reallocated, since CUDA graphs hold its address.
@@ -79,6 +83,7 @@ impl<'a> Learner<'a> {
             optimizer,
             ema,
             loss_scale,
+            mixing: Mixing::of(recipe),
             reducer,
             train: &recipe.train,
             data: &recipe.data,
@@ -108,17 +113,21 @@ impl<'a> Learner<'a> {
         _ = self.sums.zero_();
         for number in micro_batches.clone() {
             let (images_nchw, labels) = source.take(&mut times)?;
+            let (images_nchw, targets) = match &self.mixing {
+                Some(mixing) => mixing.apply((source.feed.epoch(), number), &images_nchw, &labels),
+                None => (images_nchw, labels),
+            };
             source.inspector.check_forward(&self.replica, &images_nchw)?;
             self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
             if replays {
-                self.replay_micro_batch(&images_nchw, &labels, images)?;
+                self.replay_micro_batch(&images_nchw, &targets, images)?;
             } else {
-                let sums = self.forward(&images_nchw, &labels)?;
+                let sums = self.forward(&images_nchw, &targets)?;
                 times.end(Phase::Forward)?;
                 if number + 1 == micro_batches.end {
                     self.reducer.arm();
                 }
-                self.backward(&sums, labels.numel(), images);
+                self.backward(&sums, targets.size()[0] as usize, images);
             }
             times.end(Phase::Backward)?;
         }
@@ -135,11 +144,10 @@ impl<'a> Learner<'a> {
     }
 
     /// Returns the summed loss and the hits of a micro-batch, on the device.
-    fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<MicroBatchSums> {
+    fn forward(&self, images_nchw: &Tensor, targets: &Tensor) -> Result<MicroBatchSums> {
         let logits = self.replica.logits(&self.replica.model, images_nchw, Mode::Training)?;
-        let loss = summed_loss(&logits, labels, self.train.label_smoothing);
-        let hits = logits.detach().argmax(1, false).eq_tensor(labels).sum(Kind::Double);
-        Ok(MicroBatchSums { loss, hits })
+        let loss = summed_training_loss(&logits, targets, self.train);
+        Ok(MicroBatchSums { loss, hits: hits(&logits, targets) })
     }
 
     /// Adds a micro-batch to the step's sums: the gradient of its summed loss divided by the global batch's `images`, its loss
@@ -152,11 +160,11 @@ impl<'a> Learner<'a> {
     }
 
     /// Runs forward and backward as one CUDA graph; its time counts as backward.
-    fn replay_micro_batch(&mut self, images_nchw: &Tensor, labels: &Tensor, images: usize) -> Result<()> {
+    fn replay_micro_batch(&mut self, images_nchw: &Tensor, targets: &Tensor, images: usize) -> Result<()> {
         let mut recorder = std::mem::take(&mut self.recorder);
-        let outcome = recorder.micro_batch(images_nchw, labels, |images_nchw, labels| {
-            let sums = self.forward(images_nchw, labels)?;
-            self.backward(&sums, labels.numel(), images);
+        let outcome = recorder.micro_batch(images_nchw, targets, |images_nchw, targets| {
+            let sums = self.forward(images_nchw, targets)?;
+            self.backward(&sums, targets.size()[0] as usize, images);
             Ok(())
         });
         self.recorder = recorder;

@@ -65,9 +65,9 @@ fn bf16_in_the_contiguous_format_resumes_exactly() {
 }
 
 #[test]
-fn dropout_and_squeeze_and_excitation_resume_exactly() {
+fn dropout_mixing_and_squeeze_and_excitation_resume_exactly() {
     let stages = "model.anynet.stages=[{depth=2,width=16,group_width=8,se_ratio=0.25}]";
-    check_stops(2, &format!("model.dropout=0.5 {stages}"));
+    check_stops(2, &format!("model.dropout=0.5 augment.mixup_alpha=0.2 augment.cutmix_alpha=1.0 {stages}"));
 }
 
 #[test]

@@ -85,15 +85,18 @@ fn uneven_micro_batches_give_the_same_step() {
     // 4 + 4 + 2 images: two ranks take two micro-batches and one.
     check_first_step("data.synthetic_train_images=10");
     check_first_step("data.synthetic_train_images=10 train.memory_format=contiguous");
-    // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image as well.
-    check_first_step("data.synthetic_train_images=10 train.micro_batch_size=3");
+    // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image as well. Each micro-batch
+    // is mixed by its number, whichever rank has it.
+    let mixed = "augment.mixup_alpha=0.8 augment.cutmix_alpha=1.0 train.label_smoothing=0.1";
+    check_first_step(&format!("data.synthetic_train_images=10 train.micro_batch_size=3 {mixed}"));
 }
 
 #[test]
 fn other_blocks_and_stems_give_the_same_step() {
     let data = "data.synthetic_train_images=10";
     let stage = "model.anynet.stages=[{depth=2,width=16,group_width=4,se_ratio=0.25}]";
-    check_first_step(&format!("{data} model.dropout=0.5 {stage}"));
+    let loss = "train.loss=bce train.bce_target_threshold=0.2 augment.cutmix_alpha=1.0";
+    check_first_step(&format!("{data} model.dropout=0.5 {stage} {loss}"));
     let stages = "model.anynet.stages=[{depth=1,width=16},{depth=1,width=8}]";
     check_first_step(&format!("{data} {stages} model.anynet.block=resnet_basic model.stem=resnet"));
     check_first_step(&format!("{data} {stages} model.anynet.block=vanilla model.stem=cifar"));

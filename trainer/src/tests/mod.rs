@@ -5,6 +5,7 @@ mod reference;
 
 mod networks;
 
+mod batch;
 mod exchange;
 mod feed;
 mod image_order;

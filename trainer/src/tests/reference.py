@@ -181,17 +181,22 @@ def images_of(case, inputs):
 
 def step_case(case, inputs):
     """Computes a complete training step over several micro-batches."""
+    import batch
+
     model = model_of(case, inputs)
     named = dict(model.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in named.items()}
     images, labels = images_of(case, inputs), inputs["labels"].long()
     mean_statistics = {name: torch.zeros_like(tensor) for name, tensor in statistics(model).items()}
     loss_sum, hits = 0.0, torch.zeros(())
-    for x, y in zip(images.split(case["micro_batches"]), labels.split(case["micro_batches"])):
+    micro_batches = zip(images.split(case["micro_batches"]), labels.split(case["micro_batches"]))
+    for (x, y), draw in zip(micro_batches, case["draws"]):
+        if draw is not None:
+            x, y = batch.mixed(draw, x, y, case["network"]["classes"])
         logits = model(x)
-        loss = F.cross_entropy(logits, y, reduction="sum", label_smoothing=case["label_smoothing"])
+        loss = batch.summed_loss(case, logits, y)
         (loss / len(images)).backward()
-        hits += (logits.argmax(1) == y).sum()
+        hits += (logits.argmax(1) == (y.argmax(1) if y.dim() == 2 else y)).sum()
         loss_sum += loss.detach()
         for name, tensor in statistics(model).items():
             mean_statistics[name] += tensor * len(x) / len(images)
@@ -211,6 +216,13 @@ def step_case(case, inputs):
     return {**scalars, **results(parameter=named, state=states, statistic=running, ema=average)}
 
 
+def batch_case(case, inputs):
+    """Computes a case of batch.rs. The module takes a second to load, so only the test that needs it does."""
+    import batch
+
+    return batch.CASES[case["task"]](case, inputs)
+
+
 def main():
     if not torch.__version__.startswith(VERSION):
         print(f"torch {torch.__version__} is not {VERSION}x, the trainer's")
@@ -219,11 +231,16 @@ def main():
     for case in json.loads((folder / "cases.json").read_text()):
         torch.set_num_threads(case["threads"])
         inputs = load_file(folder / f"{case['name']}.in.safetensors")
-        outputs = {"network": network_case, "optimizer": optimizer_case, "step": step_case}[case["task"]](case, inputs)
+        tasks = {"network": network_case, "optimizer": optimizer_case, "step": step_case}
+        outputs = tasks.get(case["task"], batch_case)(case, inputs)
         dense = {name: tensor.detach().contiguous() for name, tensor in outputs.items()}
         save_file(dense, folder / f"{case['name']}.out.safetensors")
     print("computed", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ImportError as error:
+        print(error)
+        sys.exit(77)

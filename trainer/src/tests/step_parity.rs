@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use regatta_comm::World;
-use regatta_data::{ImageShape, Images, Scratch, Split, SyntheticDataset, SyntheticSettings};
+use regatta_data::{ImageShape, Images, Mix, Scratch, Size, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
 use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, Tensors, compare_with_pytorch};
-use super::{alone, assert_close, training_feed};
+use super::{alone, assert_close, batch, training_feed};
 use crate::control::Requests;
 use crate::debug::Inspector;
 use crate::input::images;
+use crate::mixing::Mixing;
 use crate::optimizer::Optimizer;
 use crate::replica::Replica;
 use crate::step::{Learner, StepSource};
@@ -34,7 +35,11 @@ const ADAMW: &[&str] = &[
     "optim.weight_decay_norm_bias=0.01",
 ];
 
-fn with(sets: &[&str]) -> Recipe {
+/// CutMix for the first of two micro-batches, Mixup for the second. In both the partner's label has the larger share.
+const MIXED: &[&str] = &["augment.mixup_alpha=0.8", "augment.cutmix_alpha=1.0", "train.seed=0"];
+
+/// The recipe of four stages with these keys.
+pub(super) fn with(sets: &[&str]) -> Recipe {
     recipe(FOUR_STAGES, &sets.iter().map(|&set| set.to_owned()).collect::<Vec<_>>())
 }
 
@@ -106,6 +111,12 @@ fn step_inputs(replica: &Replica, images: &Images, indices: &[usize]) -> Tensors
     inputs
 }
 
+/// How the two micro-batches of the step are mixed, if they are.
+fn draws(recipe: &Recipe) -> [Option<Mix>; 2] {
+    let size = Size { width: recipe.data.resolution_px, height: recipe.data.resolution_px };
+    [0, 1].map(|number| Mixing::of(recipe).map(|mixing| mixing.draw((0, number), size)))
+}
+
 /// One step over micro-batches of four and two images.
 fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     tch::set_num_threads(2);
@@ -141,6 +152,8 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     let mut description = description("step", &recipe, 2);
     description["optim"] = optim(&recipe.optim);
     description["micro_batches"] = json!([4, 2]);
+    description["draws"] = draws(&recipe).map(|mix| mix.map(batch::draw)).into_iter().collect();
+    description["loss"] = batch::loss(&recipe.train);
     description["clip_grad_norm"] = json!(recipe.train.clip_grad_norm);
     description["ema_decay"] = json!(recipe.train.ema_decay);
     description["mean"] = json!(recipe.data.mean);
@@ -153,12 +166,27 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
 #[test]
 fn ten_updates_and_a_whole_step_equal_pytorchs() {
     let _alone = alone();
+    let is_mixed = matches!(
+        draws(&with(MIXED)),
+        [Some(Mix::CutMix { kept: 0.0..0.5, .. }), Some(Mix::MixUp { kept: 0.0..0.5 })]
+    );
+    assert!(is_mixed, "{:?}", draws(&with(MIXED)));
     let updates = [("plain", &[][..]), ("momentum", SGD), ("nesterov", NESTEROV), ("adamw", ADAMW)];
     let mut cases: Vec<_> = updates.map(|(name, sets)| optimizer_case(name, sets)).into();
     cases.extend([
         step_case("nesterov-fp32", NESTEROV, "fp32"),
         step_case("nesterov-fp64", NESTEROV, "fp64"),
         step_case("adamw-fp64", ADAMW, "fp64"),
+        step_case("mixed-fp64", MIXED, "fp64"),
+        step_case(
+            "mixed-bce-fp64",
+            &[MIXED, &["train.loss=bce", "train.bce_sum_classes=true"]].concat(),
+            "fp64",
+        ),
     ]);
-    compare_with_pytorch(&cases, |what, ours, theirs| assert_close(what, ours, theirs, 1e-6));
+    cases.extend(batch::cases());
+    let is_exact = |what: &str| ["mix-", "loss-", "schedule-"].iter().any(|prefix| what.starts_with(prefix));
+    compare_with_pytorch(&cases, |what, ours, theirs| {
+        assert_close(what, ours, theirs, if is_exact(what) { 1e-14 } else { 1e-6 });
+    });
 }
