@@ -11,7 +11,7 @@ use regatta_settings::Recipe;
 use regatta_torch_ext::{HostBytes, HostChunk, SplitHostBytes};
 use tch::{Device, Tensor};
 
-use super::Segment;
+use super::{Purpose, Segment};
 use crate::datasets::Datasets;
 use crate::input;
 use crate::preparation::Preparation;
@@ -31,8 +31,8 @@ pub(super) struct Loaded {
     segments: std::iter::Fuse<Segments>,
     /// The last opened segment.
     requesting: Option<Segment>,
-    /// Splits and epochs of the segments that are opened and not begun, in order.
-    ahead: VecDeque<(Split, u64)>,
+    /// Purposes and epochs of the segments that are opened and not begun, in order.
+    ahead: VecDeque<(Purpose, u64)>,
     /// Number of the segment that was begun last.
     current: usize,
     /// The micro-batches in the loader, in order.
@@ -115,14 +115,14 @@ impl Loaded {
         })
     }
 
-    /// Moves to the next segment of this split and epoch, and drops what is left of earlier ones.
-    pub(super) fn begin(&mut self, split: Split, epoch: u64) -> Result<()> {
+    /// Moves to the next segment of this purpose and epoch, and drops what is left of earlier ones.
+    pub(super) fn begin(&mut self, purpose: Purpose, epoch: u64) -> Result<()> {
         loop {
             if self.ahead.is_empty() && !self.open_next()? {
-                return Err(anyhow!("no segment of the {split:?} images in epoch {epoch} is left"));
+                return Err(anyhow!("no segment of images for {purpose:?} in epoch {epoch} is left"));
             }
             self.current += 1;
-            if self.ahead.pop_front() == Some((split, epoch)) {
+            if self.ahead.pop_front() == Some((purpose, epoch)) {
                 break;
             }
         }
@@ -186,14 +186,15 @@ impl Loaded {
             return Err(error);
         }
         let Some(segment) = self.segments.next().transpose()? else { return Ok(false) };
-        self.ahead.push_back((segment.split, segment.epoch));
+        self.ahead.push_back((segment.purpose, segment.epoch));
         self.requesting = Some(segment);
         Ok(true)
     }
 
     /// Hands a micro-batch of the last opened segment to the loader.
     fn request(&mut self, indices: Vec<usize>) -> Result<()> {
-        let Some(Segment { split, epoch, .. }) = self.requesting else { return Ok(()) };
+        let Some(Segment { purpose, epoch, .. }) = self.requesting else { return Ok(()) };
+        let split = purpose.split();
         let prepared = if split == Split::Train { &self.training } else { &self.validation };
         let (shape, images) = (prepared.images.shape(), indices.len());
         let len = block_bytes(images, shape);

@@ -1,4 +1,5 @@
-//! Ten updates of an optimizer, and a complete training step, give the same results as PyTorch.
+//! Ten updates of an optimizer, a complete training step, the moving average and precise statistics give the same results as
+//! PyTorch.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
+use super::average::{FIRST, average_case, averaged_statistics, precise_cases};
 use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close, training_feed};
@@ -127,15 +129,18 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     }
     let feed = training_feed(&recipe, dataset(&recipe), &[&order[..4], &order[4..]]);
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched =
+    let mut launched =
         learner.step(0..2, order.len(), recipe.optim.lr, Requests::default(), &mut source).unwrap();
+    learner.update_average(&mut launched, FIRST).unwrap();
     let outcome = launched.pending.outcome().unwrap();
     assert!(outcome.updated);
 
     let Learner { replica, optimizer, ema, .. } = &learner;
     let mut results = updated(replica, optimizer, &recipe.optim);
     results.extend(by_statistic(replica, &replica.running.flat));
-    results.extend(by_parameter("ema", replica, &ema.as_ref().unwrap().views));
+    let ema = ema.as_ref().unwrap();
+    results.extend(by_parameter("ema", replica, &ema.parameters.views));
+    results.extend(averaged_statistics(replica, ema));
     results.insert("loss".into(), Tensor::from(outcome.loss_sum).to_kind(replica.parameters.flat.kind()));
     results.insert("hits".into(), Tensor::from(outcome.hits as f32));
     let mut description = description("step", &recipe, 2);
@@ -159,6 +164,11 @@ fn ten_updates_and_a_whole_step_equal_pytorchs() {
         step_case("nesterov-fp32", NESTEROV, "fp32"),
         step_case("nesterov-fp64", NESTEROV, "fp64"),
         step_case("adamw-fp64", ADAMW, "fp64"),
+        average_case(),
     ]);
-    compare_with_pytorch(&cases, |what, ours, theirs| assert_close(what, ours, theirs, 1e-6));
+    cases.extend(precise_cases());
+    compare_with_pytorch(&cases, |what, ours, theirs| {
+        let is_of_statistics = ["average", "precise"].iter().any(|name| what.starts_with(name));
+        assert_close(what, ours, theirs, if is_of_statistics { 1e-12 } else { 1e-6 });
+    });
 }
