@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use regatta_comm::{World, broadcast_and_verify};
+use regatta_comm::{FlatBuffer, World, broadcast_and_verify};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
 
 use crate::loss_scale::LossScale;
+use crate::precise::PreciseStatistics;
 use crate::progress::Progress;
 use crate::replica::Replica;
 use crate::step::Learner;
@@ -17,12 +18,16 @@ use crate::tensor_file;
 
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const EMA: &str = "ema.safetensors";
+/// The statistics that an evaluation at the checkpoint's step computed for the weights, and for their average.
+const PRECISE: &str = "precise.safetensors";
+const PRECISE_EMA: &str = "precise_ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// The resolved recipe that the run was trained with.
 pub(crate) const RECIPE: &str = "recipe.toml";
 
-/// Writes the checkpoint of `progress.step` atomically; `metrics` is the position in the metrics file that belongs to it.
+/// Writes the checkpoint of `progress.step` atomically; `precise` are the statistics of an evaluation at that step, `metrics` is
+/// the position in the metrics file that belongs to it.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -30,17 +35,27 @@ pub(crate) fn save(
     folder: &RunFolder,
     learner: &Learner,
     progress: &Progress,
+    precise: Option<&PreciseStatistics>,
     recipe: &str,
     metrics: MetricsMark,
 ) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
     let replica = &learner.replica;
-    let statistics = replica.statistics.iter().map(|s| s.name.clone()).zip(&replica.running.views);
-    let model = parameter_names(replica).zip(&replica.parameters.views).chain(statistics.clone());
-    tensor_file::write(&writer.dir().join(MODEL), model)?;
+    let write = |file, parameters: &FlatBuffer, running: &FlatBuffer| {
+        let tensors = parameter_names(replica).zip(&parameters.views);
+        let tensors = tensors.chain(statistic_names(replica).zip(&running.views));
+        tensor_file::write(&writer.dir().join(file), tensors)
+    };
+    write(MODEL, &replica.parameters, &replica.running)?;
     if let Some(ema) = &learner.ema {
-        let ema = parameter_names(replica).zip(&ema.views).chain(statistics);
-        tensor_file::write(&writer.dir().join(EMA), ema)?;
+        write(EMA, &ema.parameters, &ema.running)?;
+    }
+    if let Some(precise) = precise {
+        let files = [(PRECISE, Some(&precise.model)), (PRECISE_EMA, precise.ema.as_ref())];
+        for (file, statistics) in files.into_iter().filter_map(|(file, buffer)| Some((file, buffer?))) {
+            let tensors = statistic_names(replica).zip(&statistics.views);
+            tensor_file::write(&writer.dir().join(file), tensors)?;
+        }
     }
     let state = learner.optimizer.state.iter().flat_map(|(kind, buffer)| {
         parameter_names(replica).map(move |name| format!("{kind}.{name}")).zip(&buffer.views)
@@ -58,6 +73,10 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 
 fn parameter_names(replica: &Replica) -> impl Iterator<Item = String> {
     replica.specs.iter().map(|spec| spec.name.clone())
+}
+
+fn statistic_names(replica: &Replica) -> impl Iterator<Item = String> {
+    replica.statistics.iter().map(|statistic| statistic.name.clone())
 }
 
 /// Reads the checkpoint on rank 0 (the ranks need not share a file system), broadcasts its state and checks that all ranks hold
@@ -86,18 +105,25 @@ pub(crate) fn restore_and_share(
         broadcast_and_verify(world, name, buffer)?;
     }
     if let Some(ema) = &mut learner.ema {
-        broadcast_and_verify(world, "moving averages", ema)?;
+        broadcast_and_verify(world, "moving averages", &mut ema.parameters)?;
+        broadcast_and_verify(world, "averaged statistics", &mut ema.running)?;
     }
     Ok(progress)
 }
 
 /// Reads what the run's evaluation used from a checkpoint on this rank, by name: parameters, or with `ema` their moving average,
-/// and statistics.
+/// and statistics: the precise ones where the evaluation at this step computed them, and otherwise the running ones.
 ///
 /// # Errors
 /// A file that cannot be read or is damaged.
 pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap<String, Tensor>> {
-    Ok(tensor_file::read_all(&checkpoint.join(if ema { EMA } else { MODEL }))?)
+    let (weights, precise) = if ema { (EMA, PRECISE_EMA) } else { (MODEL, PRECISE) };
+    let mut tensors = tensor_file::read_all(&checkpoint.join(weights))?;
+    let precise = checkpoint.join(precise);
+    if precise.try_exists().map_err(StorageError::io("read", &precise))? {
+        tensors.extend(tensor_file::read_all(&precise)?);
+    }
+    Ok(tensors)
 }
 
 /// Fills the replica with the [`evaluated_tensors`] of a checkpoint.
@@ -125,13 +151,12 @@ fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
     let names: Vec<_> = parameter_names(&learner.replica).collect();
     let named = |views| names.iter().cloned().zip::<std::slice::IterMut<Tensor>>(views);
     let replica = &mut learner.replica;
-    let statistic_names: Vec<_> = replica.statistics.iter().map(|s| s.name.clone()).collect();
+    let statistic_names: Vec<_> = statistic_names(replica).collect();
     let statistics = statistic_names.iter().cloned().zip(&mut replica.running.views);
     tensor_file::read(&path.join(MODEL), named(replica.parameters.views.iter_mut()).chain(statistics))?;
     if let Some(ema) = &mut learner.ema {
-        let mut copies: Vec<Tensor> = replica.running.views.iter().map(Tensor::zeros_like).collect();
-        let statistics = statistic_names.iter().cloned().zip(&mut copies);
-        tensor_file::read(&path.join(EMA), named(ema.views.iter_mut()).chain(statistics))?;
+        let statistics = statistic_names.iter().cloned().zip(&mut ema.running.views);
+        tensor_file::read(&path.join(EMA), named(ema.parameters.views.iter_mut()).chain(statistics))?;
     }
     let state = learner.optimizer.state.iter_mut().flat_map(|(kind, buffer)| {
         names.iter().map(move |name| format!("{kind}.{name}")).zip(&mut buffer.views)

@@ -25,7 +25,7 @@ use crate::data_command::SplitName;
 use crate::datasets::Datasets;
 use crate::evaluate::{Evaluation, evaluate_logits};
 use crate::failure::{Diverged, together};
-use crate::feed::Feed;
+use crate::feed::{Feed, Purpose};
 use crate::image_order::ImageOrder;
 use crate::input::{loader_settings, on_bad_image};
 use crate::replica::{Replica, in_format};
@@ -176,7 +176,7 @@ impl Pass<'_> {
     fn run(&mut self, world: &World) -> Result<(Evaluation, Predictions)> {
         let Self { recipe, replica, feed, images, flip, bar } = self;
         let mut collector = Collector::default();
-        feed.begin(Split::Validation, 0)?;
+        feed.begin(Purpose::Evaluation, 0)?;
         bar.set_length(images.div_ceil(world.world_size()) as u64);
         let mut logits = |images_nchw: &Tensor, labels: &Tensor| {
             let logits_nk = logits(recipe, replica, images_nchw, *flip)?;

@@ -15,7 +15,7 @@ use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, print_ou
 use regatta_settings::{Architecture, Recipe};
 use tch::Tensor;
 
-use crate::checkpoint::{EMA, MODEL};
+use crate::checkpoint::{EMA, MODEL, evaluated_tensors};
 use crate::failure::Usage;
 use crate::start::Start;
 use crate::tensor_file;
@@ -71,9 +71,10 @@ pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
     // `Start::at` has verified its files.
     let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
     let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
-    let file = path.join(if weights == WeightsKind::Ema { EMA } else { MODEL });
+    let is_ema = weights == WeightsKind::Ema;
+    let file = path.join(if is_ema { EMA } else { MODEL });
     let (network, naming) = (recipe.network(), command.names);
-    let tensors = renamed(&file, &network, naming, manifest.step)?;
+    let tensors = renamed(evaluated_tensors(path, is_ema)?, &file, &network, naming, manifest.step)?;
     let about = metadata(&recipe, weights, naming, manifest.step);
     let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
     write_output(&command.out, command.force, &bytes)?;
@@ -113,18 +114,17 @@ fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Resul
     }
 }
 
-/// Reads the network's tensors from a checkpoint's file and renames them; adds PyTorch's `num_batches_tracked` for every
-/// BatchNorm.
+/// Renames the network's tensors, `all` those of a checkpoint's `file`; adds PyTorch's `num_batches_tracked` for every BatchNorm.
 ///
 /// # Errors
-/// A file that cannot be read, or lacks a tensor.
+/// A tensor that is missing.
 pub(crate) fn renamed(
+    mut all: BTreeMap<String, Tensor>,
     file: &Path,
     network: &Network,
     naming: Naming,
     step: u64,
 ) -> Result<BTreeMap<String, Tensor>> {
-    let mut all = tensor_file::read_all(file)?;
     let mut tensors = BTreeMap::new();
     for (name, _) in network.tensors() {
         let Some(tensor) = all.remove(&name) else {

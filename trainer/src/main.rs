@@ -17,6 +17,7 @@ mod step;
 
 mod attribution;
 mod automatic;
+mod average;
 mod control;
 mod datasets;
 mod feed;
@@ -35,6 +36,7 @@ mod upload;
 
 mod debug;
 mod evaluate;
+mod precise;
 
 mod checkpoint;
 mod clock;

@@ -14,6 +14,7 @@ use regatta_torch_ext::torch_version;
 
 use crate::checkpoint;
 use crate::failure::{Superseded, describe, exit_code};
+use crate::precise::PreciseStatistics;
 use crate::progress::Progress;
 use crate::start::Start;
 use crate::step::Learner;
@@ -129,15 +130,22 @@ impl Records {
         Ok(curves::draw(&self.folder.curves(), &name, &self.epochs)?)
     }
 
-    /// Syncs the metrics to disk, saves a checkpoint, points `best` at it if it is the best, and removes the oldest checkpoints
+    /// Syncs the metrics to disk, saves a checkpoint, with the statistics of an evaluation at this step if they are `precise`,
+    /// points `best` at it if it is the best, and removes the oldest checkpoints
     /// beyond `checkpoint.keep`.
     ///
     /// # Errors
     /// A newer attempt that owns the folder, or a file that cannot be written.
-    pub(crate) fn checkpoint(&mut self, learner: &Learner, progress: &Progress, is_best: bool) -> Result<()> {
+    pub(crate) fn checkpoint(
+        &mut self,
+        learner: &Learner,
+        progress: &Progress,
+        precise: Option<&PreciseStatistics>,
+        is_best: bool,
+    ) -> Result<()> {
         self.fence()?;
         let metrics = self.metrics.sync()?;
-        checkpoint::save(&self.folder, learner, progress, &self.recipe, metrics)?;
+        checkpoint::save(&self.folder, learner, progress, precise, &self.recipe, metrics)?;
         self.attempt.note_saved(progress.step)?;
         if is_best {
             set_best(&self.folder, progress.step)?;

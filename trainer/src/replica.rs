@@ -81,9 +81,10 @@ impl Replica {
         })
     }
 
-    /// Returns the same network with other parameters and these statistics, for evaluation.
-    pub(crate) fn model_over(&self, parameters: &FlatBuffer) -> Model {
-        Model::new(&self.network, &parameters.views, &self.batch.views, &self.running.views)
+    /// Returns the same network with other parameters and running statistics, for evaluation. A forward pass in training mode
+    /// overwrites this replica's statistics of the last micro-batch.
+    pub(crate) fn model_over(&self, parameters: &FlatBuffer, running: &FlatBuffer) -> Model {
+        Model::new(&self.network, &parameters.views, &self.batch.views, &running.views)
     }
 
     /// Clears the sums of a step: gradients and statistics.
@@ -112,6 +113,23 @@ impl Replica {
     pub(crate) fn add_batch_statistics(&mut self, images: usize) {
         _ = self.batch_sum.g_add_(&(&self.batch.flat * images as f64));
         _ = self.batch.flat.zero_();
+    }
+
+    /// Computes the BatchNorm statistics of a batch under `model`, one made by [`model_over`](Self::model_over), in a forward
+    /// pass in training mode, and copies them to `row`, as long as the running statistics. Nothing of the run changes.
+    ///
+    /// # Errors
+    /// Autocast that cannot be set.
+    pub(crate) fn write_batch_statistics(
+        &mut self,
+        model: &Model,
+        images_nchw: &Tensor,
+        row: &mut Tensor,
+    ) -> Result<()> {
+        _ = self.logits(model, images_nchw, Mode::Training)?;
+        row.copy_(&self.batch.flat);
+        _ = self.batch.flat.zero_();
+        Ok(())
     }
 
     /// Updates the running statistics with the mean over the step's `images`, from the sum that was reduced before. They stay

@@ -4,13 +4,14 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use regatta_comm::{FlatBuffer, Reducer, World};
+use regatta_comm::{Reducer, World};
 use regatta_data::micro_batch_seed;
 use regatta_model::Mode;
 use regatta_settings::{DataSettings, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, SpareMarks, StepTimes};
+use crate::average::{Average, Position};
 use crate::control::{PendingOutcome, Requests, agree};
 use crate::debug::Inspector;
 use crate::feed::Feed;
@@ -28,6 +29,8 @@ pub(crate) struct LaunchedStep {
     pub(crate) pending: PendingOutcome,
     /// Time by phase.
     pub(crate) times: StepTimes,
+    /// 1 if the parameters were updated, else 0: a float32 scalar on the device.
+    updated: Tensor,
 }
 
 /// Loss and hits summed over a micro-batch's images, on the device.
@@ -42,8 +45,8 @@ struct MicroBatchSums {
 pub(crate) struct Learner<'a> {
     pub(crate) replica: Replica,
     pub(crate) optimizer: Optimizer,
-    /// Exponential moving average of the parameters, if `train.ema_decay` is above 0.
-    pub(crate) ema: Option<FlatBuffer>,
+    /// Exponential moving average of parameters and statistics, if the recipe keeps one.
+    pub(crate) ema: Option<Average>,
     /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScale>,
     /// Set if the recipe mixes images.
@@ -67,11 +70,7 @@ impl<'a> Learner<'a> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
         let reducer =
             Reducer::new(layout, specs, parameters, gradients, recipe.comm.gradient_compression, world)?;
-        let ema = (recipe.train.ema_decay > 0.0).then(|| {
-            let mut ema = parameters.zeros_like();
-            tch::no_grad(|| ema.flat.copy_(&parameters.flat));
-            ema
-        });
+        let ema = Average::new(recipe, &replica);
         let optimizer = Optimizer::new(&recipe.optim, &replica);
         let is_fp16 = recipe.train.precision == Precision::Fp16;
         let loss_scale = is_fp16.then(|| LossScale::new(LossScaleState::default(), replica.device()));
@@ -92,7 +91,7 @@ impl<'a> Learner<'a> {
     }
 
     /// Runs one step over a global batch of `images` images. This rank takes the next micro-batches from the source, numbered
-    /// `micro_batches` in the epoch; the range may be empty. A collective.
+    /// `micro_batches` in the epoch; the range may be empty. [`update_average`](Self::update_average) follows. A collective.
     ///
     /// # Errors
     /// Images that cannot be read, failed collectives and device errors.
@@ -139,8 +138,20 @@ impl<'a> Learner<'a> {
         self.optimizer.set_lr(lr);
         let found_inf = if replays { self.replay_update(images)? } else { self.update(images)? };
         times.end(Phase::Optimizer)?;
-        let pending = PendingOutcome::begin(&control, &(1 - found_inf))?;
-        Ok(LaunchedStep { pending, times })
+        let updated = 1 - found_inf;
+        let pending = PendingOutcome::begin(&control, &updated)?;
+        Ok(LaunchedStep { pending, times, updated })
+    }
+
+    /// Updates the moving average, if there is one, after the launched step at this position. The host does not wait for the
+    /// step.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub(crate) fn update_average(&mut self, launched: &mut LaunchedStep, at: Position) -> Result<()> {
+        let Some(ema) = &mut self.ema else { return Ok(()) };
+        ema.update(&self.replica, at, &launched.updated);
+        launched.times.end(Phase::Optimizer)
     }
 
     /// Returns the summed loss and the hits of a micro-batch, on the device.
@@ -178,7 +189,7 @@ impl<'a> Learner<'a> {
         outcome
     }
 
-    /// Clips the gradients and updates parameters, moving average and running statistics. Gradients that are not finite change
+    /// Clips the gradients and updates parameters and running statistics. Gradients that are not finite change
     /// nothing; every rank sees the same gradients, so all ranks skip together. Returns 1 if they were not finite, else 0.
     fn update(&mut self, images: usize) -> Result<Tensor> {
         let gradients = &mut self.replica.gradients.flat;
@@ -194,12 +205,6 @@ impl<'a> Learner<'a> {
         }
         self.optimizer.step(&found_inf)?;
         self.replica.move_running_statistics(images, &found_inf);
-        if let Some(ema) = &mut self.ema {
-            let parameters = &self.replica.parameters.flat;
-            let finite: Tensor = 1 - &found_inf;
-            let weight = (finite * (1.0 - self.train.ema_decay)).to_kind(parameters.kind());
-            _ = tch::no_grad(|| ema.flat.lerp_tensor_(parameters, &weight));
-        }
         if let Some(scale) = &mut self.loss_scale {
             scale.update(&found_inf);
         }

@@ -8,18 +8,22 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::World;
 use regatta_data::Split;
+use regatta_model::Model;
 use regatta_run_folder::{EpochRecord, ExitCode};
 use regatta_settings::Recipe;
 use tch::Device;
 
+use crate::average::Position;
 use crate::clock::Clock;
 use crate::control::Requests;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::failure::together;
+use crate::feed::Purpose;
 use crate::image_order::{ImageOrder, StepImages};
 use crate::in_flight::InFlight;
 use crate::input;
 use crate::loss_scale::LossScale;
+use crate::precise::{PreciseBatches, PreciseStatistics, precise_statistics};
 use crate::progress::Progress;
 use crate::records::Records;
 use crate::save_clock::SaveClock;
@@ -37,6 +41,8 @@ pub(crate) struct Trainer<'a> {
     source: StepSource,
     learner: Learner<'a>,
     progress: Progress,
+    /// The statistics of the last evaluation that computed them.
+    precise: Option<PreciseStatistics>,
     /// On rank 0.
     records: Option<Records>,
     bar: ProgressBar,
@@ -76,6 +82,7 @@ impl<'a> Trainer<'a> {
             source,
             learner,
             progress,
+            precise: None,
             records,
             bar,
             clock: Clock::new(started.process),
@@ -139,7 +146,7 @@ impl<'a> Trainer<'a> {
     fn train_epoch(&mut self) -> Result<EpochEnd> {
         let steps = self.order.steps_per_epoch();
         let schedule = LearningRate::of(self.recipe, steps);
-        self.source.feed.begin(Split::Train, self.progress.epoch)?;
+        self.source.feed.begin(Purpose::Training, self.progress.epoch)?;
         self.begin_epoch(steps);
         while self.progress.step_in_epoch < steps {
             if self.max_steps_reached() {
@@ -150,7 +157,8 @@ impl<'a> Trainer<'a> {
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
             let requests = Requests { stop: self.started.stop.is_set(), save: self.save_clock.asks() };
-            let launched = self.learner.step(numbers, images, lr, requests, &mut self.source)?;
+            let mut launched = self.learner.step(numbers, images, lr, requests, &mut self.source)?;
+            self.learner.update_average(&mut launched, self.position(steps))?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
             self.started.stop_time.note_step(begin.elapsed());
             if is_stopped {
@@ -163,6 +171,12 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(EpochEnd::Done)
+    }
+
+    /// Returns the position of the current step, in epochs of `steps` steps.
+    fn position(&self, steps: u64) -> Position {
+        let Progress { epoch, step_in_epoch, .. } = self.progress;
+        Position { epoch, step_in_epoch, steps_per_epoch: steps }
     }
 
     fn checkpoint_step_is_due(&self) -> bool {
@@ -273,15 +287,23 @@ impl<'a> Trainer<'a> {
     /// Fills in the validation results, of the moving average if there is one, and returns the top-1 accuracy. Returns `None`
     /// when stopped in between.
     fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
+        let mut precise = None;
+        if let Some(batches) = self.order.precise_batches() {
+            precise = self.precise_statistics(batches)?;
+            if precise.is_none() {
+                return Ok(None);
+            }
+        }
         self.bar.set_message(format!("{} evaluates", self.epoch_label()));
-        let Some(raw) = self.evaluate(None)? else { return Ok(None) };
+        let (model, average) = self.evaluated_models(precise.as_ref());
+        let Some(raw) = self.evaluate(&model)? else { return Ok(None) };
         let mut shown = raw;
-        if self.learner.ema.is_some() {
-            let averaged = self.learner.ema.as_ref().map(|ema| self.learner.replica.model_over(ema));
-            let Some(of_average) = self.evaluate(averaged.as_ref())? else { return Ok(None) };
+        if let Some(average) = average {
+            let Some(of_average) = self.evaluate(&average)? else { return Ok(None) };
             record.val_raw_top1 = Some(raw.top1);
             shown = of_average;
         }
+        self.precise = precise;
         record.val_loss = Some(shown.loss);
         record.val_top1 = Some(shown.top1);
         record.val_top5 = Some(shown.top5);
@@ -289,11 +311,33 @@ impl<'a> Trainer<'a> {
         Ok(Some(shown.top1))
     }
 
-    /// Evaluates the weights, or another model's.
-    fn evaluate(&mut self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
+    /// Computes the precise statistics of the weights, and of their moving average if there is one. Returns `None` when stopped
+    /// in between.
+    fn precise_statistics(&mut self, batches: PreciseBatches) -> Result<Option<PreciseStatistics>> {
+        self.bar.set_message(format!("{} computes BatchNorm statistics", self.epoch_label()));
+        let (learner, feed) = (&mut self.learner, &mut self.source.feed);
+        feed.begin(Purpose::PreciseStatistics, self.progress.epoch)?;
+        let stop = || self.started.stop.is_set();
+        let networks = (&mut learner.replica, learner.ema.as_ref());
+        precise_statistics(networks, self.progress.step, feed, batches, self.world, &stop)
+    }
+
+    /// Returns the networks to evaluate: that of the weights, and that of their moving average if there is one. Their statistics
+    /// are `precise`, or else the running ones.
+    fn evaluated_models(&self, precise: Option<&PreciseStatistics>) -> (Model, Option<Model>) {
+        let Learner { replica, ema, .. } = &self.learner;
+        let running = precise.map_or(&replica.running, |precise| &precise.model);
+        let average = ema.as_ref().map(|ema| {
+            let running = precise.and_then(|precise| precise.ema.as_ref()).unwrap_or(&ema.running);
+            replica.model_over(&ema.parameters, running)
+        });
+        (replica.model_over(&replica.parameters, running), average)
+    }
+
+    fn evaluate(&mut self, model: &Model) -> Result<Option<Evaluation>> {
         let (replica, feed) = (&self.learner.replica, &mut self.source.feed);
-        feed.begin(Split::Validation, self.progress.epoch)?;
-        let (images, model) = (self.order.validation_images(), model.unwrap_or(&replica.model));
+        feed.begin(Purpose::Evaluation, self.progress.epoch)?;
+        let images = self.order.validation_images();
         let stop = || self.started.stop.is_set();
         let evaluation = evaluate(replica, model, feed, images, self.world, &stop)?;
         let bad = evaluation.map_or(0, |evaluation| evaluation.bad_images);
@@ -316,7 +360,8 @@ impl<'a> Trainer<'a> {
         match &mut self.records {
             Some(records) => {
                 let begin = Instant::now();
-                records.checkpoint(&self.learner, &self.progress, is_best)?;
+                let precise = self.precise.as_ref().filter(|precise| precise.step == self.progress.step);
+                records.checkpoint(&self.learner, &self.progress, precise, is_best)?;
                 self.started.stop_time.note_checkpoint(begin.elapsed());
                 Ok(())
             }

@@ -4,6 +4,7 @@
 mod worlds;
 
 mod image_files;
+mod precise;
 mod resume;
 
 mod checkpoints;

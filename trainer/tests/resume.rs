@@ -46,7 +46,9 @@ fn state_texts(name: &str, expected: &[u8], found: &[u8]) -> String {
 
 #[test]
 fn sgd_with_a_moving_average_resumes_exactly() {
-    let options = "optim.nesterov=true optim.weight_decay=1e-4 train.ema_decay=0.9 train.label_smoothing=0.1";
+    // Updates in the first and third of an epoch's three steps; stops fall on both, and between them.
+    let options = "optim.nesterov=true optim.weight_decay=1e-4 train.ema_decay=0.9 train.ema_interval_steps=2 \
+                   train.label_smoothing=0.1";
     check_stops(1, options);
     check_stops(2, options);
 }
@@ -54,7 +56,7 @@ fn sgd_with_a_moving_average_resumes_exactly() {
 #[test]
 fn adamw_with_a_schedule_resumes_exactly() {
     let options = "optim.name=adamw optim.momentum=0.0 optim.lr=1e-3 optim.weight_decay=0.1 train.clip_grad_norm=1.0 \
-                   schedule.name=cosine schedule.warmup_epochs=0.5";
+                   schedule.name=cosine schedule.warmup_epochs=0.5 train.ema_half_life_steps=3 train.ema_warmup=copy";
     check_stops(1, options);
     check_stops(2, options);
 }
@@ -100,8 +102,7 @@ fn a_run_stopped_by_a_signal_resumes_exactly() {
 fn a_run_stopped_before_an_evaluation_resumes_exactly() {
     let workdir = Workdir::new(TINY);
     // Enough validation images to make the evaluation long enough to be interrupted.
-    let options =
-        "data.synthetic_train_images=10 data.synthetic_val_images=20000 eval.batch_size=4 checkpoint.keep=9";
+    let options = "data.synthetic_train_images=10 data.synthetic_val_images=20000 eval.batch_size=4 checkpoint.keep=9 eval.precise_bn_images=10";
     let run = workdir.run("parts");
     let mut running = workdir.train(&format!("--name parts {options}")).start();
     running.wait_for_file(&run.metrics(), |text| text.contains("\"step\":1"));

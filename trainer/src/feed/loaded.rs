@@ -12,8 +12,8 @@ use regatta_settings::Recipe;
 use regatta_torch_ext::{HostBytes, HostChunk, SplitHostBytes};
 use tch::{Device, Tensor};
 
-use super::Segment;
 use super::prepared::{Prepared, Splits};
+use super::{Purpose, Segment};
 use crate::datasets::Datasets;
 use crate::upload::Uploader;
 
@@ -30,8 +30,8 @@ pub(super) struct Loaded {
     segments: std::iter::Fuse<Segments>,
     /// The last opened segment, and its images.
     requesting: Option<(Segment, Rc<Prepared>)>,
-    /// Splits and epochs of the segments that are opened and not begun, in order.
-    ahead: VecDeque<(Split, u64)>,
+    /// Purposes and epochs of the segments that are opened and not begun, in order.
+    ahead: VecDeque<(Purpose, u64)>,
     /// Number of the segment that was begun last.
     current: usize,
     /// The micro-batches in the loader, in order.
@@ -97,14 +97,14 @@ impl Loaded {
         })
     }
 
-    /// Moves to the next segment of this split and epoch, and drops what is left of earlier ones.
-    pub(super) fn begin(&mut self, split: Split, epoch: u64) -> Result<()> {
+    /// Moves to the next segment of this purpose and epoch, and drops what is left of earlier ones.
+    pub(super) fn begin(&mut self, purpose: Purpose, epoch: u64) -> Result<()> {
         loop {
             if self.ahead.is_empty() && !self.open_next()? {
-                return Err(anyhow!("no segment of the {split:?} images in epoch {epoch} is left"));
+                return Err(anyhow!("no segment of images for {purpose:?} in epoch {epoch} is left"));
             }
             self.current += 1;
-            if self.ahead.pop_front() == Some((split, epoch)) {
+            if self.ahead.pop_front() == Some((purpose, epoch)) {
                 break;
             }
         }
@@ -167,8 +167,8 @@ impl Loaded {
             return Err(error);
         }
         let Some(segment) = self.segments.next().transpose()? else { return Ok(false) };
-        self.ahead.push_back((segment.split, segment.epoch));
-        let prepared = self.splits.of(segment.split, segment.epoch);
+        self.ahead.push_back((segment.purpose, segment.epoch));
+        let prepared = self.splits.of(segment.purpose.split(), segment.epoch);
         self.requesting = Some((segment, prepared));
         Ok(true)
     }

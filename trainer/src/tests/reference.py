@@ -211,6 +211,9 @@ def step_case(case, inputs):
     }
     decay = case["ema_decay"]
     average = {name: decay * average[name] + (1 - decay) * named[name].detach() for name in named}
+    average |= {
+        name: decay * before + (1 - decay) * running[name] for name, before in with_prefix(inputs, "statistic.").items()
+    }
     states = state_of(optimizer, named)
     scalars = {"loss": loss_sum, "hits": hits}
     return {**scalars, **results(parameter=named, state=states, statistic=running, ema=average)}
@@ -223,6 +226,46 @@ def batch_case(case, inputs):
     return batch.CASES[case["task"]](case, inputs)
 
 
+class ExponentialMovingAverage(torch.optim.swa_utils.AveragedModel):
+    """As in torchvision's references/classification/utils.py."""
+
+    def __init__(self, model, decay):
+        def ema_avg(averaged, value, _):
+            return decay * averaged + (1 - decay) * value
+
+        super().__init__(model, "cpu", ema_avg, use_buffers=True)
+
+
+def average_case(case, inputs):
+    """Averages the recorded weights as torchvision's references/classification/train.py does."""
+    model = model_of(case, inputs)
+    interval = case["ema_interval_steps"]
+    adjust = case["global_batch_size"] * interval / case["epochs"]
+    average = ExponentialMovingAverage(model, 1 - min(1, (1 - case["ema_decay"]) * adjust))
+    for epoch in range(case["epochs"]):
+        for step in range(case["steps_per_epoch"]):
+            model.load_state_dict(with_prefix(inputs, f"{epoch}.{step}."), strict=False)
+            if step % interval == 0:
+                average.update_parameters(model)
+                if epoch < case["warmup_epochs"]:
+                    average.n_averaged.fill_(0)
+    averaged = average.module.state_dict().items()
+    return results(ema={name: tensor for name, tensor in averaged if tensor.is_floating_point()})
+
+
+def precise_case(case, inputs):
+    """Averages the statistics of each batch, whose momentum is 1, as pycls's compute_precise_bn_stats, by number of images."""
+    model = model_of(case, inputs)
+    images = inputs["images"]
+    mean = {name: torch.zeros_like(tensor) for name, tensor in statistics(model).items()}
+    with torch.no_grad():
+        for x in images.split(case["batch_size"]):
+            model(x)
+            for name, tensor in statistics(model).items():
+                mean[name] += tensor * len(x) / len(images)
+    return results(statistic=mean)
+
+
 def main():
     if not torch.__version__.startswith(VERSION):
         print(f"torch {torch.__version__} is not {VERSION}x, the trainer's")
@@ -231,12 +274,19 @@ def main():
     for case in json.loads((folder / "cases.json").read_text()):
         torch.set_num_threads(case["threads"])
         inputs = load_file(folder / f"{case['name']}.in.safetensors")
-        tasks = {"network": network_case, "optimizer": optimizer_case, "step": step_case}
-        outputs = tasks.get(case["task"], batch_case)(case, inputs)
+        outputs = TASKS.get(case["task"], batch_case)(case, inputs)
         dense = {name: tensor.detach().contiguous() for name, tensor in outputs.items()}
         save_file(dense, folder / f"{case['name']}.out.safetensors")
     print("computed", flush=True)
 
+
+TASKS = {
+    "network": network_case,
+    "optimizer": optimizer_case,
+    "step": step_case,
+    "average": average_case,
+    "precise": precise_case,
+}
 
 if __name__ == "__main__":
     try:

@@ -1,4 +1,5 @@
-//! Ten updates of an optimizer, and a complete training step, give the same results as PyTorch.
+//! Ten updates of an optimizer, a complete training step, the moving average and precise statistics give the same results as
+//! PyTorch.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
+use super::average::{FIRST, average_case, averaged_statistics, precise_cases};
 use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close, batch, training_feed};
@@ -138,15 +140,18 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     }
     let feed = training_feed(&recipe, dataset(&recipe), &[&order[..4], &order[4..]]);
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched =
+    let mut launched =
         learner.step(0..2, order.len(), recipe.optim.lr, Requests::default(), &mut source).unwrap();
+    learner.update_average(&mut launched, FIRST).unwrap();
     let outcome = launched.pending.outcome().unwrap();
     assert!(outcome.updated);
 
     let Learner { replica, optimizer, ema, .. } = &learner;
     let mut results = updated(replica, optimizer, &recipe.optim);
     results.extend(by_statistic(replica, &replica.running.flat));
-    results.extend(by_parameter("ema", replica, &ema.as_ref().unwrap().views));
+    let ema = ema.as_ref().unwrap();
+    results.extend(by_parameter("ema", replica, &ema.parameters.views));
+    results.extend(averaged_statistics(replica, ema));
     results.insert("loss".into(), Tensor::from(outcome.loss_sum).to_kind(replica.parameters.flat.kind()));
     results.insert("hits".into(), Tensor::from(outcome.hits as f32));
     let mut description = description("step", &recipe, 2);
@@ -183,10 +188,17 @@ fn ten_updates_and_a_whole_step_equal_pytorchs() {
             &[MIXED, &["train.loss=bce", "train.bce_sum_classes=true"]].concat(),
             "fp64",
         ),
+        average_case(),
     ]);
+    cases.extend(precise_cases());
     cases.extend(batch::cases());
-    let is_exact = |what: &str| ["mix-", "loss-", "schedule-"].iter().any(|prefix| what.starts_with(prefix));
+    let is_one_of = |what: &str, names: &[&str]| names.iter().any(|name| what.starts_with(name));
     compare_with_pytorch(&cases, |what, ours, theirs| {
-        assert_close(what, ours, theirs, if is_exact(what) { 1e-14 } else { 1e-6 });
+        let tolerance = match what {
+            _ if is_one_of(what, &["mix-", "loss-", "schedule-"]) => 1e-14,
+            _ if is_one_of(what, &["average", "precise"]) => 1e-12,
+            _ => 1e-6,
+        };
+        assert_close(what, ours, theirs, tolerance);
     });
 }
