@@ -1,5 +1,6 @@
 //! Saves a run's state to a checkpoint and restores it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -88,6 +89,15 @@ pub(crate) fn restore_and_share(
         broadcast_and_verify(world, "moving averages", ema)?;
     }
     Ok(progress)
+}
+
+/// Reads what the run's evaluation used from a checkpoint on this rank, by name: parameters, or with `ema` their moving average,
+/// and statistics.
+///
+/// # Errors
+/// A file that cannot be read or is damaged.
+pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap<String, Tensor>> {
+    Ok(tensor_file::read_all(&checkpoint.join(if ema { EMA } else { MODEL }))?)
 }
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
