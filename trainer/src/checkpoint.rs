@@ -21,8 +21,11 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// The resolved recipe that the run was trained with.
 pub(crate) const RECIPE: &str = "recipe.toml";
+/// Names of the classes in the order of the logits, if the data set names them: a JSON list.
+const CLASSES: &str = "classes.json";
 
-/// Writes the checkpoint of `progress.step` atomically; `metrics` is the position in the metrics file that belongs to it.
+/// Writes the checkpoint of `progress.step` atomically, with the data set's class names if it has any; `metrics` is the position
+/// in the metrics file that belongs to it.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -31,6 +34,7 @@ pub(crate) fn save(
     learner: &Learner,
     progress: &Progress,
     recipe: &str,
+    class_names: Option<&[String]>,
     metrics: MetricsMark,
 ) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
@@ -48,6 +52,9 @@ pub(crate) fn save(
     tensor_file::write(&writer.dir().join(OPTIMIZER), state)?;
     write_text(&writer.dir().join(STATE), &serde_json::to_string_pretty(progress)?)?;
     write_text(&writer.dir().join(RECIPE), recipe)?;
+    if let Some(names) = class_names {
+        write_text(&writer.dir().join(CLASSES), &serde_json::to_string_pretty(names)?)?;
+    }
     writer.commit(Some(metrics))?;
     Ok(())
 }
