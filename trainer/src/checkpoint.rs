@@ -1,6 +1,7 @@
 //! Saves a run's state to a checkpoint and restores it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -105,6 +106,21 @@ pub(crate) fn restore_and_share(
 /// A file that cannot be read or is damaged.
 pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap<String, Tensor>> {
     Ok(tensor_file::read_all(&checkpoint.join(if ema { EMA } else { MODEL }))?)
+}
+
+/// Reads the names of the classes from a checkpoint. None if its data set does not name them, or if it was saved by version 0.1.
+///
+/// # Errors
+/// A file that cannot be read or is not a list of names.
+pub(crate) fn class_names(checkpoint: &Path) -> Result<Option<Vec<String>>> {
+    let path = checkpoint.join(CLASSES);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("read", &path)(error).into()),
+    };
+    let damaged = |error| StorageError::Content { path, found: format!("not a list of names: {error}") };
+    Ok(Some(serde_json::from_str(&text).map_err(damaged)?))
 }
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {

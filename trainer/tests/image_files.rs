@@ -33,7 +33,7 @@ random_erasing_value = "noise"
 }
 
 /// A working folder with the recipe and 26 + 8 PNG images of two classes and of many sizes.
-fn workdir() -> Workdir {
+pub(crate) fn workdir() -> Workdir {
     let workdir = Workdir::new(&recipe());
     for (split, count) in IMAGES {
         for (class, name) in ["cat", "dog"].into_iter().enumerate() {

@@ -33,4 +33,6 @@ mod terminal;
 
 mod weights;
 
+mod onnx;
+
 mod torture;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use prost::Message;
-use regatta_anynet::{BATCH_NORM_EPS, BlockKind, Network, Stage, Stem};
+use regatta_anynet::{BATCH_NORM_EPS, BlockKind, Network, Rounding, Stage, Stem, zoo};
 use regatta_onnx::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use regatta_onnx::{INPUT, OUTPUT, OnnxError, Options, Tensor, Tensors, model};
 
@@ -206,9 +206,8 @@ fn unusable_weights_are_refused() {
 
 #[test]
 fn a_model_beyond_the_limit_of_protocol_buffers_is_refused() {
-    let stages = vec![Stage::plain(2, 60_000, 1)];
-    let network = Network::of_stages(stages, 10);
-    network.validate().unwrap();
+    let (published, rounding) = zoo::find("regnet_y_128gf").unwrap();
+    let network = published.network(rounding.unwrap_or(Rounding::Pycls), 1000).unwrap();
     let error = model(&network, &Tensors::new(), &options()).unwrap_err();
-    assert!(matches!(error, OnnxError::TooLarge { bytes } if bytes > 2 << 30), "{error}");
+    assert!(matches!(error, OnnxError::TooLarge { bytes } if bytes == 4 * 644_812_894), "{error}");
 }

@@ -8,6 +8,7 @@ mod networks;
 mod exchange;
 mod feed;
 mod image_order;
+mod onnx;
 mod overlap;
 mod parity;
 mod preparation;
