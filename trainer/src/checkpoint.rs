@@ -1,6 +1,7 @@
 //! Saves a run's state to a checkpoint and restores it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -25,9 +26,11 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// The resolved recipe that the run was trained with.
 pub(crate) const RECIPE: &str = "recipe.toml";
+/// Names of the classes in the order of the logits, if the data set names them: a JSON list.
+const CLASSES: &str = "classes.json";
 
-/// Writes the checkpoint of `progress.step` atomically; `precise` are the statistics of an evaluation at that step, `metrics` is
-/// the position in the metrics file that belongs to it.
+/// Writes the checkpoint of `progress.step` atomically, with the data set's class names if it has any; `precise` are the
+/// statistics of an evaluation at that step, `metrics` is the position in the metrics file that belongs to it.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -37,6 +40,7 @@ pub(crate) fn save(
     progress: &Progress,
     precise: Option<&PreciseStatistics>,
     recipe: &str,
+    class_names: Option<&[String]>,
     metrics: MetricsMark,
 ) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
@@ -63,6 +67,9 @@ pub(crate) fn save(
     tensor_file::write(&writer.dir().join(OPTIMIZER), state)?;
     write_text(&writer.dir().join(STATE), &serde_json::to_string_pretty(progress)?)?;
     write_text(&writer.dir().join(RECIPE), recipe)?;
+    if let Some(names) = class_names {
+        write_text(&writer.dir().join(CLASSES), &serde_json::to_string_pretty(names)?)?;
+    }
     writer.commit(Some(metrics))?;
     Ok(())
 }
@@ -145,6 +152,21 @@ pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &mut Repl
         }
     }
     Ok(())
+}
+
+/// Reads the names of the classes from a checkpoint. None if its data set does not name them, or if it was saved by version 0.1.
+///
+/// # Errors
+/// A file that cannot be read or is not a list of names.
+pub(crate) fn class_names(checkpoint: &Path) -> Result<Option<Vec<String>>> {
+    let path = checkpoint.join(CLASSES);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("read", &path)(error).into()),
+    };
+    let damaged = |error| StorageError::Content { path, found: format!("not a list of names: {error}") };
+    Ok(Some(serde_json::from_str(&text).map_err(damaged)?))
 }
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {

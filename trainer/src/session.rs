@@ -83,7 +83,7 @@ fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode
     let mut feed = together(feed, world)?;
     feed.prefetch();
     start.log_origin(&recipe, &progress, steps_per_epoch);
-    let records = open_records(&folder, &recipe, steps_per_epoch, &start, progress.step, world)?;
+    let records = open_records(&folder, &recipe, &datasets, &start, progress.step, world)?;
     if world.rank() == 0 {
         time_limit::watch(started.launch, &started.stop, &started.stop_time);
     }
@@ -127,13 +127,13 @@ fn initial_state<'a>(
 fn open_records(
     folder: &RunFolder,
     recipe: &Recipe,
-    steps_per_epoch: u64,
+    datasets: &Datasets,
     start: &Start,
     step: u64,
     world: &World,
 ) -> Result<Option<Records>> {
     let records = match world.rank() {
-        0 => Some(Records::open(folder.clone(), recipe, steps_per_epoch, start, step, world)?),
+        0 => Some(Records::open(folder.clone(), recipe, datasets, start, step, world)?),
         _ => None,
     };
     let attempt = world.share(records.as_ref().map_or(0, Records::attempt))?;

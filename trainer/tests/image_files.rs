@@ -39,7 +39,7 @@ fn growing() -> String {
 }
 
 /// A working folder with the recipe and 26 + 8 PNG images of two classes and of many sizes.
-fn workdir() -> Workdir {
+pub(crate) fn workdir() -> Workdir {
     workdir_of(&recipe())
 }
 

@@ -35,5 +35,6 @@ mod terminal;
 mod weights;
 
 mod evaluate;
+mod onnx;
 
 mod torture;

@@ -50,7 +50,7 @@ pub mod edf;
 
 mod random;
 
-pub use block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
+pub use block::{BATCH_NORM_EPS, Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
 pub use layout::{BucketCaps, Layout, Slice};

@@ -10,6 +10,7 @@ mod average;
 mod exchange;
 mod feed;
 mod image_order;
+mod onnx;
 mod overlap;
 mod parity;
 mod preparation;
