@@ -5,7 +5,7 @@ mod built;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use regatta_anynet::{Init, Network, Role, regnetx32};
+use regatta_anynet::{Group, Init, Network, Role, regnetx32};
 use regatta_model::{Mode, Model, initialize};
 use tch::{Device, Kind, Tensor};
 
@@ -67,9 +67,17 @@ fn names_are_those_of_pycls() {
 }
 
 #[test]
-fn weight_decay_applies_to_weights_but_not_to_norms_and_biases() {
+fn each_parameter_is_in_the_group_of_its_layer() {
     for parameter in small().parameters() {
-        assert_eq!(parameter.decayed(), parameter.shape.len() > 1, "{}", parameter.name);
+        let (name, is_weight) = (&parameter.name, parameter.shape.len() > 1);
+        let expected = match (name.starts_with("head.fc"), is_weight) {
+            (true, true) => Group::HeadWeight,
+            (true, false) => Group::HeadBias,
+            (false, true) => Group::Weight,
+            (false, false) if name.contains("bn.") => Group::Norm,
+            (false, false) => Group::Bias,
+        };
+        assert_eq!(parameter.group(), expected, "{name}");
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Parameter {
     pub shape: Vec<i64>,
     /// Number of its block in forward order: stem 0, blocks from 1, head last.
     pub block: usize,
-    /// Its role, which determines its weight decay and initialisation.
+    /// Its role, which determines its group and initialisation.
     pub role: Role,
 }
 
@@ -41,10 +41,42 @@ pub enum Role {
     },
 }
 
+/// Parameters that an optimizer updates alike: each group may have a weight decay, and the classifier a learning rate, of its
+/// own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Weights of convolutions.
+    Weight,
+    /// Scales and shifts of BatchNorm.
+    Norm,
+    /// Biases of convolutions.
+    Bias,
+    /// The weight of the classifier.
+    HeadWeight,
+    /// The bias of the classifier.
+    HeadBias,
+}
+
+impl Group {
+    /// All groups, in the order in which a bucket holds them.
+    pub const ALL: [Self; 5] = [Self::Weight, Self::HeadWeight, Self::Norm, Self::Bias, Self::HeadBias];
+
+    /// Returns whether the classifier's parameters are in it.
+    pub fn is_of_head(self) -> bool {
+        matches!(self, Self::HeadWeight | Self::HeadBias)
+    }
+}
+
 impl Parameter {
-    /// Returns whether it takes the full weight decay, as weights do; BatchNorm and biases have a separate one.
-    pub fn decayed(&self) -> bool {
-        matches!(self.role, Role::ConvWeight | Role::LinearWeight)
+    /// Returns the group that it is updated with.
+    pub fn group(&self) -> Group {
+        match self.role {
+            Role::ConvWeight => Group::Weight,
+            Role::ConvBias { .. } => Group::Bias,
+            Role::NormWeight | Role::NormBias => Group::Norm,
+            Role::LinearWeight => Group::HeadWeight,
+            Role::LinearBias { .. } => Group::HeadBias,
+        }
     }
 
     /// Returns its number of elements.

@@ -291,7 +291,9 @@ fn invalid_training_settings() {
             &["optim.momentum=1.0"],
             &["optim.nesterov=true"],
             &["optim.weight_decay=-5e-4"],
-            &["optim.weight_decay_norm_bias=-5e-4"],
+            &["optim.weight_decay_norm=-5e-4"],
+            &["optim.weight_decay_bias=-5e-4"],
+            &["optim.head_lr=0.0"],
             &["optim.beta1=0.9"],
         ],
         expect![[r#"
@@ -307,7 +309,9 @@ fn invalid_training_settings() {
             --set optim.momentum=1.0: optim.momentum = 1.0: expected a number, at least 0 and below 1
             --set optim.nesterov=true: optim.nesterov = true needs a momentum: set optim.momentum, for example to 0.9
             --set optim.weight_decay=-5e-4: optim.weight_decay = -0.0005: expected a number, at least 0
-            --set optim.weight_decay_norm_bias=-5e-4: optim.weight_decay_norm_bias = -0.0005: expected a number, at least 0
+            --set optim.weight_decay_norm=-5e-4: optim.weight_decay_norm = -0.0005: expected a number, at least 0
+            --set optim.weight_decay_bias=-5e-4: optim.weight_decay_bias = -0.0005: expected a number, at least 0
+            --set optim.head_lr=0.0: optim.head_lr = 0.0: expected a number above 0
             --set optim.beta1=0.9: optim.beta1 is set, but optim.name is not "adamw": leave it out, or set optim.name to "adamw""#]],
     );
     check_each(

@@ -151,7 +151,8 @@ fn the_resolved_recipe_as_toml() {
         nesterov = false
         lr = 0.1
         weight_decay = 0.0
-        weight_decay_norm_bias = 0.0
+        weight_decay_norm = 0.0
+        weight_decay_bias = 0.0
 
         [schedule]
         name = "cosine"

@@ -23,7 +23,9 @@ const NESTEROV: &[&str] = &[
     "optim.momentum=0.9",
     "optim.nesterov=true",
     "optim.weight_decay=0.02",
-    "optim.weight_decay_norm_bias=0.003",
+    "optim.weight_decay_norm=0.003",
+    "optim.weight_decay_bias=0.05",
+    "optim.head_lr=0.15",
 ];
 const ADAMW: &[&str] = &[
     "optim.name=adamw",
@@ -31,8 +33,12 @@ const ADAMW: &[&str] = &[
     "optim.beta2=0.95",
     "optim.eps=1e-6",
     "optim.weight_decay=0.1",
-    "optim.weight_decay_norm_bias=0.01",
+    "optim.weight_decay_norm=0.01",
+    "optim.weight_decay_bias=0.3",
+    "optim.head_lr=0.01",
 ];
+/// Convolutions with biases, so that there is a parameter in every group.
+const BIASES: &str = "model.conv_bias=true";
 
 fn with(sets: &[&str]) -> Recipe {
     recipe(FOUR_STAGES, &sets.iter().map(|&set| set.to_owned()).collect::<Vec<_>>())
@@ -49,8 +55,9 @@ fn optim(optim: &OptimSettings) -> Value {
         }
     };
     json!({
-        "name": name, "constants": constants,
-        "weight_decay": optim.weight_decay, "weight_decay_norm_bias": optim.weight_decay_norm_bias,
+        "name": name, "constants": constants, "head_lr": optim.head_lr.unwrap_or(optim.lr),
+        "weight_decay": optim.weight_decay, "weight_decay_norm": optim.weight_decay_norm,
+        "weight_decay_bias": optim.weight_decay_bias,
     })
 }
 
@@ -69,7 +76,7 @@ fn updated(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -
 
 fn optimizer_case(name: &str, sets: &[&str]) -> Case {
     tch::set_num_threads(2);
-    let recipe = with(sets);
+    let recipe = with(&[sets, &[BIASES]].concat());
     let mut replica = replica(&recipe);
     let mut optimizer = Optimizer::new(&recipe.optim, &replica);
     let mut inputs = by_parameter("parameter", &replica, &replica.parameters.views);
