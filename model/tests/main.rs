@@ -82,6 +82,31 @@ fn each_parameter_is_in_the_group_of_its_layer() {
 }
 
 #[test]
+fn frozen_blocks_keep_their_statistics_and_take_no_gradient() {
+    let network = small();
+    let frozen = network.blocks_through(1);
+    assert_eq!((frozen, network.blocks_through(0), network.blocks_through(2)), (2, 0, 3));
+    let mut fixture = Fixture::new(&network, Init::XavierUniform);
+    for (parameter, tensor) in network.parameters().iter().zip(&fixture.parameters) {
+        _ = tensor.set_requires_grad(parameter.block >= frozen);
+    }
+    let before: Vec<_> = fixture.batch.iter().map(Tensor::copy).collect();
+    fixture.model = fixture.model.freeze(frozen);
+    let images = Tensor::rand([4, 1, 24, 24], FP32);
+    let logits = fixture.model.forward(&images, Mode::Training);
+    logits.square().sum(Kind::Float).backward();
+    for (parameter, tensor) in network.parameters().iter().zip(&fixture.parameters) {
+        assert_eq!(tensor.grad().defined(), parameter.block >= frozen, "{}", parameter.name);
+    }
+    for (statistic, (before, now)) in network.statistics().iter().zip(before.iter().zip(&fixture.batch)) {
+        assert_eq!(now.equal(before), statistic.block < frozen, "{}", statistic.name);
+    }
+    let evaluated = fixture.model.forward(&images, Mode::Evaluation);
+    fixture.model = fixture.model.freeze(0);
+    assert!(evaluated.equal(&fixture.model.forward(&images, Mode::Evaluation)));
+}
+
+#[test]
 fn initial_values_follow_the_rule() {
     let network = regnetx32(1, 10);
     for init in [Init::HeFanOut, Init::XavierUniform] {

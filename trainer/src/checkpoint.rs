@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use regatta_comm::{World, broadcast_and_verify};
+use regatta_comm::{FlatBuffer, World, broadcast_and_verify};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
@@ -34,12 +34,9 @@ pub(crate) fn save(
 ) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
     let replica = &learner.replica;
-    let statistics = replica.statistics.iter().map(|s| s.name.clone()).zip(&replica.running.views);
-    let model = parameter_names(replica).zip(&replica.parameters.views).chain(statistics.clone());
-    tensor_file::write(&writer.dir().join(MODEL), model)?;
+    write_weights(&writer.dir().join(MODEL), replica, &replica.parameters)?;
     if let Some(ema) = &learner.ema {
-        let ema = parameter_names(replica).zip(&ema.views).chain(statistics);
-        tensor_file::write(&writer.dir().join(EMA), ema)?;
+        write_weights(&writer.dir().join(EMA), replica, ema)?;
     }
     let state = learner.optimizer.state.iter().flat_map(|(kind, buffer)| {
         parameter_names(replica).map(move |name| format!("{kind}.{name}")).zip(&buffer.views)
@@ -49,6 +46,12 @@ pub(crate) fn save(
     write_text(&writer.dir().join(RECIPE), recipe)?;
     writer.commit(Some(metrics))?;
     Ok(())
+}
+
+/// Writes the network with `parameters` for those that are trained.
+fn write_weights(path: &Path, replica: &Replica, parameters: &FlatBuffer) -> Result<()> {
+    let tensors = replica.tensors(parameters, &replica.running);
+    tensor_file::write(path, tensors.iter().map(|(name, tensor)| (name.clone(), tensor)))
 }
 
 fn write_text(path: &Path, text: &str) -> Result<()> {
@@ -79,8 +82,13 @@ pub(crate) fn restore_and_share(
         *scale = LossScale::new(state, learner.replica.device());
     }
 
-    broadcast_and_verify(world, "parameters", &mut learner.replica.parameters)?;
-    broadcast_and_verify(world, "statistics", &mut learner.replica.running)?;
+    let replica = &mut learner.replica;
+    broadcast_and_verify(world, "parameters", &mut replica.parameters)?;
+    broadcast_and_verify(world, "statistics", &mut replica.running)?;
+    if !replica.frozen.is_empty() {
+        broadcast_and_verify(world, "frozen parameters", &mut replica.frozen.parameters)?;
+        broadcast_and_verify(world, "frozen statistics", &mut replica.frozen.running)?;
+    }
     for (name, buffer) in &mut learner.optimizer.state {
         broadcast_and_verify(world, name, buffer)?;
     }
@@ -91,17 +99,13 @@ pub(crate) fn restore_and_share(
 }
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
-    let names: Vec<_> = parameter_names(&learner.replica).collect();
-    let named = |views| names.iter().cloned().zip::<std::slice::IterMut<Tensor>>(views);
-    let replica = &mut learner.replica;
-    let statistic_names: Vec<_> = replica.statistics.iter().map(|s| s.name.clone()).collect();
-    let statistics = statistic_names.iter().cloned().zip(&mut replica.running.views);
-    tensor_file::read(&path.join(MODEL), named(replica.parameters.views.iter_mut()).chain(statistics))?;
-    if let Some(ema) = &mut learner.ema {
-        let mut copies: Vec<Tensor> = replica.running.views.iter().map(Tensor::zeros_like).collect();
-        let statistics = statistic_names.iter().cloned().zip(&mut copies);
-        tensor_file::read(&path.join(EMA), named(ema.views.iter_mut()).chain(statistics))?;
+    let replica = &learner.replica;
+    read_weights(&path.join(MODEL), replica.tensors(&replica.parameters, &replica.running))?;
+    if let Some(ema) = &learner.ema {
+        // Its statistics and frozen tensors are those of the model.
+        read_weights(&path.join(EMA), replica.tensors(ema, &replica.running))?;
     }
+    let names: Vec<_> = parameter_names(replica).collect();
     let state = learner.optimizer.state.iter_mut().flat_map(|(kind, buffer)| {
         names.iter().map(move |name| format!("{kind}.{name}")).zip(&mut buffer.views)
     });
@@ -117,4 +121,9 @@ fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
         return Err(damaged(reason).into());
     }
     Ok(progress)
+}
+
+/// Fills the tensors from a weights file, which holds exactly them.
+fn read_weights(path: &Path, mut tensors: Vec<(String, Tensor)>) -> Result<()> {
+    tensor_file::read(path, tensors.iter_mut().map(|(name, tensor)| (name.clone(), tensor)))
 }

@@ -20,6 +20,7 @@ mod automatic;
 mod control;
 mod datasets;
 mod feed;
+mod frozen;
 mod image_order;
 mod input;
 mod loss_scale;

@@ -33,4 +33,6 @@ mod terminal;
 
 mod weights;
 
+mod fine_tuning;
+
 mod torture;

@@ -104,6 +104,8 @@ pub struct Statistic {
     pub name: String,
     /// Channels.
     pub width: i64,
+    /// Number of its block, as in [`Parameter::block`].
+    pub block: usize,
 }
 
 impl Statistic {
@@ -130,17 +132,20 @@ impl Network {
     /// Returns the running mean and variance of every BatchNorm, in forward order. The network must be valid.
     pub fn statistics(&self) -> Vec<Statistic> {
         let blocks = self.blocks();
-        let norms = blocks.iter().flat_map(|block| {
+        let norms = blocks.iter().enumerate().flat_map(|(number, block)| {
             let path = block.path.iter().filter_map(|part| match part {
                 Part::Conv(conv) => Some(conv),
                 Part::SqueezeExcite(_) | Part::MaxPool { .. } | Part::Flatten { .. } => None,
             });
-            path.chain(block.projection())
+            path.chain(block.projection()).map(move |conv| (number, conv))
         });
         norms
-            .flat_map(|conv| {
-                ["running_mean", "running_var"]
-                    .map(|kind| Statistic { name: format!("{}.{kind}", conv.norm), width: conv.out_width })
+            .flat_map(|(block, conv)| {
+                ["running_mean", "running_var"].map(|kind| Statistic {
+                    name: format!("{}.{kind}", conv.norm),
+                    width: conv.out_width,
+                    block,
+                })
             })
             .collect()
     }

@@ -333,6 +333,24 @@ fn invalid_training_settings() {
 }
 
 #[test]
+fn impossible_fine_tuning() {
+    check_each(
+        SMALL,
+        &[
+            &["model.frozen_stages=1"],
+            &["model.new_classifier=true"],
+            &["model.pretrained=x.safetensors", "model.frozen_stages=3"],
+            &["model.pretrained=x.safetensors", "model.frozen_stages=-1"],
+        ],
+        expect![[r#"
+            --set model.frozen_stages=1: model.frozen_stages = 1 needs weights to start from: set model.pretrained, or leave it at 0
+            --set model.new_classifier=true: model.new_classifier = true needs weights to start from: set model.pretrained, or leave it at false
+            --set model.frozen_stages=3: model.frozen_stages = 3: expected an integer from 0 to 2, the number of stages
+            --set model.frozen_stages=-1: model.frozen_stages = -1: expected an integer from 0 to 1000"#]],
+    );
+}
+
+#[test]
 fn invalid_schedules() {
     check_each(
         SMALL,

@@ -61,10 +61,10 @@ fn a_runs_recipe_is_checked() {
         refused("global_batch_size = 64\n", ""),
     ];
     expect_test::expect![[r#"
-        config.toml:73: optim.lr = -1.0: expected a number above 0
-        config.toml:53: train.micro_batch_size = 0: expected an integer from 1 to 1000000
-        config.toml:55: unknown key train.sead; did you mean train.seed? [train] has ...
-        config.toml:69: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml:75: optim.lr = -1.0: expected a number above 0
+        config.toml:55: train.micro_batch_size = 0: expected an integer from 1 to 1000000
+        config.toml:57: unknown key train.sead; did you mean train.seed? [train] has ...
+        config.toml:71: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
         config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
     .assert_eq(&messages.join("\n"));
 }
@@ -80,6 +80,8 @@ fn the_resolved_recipe_as_toml() {
         conv_bias = false
         dropout = 0.0
         init = "he_fan_out"
+        new_classifier = false
+        frozen_stages = 0
 
         [model.anynet]
         block = "resnext"

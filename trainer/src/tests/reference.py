@@ -135,6 +135,12 @@ def network_case(case, inputs):
     return {**scalars, **results(gradient=gradients, statistic=statistics(model))}
 
 
+def freeze(model, stages):
+    """Freezes the first stages, and with them the stem: evaluation mode, no gradient."""
+    for name in ["stem", *(f"s{number + 1}" for number in range(stages))] if stages else []:
+        model.get_submodule(name).eval().requires_grad_(False)
+
+
 def optimizer_of(optim, named):
     """Returns the optimizer with a group for each decay and learning rate."""
     groups = {}
@@ -186,8 +192,9 @@ def images_of(case, inputs):
 def step_case(case, inputs):
     """Computes a complete training step over several micro-batches."""
     model = model_of(case, inputs)
+    freeze(model, case["frozen_stages"])
     named = dict(model.named_parameters())
-    average = {name: parameter.detach().clone() for name, parameter in named.items()}
+    average = {name: parameter.detach().clone() for name, parameter in named.items() if parameter.requires_grad}
     images, labels = images_of(case, inputs), inputs["labels"].long()
     mean_statistics = {name: torch.zeros_like(tensor) for name, tensor in statistics(model).items()}
     loss_sum, hits = 0.0, torch.zeros(())
@@ -209,7 +216,7 @@ def step_case(case, inputs):
         for name, before in with_prefix(inputs, "statistic.").items()
     }
     decay = case["ema_decay"]
-    average = {name: decay * average[name] + (1 - decay) * named[name].detach() for name in named}
+    average = {name: decay * average[name] + (1 - decay) * named[name].detach() for name in average}
     states = state_of(optimizer, named)
     scalars = {"loss": loss_sum, "hits": hits}
     return {**scalars, **results(parameter=named, state=states, statistic=running, ema=average)}

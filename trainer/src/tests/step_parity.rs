@@ -8,7 +8,7 @@ use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
+use super::networks::{FOUR_STAGES, by_parameter, description, recipe, replica, weights};
 use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close, training_feed};
 use crate::control::Requests;
@@ -39,6 +39,7 @@ const ADAMW: &[&str] = &[
 ];
 /// Convolutions with biases, so that there is a parameter in every group.
 const BIASES: &str = "model.conv_bias=true";
+const FROZEN: &[&str] = &["model.pretrained=x.safetensors", "model.frozen_stages=2"];
 
 fn with(sets: &[&str]) -> Recipe {
     recipe(FOUR_STAGES, &sets.iter().map(|&set| set.to_owned()).collect::<Vec<_>>())
@@ -61,9 +62,9 @@ fn optim(optim: &OptimSettings) -> Value {
     })
 }
 
-/// Parameters and the optimizer's state after an update. Without momentum PyTorch has no state, and ours stays zero.
-fn updated(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -> Tensors {
-    let mut results = by_parameter("parameter", replica, &replica.parameters.views);
+/// The optimizer's state after an update. Without momentum PyTorch has none, and ours stays zero.
+fn state(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -> Tensors {
+    let mut results = Tensors::new();
     for (name, buffer) in &optimizer.state {
         if matches!(settings.optimizer, settings::Optimizer::Sgd { momentum: 0.0, .. }) {
             assert_eq!(buffer.flat.abs().max().double_value(&[]), 0.0);
@@ -89,7 +90,8 @@ fn optimizer_case(name: &str, sets: &[&str]) -> Case {
         optimizer.set_lr(lr);
         optimizer.step(&Tensor::from(0.0f32)).unwrap();
     }
-    let results = updated(&replica, &optimizer, &recipe.optim);
+    let mut results = by_parameter("parameter", &replica, &replica.parameters.views);
+    results.extend(state(&replica, &optimizer, &recipe.optim));
     let description = json!({ "task": "optimizer", "threads": 2, "optim": optim(&recipe.optim), "lrs": lrs });
     Case { name: name.into(), description, inputs, results }
 }
@@ -106,8 +108,7 @@ fn step_inputs(replica: &Replica, images: &Images, indices: &[usize]) -> Tensors
     let mut images_nhwc = vec![0; indices.len() * images.shape().bytes()];
     let labels = images.read_all(0, indices, &mut Scratch::default(), &mut images_nhwc).unwrap();
     let bytes = Tensor::from_data_size(&images_nhwc, &[indices.len() as i64, 28, 28, 3], Kind::Uint8);
-    let mut inputs = by_parameter("parameter", replica, &replica.parameters.views);
-    inputs.extend(by_statistic(replica, &replica.running.flat));
+    let mut inputs = weights(replica);
     inputs.insert("bytes_nhwc".into(), bytes.to_kind(Kind::Double));
     inputs.insert("labels".into(), Tensor::from_slice(&labels).to_kind(Kind::Double));
     inputs
@@ -140,13 +141,14 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     assert!(outcome.updated);
 
     let Learner { replica, optimizer, ema, .. } = &learner;
-    let mut results = updated(replica, optimizer, &recipe.optim);
-    results.extend(by_statistic(replica, &replica.running.flat));
+    let mut results = weights(replica);
+    results.extend(state(replica, optimizer, &recipe.optim));
     results.extend(by_parameter("ema", replica, &ema.as_ref().unwrap().views));
     results.insert("loss".into(), Tensor::from(outcome.loss_sum).to_kind(replica.parameters.flat.kind()));
     results.insert("hits".into(), Tensor::from(outcome.hits as f32));
     let mut description = description("step", &recipe, 2);
     description["optim"] = optim(&recipe.optim);
+    description["frozen_stages"] = json!(recipe.model.frozen_stages);
     description["micro_batches"] = json!([4, 2]);
     description["clip_grad_norm"] = json!(recipe.train.clip_grad_norm);
     description["ema_decay"] = json!(recipe.train.ema_decay);
@@ -166,6 +168,7 @@ fn ten_updates_and_a_whole_step_equal_pytorchs() {
         step_case("nesterov-fp32", NESTEROV, "fp32"),
         step_case("nesterov-fp64", NESTEROV, "fp64"),
         step_case("adamw-fp64", ADAMW, "fp64"),
+        step_case("frozen-fp64", &[NESTEROV, FROZEN, &[BIASES]].concat(), "fp64"),
     ]);
     compare_with_pytorch(&cases, |what, ours, theirs| assert_close(what, ours, theirs, 1e-6));
 }
