@@ -46,9 +46,8 @@ pub(crate) fn save(
     let writer = CheckpointWriter::begin(folder, progress.step)?;
     let replica = &learner.replica;
     let write = |file, parameters: &FlatBuffer, running: &FlatBuffer| {
-        let tensors = parameter_names(replica).zip(&parameters.views);
-        let tensors = tensors.chain(statistic_names(replica).zip(&running.views));
-        tensor_file::write(&writer.dir().join(file), tensors)
+        let tensors = replica.tensors(parameters, running);
+        tensor_file::write(&writer.dir().join(file), tensors.iter().map(|(name, it)| (name.clone(), it)))
     };
     write(MODEL, &replica.parameters, &replica.running)?;
     if let Some(ema) = &learner.ema {
@@ -106,8 +105,7 @@ pub(crate) fn restore_and_share(
         *scale = LossScale::new(state, learner.replica.device());
     }
 
-    broadcast_and_verify(world, "parameters", &mut learner.replica.parameters)?;
-    broadcast_and_verify(world, "statistics", &mut learner.replica.running)?;
+    share_weights(&mut learner.replica, world)?;
     for (name, buffer) in &mut learner.optimizer.state {
         broadcast_and_verify(world, name, buffer)?;
     }
@@ -116,6 +114,20 @@ pub(crate) fn restore_and_share(
         broadcast_and_verify(world, "averaged statistics", &mut ema.running)?;
     }
     Ok(progress)
+}
+
+/// Overwrites the network's weights and statistics with rank 0's, and checks that all ranks hold the same. A collective.
+///
+/// # Errors
+/// Ranks whose copies differ.
+pub(crate) fn share_weights(replica: &mut Replica, world: &World) -> Result<()> {
+    broadcast_and_verify(world, "parameters", &mut replica.parameters)?;
+    broadcast_and_verify(world, "statistics", &mut replica.running)?;
+    if !replica.frozen.is_empty() {
+        broadcast_and_verify(world, "frozen parameters", &mut replica.frozen.parameters)?;
+        broadcast_and_verify(world, "frozen statistics", &mut replica.frozen.running)?;
+    }
+    Ok(())
 }
 
 /// Reads what the run's evaluation used from a checkpoint on this rank, by name: parameters, or with `ema` their moving average,
@@ -137,12 +149,9 @@ pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap
 ///
 /// # Errors
 /// Those of [`evaluated_tensors`], and tensors of another network.
-pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &mut Replica) -> Result<()> {
+pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &Replica) -> Result<()> {
     let mut tensors = evaluated_tensors(checkpoint, ema)?;
-    let statistics = replica.statistics.iter().map(|statistic| statistic.name.clone());
-    let names: Vec<_> = parameter_names(replica).chain(statistics).collect();
-    let views = replica.parameters.views.iter_mut().chain(&mut replica.running.views);
-    for (name, view) in names.into_iter().zip(views) {
+    for (name, mut view) in replica.tensors(&replica.parameters, &replica.running) {
         match tensors.remove(&name) {
             Some(tensor) if tensor.size() == view.size() => tch::no_grad(|| view.copy_(&tensor)),
             _ => {
@@ -170,16 +179,13 @@ pub(crate) fn class_names(checkpoint: &Path) -> Result<Option<Vec<String>>> {
 }
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
-    let names: Vec<_> = parameter_names(&learner.replica).collect();
-    let named = |views| names.iter().cloned().zip::<std::slice::IterMut<Tensor>>(views);
-    let replica = &mut learner.replica;
-    let statistic_names: Vec<_> = statistic_names(replica).collect();
-    let statistics = statistic_names.iter().cloned().zip(&mut replica.running.views);
-    tensor_file::read(&path.join(MODEL), named(replica.parameters.views.iter_mut()).chain(statistics))?;
-    if let Some(ema) = &mut learner.ema {
-        let statistics = statistic_names.iter().cloned().zip(&mut ema.running.views);
-        tensor_file::read(&path.join(EMA), named(ema.parameters.views.iter_mut()).chain(statistics))?;
+    let replica = &learner.replica;
+    read_weights(&path.join(MODEL), replica.tensors(&replica.parameters, &replica.running))?;
+    if let Some(ema) = &learner.ema {
+        // Its frozen tensors are those of the model.
+        read_weights(&path.join(EMA), replica.tensors(&ema.parameters, &ema.running))?;
     }
+    let names: Vec<_> = parameter_names(replica).collect();
     let state = learner.optimizer.state.iter_mut().flat_map(|(kind, buffer)| {
         names.iter().map(move |name| format!("{kind}.{name}")).zip(&mut buffer.views)
     });
@@ -195,4 +201,9 @@ fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
         return Err(damaged(reason).into());
     }
     Ok(progress)
+}
+
+/// Fills the tensors from a weights file, which holds exactly them.
+fn read_weights(path: &Path, mut tensors: Vec<(String, Tensor)>) -> Result<()> {
+    tensor_file::read(path, tensors.iter_mut().map(|(name, tensor)| (name.clone(), tensor)))
 }

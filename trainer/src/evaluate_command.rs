@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
-use regatta_comm::{Launch, World, broadcast_and_verify, verify_same_recipe};
+use regatta_comm::{Launch, World, verify_same_recipe};
 use regatta_data::Split;
 use regatta_model::Mode;
 use regatta_run_folder::{ExitCode, StorageError, check_output, print_output, write_output};
@@ -21,6 +21,7 @@ use tch::{Device, Tensor};
 use self::given::Given;
 use self::predictions::{Collector, Predictions};
 use self::report::{Report, Subject};
+use crate::checkpoint::share_weights;
 use crate::data_command::SplitName;
 use crate::datasets::Datasets;
 use crate::evaluate::{Evaluation, evaluate_logits};
@@ -154,8 +155,7 @@ fn shared_replica(recipe: &Recipe, given: &Given, device: Device, world: &World)
     let mut replica = Replica::new(recipe, device)?;
     let loaded = if world.rank() == 0 { given.load(recipe, &mut replica) } else { Ok(()) };
     together(loaded, world)?;
-    broadcast_and_verify(world, "parameters", &mut replica.parameters)?;
-    broadcast_and_verify(world, "statistics", &mut replica.running)?;
+    share_weights(&mut replica, world)?;
     Ok(replica)
 }
 

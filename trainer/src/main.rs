@@ -21,6 +21,7 @@ mod average;
 mod control;
 mod datasets;
 mod feed;
+mod frozen;
 mod image_order;
 mod input;
 mod loss;

@@ -56,8 +56,10 @@ pub(crate) struct Pretrained {
     pub(crate) naming: Naming,
     /// Tensors by their index among the network's parameters followed by its statistics.
     pub(crate) found: Vec<(usize, Tensor)>,
-    /// Tensors of the classifier that are not loaded, since the file has none for this number of classes.
+    /// Tensors of the classifier that are not loaded, since the file has none for this number of classes or on request.
     pub(crate) new_classifier: Vec<String>,
+    /// Why they are not loaded.
+    why_new: &'static str,
     /// Other tensors in the file.
     pub(crate) unused: Vec<String>,
 }
@@ -114,22 +116,35 @@ impl Pretrained {
         }
         reject_non_finite(named, naming, &ours, &found)?;
         let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
-        Ok(Self { path: path.to_owned(), naming, found, new_classifier, unused })
+        let why_new = "the file has none for these classes";
+        Ok(Self { path: path.to_owned(), naming, found, new_classifier, why_new, unused })
+    }
+
+    /// Leaves the classifier out although it fits, as `model.new_classifier` requests.
+    pub(crate) fn without_classifier(mut self, network: &Network) -> Self {
+        let ours = network.tensors();
+        let is_classifier = |(index, _): &mut (usize, Tensor)| ours[*index].0.starts_with(CLASSIFIER);
+        let left_out: Vec<_> = self.found.extract_if(.., is_classifier).collect();
+        if !left_out.is_empty() {
+            self.why_new = "model.new_classifier = true";
+            let names = left_out.iter().map(|(index, _)| self.naming.name(&ours[*index].0));
+            self.new_classifier.extend(names);
+        }
+        self
     }
 
     /// Copies the tensors into the replica's parameters and statistics, and logs what was loaded and what was not.
     pub(crate) fn fill(&self, replica: &mut Replica) {
-        let mut views: Vec<_> =
-            replica.parameters.views.iter_mut().chain(&mut replica.running.views).collect();
+        let mut tensors = replica.tensors(&replica.parameters, &replica.running);
         for (index, tensor) in &self.found {
-            tch::no_grad(|| views[*index].copy_(tensor));
+            tch::no_grad(|| tensors[*index].1.copy_(tensor));
         }
-        let Self { path, naming, found, new_classifier, unused } = self;
+        let Self { path, naming, found, new_classifier, why_new, unused } = self;
         let (path, library) = (path.display(), naming.library());
         tracing::info!("pretrained: {} tensors from {path}, with {library}'s names", found.len());
         if !new_classifier.is_empty() {
             tracing::info!(
-                "pretrained: the classifier keeps its random initialization, since the file has none for these classes: {} not loaded",
+                "pretrained: the classifier keeps its random initialization, since {why_new}: {} not loaded",
                 new_classifier.join(", ")
             );
         }
@@ -297,6 +312,18 @@ mod tests {
             error.ends_with("to another network; head.fc.weight is [7, 32] there, [10, 16] here"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_classifier_that_fits_is_left_out_on_request() {
+        let tensors = file(Kind::Float, |name| Naming::Torchvision.name(name));
+        let weights = read(&tensors).unwrap();
+        let body = weights.found.len() - 2;
+        let weights = weights.without_classifier(&network());
+        assert_eq!(weights.new_classifier, ["fc.weight", "fc.bias"]);
+        assert_eq!((weights.found.len(), weights.why_new), (body, "model.new_classifier = true"));
+        let parameters = network().parameters().len();
+        assert!(weights.found.iter().all(|(index, _)| !(parameters - 2..parameters).contains(index)));
     }
 
     #[test]

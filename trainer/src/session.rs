@@ -146,7 +146,9 @@ fn open_records(
 fn pretrained_weights(recipe: &Recipe, start: &Start, world: &World) -> Result<Option<Pretrained>> {
     match &recipe.model.pretrained {
         Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
-            Pretrained::read(file, &recipe.network()).map(Some)
+            let network = recipe.network();
+            let weights = Pretrained::read(file, &network)?;
+            Ok(Some(if recipe.model.new_classifier { weights.without_classifier(&network) } else { weights }))
         }
         _ => Ok(None),
     }
@@ -203,16 +205,24 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
 
 /// Logs the ranks, the device, the network's size and the batch sizes.
 fn log_setup(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learner, chosen: Option<&str>) {
-    let train = &recipe.train;
-    tracing::info!("{}", describe_ranks(recipe, learner.replica.device(), world));
+    let (train, replica) = (&recipe.train, &learner.replica);
+    let elements = |specs: &[Parameter]| specs.iter().map(Parameter::elements).sum::<i64>();
+    tracing::info!("{}", describe_ranks(recipe, replica.device(), world));
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
-        learner.replica.specs.iter().map(Parameter::elements).sum::<i64>(),
-        counted(learner.replica.layout.buckets.len(), "bucket"),
+        elements(&replica.frozen.specs) + elements(&replica.specs),
+        counted(replica.layout.buckets.len(), "bucket"),
         train.global_batch_size,
         train.micro_batch_size,
         folder.path().display()
     );
+    if !replica.frozen.is_empty() {
+        tracing::info!(
+            "frozen: {} of the stem and {} keep their values",
+            counted(elements(&replica.frozen.specs), "parameter"),
+            counted(recipe.model.frozen_stages, "stage")
+        );
+    }
     if let Some(chosen) = chosen {
         tracing::info!("{chosen}");
     }

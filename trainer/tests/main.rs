@@ -35,6 +35,7 @@ mod terminal;
 mod weights;
 
 mod evaluate;
+mod fine_tuning;
 mod onnx;
 
 mod torture;

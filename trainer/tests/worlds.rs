@@ -67,7 +67,11 @@ fn check_first_step(options: &str) {
 }
 
 fn check_first_step_of(recipe: &str, options: &str) {
-    let workdir = Workdir::new(recipe);
+    check_first_step_in(&Workdir::new(recipe), &[1, 2, 3], options);
+}
+
+/// Runs the step alone and at each of these world sizes, in a folder that may hold weights to start from.
+fn check_first_step_in(workdir: &Workdir, world_sizes: &[usize], options: &str) {
     let outcome = |ranks: usize, backend: &str| {
         let name = format!("{backend}{ranks}");
         let options = format!("--name {name} train.epochs=1 comm.backend={backend} {options}");
@@ -75,7 +79,7 @@ fn check_first_step_of(recipe: &str, options: &str) {
         Outcome::of(&workdir.run(&name))
     };
     let alone = outcome(1, "single");
-    for ranks in [1, 2, 3] {
+    for &ranks in world_sizes {
         alone.check_equal(&outcome(ranks, "mpi"), &format!("{ranks} ranks, {options}"));
     }
 }
@@ -108,6 +112,19 @@ fn fully_connected_networks_give_the_same_step() {
     let recipe = recipe().replace("stem_width = 16\n", "").replace(", group_width = 8", "");
     let options = "data.synthetic_train_images=10 model.anynet.block=mlp model.dropout=0.25";
     check_first_step_of(&recipe, options);
+}
+
+/// With one frozen stage, and with a body that is frozen completely, so that no statistic has to be summed.
+#[test]
+fn fine_tuning_gives_the_same_step() {
+    for (frozen, world_sizes) in [(1, &[2, 3][..]), (2, &[2])] {
+        let workdir = Workdir::new(&recipe());
+        workdir.train("--name start train.max_steps=1").ends_with(0);
+        workdir.trainer(&["export", "--checkpoint", "runs/start", "--out", "start.safetensors"]).ends_with(0);
+        let weights =
+            format!("model.pretrained=start.safetensors model.frozen_stages={frozen} optim.head_lr=0.2");
+        check_first_step_in(&workdir, world_sizes, &format!("data.synthetic_train_images=10 {weights}"));
+    }
 }
 
 #[test]

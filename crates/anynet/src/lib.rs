@@ -59,4 +59,4 @@ pub use naming::Naming;
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use regatta_random::SplitMix64;
 pub use validation::{MAX_BATCH, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, MAX_STRIDE, NetworkError};
-pub use weights::{Init, Parameter, Role, Statistic};
+pub use weights::{Group, Init, Parameter, Role, Statistic};

@@ -48,6 +48,7 @@ fn check_network(recipe: &Recipe, places: &Places) -> Checked {
     };
     let network = recipe.model.network(recipe.data.resolution_px);
     let network = network.map_err(|error| refused("model.regnet.", error))?;
+    recipe.model.check_fine_tuning(network.stages.len(), places)?;
     network.validate().map_err(|error| {
         if !error.to_string().starts_with("stages") {
             return refused("model.", error);

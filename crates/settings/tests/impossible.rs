@@ -321,7 +321,9 @@ fn invalid_training_settings() {
             &["optim.momentum=1.0"],
             &["optim.nesterov=true"],
             &["optim.weight_decay=-5e-4"],
-            &["optim.weight_decay_norm_bias=-5e-4"],
+            &["optim.weight_decay_norm=-5e-4"],
+            &["optim.weight_decay_bias=-5e-4"],
+            &["optim.head_lr=0.0"],
             &["optim.beta1=0.9"],
         ],
         expect![[r#"
@@ -343,7 +345,9 @@ fn invalid_training_settings() {
             --set optim.momentum=1.0: optim.momentum = 1.0: expected a number, at least 0 and below 1
             --set optim.nesterov=true: optim.nesterov = true needs a momentum: set optim.momentum, for example to 0.9
             --set optim.weight_decay=-5e-4: optim.weight_decay = -0.0005: expected a number, at least 0
-            --set optim.weight_decay_norm_bias=-5e-4: optim.weight_decay_norm_bias = -0.0005: expected a number, at least 0
+            --set optim.weight_decay_norm=-5e-4: optim.weight_decay_norm = -0.0005: expected a number, at least 0
+            --set optim.weight_decay_bias=-5e-4: optim.weight_decay_bias = -0.0005: expected a number, at least 0
+            --set optim.head_lr=0.0: optim.head_lr = 0.0: expected a number above 0
             --set optim.beta1=0.9: optim.beta1 is set, but optim.name is not "adamw": leave it out, or set optim.name to "adamw""#]],
     );
     check_each(
@@ -411,6 +415,24 @@ fn invalid_precise_statistics() {
             --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192 is beyond the set: the data set has 1000 training images; set at most 1000
             --set eval.precise_bn_images=100: eval.precise_bn_images = 100, but eval.interval_epochs = 0 disables the evaluations that use them: set eval.interval_epochs to 1 or more, or leave eval.precise_bn_images out
             --set eval.precise_bn_images=65: eval.precise_bn_images = 65 in batches of train.micro_batch_size = 64 leaves one image in the last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set eval.precise_bn_images to 64 or raise data.resolution_px"#]],
+    );
+}
+
+#[test]
+fn impossible_fine_tuning() {
+    check_each(
+        SMALL,
+        &[
+            &["model.frozen_stages=1"],
+            &["model.new_classifier=true"],
+            &["model.pretrained=x.safetensors", "model.frozen_stages=3"],
+            &["model.pretrained=x.safetensors", "model.frozen_stages=-1"],
+        ],
+        expect![[r#"
+            --set model.frozen_stages=1: model.frozen_stages = 1 needs weights to start from: set model.pretrained, or leave it at 0
+            --set model.new_classifier=true: model.new_classifier = true needs weights to start from: set model.pretrained, or leave it at false
+            --set model.frozen_stages=3: model.frozen_stages = 3: expected an integer from 0 to 2, the number of stages
+            --set model.frozen_stages=-1: model.frozen_stages = -1: expected an integer from 0 to 1000"#]],
     );
 }
 

@@ -80,6 +80,8 @@ fn the_resolved_recipe_as_toml() {
         conv_bias = false
         dropout = 0.0
         init = "he_fan_out"
+        new_classifier = false
+        frozen_stages = 0
 
         [model.anynet]
         block = "resnext"
@@ -160,7 +162,8 @@ fn the_resolved_recipe_as_toml() {
         nesterov = false
         lr = 0.1
         weight_decay = 0.0
-        weight_decay_norm_bias = 0.0
+        weight_decay_norm = 0.0
+        weight_decay_bias = 0.0
 
         [schedule]
         name = "cosine"

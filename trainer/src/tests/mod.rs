@@ -5,8 +5,8 @@ mod reference;
 
 mod networks;
 
-mod batch;
 mod average;
+mod batch;
 mod exchange;
 mod feed;
 mod image_order;

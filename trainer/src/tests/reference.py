@@ -135,13 +135,22 @@ def network_case(case, inputs):
     return {**scalars, **results(gradient=gradients, statistic=statistics(model))}
 
 
+def freeze(model, stages):
+    """Freezes the first stages, and with them the stem: evaluation mode, no gradient."""
+    for name in ["stem", *(f"s{number + 1}" for number in range(stages))] if stages else []:
+        model.get_submodule(name).eval().requires_grad_(False)
+
+
 def optimizer_of(optim, named):
-    weights = [parameter for parameter in named.values() if parameter.dim() > 1]
-    others = [parameter for parameter in named.values() if parameter.dim() == 1]
-    groups = [
-        {"params": weights, "weight_decay": optim["weight_decay"]},
-        {"params": others, "weight_decay": optim["weight_decay_norm_bias"]},
-    ]
+    """Returns the optimizer with a group for each decay and learning rate."""
+    groups = {}
+    for name, parameter in named.items():
+        is_norm = name.rpartition(".")[0].endswith("bn")
+        kind = "_norm" if is_norm else "_bias" if name.endswith(".bias") else ""
+        lr = optim["head_lr"] if name.startswith("head.fc.") else optim["constants"]["lr"]
+        if parameter.requires_grad:
+            groups.setdefault((optim[f"weight_decay{kind}"], lr), []).append(parameter)
+    groups = [{"params": of, "weight_decay": decay, "lr": lr} for (decay, lr), of in groups.items()]
     return getattr(torch.optim, optim["name"])(groups, **optim["constants"])
 
 
@@ -158,9 +167,10 @@ def optimizer_case(case, inputs):
     """Makes an optimizer step with each of the recorded gradients."""
     named = {name: nn.Parameter(tensor) for name, tensor in with_prefix(inputs, "parameter.").items()}
     optimizer = optimizer_of(case["optim"], named)
+    factors = [group["lr"] / case["optim"]["constants"]["lr"] for group in optimizer.param_groups]
     for number, lr in enumerate(case["lrs"]):
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        for group, factor in zip(optimizer.param_groups, factors):
+            group["lr"] = lr * factor
         for name, parameter in named.items():
             parameter.grad = inputs[f"gradient.{number}.{name}"]
         optimizer.step()
@@ -184,6 +194,7 @@ def step_case(case, inputs):
     import batch
 
     model = model_of(case, inputs)
+    freeze(model, case["frozen_stages"])
     named = dict(model.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in named.items()}
     images, labels = images_of(case, inputs), inputs["labels"].long()

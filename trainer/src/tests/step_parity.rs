@@ -9,8 +9,8 @@ use regatta_settings::{self as settings, OptimSettings, Recipe};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-use super::average::{FIRST, average_case, averaged_statistics, precise_cases};
-use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
+use super::average::{FIRST, average_case, precise_cases};
+use super::networks::{FOUR_STAGES, by_parameter, description, recipe, replica, under, weights};
 use super::reference::{Case, Tensors, compare_with_pytorch};
 use super::{alone, assert_close, batch, training_feed};
 use crate::control::Requests;
@@ -26,7 +26,9 @@ const NESTEROV: &[&str] = &[
     "optim.momentum=0.9",
     "optim.nesterov=true",
     "optim.weight_decay=0.02",
-    "optim.weight_decay_norm_bias=0.003",
+    "optim.weight_decay_norm=0.003",
+    "optim.weight_decay_bias=0.05",
+    "optim.head_lr=0.15",
 ];
 const ADAMW: &[&str] = &[
     "optim.name=adamw",
@@ -34,8 +36,13 @@ const ADAMW: &[&str] = &[
     "optim.beta2=0.95",
     "optim.eps=1e-6",
     "optim.weight_decay=0.1",
-    "optim.weight_decay_norm_bias=0.01",
+    "optim.weight_decay_norm=0.01",
+    "optim.weight_decay_bias=0.3",
+    "optim.head_lr=0.01",
 ];
+/// Convolutions with biases, so that there is a parameter in every group.
+const BIASES: &str = "model.conv_bias=true";
+const FROZEN: &[&str] = &["model.pretrained=x.safetensors", "model.frozen_stages=2"];
 
 /// CutMix for the first of two micro-batches, Mixup for the second. In both the partner's label has the larger share.
 const MIXED: &[&str] = &["augment.mixup_alpha=0.8", "augment.cutmix_alpha=1.0", "train.seed=0"];
@@ -56,14 +63,15 @@ fn optim(optim: &OptimSettings) -> Value {
         }
     };
     json!({
-        "name": name, "constants": constants,
-        "weight_decay": optim.weight_decay, "weight_decay_norm_bias": optim.weight_decay_norm_bias,
+        "name": name, "constants": constants, "head_lr": optim.head_lr.unwrap_or(optim.lr),
+        "weight_decay": optim.weight_decay, "weight_decay_norm": optim.weight_decay_norm,
+        "weight_decay_bias": optim.weight_decay_bias,
     })
 }
 
-/// Parameters and the optimizer's state after an update. Without momentum PyTorch has no state, and ours stays zero.
-fn updated(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -> Tensors {
-    let mut results = by_parameter("parameter", replica, &replica.parameters.views);
+/// The optimizer's state after an update. Without momentum PyTorch has none, and ours stays zero.
+fn state(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -> Tensors {
+    let mut results = Tensors::new();
     for (name, buffer) in &optimizer.state {
         if matches!(settings.optimizer, settings::Optimizer::Sgd { momentum: 0.0, .. }) {
             assert_eq!(buffer.flat.abs().max().double_value(&[]), 0.0);
@@ -76,7 +84,7 @@ fn updated(replica: &Replica, optimizer: &Optimizer, settings: &OptimSettings) -
 
 fn optimizer_case(name: &str, sets: &[&str]) -> Case {
     tch::set_num_threads(2);
-    let recipe = with(sets);
+    let recipe = with(&[sets, &[BIASES]].concat());
     let mut replica = replica(&recipe);
     let mut optimizer = Optimizer::new(&recipe.optim, &replica);
     let mut inputs = by_parameter("parameter", &replica, &replica.parameters.views);
@@ -89,7 +97,8 @@ fn optimizer_case(name: &str, sets: &[&str]) -> Case {
         optimizer.set_lr(lr);
         optimizer.step(&Tensor::from(0.0f32)).unwrap();
     }
-    let results = updated(&replica, &optimizer, &recipe.optim);
+    let mut results = by_parameter("parameter", &replica, &replica.parameters.views);
+    results.extend(state(&replica, &optimizer, &recipe.optim));
     let description = json!({ "task": "optimizer", "threads": 2, "optim": optim(&recipe.optim), "lrs": lrs });
     Case { name: name.into(), description, inputs, results }
 }
@@ -106,8 +115,7 @@ fn step_inputs(replica: &Replica, images: &Images, indices: &[usize]) -> Tensors
     let mut images_nhwc = vec![0; indices.len() * images.shape().bytes()];
     let labels = images.read_all(0, indices, &mut Scratch::default(), &mut images_nhwc).unwrap();
     let bytes = Tensor::from_data_size(&images_nhwc, &[indices.len() as i64, 28, 28, 3], Kind::Uint8);
-    let mut inputs = by_parameter("parameter", replica, &replica.parameters.views);
-    inputs.extend(by_statistic(replica, &replica.running.flat));
+    let mut inputs = weights(replica);
     inputs.insert("bytes_nhwc".into(), bytes.to_kind(Kind::Double));
     inputs.insert("labels".into(), Tensor::from_slice(&labels).to_kind(Kind::Double));
     inputs
@@ -147,15 +155,15 @@ fn step_case(name: &str, sets: &[&str], precision: &str) -> Case {
     assert!(outcome.updated);
 
     let Learner { replica, optimizer, ema, .. } = &learner;
-    let mut results = updated(replica, optimizer, &recipe.optim);
-    results.extend(by_statistic(replica, &replica.running.flat));
+    let mut results = weights(replica);
+    results.extend(state(replica, optimizer, &recipe.optim));
     let ema = ema.as_ref().unwrap();
-    results.extend(by_parameter("ema", replica, &ema.parameters.views));
-    results.extend(averaged_statistics(replica, ema));
+    results.extend(under("ema", replica.tensors(&ema.parameters, &ema.running)));
     results.insert("loss".into(), Tensor::from(outcome.loss_sum).to_kind(replica.parameters.flat.kind()));
     results.insert("hits".into(), Tensor::from(outcome.hits as f32));
     let mut description = description("step", &recipe, 2);
     description["optim"] = optim(&recipe.optim);
+    description["frozen_stages"] = json!(recipe.model.frozen_stages);
     description["micro_batches"] = json!([4, 2]);
     description["draws"] = draws(&recipe).map(|mix| mix.map(batch::draw)).into_iter().collect();
     description["loss"] = batch::loss(&recipe.train);
@@ -182,6 +190,7 @@ fn ten_updates_and_a_whole_step_equal_pytorchs() {
         step_case("nesterov-fp32", NESTEROV, "fp32"),
         step_case("nesterov-fp64", NESTEROV, "fp64"),
         step_case("adamw-fp64", ADAMW, "fp64"),
+        step_case("frozen-fp64", &[NESTEROV, FROZEN, &[BIASES]].concat(), "fp64"),
         step_case("mixed-fp64", MIXED, "fp64"),
         step_case(
             "mixed-bce-fp64",
