@@ -175,7 +175,7 @@ fn summary_gives_the_published_counts_of_the_papers_networks() {
         serde_json::from_str(include_str!("../../crates/anynet/tests/published.json")).unwrap();
     assert_eq!(published.len(), 24);
     let workdir = Workdir::new(TINY);
-    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnet");
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/imagenet/paper");
     for expected in published {
         let recipe = configs.join(format!("{}.toml", expected["name"].as_str().unwrap()));
         let summary = ["summary", "--config", recipe.to_str().unwrap(), "--json"];

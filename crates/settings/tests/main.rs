@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod dataset;
+mod imagenet;
 mod impossible;
 mod layers;
 mod refusals;

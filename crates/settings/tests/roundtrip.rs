@@ -61,10 +61,10 @@ fn a_runs_recipe_is_checked() {
         refused("global_batch_size = 64\n", ""),
     ];
     expect_test::expect![[r#"
-        config.toml:79: optim.lr = -1.0: expected a number above 0
-        config.toml:57: train.micro_batch_size = 0: expected an integer from 1 to 1000000
-        config.toml:59: unknown key train.sead; did you mean train.seed? [train] has ...
-        config.toml:75: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml:84: optim.lr = -1.0: expected a number above 0
+        config.toml:59: train.micro_batch_size = 0: expected an integer from 1 to 1000000
+        config.toml:61: unknown key train.sead; did you mean train.seed? [train] has ...
+        config.toml:80: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
         config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
     .assert_eq(&messages.join("\n"));
 }
