@@ -59,7 +59,7 @@ pub(crate) fn choose(
 /// of all sizes that it is the nearest to.
 fn timed_sizes(sizes: &[TrainedSize]) -> Vec<TrainedSize> {
     let last = sizes.len() - 1;
-    let steps = last.min(MAX_SIZES - 1).max(1);
+    let steps = last.clamp(1, MAX_SIZES - 1);
     let places = (0..=last.min(steps)).map(|step| sizes[step * last / steps].px);
     let mut timed: Vec<_> = places.map(|px| TrainedSize { px, epochs: 0 }).collect();
     for &TrainedSize { px, epochs } in sizes {

@@ -138,32 +138,46 @@ impl Resolution {
     }
 
     /// Rejects entries that do not ascend from 0, lie past the last epoch, or are not multiples where sizes are interpolated.
-    fn check(&self, (span, epochs): (&str, u64), places: &Places) -> Checked {
+    fn check(&self, span: (&str, u64), places: &Places) -> Checked {
         let Self::Changing { resolution_multiple_px, resolution, .. } = self else { return Ok(()) };
         let mut before = None;
         for (index, &ResolutionStep { after_epochs, px }) in resolution.iter().enumerate() {
             let key = |name: &str| format!("data.resolution[{index}].{name}");
-            let accepted = match before {
-                None => "0: the first entry is the size of the first epoch".to_owned(),
-                Some(before) => format!("an integer above {before}, that of the entry before it"),
-            };
-            let is_next = before.map_or(after_epochs == 0, |before| before < after_epochs);
-            places.require(is_next, &key("after_epochs"), after_epochs, &accepted)?;
-            let accepted = format!("an integer below {span} = {epochs}, since no later epoch is trained");
-            places.require(after_epochs < epochs, &key("after_epochs"), after_epochs, &accepted)?;
-            if let Some(multiple) = resolution_multiple_px {
-                let fitting = px / multiple * multiple;
-                let accepted = format!(
-                    "a multiple of data.resolution_multiple_px = {multiple}, to which sizes between the entries are \
-                     rounded, such as {}",
-                    fitting.max(*multiple)
-                );
-                places.require(fitting == px, &key("px"), px, &accepted)?;
+            check_epoch(&key("after_epochs"), after_epochs, before, span, places)?;
+            if let Some(multiple) = *resolution_multiple_px {
+                check_multiple(&key("px"), px, multiple, places)?;
             }
             before = Some(after_epochs);
         }
         Ok(())
     }
+}
+
+/// Rejects the `after_epochs` of an entry that follows one with `before`, in a run whose length is `epochs`, the key `span`.
+fn check_epoch(
+    key: &str,
+    after_epochs: u64,
+    before: Option<u64>,
+    (span, epochs): (&str, u64),
+    places: &Places,
+) -> Checked {
+    let accepted = match before {
+        None => "0: the first entry is the size of the first epoch".to_owned(),
+        Some(before) => format!("an integer above {before}, that of the entry before it"),
+    };
+    let is_next = before.map_or(after_epochs == 0, |before| before < after_epochs);
+    places.require(is_next, key, after_epochs, &accepted)?;
+    let accepted = format!("an integer below {span} = {epochs}, since no later epoch is trained");
+    places.require(after_epochs < epochs, key, after_epochs, &accepted)
+}
+
+fn check_multiple(key: &str, px: u32, multiple: u32, places: &Places) -> Checked {
+    let fitting = px / multiple * multiple;
+    let accepted = format!(
+        "a multiple of data.resolution_multiple_px = {multiple}, to which sizes between the entries are rounded, such as {}",
+        fitting.max(multiple)
+    );
+    places.require(fitting == px, key, px, &accepted)
 }
 
 /// Returns the size in `epoch`, between two entries, rounded to a multiple of `multiple` pixels. In the arithmetic of FFCV's
