@@ -1,5 +1,6 @@
 //! `trainer evaluate`: accuracy, loss and predictions of a checkpoint or a weights file on a whole split.
 
+mod adapt;
 mod given;
 mod predictions;
 mod report;

@@ -185,8 +185,8 @@ mod tests {
         let csv = predicted(&[(1, &[2, 1, 0]), (0, &[0, 1, 2])]).csv(&source).unwrap();
         expect![[r#"
             index,file,label,class_1,class_2,class_3,class_4,class_5,probability_1,probability_2,probability_3,probability_4,probability_5
-            0,image 0,1,2,1,0,,,0.5,0.25,0.16666667,,
-            1,image 1,0,0,1,2,,,0.5,0.25,0.16666667,,
+            0,synthetic image 0,1,2,1,0,,,0.5,0.25,0.16666667,,
+            1,synthetic image 1,0,0,1,2,,,0.5,0.25,0.16666667,,
         "#]]
         .assert_eq(&String::from_utf8(csv).unwrap());
     }

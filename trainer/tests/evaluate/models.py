@@ -1,6 +1,6 @@
-"""Evaluates networks of torchvision and timm on image files, for `evaluate.rs`.
+"""Evaluates networks of torchvision and timm on image files, for `models.rs`.
 
-usage: evaluate.py FOLDER
+usage: models.py FOLDER
 
 FOLDER/cases.json has the folder of the images, the sides of resize and crop, and a list of models by library and name. Their
 weights and statistics are random, and the classifiers fitted to every second image, so that about half of the others are
