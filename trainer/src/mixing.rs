@@ -63,7 +63,9 @@ pub(crate) fn mixed(mix: Mix, images_nchw: &Tensor, targets_nk: &Tensor) -> (Ten
 }
 
 fn weighted(of_images: &Tensor, kept: f64) -> Tensor {
-    partners(of_images) * (1.0 - kept) + of_images * kept
+    let mut weighted = partners(of_images);
+    _ = weighted.g_mul_scalar_(1.0 - kept);
+    weighted.g_add_(&(of_images * kept))
 }
 
 fn cut(images_nchw: &Tensor, Rectangle { left, top, width, height }: Rectangle) -> Tensor {
@@ -74,7 +76,7 @@ fn cut(images_nchw: &Tensor, Rectangle { left, top, width, height }: Rectangle) 
     cut
 }
 
-/// Returns a tensor whose first axis is rolled by one, in the same memory format, unlike the result of `roll` on a GPU.
+/// Returns a new tensor whose first axis is rolled by one, in the same memory format, unlike the result of `roll` on a GPU.
 fn partners(of_images: &Tensor) -> Tensor {
     let last = of_images.size()[0] - 1;
     Tensor::cat(&[of_images.narrow(0, last, 1), of_images.narrow(0, 0, last)], 0)
