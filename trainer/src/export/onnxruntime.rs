@@ -137,7 +137,11 @@ lr = 0.1
         source.class_names = Some(vec!["cat".to_owned(), "dog".to_owned()]);
         source.recipe.data.val_resize_px = Some(40);
         source.recipe.data.interpolation = Filter::Bicubic;
-        check(&source, None, None, expect![[r#"
+        check(
+            &source,
+            None,
+            None,
+            expect![[r#"
             import json
             import onnxruntime, torch
             from PIL import Image
@@ -155,13 +159,18 @@ lr = 0.1
             logits = session.run(["logits"], {"images": images})[0]
             names = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
             print(names[logits[0].argmax()])
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn images_of_pixels_are_resized_to_the_input() {
         let source = source(&RECIPE.replace("[data]", "[data]\nchannel_order = \"bgr\""));
-        check(&source, Some(4), Some(48), expect![[r#"
+        check(
+            &source,
+            Some(4),
+            Some(48),
+            expect![[r#"
             import onnxruntime, torch
             from PIL import Image
             from torchvision.transforms import v2
@@ -177,20 +186,26 @@ lr = 0.1
             session = onnxruntime.InferenceSession("x.onnx")
             logits = session.run(["logits"], {"images": images})[0]
             print(logits[0].argmax())
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn images_that_no_file_has_are_the_callers_own() {
         let text = RECIPE.replace("channels = 3", "channels = 2").replace("0.25, 0.125", "0.25");
         let source = source(&text.replace("1.0, 1.0, 0.5", "1.0, 1.0"));
-        check(&source, Some(4), None, expect![[r#"
+        check(
+            &source,
+            Some(4),
+            None,
+            expect![[r#"
             import numpy, onnxruntime
             images = numpy.random.randn(4, 2, 32, 32).astype("float32")  # your own, normalised
             session = onnxruntime.InferenceSession("x.onnx")
             logits = session.run(["logits"], {"images": images})[0]
             print(logits[0].argmax())
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
