@@ -190,7 +190,8 @@ fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Resul
     }
 }
 
-/// Renames the network's tensors, `all` those of a checkpoint's `file`; adds PyTorch's `num_batches_tracked` for every BatchNorm.
+/// Renames the network's tensors, `all` those of a checkpoint's `file`, and adds PyTorch's `num_batches_tracked` for every
+/// BatchNorm.
 ///
 /// # Errors
 /// A tensor that is missing.

@@ -93,7 +93,7 @@ enum Command {
     Recipe(inspect::RecipeCommand),
     /// Prints the network layer by layer: output shapes, parameters, multiply-adds, activations
     Summary(inspect::SummaryCommand),
-    /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
+    /// Writes a checkpoint's weights to a file that torchvision or timm loads, or as an ONNX model
     Export(export::ExportCommand),
     /// Evaluates a checkpoint or a weights file: accuracy by class, confusion matrix, predictions
     Evaluate(evaluate_command::EvaluateCommand),

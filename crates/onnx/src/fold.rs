@@ -1,7 +1,8 @@
 //! Folds BatchNorm in evaluation mode into the convolution before it.
 //!
-//! With running mean m and variance v, BatchNorm computes `(x - m) * s + beta` where `s = gamma / sqrt(v + eps)`. Of `x = w * image + b`
-//! that is a convolution with the weight `s * w` and the bias `(b - m) * s + beta`. Both are computed in 64 bits and rounded once.
+//! With running mean m and variance v, BatchNorm computes `(x - m) * s + beta` where `s = gamma / sqrt(v + eps)`. If x is the
+//! output of a convolution with weight w and bias b, that is a convolution with weight `s * w` and bias `(b - m) * s + beta`. Both
+//! are computed in 64 bits and rounded once.
 
 use regatta_anynet::{BATCH_NORM_EPS, ConvNorm};
 

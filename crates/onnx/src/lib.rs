@@ -62,8 +62,8 @@ pub struct Options {
     pub metadata: Vec<(String, String)>,
 }
 
-/// Returns the content of an ONNX file with `network` in evaluation mode. `tensors` may have others, which are ignored. The network
-/// must be valid.
+/// Returns the content of an ONNX file with `network`, which must be valid, in evaluation mode. Tensors that it does not have are
+/// ignored.
 ///
 /// # Errors
 /// A tensor that is missing or has another shape, weights that are not finite, images that a flattening stem does not take, or

@@ -1,4 +1,4 @@
-//! Models are read back: their graphs are well-formed, their constants are the folded weights, and unusable weights are refused.
+//! Models are read back: graphs are well-formed, constants are the folded weights, and unusable weights are refused.
 //! The trainer's tests run them in onnxruntime.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
@@ -201,7 +201,8 @@ fn unusable_weights_are_refused() {
         s2.b1.a.weight is [16, 8, 1, 3], must be [16, 8, 3, 3]
         s2.b1.a would have weights that are NaN or infinite
         head.fc would have weights that are NaN or infinite
-        images of 8x9 pixels have 216 values, but the flattening stem takes 192"#]].assert_eq(&said);
+        images of 8x9 pixels have 216 values, but the flattening stem takes 192"#]]
+    .assert_eq(&said);
 }
 
 #[test]

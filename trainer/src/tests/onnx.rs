@@ -44,7 +44,8 @@ fn networks() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A network with random parameters and statistics, the classifier scaled for logits of standard deviation 1; images and logits.
+/// A network with random parameters and statistics, whose classifier is scaled for logits of standard deviation 1; images, and
+/// their logits.
 fn computed(text: &str) -> (Replica, Tensor, Tensor) {
     let recipe = recipe(text, &["train.precision=fp32".to_owned()]);
     let mut replica = replica(&recipe);
