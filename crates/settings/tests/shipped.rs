@@ -33,6 +33,7 @@ fn every_shipped_recipe_resolves() {
         {
             "debug": 2162,
             "imagenette": 2319482,
+            "imagenette_finetune": 2317637,
             "regnetx": 5157512,
             "regnetx32_fashion_mnist": 179290,
             "regnetx32_fashion_mnist_quick": 179290,
