@@ -47,6 +47,7 @@ fn every_shipped_recipe_resolves() {
             "regnet_y_400mf": 4344144,
             "regnet_y_800mf": 6432512,
             "regnet_y_8gf": 39381472,
+            "imagenette_finetune": 2317637,
             "regnetx": 5157512,
             "regnetx32_fashion_mnist": 179290,
             "regnetx32_fashion_mnist_quick": 179290,
