@@ -26,7 +26,9 @@ fn check_stops(ranks: usize, options: &str) {
 
 pub(crate) fn check_equal(workdir: &Workdir, whole: &str, parts: &str) {
     let (whole, parts) = (workdir.run(whole), workdir.run(parts));
-    let (expected, found) = (checkpoint_files(&whole), checkpoint_files(&parts));
+    let (expected, mut found) = (checkpoint_files(&whole), checkpoint_files(&parts));
+    // An epoch that `train.max_steps` cut short was evaluated, and its precise statistics saved.
+    found.retain(|name, _| !name.contains("/precise") || expected.contains_key(name));
     let names = |run: &RunFolder| {
         let is_counted = |name: &String| !name.starts_with("damaged-");
         list(&run.checkpoints()).into_iter().filter(is_counted).collect::<Vec<_>>()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use regatta_run_folder::RunFolder;
 
+use crate::image_files;
 use test_jobs::{Workdir, metrics, newest_step, tensors_f64, tiny_with};
 
 /// Largest relative difference in the L2 norm; single steps stay below it, longer trajectories would not.
@@ -31,6 +32,10 @@ impl Outcome {
         let mut tensors = tensors_f64(&checkpoint.join("optimizer.safetensors"));
         let model = tensors_f64(&checkpoint.join("model.safetensors"));
         tensors.extend(model.into_iter().filter(|(name, _)| name.contains("running_")));
+        if checkpoint.join("ema.safetensors").exists() {
+            let average = tensors_f64(&checkpoint.join("ema.safetensors")).into_iter();
+            tensors.extend(average.map(|(name, values)| (format!("ema.{name}"), values)));
+        }
         let evaluation = metrics(run).pop().unwrap();
         let number = |name: &str| evaluation[name].as_f64().unwrap();
         let [train_top1, top1, top5, loss] = ["train_top1", "val_top1", "val_top5", "val_loss"].map(number);
@@ -112,6 +117,16 @@ fn fully_connected_networks_give_the_same_step() {
     let recipe = recipe().replace("stem_width = 16\n", "").replace(", group_width = 8", "");
     let options = "data.synthetic_train_images=10 model.anynet.block=mlp model.dropout=0.25";
     check_first_step_of(&recipe, options);
+}
+
+/// Every change of images and batches, the moving average and precise statistics: seven micro-batches of image files.
+#[test]
+fn everything_switched_on_gives_the_same_step() {
+    let workdir = image_files::workdir_of(&image_files::everything());
+    // A learning rate so large that the average moves visibly in one step.
+    let one_epoch = "train.precision=fp64 train.global_batch_size=26 data.resolution=[{after_epochs=0,px=24}] \
+                     train.ema_warmup=none optim.lr=1 schedule.warmup_start_fraction=1";
+    check_first_step_in(&workdir, &[2, 4], one_epoch);
 }
 
 /// With one frozen stage, and with a body that is frozen completely, so that no statistic has to be summed.

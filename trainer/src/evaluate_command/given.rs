@@ -1,26 +1,21 @@
 //! What the command line names: the weights, and the recipe that they are evaluated with.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regatta_data::Source;
+use regatta_run_folder::Damaged;
 use regatta_run_folder::checkpoint::Manifest;
-use regatta_run_folder::{Damaged, StorageError};
 use regatta_settings::{self as settings, CommSettings, RawRecipe, Recipe};
 use serde::Serialize;
 
 use super::EvaluateCommand;
 use super::adapt::{log_differences, require_same_network, set_resolution, settle, spare_training_images};
-use crate::checkpoint::{EMA, restore_evaluated};
+use crate::checkpoint::{EMA, class_names, restore_evaluated};
 use crate::failure::Usage;
 use crate::pretrained::Pretrained;
 use crate::replica::Replica;
 use crate::start::Start;
-
-/// The names of the classes in a checkpoint, a JSON list, where the run's data set names them.
-const CLASSES: &str = "classes.json";
 
 /// The weights, and the recipe as typed.
 pub(super) struct Given {
@@ -111,15 +106,7 @@ impl Given {
     /// Other classes, and a list of names that cannot be read.
     pub(super) fn check_classes(&self, source: &dyn Source) -> Result<()> {
         let Weights::Checkpoint { path, .. } = &self.weights else { return Ok(()) };
-        let file = path.join(CLASSES);
-        let text = match fs::read_to_string(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            outcome => outcome.map_err(StorageError::io("read", &file))?,
-        };
-        let trained: Vec<String> = serde_json::from_str(&text).map_err(|error| {
-            let found = format!("not a list of class names: {error}");
-            StorageError::Content { path: file.clone(), found }
-        })?;
+        let Some(trained) = class_names(path)? else { return Ok(()) };
         let Some(found) = source.class_names() else { return Ok(()) };
         Ok(require_same_classes(&trained, found)?)
     }
