@@ -55,8 +55,8 @@ pub(crate) fn choose(
     Ok(message)
 }
 
-/// Returns the sizes at which candidates are timed, the smallest first: at most [`MAX_SIZES`], evenly spaced, each with the epochs
-/// of all sizes that it is the nearest to.
+/// Returns the sizes at which candidates are timed, the smallest first: at most [`MAX_SIZES`], evenly spaced, each weighted
+/// with the epochs of the sizes nearest to it.
 fn timed_sizes(sizes: &[TrainedSize]) -> Vec<TrainedSize> {
     let last = sizes.len() - 1;
     let steps = last.clamp(1, MAX_SIZES - 1);

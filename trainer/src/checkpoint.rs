@@ -163,7 +163,8 @@ pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &Replica)
     Ok(())
 }
 
-/// Reads the names of the classes from a checkpoint. None if its data set does not name them, or if it was saved by version 0.1.
+/// Reads the names of the classes from a checkpoint. None if its data set does not name them, or if the checkpoint is
+/// older than this file.
 ///
 /// # Errors
 /// A file that cannot be read or is not a list of names.

@@ -6,7 +6,8 @@ use regatta_model::{Mode, Model};
 use tch::{Device, Kind, Tensor};
 
 use crate::feed::Feed;
-use crate::replica::{Replica, summed_loss};
+use crate::loss::summed_loss;
+use crate::replica::Replica;
 
 /// Result over the whole validation set, equal on all ranks; accuracies are fractions.
 #[derive(Debug, Clone, Copy, PartialEq)]

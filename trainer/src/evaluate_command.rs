@@ -59,7 +59,7 @@ pub(crate) struct EvaluateCommand {
     /// Evaluates the trained weights instead of their moving average
     #[arg(long, conflicts_with = "weights")]
     raw: bool,
-    /// The split to evaluate, with the transforms of evaluation
+    /// The images to evaluate, with the transforms of evaluation
     #[arg(long, value_enum, default_value = "val")]
     split: SplitName,
     /// Height and width of the network's input in pixels; data.val_resize_px is scaled with it
@@ -69,13 +69,13 @@ pub(crate) struct EvaluateCommand {
     /// Averages the logits of each image and its mirror image
     #[arg(long)]
     flip: bool,
-    /// Prints JSON
+    /// Prints the result as one JSON object
     #[arg(long)]
     json: bool,
     /// Writes the five most probable classes of every image to a CSV file
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
-    /// Replaces an existing file
+    /// Replaces an existing file of predictions
     #[arg(long, requires = "predictions")]
     force: bool,
 }
@@ -187,7 +187,7 @@ impl Pass<'_> {
         };
         let evaluation = evaluate_logits(&mut logits, replica.device(), feed, *images, world, &|| false)?;
         bar.finish_and_clear();
-        let Some(evaluation) = evaluation else { bail!("an evaluation that nobody stops was stopped") };
+        let Some(evaluation) = evaluation else { bail!("the evaluation stopped without a request") };
         let on_bad_image = on_bad_image(recipe);
         together(
             on_bad_image.check(Split::Validation, evaluation.bad_images, *images).map_err(Into::into),
@@ -195,7 +195,7 @@ impl Pass<'_> {
         )?;
         if !evaluation.loss.is_finite() {
             let loss = evaluation.loss;
-            let why = "the logits of some image overflow, or its weights are damaged";
+            let why = "the logits of some image overflow, or the weights are damaged";
             together(Err(Diverged(format!("the loss is {loss}: {why}")).into()), world)?;
         }
         Ok((evaluation, Predictions::gather(&collector.finish()?, world)?))

@@ -51,7 +51,7 @@ pub(crate) struct ExportCommand {
     #[arg(long, value_name = "IMAGES", value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
     batch: Option<u32>,
     /// Height and width of the model's input in pixels (onnx only) [default: data.val_resolution_px]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=4096))]
     resolution: Option<u32>,
 }
 
@@ -182,7 +182,8 @@ fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Resul
     let has_ema = manifest.files.iter().any(|file| file.name == EMA);
     match asked {
         Some(WeightsKind::Ema) if !has_ema => bail!(Usage(format!(
-            "--weights ema: the run keeps no moving average (train.ema_decay = 0), {} has none: use --weights model",
+            "--weights ema: there is no moving average in {} (neither train.ema_decay nor train.ema_half_life_steps is set): use \
+             --weights model",
             path.display()
         ))),
         Some(weights) => Ok(weights),

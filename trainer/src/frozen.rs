@@ -6,7 +6,7 @@ use regatta_settings::Recipe;
 use tch::{Device, Kind, Tensor};
 
 /// The tensors of the frozen blocks, which come before all others in forward order. They are in no bucket, and have neither a
-/// gradient nor optimizer state; their moving average is themselves.
+/// gradient nor optimizer state; their moving average equals them.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     /// Number of frozen blocks, of which the stem is the first.

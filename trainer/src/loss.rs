@@ -5,8 +5,6 @@
 use regatta_settings::{Loss, TrainSettings};
 use tch::{Kind, Reduction, Tensor};
 
-use crate::replica::summed_loss;
-
 /// Returns the recipe's loss of these logits, summed over images.
 pub(crate) fn summed_training_loss(logits_nk: &Tensor, targets: &Tensor, train: &TrainSettings) -> Tensor {
     match train.loss {
@@ -15,8 +13,13 @@ pub(crate) fn summed_training_loss(logits_nk: &Tensor, targets: &Tensor, train: 
     }
 }
 
-/// Returns timm's `BinaryCrossEntropy`, whose mean over images is replaced by the sum: of an image's classes the mean or, with
-/// `bce_sum_classes`, the sum, which is also Composer's. Mixed targets are smoothed as timm's `Mixup` does it.
+/// Returns the cross-entropy summed over the images of `logits_nk`; a fraction `smoothing` of each target is spread evenly.
+pub(crate) fn summed_loss(logits_nk: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
+    logits_nk.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)
+}
+
+/// Returns timm's `BinaryCrossEntropy`, summed over images instead of averaged. Over an image's classes it is the mean or, with
+/// `bce_sum_classes`, the sum (as in Composer). Mixed targets are smoothed as in timm's `Mixup`.
 fn summed_binary_cross_entropy(logits_nk: &Tensor, targets: &Tensor, train: &TrainSettings) -> Tensor {
     let (classes, kind) = (logits_nk.size()[1], logits_nk.kind());
     let smoothing = train.label_smoothing;

@@ -135,9 +135,8 @@ impl Records {
         Ok(curves::draw(&self.folder.curves(), &name, &self.epochs)?)
     }
 
-    /// Syncs the metrics to disk, saves a checkpoint, with the statistics of an evaluation at this step if they are `precise`,
-    /// points `best` at it if it is the best, and removes the oldest checkpoints
-    /// beyond `checkpoint.keep`.
+    /// Syncs the metrics to disk, saves a checkpoint with `precise`, the BatchNorm statistics of an evaluation at this step, if
+    /// there are any, points `best` at it if it is the best, and removes the oldest checkpoints beyond `checkpoint.keep`.
     ///
     /// # Errors
     /// A newer attempt that owns the folder, or a file that cannot be written.

@@ -6,7 +6,7 @@ use regatta_comm::FlatBuffer;
 use regatta_model::{Mode, Model, initialize};
 use regatta_settings::{MemoryFormat, Recipe};
 use regatta_torch_ext::{AutocastKind, autocast, set_grad, to_channels_last};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::device::{autocast_kind, kind};
 use crate::frozen::Frozen;
@@ -181,11 +181,6 @@ fn model(
     // Frozen blocks only read statistics, so that theirs may stand for those of a batch.
     let [batch, running] = [batch, running].map(|trained| frozen.with_statistics(trained));
     Model::new(network, &parameters, &batch, &running).freeze(frozen.blocks)
-}
-
-/// Returns the cross-entropy summed over the images of `logits_nk`; a fraction `smoothing` of each target is spread evenly.
-pub(crate) fn summed_loss(logits_nk: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
-    logits_nk.cross_entropy_loss(labels, None::<Tensor>, Reduction::Sum, -100, smoothing)
 }
 
 /// Returns `images_nchw` densely in `format`; the same tensor if it already is.

@@ -45,7 +45,7 @@ fn the_printed_code_gives_the_runs_own_results() {
         encode_png(&[7; 3 * 20 * 30], Size { width: 20, height: 30 }).unwrap(),
     )
     .unwrap();
-    workdir.train("--name x augment.auto_augment=none data.interpolation=bicubic").ends_with(0);
+    workdir.train("--name x augment.auto_augment=none data.interpolation=bicubic train.ema_decay=0.5 eval.precise_bn_images=10").ends_with(0);
     let names = fs::read_to_string(workdir.run("x").checkpoint(6).join("classes.json")).unwrap();
     assert_eq!(names, "[\n  \"cat\",\n  \"dog\"\n]");
     let export = |out: &str, options: &[&str]| {
@@ -117,9 +117,9 @@ fn impossible_onnx_exports_are_rejected() {
         $ safetensors --checkpoint runs/x --out o --resolution 32
         error: --resolution is an option of --format onnx
         $ onnx --checkpoint runs/flat --out o --resolution 32
-        error: --resolution: a flattening stem takes images of 16 pixels alone, as in training
+        error: --resolution: a flattening stem takes only images of 16 pixels, as in training
         $ onnx --checkpoint runs/x --out o --weights ema
-        error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
+        error: --weights ema: there is no moving average in runs/x/checkpoints/step-000000001 (neither train.ema_decay nor train.ema_half_life_steps is set): use --weights model
         $ onnx --checkpoint runs/y --out o
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
         $ onnx --checkpoint runs/x --out old.onnx

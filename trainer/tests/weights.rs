@@ -186,7 +186,7 @@ fn impossible_exports_are_rejected() {
     assert!(!workdir.path().join("o").exists());
     expect![[r#"
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
-        error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
+        error: --weights ema: there is no moving average in runs/x/checkpoints/step-000000001 (neither train.ema_decay nor train.ema_half_life_steps is set): use --weights model
         error: cannot write no/folder/o: No such file or directory (os error 2)
         error: runs/x/checkpoints: no checkpoint is complete:
           runs/x/checkpoints/step-000000001: recipe.toml is missing

@@ -2,8 +2,8 @@
 
 use regatta_random::SplitMix64;
 
-/// Returns a number of the distribution Beta(alpha, alpha), for an `alpha` above 0: the share of one of two Gamma(alpha) numbers in
-/// their sum. Their logarithms are compared, since both numbers may be too small for an `f64`.
+/// Returns a number of the distribution Beta(alpha, alpha), for an `alpha` above 0: x / (x + y) of two
+/// Gamma(alpha) numbers. Their logarithms are compared, since both numbers may be too small for an `f64`.
 pub(crate) fn symmetric_beta(alpha: f64, random: &mut SplitMix64) -> f64 {
     let [one, other] = [(); 2].map(|()| log_gamma(alpha, random));
     1.0 / (1.0 + libm::exp(other - one))

@@ -14,7 +14,7 @@ pub enum OnnxError {
     },
 
     /// A tensor of another network.
-    #[error("{name} is {found:?}, must be {expected:?}")]
+    #[error("{name} has shape {found:?}, expected {expected:?}")]
     Shape {
         /// Its name.
         name: String,
@@ -33,7 +33,7 @@ pub enum OnnxError {
 
     /// A model that does not fit into one file.
     #[error(
-        "the model would have {bytes} bytes, must have at most {MAX_BYTES}, the limit of Protocol Buffers"
+        "the model would take {bytes} bytes; at most {MAX_BYTES} are possible, the limit of Protocol Buffers"
     )]
     TooLarge {
         /// Size of the file, or of its weights.

@@ -32,7 +32,7 @@ pub const IR_VERSION: i64 = 8;
 pub const INPUT: &str = "images";
 /// Name of the output: logits `[batch, classes]`.
 pub const OUTPUT: &str = "logits";
-/// Name of the number of images, if it is chosen when the model is run.
+/// Name of the batch axis, if its length is chosen when the model is run.
 const FREE_BATCH: &str = "batch";
 
 /// A network's tensors by their names here, which are pycls's ([`Network::tensors`]).

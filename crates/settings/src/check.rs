@@ -103,16 +103,20 @@ fn check_micro_batches(recipe: &Recipe, world_size: usize, places: &Places) -> C
 
 /// Rejects mixing within micro-batches of one image, which would mix each with itself.
 fn check_mixing(recipe: &Recipe, places: &Places) -> Checked {
-    match recipe.augment.mixes() {
-        Some(name) if recipe.train.micro_batch_size == 1 => {
-            let problem = format!(
-                "augment.{name}_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: set \
-                 train.micro_batch_size to 2 or more, or augment.{name}_alpha to 0"
-            );
-            Err(places.conflict("train.micro_batch_size", problem))
-        }
-        _ => Ok(()),
-    }
+    let Some(name) = recipe.augment.mixes() else { return Ok(()) };
+    let (global, micro) = (recipe.train.global_batch_size, recipe.train.micro_batch_size);
+    let single = match (micro, global % micro) {
+        (1, _) => "train.micro_batch_size = 1".to_owned(),
+        (_, 1) => format!(
+            "train.global_batch_size = {global} in micro-batches of {micro} leaves one image in the last"
+        ),
+        _ => return Ok(()),
+    };
+    let problem = format!(
+        "augment.{name}_alpha mixes the images of a micro-batch, but {single}: choose a train.micro_batch_size that leaves no \
+         image alone, or set augment.{name}_alpha to 0"
+    );
+    Err(places.conflict("train.micro_batch_size", problem))
 }
 
 /// Rejects a threshold that label smoothing alone exceeds for every class, or that no class exceeds without mixing.

@@ -57,8 +57,8 @@ impl Recipe {
     ///
     /// # Errors
     /// No training or validation images, classes or channels that differ from the model's, an epoch without steps because
-    /// of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if the smallest feature map is 1x1, since BatchNorm would normalise
-    /// one value.
+    /// of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if the smallest
+    /// feature map is 1x1, since BatchNorm would normalise one value.
     pub fn check_dataset(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
         for (images, kind) in [(facts.train_images, "training"), (facts.val_images, "validation")] {
             if images == 0 {
@@ -81,8 +81,7 @@ impl Recipe {
         let precise = self.eval.precise_bn_images;
         if precise > images {
             let problem = format!(
-                "eval.precise_bn_images = {precise} is beyond the set: the data set has {images} training images; set at \
-                 most {images}"
+                "eval.precise_bn_images = {precise}, but the data set has {images} training images: set at most {images}"
             );
             return Err(self.places.conflict("eval.precise_bn_images", problem));
         }

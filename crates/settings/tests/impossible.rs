@@ -286,6 +286,7 @@ fn invalid_mixing() {
             &["augment.mix_switch_probability=-0.5"],
             &["train.micro_batch_size=1", "augment.mixup_alpha=0.2"],
             &["train.micro_batch_size=1", "augment.cutmix_alpha=1"],
+            &["train.global_batch_size=129", "train.micro_batch_size=64", "augment.mixup_alpha=0.2"],
         ],
         expect![[r#"
             --set augment.mixup_alpha=-0.1: augment.mixup_alpha = -0.1: expected 0, or a number from 0.001 to 1000
@@ -293,8 +294,9 @@ fn invalid_mixing() {
             --set augment.cutmix_alpha=2000: augment.cutmix_alpha = 2000.0: expected 0, or a number from 0.001 to 1000
             --set augment.mix_probability=1.5: augment.mix_probability = 1.5: expected a number from 0 to 1
             --set augment.mix_switch_probability=-0.5: augment.mix_switch_probability = -0.5: expected a number from 0 to 1
-            --set train.micro_batch_size=1: augment.mixup_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: set train.micro_batch_size to 2 or more, or augment.mixup_alpha to 0
-            --set train.micro_batch_size=1: augment.cutmix_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: set train.micro_batch_size to 2 or more, or augment.cutmix_alpha to 0"#]],
+            --set train.micro_batch_size=1: augment.mixup_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: choose a train.micro_batch_size that leaves no image alone, or set augment.mixup_alpha to 0
+            --set train.micro_batch_size=1: augment.cutmix_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: choose a train.micro_batch_size that leaves no image alone, or set augment.cutmix_alpha to 0
+            --set train.micro_batch_size=64: augment.mixup_alpha mixes the images of a micro-batch, but train.global_batch_size = 129 in micro-batches of 64 leaves one image in the last: choose a train.micro_batch_size that leaves no image alone, or set augment.mixup_alpha to 0"#]],
     );
 }
 
@@ -373,6 +375,7 @@ fn moving_averages_that_contradict_themselves() {
     check_each(
         SMALL,
         &[
+            &["optim.weight_decay_norm_bias=0.1"],
             &["train.ema_interval_steps=0"],
             &["train.ema_interval_steps=32"],
             &["train.ema_scale_by_batch=true"],
@@ -385,6 +388,7 @@ fn moving_averages_that_contradict_themselves() {
             &["train.ema_decay=0.9", "train.ema_warmup=cubic"],
         ],
         expect![[r#"
+            --set optim.weight_decay_norm_bias=0.1: unknown key optim.weight_decay_norm_bias; set optim.weight_decay_norm (of BatchNorm) and optim.weight_decay_bias instead
             --set train.ema_interval_steps=0: train.ema_interval_steps = 0: expected an integer from 1 to 1000000
             --set train.ema_interval_steps=32: train.ema_interval_steps is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
             --set train.ema_scale_by_batch=true: train.ema_scale_by_batch is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
@@ -412,7 +416,7 @@ fn invalid_precise_statistics() {
         expect![[r#"
             --set eval.precise_bn_images=1: eval.precise_bn_images = 1: expected 0, or a number of images from 2, since one image has no variance
             --set eval.precise_bn_images=-1: eval.precise_bn_images = -1: expected an integer from 0 to 100000000
-            --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192 is beyond the set: the data set has 1000 training images; set at most 1000
+            --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192, but the data set has 1000 training images: set at most 1000
             --set eval.precise_bn_images=100: eval.precise_bn_images = 100, but eval.interval_epochs = 0 disables the evaluations that use them: set eval.interval_epochs to 1 or more, or leave eval.precise_bn_images out
             --set eval.precise_bn_images=65: eval.precise_bn_images = 65 in batches of train.micro_batch_size = 64 leaves one image in the last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set eval.precise_bn_images to 64 or raise data.resolution_px"#]],
     );
@@ -461,7 +465,7 @@ fn invalid_schedules() {
             --set schedule.final_lr_fraction=0.5: schedule.final_lr_fraction is set, but schedule.name is not "cosine" or "linear": leave it out, or set schedule.name to "cosine" or "linear"
             --set schedule.final_lr_fraction=-0.1: schedule.final_lr_fraction = -0.1: expected a number from 0 to 1
             --set schedule.final_lr_fraction=1.5: schedule.final_lr_fraction = 1.5: expected a number from 0 to 1
-            recipe.toml: schedule.warmup_start_fraction = 0 with schedule.by_epoch = true leaves the whole first epoch without a learning rate: set schedule.warmup_start_fraction, for example to 0.1
+            recipe.toml: schedule.warmup_start_fraction = 0 with schedule.by_epoch = true makes the learning rate of the first epoch 0: set schedule.warmup_start_fraction, for example to 0.1
             --set schedule.milestones_epochs=[3]: schedule.milestones_epochs is set, but schedule.name is not "step": leave it out, or set schedule.name to "step"
             --set schedule.milestones_epochs=[]: schedule.milestones_epochs = []: expected ascending numbers above 0 and below train.epochs = 10
             --set schedule.milestones_epochs=[6,3]: schedule.milestones_epochs = [6.0, 3.0]: expected ascending numbers above 0 and below train.epochs = 10

@@ -45,7 +45,6 @@ fn text_that_is_not_a_recipe() {
             ("[optim]", "[optimizer]"),
             ("lr = 0.1", "leanring_rate = 0.1"),
             ("lr = 0.1", "lr = 0.1\nmomentun = 0.9"),
-            ("lr = 0.1", "lr = 0.1\nweight_decay_norm_bias = 0.0"),
             ("epochs = 10", "epochs = 10\nlr = 0.1"),
             ("depth = 1", "deepth = 1"),
             ("[model.anynet]", "epochs = 3\n[model.anynet]"),
@@ -58,7 +57,6 @@ fn text_that_is_not_a_recipe() {
             recipe.toml:8: unknown key optimizer; did you mean optim? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run
             recipe.toml:10: unknown key optim.leanring_rate; [optim] has ...
             recipe.toml:11: unknown key optim.momentun; did you mean optim.momentum? [optim] has ...
-            recipe.toml:11: unknown key optim.weight_decay_norm_bias; set optim.weight_decay_norm (of BatchNorm) and optim.weight_decay_bias instead
             recipe.toml:7: unknown key train.lr; did you mean optim.lr? [train] has ...
             recipe.toml:2: unknown key model.anynet.stages[0].deepth; did you mean model.anynet.stages[0].depth? [model.anynet.stages[0]] has ...
             recipe.toml:1: unknown key epochs; did you mean train.epochs? the sections are model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run"#]],

@@ -33,6 +33,8 @@ fn every_shipped_recipe_resolves() {
         {
             "debug": 2162,
             "imagenette": 2319482,
+            "imagenette_finetune": 2317637,
+            "imagenette_regularised": 2319482,
             "regnet_x_16gf": 54278536,
             "regnet_x_1_6gf": 9190136,
             "regnet_x_32gf": 107811560,
@@ -47,7 +49,6 @@ fn every_shipped_recipe_resolves() {
             "regnet_y_400mf": 4344144,
             "regnet_y_800mf": 6432512,
             "regnet_y_8gf": 39381472,
-            "imagenette_finetune": 2317637,
             "regnetx": 5157512,
             "regnetx32_fashion_mnist": 179290,
             "regnetx32_fashion_mnist_quick": 179290,

@@ -46,7 +46,7 @@ fn sizes(spans: &[Span]) -> String {
         format!("\n              {px}x{px} in {}: {work:.3} of the multiply-adds", counted(epochs, "epoch"))
     };
     let lines: String = spans.iter().map(line).collect();
-    lines + "\n              total is of all epochs, everything else of the largest images"
+    lines + "\n              the total covers all epochs, all other values are for the largest images"
 }
 
 fn cluster(plan: &Plan) -> String {

@@ -9,7 +9,7 @@ use regatta_settings::{DataSource, MemoryFormat, Precision, Recipe, Shuffle, Tra
 use crate::failure::Usage;
 
 /// Largest value of data.val_resize_px.
-const MAX_RESIZE_PX: u64 = 8192;
+const MAX_RESIZE_PX: u32 = 8192;
 
 /// Fills in a precision and memory format that the recipe leaves open: those of the run, or else fp32, in which published
 /// weights are evaluated, and the default format. Nothing is timed, so that results repeat.
@@ -33,16 +33,15 @@ pub(super) fn set_resolution(recipe: &mut Recipe, px: u32) -> Result<()> {
             data.resolution_px
         )));
     }
-    if let Some(resize_px) = &mut data.val_resize_px {
-        let (own, px) = (u64::from(data.val_resolution_px), u64::from(px));
-        let scaled = (u64::from(*resize_px) * px + own / 2) / own;
+    if let (Some(resize_px), Some(scaled)) = (data.val_resize_px, data.val_resize_px_at(px)) {
         if scaled > MAX_RESIZE_PX {
+            let own = data.val_resolution_px;
             bail!(Usage(format!(
                 "--resolution {px} makes data.val_resize_px = {scaled}, as {resize_px} at {own} px: at most {MAX_RESIZE_PX} is \
                  possible"
             )));
         }
-        *resize_px = scaled as u32;
+        data.val_resize_px = Some(scaled);
     }
     data.val_resolution_px = px;
     Ok(())
@@ -70,13 +69,16 @@ pub(super) fn log_differences(kept: &Recipe, recipe: &Recipe) {
     };
     let lines = kept.differences(recipe).into_iter().chain(kept.changes(recipe)).collect::<Vec<_>>();
     for line in lines.iter().filter(affects) {
-        tracing::info!("other than in the run: {line}");
+        tracing::info!("differs from the run: {line}");
     }
 }
 
-/// Keeps what only training needs from being prepared: windows of archives that are read ahead, and local copies of archives.
-pub(super) fn spare_training_images(source: &mut DataSource) {
-    if let DataSource::TarShards { shuffle, stage_folder, .. } = source {
+/// Removes what only training needs: windows of archives that are read ahead, local copies of archives, and keys that ask for a
+/// minimum of training images.
+pub(super) fn spare_training(recipe: &mut Recipe) {
+    recipe.eval.precise_bn_images = 0;
+    recipe.train.drop_last = false;
+    if let DataSource::TarShards { shuffle, stage_folder, .. } = &mut recipe.data.source {
         *shuffle = Shuffle::Global;
         *stage_folder = None;
     }

@@ -10,12 +10,15 @@ use regatta_settings::{self as settings, CommSettings, RawRecipe, Recipe};
 use serde::Serialize;
 
 use super::EvaluateCommand;
-use super::adapt::{log_differences, require_same_network, set_resolution, settle, spare_training_images};
+use super::adapt::{log_differences, require_same_network, set_resolution, settle, spare_training};
 use crate::checkpoint::{EMA, class_names, restore_evaluated};
 use crate::failure::Usage;
 use crate::pretrained::Pretrained;
 use crate::replica::Replica;
 use crate::start::Start;
+
+/// Largest batch of a recipe that sets neither that of evaluation nor the micro-batch, in images.
+const MAX_DEFAULT_BATCH: usize = 128;
 
 /// The weights, and the recipe as typed.
 pub(super) struct Given {
@@ -96,7 +99,10 @@ impl Given {
             require_same_network(kept, &recipe, path)?;
             log_differences(kept, &recipe);
         }
-        spare_training_images(&mut recipe.data.source);
+        spare_training(&mut recipe);
+        if self.raw.eval.batch_size == 0 && self.raw.train.micro_batch_size == 0 && kept.is_none() {
+            recipe.eval.batch_size = recipe.eval.batch_size.min(MAX_DEFAULT_BATCH);
+        }
         Ok(recipe)
     }
 
@@ -147,10 +153,7 @@ impl Weights {
         let manifest = Manifest::read(&path).map_err(|reason| Damaged { path: path.clone(), reason })?;
         let has_ema = manifest.files.iter().any(|file| file.name == EMA);
         if command.ema && !has_ema {
-            bail!(Usage(format!(
-                "--ema: the run keeps no moving average, {} has none: leave --ema out",
-                path.display()
-            )));
+            bail!(Usage(format!("--ema: there is no moving average in {}: leave --ema out", path.display())));
         }
         Ok(Self::Checkpoint { start, path, step: manifest.step, ema: has_ema && !command.raw })
     }

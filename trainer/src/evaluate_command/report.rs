@@ -10,9 +10,9 @@ use super::predictions::{Predictions, class_name};
 use crate::data_command::SplitName;
 use crate::evaluate::Evaluation;
 
-/// Maximum number of classes that are all listed in the text.
+/// With at most this many classes, all are listed in the text.
 const LISTED: usize = 50;
-/// Number of classes listed of more.
+/// Otherwise, the number of classes listed, worst first.
 const WORST: usize = 10;
 /// Maximum number of classes of a confusion matrix, which has a number for each pair of them.
 const MAX_CONFUSED: usize = 4096;

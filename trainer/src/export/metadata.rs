@@ -1,7 +1,7 @@
 //! Describes an exported network: what it is, and how images are prepared for it.
 
 use regatta_anynet::Naming;
-use regatta_settings::{Architecture, ChannelOrder, DataSettings, Filter};
+use regatta_settings::{Architecture, ChannelOrder, DataSettings, Filter, ModelSettings};
 use serde::Serialize;
 
 use super::{Source, WeightsKind};
@@ -24,11 +24,9 @@ pub(super) struct Preparation {
 impl Preparation {
     /// Returns that of the recipe, or that for an input of `resolution_px` pixels, with the shorter side in the same ratio.
     pub(super) fn new(data: &DataSettings, resolution_px: Option<u32>) -> Self {
-        let own = data.val_resolution_px;
-        let crop_px = resolution_px.unwrap_or(own);
-        match data.val_resize_px {
-            Some(side) => {
-                let resize_px = Some((side * crop_px + own / 2) / own);
+        let crop_px = resolution_px.unwrap_or(data.val_resolution_px);
+        match data.val_resize_px_at(crop_px) {
+            resize_px @ Some(_) => {
                 Self { resize_px, crop_px, filter: data.interpolation, antialias: data.antialias }
             }
             // Images that are stored as pixels: the device resizes them.
@@ -55,9 +53,12 @@ pub(super) fn of_network(source: &Source, preparation: Preparation) -> Metadata 
         Architecture::RegNet(_) => "regnet".to_owned(),
         Architecture::AnyNet(_) => "anynet".to_owned(),
     };
+    // How the weights came about says nothing of the network, and a path nothing to others.
+    let model =
+        ModelSettings { pretrained: None, new_classifier: false, frozen_stages: 0, ..recipe.model.clone() };
     let entries = [
         ("arch", Some(arch)),
-        ("model", Some(json(&recipe.model))),
+        ("model", Some(json(&model))),
         ("classes", Some(recipe.model.classes.to_string())),
         ("class_names", class_names.as_ref().map(json)),
         ("mean", Some(json(&recipe.data.mean))),

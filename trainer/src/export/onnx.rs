@@ -26,7 +26,7 @@ pub(super) fn export(
     let side = recipe.data.val_resolution_px;
     if network.stem == Stem::Flatten && resolution_px.is_some_and(|other| other != side) {
         bail!(Usage(format!(
-            "--resolution: a flattening stem takes images of {side} pixels alone, as in training"
+            "--resolution: a flattening stem takes only images of {side} pixels, as in training"
         )));
     }
     let preparation = Preparation::new(&recipe.data, resolution_px);

@@ -11,8 +11,9 @@ use tch::{Device, Kind, Tensor};
 use super::networks::{REGNETX32, recipe};
 use super::reference::{Script, Tensors};
 use super::{alone, assert_close, assert_equal_to_the_bit};
+use crate::loss::summed_loss;
 use crate::pretrained::Pretrained;
-use crate::replica::{Replica, summed_loss};
+use crate::replica::Replica;
 use crate::{export, tensor_file};
 
 const THREADS: i32 = 2;

@@ -13,7 +13,7 @@ use crate::recipe::DataSource;
 const SCALE: [f64; 2] = [0.08, 1.0];
 const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
 
-/// Parameters of a beta distribution that its numbers can tell apart from less.
+/// Alphas of a beta distribution at which double precision still resolves its values; 0 means off.
 const ALPHA: Interval = Interval {
     contains: |alpha| alpha == 0.0 || (1e-3..=1e3).contains(&alpha),
     words: "0, or a number from 0.001 to 1000",

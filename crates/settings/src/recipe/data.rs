@@ -229,6 +229,13 @@ impl RawData {
 }
 
 impl DataSettings {
+    /// Returns the shorter side before the centre crop for evaluation at `px` pixels, in the ratio of
+    /// [`val_resize_px`](Self::val_resize_px) to [`val_resolution_px`](Self::val_resolution_px).
+    pub fn val_resize_px_at(&self, px: u32) -> Option<u32> {
+        let own = u64::from(self.val_resolution_px);
+        self.val_resize_px.map(|side| ((u64::from(side) * u64::from(px) + own / 2) / own) as u32)
+    }
+
     /// Checks these settings for a network with `in_channels` input channels.
     ///
     /// # Errors

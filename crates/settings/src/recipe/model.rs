@@ -52,10 +52,10 @@ pub struct RawModel {
     /// Safetensors file with initial weights, named as in pycls, torchvision or timm; its classifier is ignored if the
     /// number of classes differs. Default: unset.
     pub pretrained: Option<PathBuf>,
-    /// Whether the classifier is initialised anew although that of `pretrained` fits. Default: false.
+    /// Whether the classifier is initialised anew even if `pretrained` has one for this number of classes. Default: false.
     pub new_classifier: bool,
-    /// Number of the body's stages, from the first one, that with the stem keep the weights and BatchNorm statistics of
-    /// `pretrained`; 0 trains everything. Default: 0.
+    /// Number of stages, counted from the stem, that are frozen together with it: they keep the weights and BatchNorm
+    /// statistics of `pretrained`. 0 trains everything. Default: 0.
     #[schemars(range(min = 0, max = MAX_DEPTH))]
     pub frozen_stages: u32,
     /// Parameters of the RegNet generator.
@@ -112,7 +112,8 @@ pub struct ModelSettings {
     /// Safetensors file with initial weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
-    /// Whether the classifier is initialised anew although that of `pretrained` fits; false without `pretrained`.
+    /// Whether the classifier is initialised anew even if `pretrained` has one for this number of classes; false without
+    /// `pretrained`.
     pub new_classifier: bool,
     /// Number of frozen stages, at most that of the body; with the first one the stem is frozen too. 0 without `pretrained`.
     pub frozen_stages: u32,

@@ -158,7 +158,7 @@ impl ScheduleSettings {
         if self.by_epoch && warmup > 0.0 && self.warmup_start_fraction == 0.0 {
             let key = "schedule.warmup_start_fraction";
             let problem = format!(
-                "{key} = 0 with schedule.by_epoch = true leaves the whole first epoch without a learning rate: set {key}, \
+                "{key} = 0 with schedule.by_epoch = true makes the learning rate of the first epoch 0: set {key}, \
                  for example to 0.1"
             );
             return Err(places.conflict(key, problem));

@@ -182,7 +182,7 @@ impl TrainSettings {
         Ok(())
     }
 
-    /// Rejects keys that say how to average, without an average.
+    /// Rejects keys of the moving average if there is none.
     fn check_no_average(&self, places: &Places) -> Checked {
         let set = [
             ("train.ema_interval_steps", self.ema_interval_steps > 1),
