@@ -98,7 +98,7 @@ fn small_images_shorten_the_training() {
                       128x128 in 60 epochs: 0.327 of the multiply-adds
                       160x160 in 10 epochs: 0.511 of the multiply-adds
                       224x224 in 30 epochs: 1.000 of the multiply-adds
-                      total is of all epochs, everything else of the largest images
+                      the total covers all epochs, all other values are for the largest images
 
         ranks  micro-batches  step ms  exposed ms  images/s  efficiency  epoch       total
             1              1    45.00       0.000   22755.6       1.000  4.5 s  4 min 06 s
