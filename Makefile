@@ -72,10 +72,9 @@ bench-loader: build
 	@. .setup/env.sh && "$$REGATTA_PYTHON" bench/loader.py --trainer $(TRAINER) $(ARGS)
 
 install: build
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta/configs/regnet"
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/regatta"
 	install $(TRAINER) $(TARGET)/release/launcher "$(DESTDIR)$(PREFIX)/bin"
-	install -m 644 configs/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs"
-	install -m 644 configs/regnet/*.toml "$(DESTDIR)$(PREFIX)/share/regatta/configs/regnet"
+	cp -r configs "$(DESTDIR)$(PREFIX)/share/regatta"
 	@echo "trainer runs with the libtorch it was built with: `sed -n 's/^LIBTORCH = //p' .cargo/config.toml`"
 
 dist: build

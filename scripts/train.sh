@@ -14,12 +14,12 @@ ranks=${RANKS:-2}
 name=${NAME:-$(basename "$config" .toml)-$(date +%Y%m%d-%H%M%S)}
 
 if [[ ! -r $config ]]; then
-    echo "train: no recipe $config; there are: $(echo configs/*.toml)" >&2
+    echo "train: no recipe $config; there are: $(echo configs/*.toml configs/imagenet/*/*.toml)" >&2
     exit 2
 fi
 
 # The folder of imagenette is named as for the tests, unless the user names one.
-if [[ $(basename "$config") == imagenette.toml && -n ${REGATTA_TEST_IMAGENETTE-} ]]; then
+if [[ $(basename "$config") =~ ^imagenette(_regularised)?\.toml$ && -n ${REGATTA_TEST_IMAGENETTE-} ]]; then
     export REGATTA__DATA__FOLDER=${REGATTA__DATA__FOLDER-$REGATTA_TEST_IMAGENETTE}
 fi
 

@@ -81,6 +81,32 @@ fn ranks_on_cpus_sum_after_backward() {
     );
 }
 
+/// Seven tenths of the epochs are on smaller images; everything but the total is that of the largest.
+#[test]
+fn small_images_shorten_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("recipe.toml");
+    let list = "resolution = [{ after_epochs = 0, px = 128 }, { after_epochs = 60, px = 160 }, { after_epochs = 70, px = 224 }]";
+    fs::write(&config, recipe_of("regnetx.toml").replace("resolution_px = 224", list)).unwrap();
+    let (code, stdout, stderr) = plan(config.to_str().unwrap(), &["--gpus-per-node", "1", "--step-ms", "45"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let from = stdout.find("memory").unwrap();
+    expect![[r#"
+        memory        14107.8 MiB a rank: weights 19.7, gradients 19.7, optimizer 19.7, ema 0.0, statistics 0.4, activations 14048.3
+                      and 882.2 MiB of host memory for images loaded ahead
+        training      102400 images, 100 epochs; without evaluation and checkpoints
+                      128x128 in 60 epochs: 0.327 of the multiply-adds
+                      160x160 in 10 epochs: 0.511 of the multiply-adds
+                      224x224 in 30 epochs: 1.000 of the multiply-adds
+                      the total covers all epochs, all other values are for the largest images
+
+        ranks  micro-batches  step ms  exposed ms  images/s  efficiency  epoch       total
+            1              1    45.00       0.000   22755.6       1.000  4.5 s  4 min 06 s
+
+        scales to 1 rank: beyond that, there are too few micro-batches: lower train.micro_batch_size or raise train.global_batch_size
+    "#]].assert_eq(&stdout[from..]);
+}
+
 const PROBE: &str = r#"{"version": "0.1.0", "world_size": 2, "backend": "Open MPI", "device": "cpu", "all_reduce": [
     {"bytes": 4096, "correct": true, "microseconds": 10.0, "bus_gb_per_second": 0.4},
     {"bytes": 1048576, "correct": true, "microseconds": 1000.0, "bus_gb_per_second": 1.0}]}"#;

@@ -1,13 +1,10 @@
 //! The layers: convolution with BatchNorm, squeeze-and-excitation, residual blocks, and the classifier head.
 
-use regatta_anynet::{self as anynet, ConvNorm, Part, Shortcut};
+use regatta_anynet::{self as anynet, BATCH_NORM_EPS, ConvNorm, Part, Shortcut};
 use regatta_torch_ext::conv2d;
 use tch::Tensor;
 
 use crate::network::{Mode, Views};
-
-/// The term that BatchNorm adds to variances, as in PyTorch and pycls.
-const EPS: f64 = 1e-5;
 
 /// A callback that receives the name and output of every layer.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&str, &Tensor);
@@ -71,7 +68,7 @@ impl Unit {
         let training = mode == Mode::Training;
         let [mean, var] = if training { &self.batch } else { &self.running };
         let (weight, bias) = (Some(&self.norm_weight), Some(&self.norm_bias));
-        input.batch_norm(weight, bias, Some(mean), Some(var), training, 1.0, EPS, true)
+        input.batch_norm(weight, bias, Some(mean), Some(var), training, 1.0, BATCH_NORM_EPS, true)
     }
 }
 

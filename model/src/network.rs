@@ -43,6 +43,8 @@ impl Views<'_> {
 pub struct Model {
     /// Stem and body.
     blocks: Vec<Block>,
+    /// Number of blocks, from the stem on, that always run in evaluation mode.
+    frozen_blocks: usize,
     head: Head,
 }
 
@@ -60,10 +62,17 @@ impl Model {
                 .iter()
                 .map(|block| Block::build(block, network.conv_bias, &mut views))
                 .collect(),
+            frozen_blocks: 0,
             head: Head::build(network.dropout, &mut views),
         };
         assert_eq!(views.parameters.len() + views.batch.len() + views.running.len(), 0, "every view is used");
         model
+    }
+
+    /// Freezes the first `blocks` blocks, the stem being the first: they run in evaluation mode even when the others train, so
+    /// that their statistics stay as they are. Their parameters should not require a gradient.
+    pub fn freeze(self, blocks: usize) -> Self {
+        Self { frozen_blocks: blocks, ..self }
     }
 
     /// Computes the logits `[n, classes]` of `images_nchw`, which must have the parameters' device and element type (or that of
@@ -75,8 +84,10 @@ impl Model {
     /// Computes the logits like [`Model::forward`] and passes the name and output of every layer to `observe`.
     pub fn forward_observed(&self, images_nchw: &Tensor, mode: Mode, observe: Observer) -> Tensor {
         let begin = images_nchw.shallow_clone();
-        let features =
-            self.blocks.iter().fold(begin, |features, block| block.forward(&features, mode, observe));
+        let features = self.blocks.iter().enumerate().fold(begin, |features, (number, block)| {
+            let mode = if number < self.frozen_blocks { Mode::Evaluation } else { mode };
+            block.forward(&features, mode, observe)
+        });
         self.head.forward(&features, mode, observe)
     }
 }

@@ -5,7 +5,7 @@ mod built;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use regatta_anynet::{Init, Network, Role, regnetx32};
+use regatta_anynet::{Group, Init, Network, Role, regnetx32};
 use regatta_model::{Mode, Model, initialize};
 use tch::{Device, Kind, Tensor};
 
@@ -67,10 +67,43 @@ fn names_are_those_of_pycls() {
 }
 
 #[test]
-fn weight_decay_applies_to_weights_but_not_to_norms_and_biases() {
+fn each_parameter_is_in_the_group_of_its_layer() {
     for parameter in small().parameters() {
-        assert_eq!(parameter.decayed(), parameter.shape.len() > 1, "{}", parameter.name);
+        let (name, is_weight) = (&parameter.name, parameter.shape.len() > 1);
+        let expected = match (name.starts_with("head.fc"), is_weight) {
+            (true, true) => Group::HeadWeight,
+            (true, false) => Group::HeadBias,
+            (false, true) => Group::Weight,
+            (false, false) if name.contains("bn.") => Group::Norm,
+            (false, false) => Group::Bias,
+        };
+        assert_eq!(parameter.group(), expected, "{name}");
     }
+}
+
+#[test]
+fn frozen_blocks_keep_their_statistics_and_take_no_gradient() {
+    let network = small();
+    let frozen = network.blocks_through(1);
+    assert_eq!((frozen, network.blocks_through(0), network.blocks_through(2)), (2, 0, 3));
+    let mut fixture = Fixture::new(&network, Init::XavierUniform);
+    for (parameter, tensor) in network.parameters().iter().zip(&fixture.parameters) {
+        _ = tensor.set_requires_grad(parameter.block >= frozen);
+    }
+    let before: Vec<_> = fixture.batch.iter().map(Tensor::copy).collect();
+    fixture.model = fixture.model.freeze(frozen);
+    let images = Tensor::rand([4, 1, 24, 24], FP32);
+    let logits = fixture.model.forward(&images, Mode::Training);
+    logits.square().sum(Kind::Float).backward();
+    for (parameter, tensor) in network.parameters().iter().zip(&fixture.parameters) {
+        assert_eq!(tensor.grad().defined(), parameter.block >= frozen, "{}", parameter.name);
+    }
+    for (statistic, (before, now)) in network.statistics().iter().zip(before.iter().zip(&fixture.batch)) {
+        assert_eq!(now.equal(before), statistic.block < frozen, "{}", statistic.name);
+    }
+    let evaluated = fixture.model.forward(&images, Mode::Evaluation);
+    fixture.model = fixture.model.freeze(0);
+    assert!(evaluated.equal(&fixture.model.forward(&images, Mode::Evaluation)));
 }
 
 #[test]

@@ -134,8 +134,9 @@ def recorded_steps_are_eager_ones(jobs: Jobs, precision: str, *keys: str) -> str
         f'train.precision="{precision}"', "train.deterministic=true", "train.micro_batch_size=64", "train.max_steps=30",
         "eval.interval_epochs=0", *keys,
     )  # fmt: skip
+    number = len(list(jobs.runs.glob("graph-*")))
     recorded, eager = (
-        checkpoint(jobs.train(f"graph-{graph}-{precision}", FASHION, *keys, f"train.cuda_graph={graph}")) for graph in ("true", "false")
+        checkpoint(jobs.train(f"graph-{number}-{graph}", FASHION, *keys, f"train.cuda_graph={graph}")) for graph in ("true", "false")
     )
     for file in FILES:
         if difference := differing(tensors(recorded / file), tensors(eager / file)):

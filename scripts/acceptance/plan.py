@@ -33,6 +33,7 @@ REGNETY = ('model.arch="regnety_200mf"', "data.resolution_px=64", 'optim.name="a
 MOMENTUM = ("optim.momentum=0.9", "optim.weight_decay=0.01")
 # Of 48 images: 20, 20 and 8.
 SHORT_LAST = ("train.micro_batch_size=20",)
+MIXED_BCE = ("augment.mixup_alpha=0.2", "augment.cutmix_alpha=1.0", 'train.loss="bce"', "train.bce_sum_classes=true")
 AVERAGED_ADAMW = ('optim.name="adamw"', "train.ema_decay=0.9", "train.clip_grad_norm=1.0")
 STEP_DIFFERENCE = "weights, averages and optimizer state differ by less than 1e-9"
 RECORDED = "30 recorded and eager steps equal to the bit"
@@ -66,12 +67,20 @@ def checks() -> list[Row]:
         ),
         Row("one step, fp64, CPU against GPU, RegNetY and AdamW", 1, 5, STEP_DIFFERENCE, FIRST, equality.one_step_as_on_a_cpu, (REGNETX, *REGNETY)),
         Row(
+            "one step, fp64, CPU against GPU, mixed images and binary cross-entropy", 1, 5, STEP_DIFFERENCE,
+            NEVER, equality.one_step_as_on_a_cpu, (FASHION, *MOMENTUM, *MIXED_BCE),
+        ),
+        Row(
             "one step, fp32 without TF32, against fp64", 1, 7, f"the errors of the gradient and of the classifier's are at most {equality.FP32_MARGIN} times the CPU's",
             NEVER, equality.one_fp32_step_is_as_good_as_a_cpus,
         ),
         Row("recorded steps, fp32, SGD", 1, 7, RECORDED, FIRST, equality.recorded_steps_are_eager_ones, ("fp32", "optim.momentum=0.9")),
         Row("recorded steps, bf16, AdamW", 1, 7, RECORDED, FIRST, equality.recorded_steps_are_eager_ones, ("bf16", *AVERAGED_ADAMW)),
         Row("recorded steps, fp16", 1, 7, RECORDED, FIRST, equality.recorded_steps_are_eager_ones, ("fp16",)),
+        Row(
+            "recorded steps, fp32, mixed images and binary cross-entropy", 1, 7, RECORDED,
+            NEVER, equality.recorded_steps_are_eager_ones, ("fp32", "optim.momentum=0.9", *MIXED_BCE),
+        ),
         Row(
             "dropout repeats", 1, 18, "30 steps, 15 + 15 and 30 without recording equal to the bit, and unlike steps without dropout",
             NEVER, equality.dropout_repeats,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use regatta_comm::World;
 use regatta_run_folder::counted;
-use regatta_settings::{MemoryFormat, Precision, Recipe};
+use regatta_settings::{MemoryFormat, Precision, Recipe, TrainedSize};
 use tch::Device;
 
 use crate::device::recipe_value;
@@ -11,6 +11,8 @@ use crate::timing;
 
 /// bf16 has fewer digits, so it must be this many times as fast as the best choice without it.
 const MIN_BF16_SPEEDUP: f64 = 1.3;
+/// Largest number of sizes of the training images at which candidates are timed.
+const MAX_SIZES: usize = 3;
 
 /// A precision and memory format.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,14 +44,52 @@ pub(crate) fn choose(
     let (mut taken, mut message) = (candidates[0], None);
     if candidates.len() > 1 {
         let images = timing::images(recipe, device)?;
-        let seconds = timing::seconds_on_rank_0(recipe, &candidates, images, device, world)?;
+        let sizes = timed_sizes(&recipe.data.sizes(recipe.train.epochs));
+        let seconds = mean_seconds(recipe, &candidates, (&sizes, images), device, world)?;
         let timed: Vec<_> = candidates.into_iter().zip(seconds).collect();
         taken = best(&timed);
-        message = Some(choice_message(taken, &timed, images));
+        message = Some(choice_message(taken, &timed, images, &sizes));
     }
     recipe.train.precision = taken.precision;
     recipe.train.memory_format = taken.memory_format;
     Ok(message)
+}
+
+/// Returns the sizes at which candidates are timed, the smallest first: at most [`MAX_SIZES`], evenly spaced, each weighted
+/// with the epochs of the sizes nearest to it.
+fn timed_sizes(sizes: &[TrainedSize]) -> Vec<TrainedSize> {
+    let last = sizes.len() - 1;
+    let steps = last.clamp(1, MAX_SIZES - 1);
+    let places = (0..=last.min(steps)).map(|step| sizes[step * last / steps].px);
+    let mut timed: Vec<_> = places.map(|px| TrainedSize { px, epochs: 0 }).collect();
+    for &TrainedSize { px, epochs } in sizes {
+        if let Some(nearest) = timed.iter_mut().min_by_key(|timed| timed.px.abs_diff(px)) {
+            nearest.epochs += epochs;
+        }
+    }
+    timed
+}
+
+/// Times forward and backward of `images` images with each candidate at these sizes, and returns the mean over the epochs. All
+/// sizes share one memory format, that of the weights. A collective.
+fn mean_seconds(
+    recipe: &Recipe,
+    candidates: &[Candidate],
+    (sizes, images): (&[TrainedSize], usize),
+    device: Device,
+    world: &World,
+) -> Result<Vec<f64>> {
+    let all_epochs: u64 = sizes.iter().map(|size| size.epochs).sum();
+    let mut means = vec![0.0; candidates.len()];
+    for &TrainedSize { px, epochs } in sizes {
+        let mut recipe = recipe.clone();
+        recipe.data.resolution_px = px;
+        let seconds = timing::seconds_on_rank_0(&recipe, candidates, images, device, world)?;
+        for (mean, seconds) in means.iter_mut().zip(seconds) {
+            *mean += seconds * epochs as f64 / all_epochs as f64;
+        }
+    }
+    Ok(means)
 }
 
 /// Returns the possible candidates grouped by memory format, the default first. A deterministic run takes the first, since
@@ -119,13 +159,23 @@ fn best(timed: &[(Candidate, f64)]) -> Candidate {
 }
 
 /// Formats the choice and the timings for the log.
-fn choice_message(taken: Candidate, timed: &[(Candidate, f64)], images: usize) -> String {
+fn choice_message(
+    taken: Candidate,
+    timed: &[(Candidate, f64)],
+    images: usize,
+    sizes: &[TrainedSize],
+) -> String {
     let name =
         |it: Candidate| format!("{}, {}", recipe_value(&it.precision), recipe_value(&it.memory_format));
     let milliseconds = |(it, seconds): &(Candidate, f64)| format!("{:.1} ms in {}", seconds * 1e3, name(*it));
     let times: Vec<_> = timed.iter().map(milliseconds).collect();
     let (taken, images) = (name(taken), counted(images, "image"));
-    format!("\"auto\" takes {taken}: forward and backward of {images} took {}", times.join("; "))
+    let sizes: Vec<_> = sizes.iter().map(|size| size.px.to_string()).collect();
+    let mean = match &sizes[..] {
+        [_] => String::new(),
+        sizes => format!(" at {} px, averaged over the epochs,", sizes.join(", ")),
+    };
+    format!("\"auto\" takes {taken}: forward and backward of {images}{mean} took {}", times.join("; "))
 }
 
 #[cfg(test)]
@@ -188,5 +238,33 @@ mod tests {
         check(&[((Fp32, Contiguous), 2.0), ((Bf16, Contiguous), 1.0)], (Bf16, Contiguous));
         check(&[((Bf16, ChannelsLast), 1.0), ((Bf16, Contiguous), 0.9)], (Bf16, Contiguous));
         check(&[((Fp64, ChannelsLast), 1.0), ((Fp64, Contiguous), 1.1)], (Fp64, ChannelsLast));
+    }
+
+    #[test]
+    fn a_few_sizes_stand_for_all_epochs() {
+        let check = |sizes: &[(u32, u64)], expected: &[(u32, u64)]| {
+            let of = |sizes: &[(u32, u64)]| -> Vec<_> {
+                sizes.iter().map(|&(px, epochs)| TrainedSize { px, epochs }).collect()
+            };
+            assert_eq!(timed_sizes(&of(sizes)), of(expected), "{sizes:?}");
+        };
+        check(&[(224, 90)], &[(224, 90)]);
+        check(&[(128, 6), (224, 10)], &[(128, 6), (224, 10)]);
+        check(&[(160, 66), (176, 3), (192, 19)], &[(160, 66), (176, 3), (192, 19)]);
+        check(&[(128, 4), (160, 3), (192, 2), (224, 1)], &[(128, 4), (160, 5), (224, 1)]);
+        check(&[(112, 10), (144, 1), (160, 2), (192, 1), (224, 6)], &[(112, 10), (160, 4), (224, 6)]);
+    }
+
+    #[test]
+    fn the_log_says_what_was_timed() {
+        let timed = [((Fp32, ChannelsLast), 0.0125), ((Fp32, Contiguous), 0.02)].map(|(it, s)| (pair(it), s));
+        let message = |sizes: &[u32]| {
+            let sizes: Vec<_> = sizes.iter().map(|&px| TrainedSize { px, epochs: 1 }).collect();
+            choice_message(timed[0].0, &timed, 16, &sizes)
+        };
+        expect_test::expect![[r#"
+            "auto" takes fp32, channels_last: forward and backward of 16 images took 12.5 ms in fp32, channels_last; 20.0 ms in fp32, contiguous
+            "auto" takes fp32, channels_last: forward and backward of 16 images at 160, 192 px, averaged over the epochs, took 12.5 ms in fp32, channels_last; 20.0 ms in fp32, contiguous"#]]
+        .assert_eq(&[message(&[224]), message(&[160, 192])].join("\n"));
     }
 }

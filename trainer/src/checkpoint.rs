@@ -1,14 +1,17 @@
 //! Saves a run's state to a checkpoint and restores it.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use regatta_comm::{World, broadcast_and_verify};
+use anyhow::{Context, Result, bail};
+use regatta_comm::{FlatBuffer, World, broadcast_and_verify};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
 use tch::Tensor;
 
 use crate::loss_scale::LossScale;
+use crate::precise::PreciseStatistics;
 use crate::progress::Progress;
 use crate::replica::Replica;
 use crate::step::Learner;
@@ -16,12 +19,18 @@ use crate::tensor_file;
 
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const EMA: &str = "ema.safetensors";
+/// The statistics that an evaluation at the checkpoint's step computed for the weights, and for their average.
+const PRECISE: &str = "precise.safetensors";
+const PRECISE_EMA: &str = "precise_ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// The resolved recipe that the run was trained with.
 pub(crate) const RECIPE: &str = "recipe.toml";
+/// Names of the classes in the order of the logits, if the data set names them: a JSON list.
+const CLASSES: &str = "classes.json";
 
-/// Writes the checkpoint of `progress.step` atomically; `metrics` is the position in the metrics file that belongs to it.
+/// Writes the checkpoint of `progress.step` atomically, with the data set's class names if it has any; `precise` are the
+/// statistics of an evaluation at that step, `metrics` is the position in the metrics file that belongs to it.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -29,17 +38,27 @@ pub(crate) fn save(
     folder: &RunFolder,
     learner: &Learner,
     progress: &Progress,
+    precise: Option<&PreciseStatistics>,
     recipe: &str,
+    class_names: Option<&[String]>,
     metrics: MetricsMark,
 ) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
     let replica = &learner.replica;
-    let statistics = replica.statistics.iter().map(|s| s.name.clone()).zip(&replica.running.views);
-    let model = parameter_names(replica).zip(&replica.parameters.views).chain(statistics.clone());
-    tensor_file::write(&writer.dir().join(MODEL), model)?;
+    let write = |file, parameters: &FlatBuffer, running: &FlatBuffer| {
+        let tensors = replica.tensors(parameters, running);
+        tensor_file::write(&writer.dir().join(file), tensors.iter().map(|(name, it)| (name.clone(), it)))
+    };
+    write(MODEL, &replica.parameters, &replica.running)?;
     if let Some(ema) = &learner.ema {
-        let ema = parameter_names(replica).zip(&ema.views).chain(statistics);
-        tensor_file::write(&writer.dir().join(EMA), ema)?;
+        write(EMA, &ema.parameters, &ema.running)?;
+    }
+    if let Some(precise) = precise {
+        let files = [(PRECISE, Some(&precise.model)), (PRECISE_EMA, precise.ema.as_ref())];
+        for (file, statistics) in files.into_iter().filter_map(|(file, buffer)| Some((file, buffer?))) {
+            let tensors = statistic_names(replica).zip(&statistics.views);
+            tensor_file::write(&writer.dir().join(file), tensors)?;
+        }
     }
     let state = learner.optimizer.state.iter().flat_map(|(kind, buffer)| {
         parameter_names(replica).map(move |name| format!("{kind}.{name}")).zip(&buffer.views)
@@ -47,6 +66,9 @@ pub(crate) fn save(
     tensor_file::write(&writer.dir().join(OPTIMIZER), state)?;
     write_text(&writer.dir().join(STATE), &serde_json::to_string_pretty(progress)?)?;
     write_text(&writer.dir().join(RECIPE), recipe)?;
+    if let Some(names) = class_names {
+        write_text(&writer.dir().join(CLASSES), &serde_json::to_string_pretty(names)?)?;
+    }
     writer.commit(Some(metrics))?;
     Ok(())
 }
@@ -57,6 +79,10 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 
 fn parameter_names(replica: &Replica) -> impl Iterator<Item = String> {
     replica.specs.iter().map(|spec| spec.name.clone())
+}
+
+fn statistic_names(replica: &Replica) -> impl Iterator<Item = String> {
+    replica.statistics.iter().map(|statistic| statistic.name.clone())
 }
 
 /// Reads the checkpoint on rank 0 (the ranks need not share a file system), broadcasts its state and checks that all ranks hold
@@ -79,29 +105,88 @@ pub(crate) fn restore_and_share(
         *scale = LossScale::new(state, learner.replica.device());
     }
 
-    broadcast_and_verify(world, "parameters", &mut learner.replica.parameters)?;
-    broadcast_and_verify(world, "statistics", &mut learner.replica.running)?;
+    share_weights(&mut learner.replica, world)?;
     for (name, buffer) in &mut learner.optimizer.state {
         broadcast_and_verify(world, name, buffer)?;
     }
     if let Some(ema) = &mut learner.ema {
-        broadcast_and_verify(world, "moving averages", ema)?;
+        broadcast_and_verify(world, "moving averages", &mut ema.parameters)?;
+        broadcast_and_verify(world, "averaged statistics", &mut ema.running)?;
     }
     Ok(progress)
 }
 
-fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
-    let names: Vec<_> = parameter_names(&learner.replica).collect();
-    let named = |views| names.iter().cloned().zip::<std::slice::IterMut<Tensor>>(views);
-    let replica = &mut learner.replica;
-    let statistic_names: Vec<_> = replica.statistics.iter().map(|s| s.name.clone()).collect();
-    let statistics = statistic_names.iter().cloned().zip(&mut replica.running.views);
-    tensor_file::read(&path.join(MODEL), named(replica.parameters.views.iter_mut()).chain(statistics))?;
-    if let Some(ema) = &mut learner.ema {
-        let mut copies: Vec<Tensor> = replica.running.views.iter().map(Tensor::zeros_like).collect();
-        let statistics = statistic_names.iter().cloned().zip(&mut copies);
-        tensor_file::read(&path.join(EMA), named(ema.views.iter_mut()).chain(statistics))?;
+/// Overwrites the network's weights and statistics with rank 0's, and checks that all ranks hold the same. A collective.
+///
+/// # Errors
+/// Ranks whose copies differ.
+pub(crate) fn share_weights(replica: &mut Replica, world: &World) -> Result<()> {
+    broadcast_and_verify(world, "parameters", &mut replica.parameters)?;
+    broadcast_and_verify(world, "statistics", &mut replica.running)?;
+    if !replica.frozen.is_empty() {
+        broadcast_and_verify(world, "frozen parameters", &mut replica.frozen.parameters)?;
+        broadcast_and_verify(world, "frozen statistics", &mut replica.frozen.running)?;
     }
+    Ok(())
+}
+
+/// Reads what the run's evaluation used from a checkpoint on this rank, by name: parameters, or with `ema` their moving average,
+/// and statistics: the precise ones where the evaluation at this step computed them, and otherwise the running ones.
+///
+/// # Errors
+/// A file that cannot be read or is damaged.
+pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap<String, Tensor>> {
+    let (weights, precise) = if ema { (EMA, PRECISE_EMA) } else { (MODEL, PRECISE) };
+    let mut tensors = tensor_file::read_all(&checkpoint.join(weights))?;
+    let precise = checkpoint.join(precise);
+    if precise.try_exists().map_err(StorageError::io("read", &precise))? {
+        tensors.extend(tensor_file::read_all(&precise)?);
+    }
+    Ok(tensors)
+}
+
+/// Fills the replica with the [`evaluated_tensors`] of a checkpoint.
+///
+/// # Errors
+/// Those of [`evaluated_tensors`], and tensors of another network.
+pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &Replica) -> Result<()> {
+    let mut tensors = evaluated_tensors(checkpoint, ema)?;
+    for (name, mut view) in replica.tensors(&replica.parameters, &replica.running) {
+        match tensors.remove(&name) {
+            Some(tensor) if tensor.size() == view.size() => tch::no_grad(|| view.copy_(&tensor)),
+            _ => {
+                let found = format!("no tensor {name} that fits its recipe.toml: it is of another network");
+                bail!(StorageError::Content { path: checkpoint.to_owned(), found });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the names of the classes from a checkpoint. None if its data set does not name them, or if the checkpoint is
+/// older than this file.
+///
+/// # Errors
+/// A file that cannot be read or is not a list of names.
+pub(crate) fn class_names(checkpoint: &Path) -> Result<Option<Vec<String>>> {
+    let path = checkpoint.join(CLASSES);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io("read", &path)(error).into()),
+    };
+    let damaged = |error| StorageError::Content { path, found: format!("not a list of names: {error}") };
+    Ok(Some(serde_json::from_str(&text).map_err(damaged)?))
+}
+
+fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
+    let replica = &learner.replica;
+    read_weights(&path.join(MODEL), replica.tensors(&replica.parameters, &replica.running))?;
+    if let Some(ema) = &learner.ema {
+        // Its frozen tensors are those of the model.
+        read_weights(&path.join(EMA), replica.tensors(&ema.parameters, &ema.running))?;
+    }
+    let names: Vec<_> = parameter_names(replica).collect();
     let state = learner.optimizer.state.iter_mut().flat_map(|(kind, buffer)| {
         names.iter().map(move |name| format!("{kind}.{name}")).zip(&mut buffer.views)
     });
@@ -117,4 +202,9 @@ fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
         return Err(damaged(reason).into());
     }
     Ok(progress)
+}
+
+/// Fills the tensors from a weights file, which holds exactly them.
+fn read_weights(path: &Path, mut tensors: Vec<(String, Tensor)>) -> Result<()> {
+    tensor_file::read(path, tensors.iter_mut().map(|(name, tensor)| (name.clone(), tensor)))
 }

@@ -50,7 +50,7 @@ impl SplitName {
     }
 
     /// The name in files and output.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Val => "val",

@@ -69,6 +69,11 @@ impl Datasets {
         }
     }
 
+    /// Returns the names of the classes in the order of their labels, if the data set names them.
+    pub(crate) fn class_names(&self) -> Option<&[String]> {
+        self.train.class_names()
+    }
+
     /// Returns a data set without lists of files.
     #[cfg(test)]
     pub(crate) fn without_lists(train: Arc<dyn Source>, validation: Arc<dyn Source>) -> Self {

@@ -6,7 +6,8 @@ use regatta_model::{Mode, Model};
 use tch::{Device, Kind, Tensor};
 
 use crate::feed::Feed;
-use crate::replica::{Replica, summed_loss};
+use crate::loss::summed_loss;
+use crate::replica::Replica;
 
 /// Result over the whole validation set, equal on all ranks; accuracies are fractions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,9 +36,25 @@ pub(crate) fn evaluate(
     world: &World,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
+    let mut logits = |images_nchw: &Tensor, _: &Tensor| replica.logits(model, images_nchw, Mode::Evaluation);
+    evaluate_logits(&mut logits, replica.device(), feed, images, world, stop)
+}
+
+/// Like [`evaluate`], of what `logits` returns for the images `[n, c, h, w]` and labels `[n]` of a batch: its logits
+/// `[n, classes]` on `device`. It is called for each of this rank's batches, in the order of the images. A collective.
+///
+/// # Errors
+/// Those of [`evaluate`] and of `logits`.
+pub(crate) fn evaluate_logits(
+    logits: &mut dyn FnMut(&Tensor, &Tensor) -> Result<Tensor>,
+    device: Device,
+    feed: &mut Feed,
+    images: usize,
+    world: &World,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let _no_grad = tch::no_grad_guard();
     // Loss, and hits among the largest 1 and 5, summed on the device so that the host does not wait between batches.
-    let device = replica.device();
     let mut loss_sum = Tensor::zeros([1], (Kind::Double, device));
     let mut hits_sum = Tensor::zeros([2], (Kind::Int64, device));
     let mut stopped = 0;
@@ -47,9 +64,9 @@ pub(crate) fn evaluate(
             break;
         }
         feed.prefetch();
-        let logits = replica.logits(model, &images_nchw, Mode::Evaluation)?;
-        _ = loss_sum.g_add_(&summed_loss(&logits, &labels, 0.0).to_kind(Kind::Double));
-        _ = hits_sum.g_add_(&hits(&logits, &labels));
+        let logits_nk = logits(&images_nchw, &labels)?;
+        _ = loss_sum.g_add_(&summed_loss(&logits_nk, &labels, 0.0).to_kind(Kind::Double));
+        _ = hits_sum.g_add_(&hits(&logits_nk, &labels));
     }
     let mut loss = loss_sum.to_device(Device::Cpu);
     let mut counts =
@@ -67,11 +84,15 @@ pub(crate) fn evaluate(
 
 /// Counts the images whose label has the largest logit, and is among the five largest: two integers on the device.
 fn hits(logits_nk: &Tensor, labels: &Tensor) -> Tensor {
-    let classes = logits_nk.size()[1];
-    let (_, best) = logits_nk.topk(classes.min(5), 1, true, true);
+    let best = best_classes(logits_nk);
     let hit = best.eq_tensor(&labels.unsqueeze(1));
     let count = |columns: i64| hit.narrow(1, 0, columns).sum(Kind::Int64);
-    Tensor::stack(&[count(1), count(classes.min(5))], 0)
+    Tensor::stack(&[count(1), count(best.size()[1])], 0)
+}
+
+/// Returns the classes with the five largest logits (all if there are fewer) in descending order: `[n, 5]`, of integers.
+pub(crate) fn best_classes(logits_nk: &Tensor) -> Tensor {
+    logits_nk.topk(logits_nk.size()[1].min(5), 1, true, true).1
 }
 
 #[cfg(test)]

@@ -1,21 +1,26 @@
-//! `trainer export`: a checkpoint's weights as a file that torchvision, timm or pycls loads.
+//! `trainer export`: a checkpoint's weights as a file that torchvision, timm or pycls loads, or as an ONNX model.
+
+mod metadata;
+
+pub(crate) mod onnx;
+mod onnxruntime;
 
 mod python;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use regatta_anynet::{Naming, Network};
+use regatta_anynet::{MAX_BATCH, Naming, Network};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, print_output, write_output};
-use regatta_settings::{Architecture, Recipe};
+use regatta_settings::Recipe;
 use tch::Tensor;
 
-use crate::checkpoint::{EMA, MODEL};
+use crate::checkpoint::{EMA, MODEL, class_names, evaluated_tensors};
 use crate::failure::Usage;
 use crate::start::Start;
 use crate::tensor_file;
@@ -26,7 +31,7 @@ pub(crate) struct ExportCommand {
     /// A run folder, of which the newest checkpoint is exported; a checkpoint; or a weights file in a checkpoint
     #[arg(long, value_name = "PATH")]
     checkpoint: PathBuf,
-    /// The safetensors file to write
+    /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Replaces an existing file
@@ -36,9 +41,18 @@ pub(crate) struct ExportCommand {
     /// evaluates
     #[arg(long, value_enum)]
     weights: Option<WeightsKind>,
-    /// The library whose tensor names are used
-    #[arg(long, value_parser = naming_parser(), default_value = "torchvision")]
-    names: Naming,
+    /// Weights for PyTorch, or a model for any runtime that reads ONNX
+    #[arg(long, value_enum, default_value = "safetensors")]
+    format: Format,
+    /// The library whose tensor names are used (safetensors only) [default: torchvision]
+    #[arg(long, value_parser = naming_parser())]
+    names: Option<Naming>,
+    /// Number of images of the model's input (onnx only); by default it is chosen when the model is run
+    #[arg(long, value_name = "IMAGES", value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    batch: Option<u32>,
+    /// Height and width of the model's input in pixels (onnx only) [default: data.val_resolution_px]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    resolution: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,43 +63,106 @@ enum WeightsKind {
     Model,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Weights, with the names of a library.
+    Safetensors,
+    /// A model that takes normalised images and returns logits.
+    Onnx,
+}
+
 /// Parses the name of a library.
 fn naming_parser() -> impl TypedValueParser<Value = Naming> {
     PossibleValuesParser::new(Naming::ALL.map(Naming::library))
         .try_map(|library| Naming::of(&library).ok_or("unknown library"))
 }
 
-/// Writes the file and prints the Python code that loads it.
+/// What is exported, read from a checkpoint.
+struct Source {
+    recipe: Recipe,
+    network: Network,
+    /// The file of the weights, for messages.
+    file: PathBuf,
+    /// What the run's evaluation used.
+    tensors: BTreeMap<String, Tensor>,
+    class_names: Option<Vec<String>>,
+    weights: WeightsKind,
+    step: u64,
+}
+
+/// Writes the file and prints the Python code that uses it.
 ///
 /// # Errors
-/// A missing or damaged checkpoint, or a file that exists or cannot be written.
+/// Options of the other format, a missing or damaged checkpoint, or a file that exists or cannot be written.
 pub(crate) fn export(command: &ExportCommand) -> Result<ExitCode> {
+    command.check()?;
     check_output(&command.out, command.force)?;
-    let (checkpoint, weights_file) = checkpoint_of(&command.checkpoint);
-    let start = Start::at("--checkpoint", checkpoint)?;
-    for damaged in &start.damaged {
-        _ = writeln!(io::stderr(), "warning: skipped checkpoint: {damaged}");
-    }
-    let recipe = Recipe::read(start.config().expect("a checkpoint has its recipe"))?;
-    let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
-    // `Start::at` has verified its files.
-    let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
-    let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
-    let file = path.join(if weights == WeightsKind::Ema { EMA } else { MODEL });
-    let (network, naming) = (recipe.network(), command.names);
-    let tensors = renamed(&file, &network, naming, manifest.step)?;
-    let about = metadata(&recipe, weights, naming, manifest.step);
-    let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
+    let source = Source::read(command)?;
+    let (bytes, said) = match command.format {
+        Format::Safetensors => safetensors(source, command)?,
+        Format::Onnx => onnx::export(&source, (command.batch, command.resolution), &command.out)?,
+    };
     write_output(&command.out, command.force, &bytes)?;
-    print_output(format_args!(
-        "{}: {} tensors of {}, with {}'s names\n\n{}",
-        command.out.display(),
+    print_output(format_args!("{}: {said}", command.out.display()))?;
+    Ok(ExitCode::Done)
+}
+
+impl ExportCommand {
+    /// Refuses options of the format that was not chosen.
+    fn check(&self) -> Result<()> {
+        let (other, options) = match self.format {
+            Format::Safetensors => {
+                ("onnx", vec![("--batch", self.batch.is_some()), ("--resolution", self.resolution.is_some())])
+            }
+            Format::Onnx => ("safetensors", vec![("--names", self.names.is_some())]),
+        };
+        match options.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => bail!(Usage(format!("{option} is an option of --format {other}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    fn read(command: &ExportCommand) -> Result<Self> {
+        let (checkpoint, weights_file) = checkpoint_of(&command.checkpoint);
+        let start = Start::at("--checkpoint", checkpoint)?;
+        for damaged in &start.damaged {
+            _ = writeln!(io::stderr(), "warning: skipped checkpoint: {damaged}");
+        }
+        let recipe = Recipe::read(start.config().expect("a checkpoint has its recipe"))?;
+        let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
+        // `Start::at` has verified its files.
+        let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
+        let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
+        let is_ema = weights == WeightsKind::Ema;
+        Ok(Self {
+            network: recipe.network(),
+            file: path.join(if is_ema { EMA } else { MODEL }),
+            tensors: evaluated_tensors(path, is_ema)?,
+            class_names: class_names(path)?,
+            step: manifest.step,
+            weights,
+            recipe,
+        })
+    }
+}
+
+/// Returns the content of a safetensors file, and what is said about it.
+fn safetensors(source: Source, command: &ExportCommand) -> Result<(Vec<u8>, String)> {
+    let naming = command.names.unwrap_or(Naming::Torchvision);
+    let about = metadata::of_safetensors(&source, naming).into_iter().collect();
+    let Source { tensors, file, network, step, .. } = source;
+    let tensors = renamed(tensors, &file, &network, naming, step)?;
+    let bytes = tensor_file::bytes(tensors.iter().map(|(name, tensor)| (name.clone(), tensor)), Some(about))?;
+    let said = format!(
+        "{} tensors of {}, with {}'s names\n\n{}",
         tensors.len(),
         file.display(),
         naming.library(),
         python::lines(&network, naming, &command.out)
-    ))?;
-    Ok(ExitCode::Done)
+    );
+    Ok((bytes, said))
 }
 
 /// Returns the checkpoint folder of a weights file, and the kind of weights in it; any other path unchanged.
@@ -105,7 +182,8 @@ fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Resul
     let has_ema = manifest.files.iter().any(|file| file.name == EMA);
     match asked {
         Some(WeightsKind::Ema) if !has_ema => bail!(Usage(format!(
-            "--weights ema: the run keeps no moving average (train.ema_decay = 0), {} has none: use --weights model",
+            "--weights ema: there is no moving average in {} (neither train.ema_decay nor train.ema_half_life_steps is set): use \
+             --weights model",
             path.display()
         ))),
         Some(weights) => Ok(weights),
@@ -113,18 +191,18 @@ fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Resul
     }
 }
 
-/// Reads the network's tensors from a checkpoint's file and renames them; adds PyTorch's `num_batches_tracked` for every
+/// Renames the network's tensors, `all` those of a checkpoint's `file`, and adds PyTorch's `num_batches_tracked` for every
 /// BatchNorm.
 ///
 /// # Errors
-/// A file that cannot be read, or lacks a tensor.
+/// A tensor that is missing.
 pub(crate) fn renamed(
+    mut all: BTreeMap<String, Tensor>,
     file: &Path,
     network: &Network,
     naming: Naming,
     step: u64,
 ) -> Result<BTreeMap<String, Tensor>> {
-    let mut all = tensor_file::read_all(file)?;
     let mut tensors = BTreeMap::new();
     for (name, _) in network.tensors() {
         let Some(tensor) = all.remove(&name) else {
@@ -139,30 +217,4 @@ pub(crate) fn renamed(
         }
     }
     Ok(tensors)
-}
-
-/// Returns the file's metadata, which safetensors restricts to strings.
-fn metadata(recipe: &Recipe, weights: WeightsKind, naming: Naming, step: u64) -> HashMap<String, String> {
-    let arch = match &recipe.model.architecture {
-        Architecture::Published(published) => published.0.name(),
-        Architecture::RegNet(_) => "regnet".to_owned(),
-        Architecture::AnyNet(_) => "anynet".to_owned(),
-    };
-    let json = |value: serde_json::Result<String>| value.expect("plain values");
-    [
-        ("format", "pt".to_owned()),
-        ("producer", format!("regatta {}", env!("CARGO_PKG_VERSION"))),
-        ("arch", arch),
-        ("model", json(serde_json::to_string(&recipe.model))),
-        ("classes", recipe.model.classes.to_string()),
-        ("mean", json(serde_json::to_string(&recipe.data.mean))),
-        ("std", json(serde_json::to_string(&recipe.data.std))),
-        ("resolution_px", recipe.data.resolution_px.to_string()),
-        ("weights", if weights == WeightsKind::Ema { "ema" } else { "model" }.to_owned()),
-        ("names", naming.library().to_owned()),
-        ("step", step.to_string()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value))
-    .collect()
 }

@@ -2,6 +2,7 @@
 //! evaluations, and the copy of the next one overlaps with the computation on the current one.
 
 mod loaded;
+mod prepared;
 
 use anyhow::Result;
 use regatta_data::{LoaderSettings, Split};
@@ -27,9 +28,30 @@ enum Source {
     Resident { images_nchw: Tensor, labels: Tensor },
 }
 
+/// What the micro-batches of a segment are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The steps of an epoch.
+    Training,
+    /// BatchNorm statistics over a sample of training images.
+    PreciseStatistics,
+    /// An evaluation.
+    Evaluation,
+}
+
+impl Purpose {
+    /// Returns the part of the data set that the images are of, and whose transforms they get.
+    pub(crate) fn split(self) -> Split {
+        match self {
+            Self::Training | Self::PreciseStatistics => Split::Train,
+            Self::Evaluation => Split::Validation,
+        }
+    }
+}
+
 /// Micro-batches that are consumed together: the steps of an epoch, or an evaluation.
 pub(crate) struct Segment {
-    pub(crate) split: Split,
+    pub(crate) purpose: Purpose,
     pub(crate) epoch: u64,
     /// Image indices of each micro-batch.
     pub(crate) micro_batches: Box<dyn Iterator<Item = Vec<usize>>>,
@@ -56,13 +78,13 @@ impl Feed {
         Self { source: Source::Resident { images_nchw, labels }, epoch: 0, replaced: 0 }
     }
 
-    /// Moves to the next segment of this split and epoch. What is left of earlier segments is dropped.
+    /// Moves to the next segment of this purpose and epoch. What is left of earlier segments is dropped.
     ///
     /// # Errors
     /// If there is no such segment, or its order of images cannot be computed.
-    pub(crate) fn begin(&mut self, split: Split, epoch: u64) -> Result<()> {
+    pub(crate) fn begin(&mut self, purpose: Purpose, epoch: u64) -> Result<()> {
         if let Source::Loaded(loaded) = &mut self.source {
-            loaded.begin(split, epoch)?;
+            loaded.begin(purpose, epoch)?;
         }
         self.epoch = epoch;
         Ok(())

@@ -1,18 +1,20 @@
-//! The order in which a rank consumes images: the micro-batches of its steps, and the batches of its evaluations.
+//! The order in which a rank consumes images: the micro-batches of its steps, and the batches of its evaluations and of the
+//! BatchNorm statistics that those may use.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use regatta_comm::World;
-use regatta_data::{Sampler, Shard, Split};
+use regatta_data::{Sampler, Shard};
 use regatta_settings::Recipe;
 
 use crate::datasets::{Datasets, Windows};
-use crate::feed::Segment;
+use crate::feed::{Purpose, Segment};
+use crate::precise::PreciseBatches;
 use crate::progress::Progress;
 
-/// Maximum number of validation batches in a debug run.
+/// Maximum number of batches of an evaluation, and of precise statistics, in a debug run.
 const DEBUG_BATCHES: usize = 4;
 
 /// The order of images over a whole run on one rank, a pure function of the recipe.
@@ -29,6 +31,8 @@ pub(crate) struct ImageOrder {
     evaluation_interval: u64,
     /// Evaluations of an epoch: of the weights, and of their moving average if there is one.
     evaluations: usize,
+    /// The batches of the statistics before each evaluation, if they are precise.
+    precise: Option<PreciseBatches>,
 }
 
 /// Images of a step.
@@ -44,17 +48,23 @@ impl ImageOrder {
     /// Returns the order of this rank's images. A debug run evaluates a few batches only.
     pub(crate) fn new(recipe: &Recipe, datasets: &Datasets, debug: bool, world: &World) -> Self {
         let validation_batch_size = recipe.eval.batch_size;
-        let all = datasets.validation.len();
+        let shard = Shard { rank: world.rank(), world_size: world.world_size() };
+        let few = |images: usize, batch_size: usize| {
+            if debug { images.min(DEBUG_BATCHES * batch_size) } else { images }
+        };
+        let batch_size = recipe.train.micro_batch_size;
+        let precise = few(recipe.eval.precise_bn_images, batch_size);
         Self {
             sampler: sampler(recipe, datasets.train.len()),
             windows: datasets.windows.clone(),
-            shard: Shard { rank: world.rank(), world_size: world.world_size() },
-            validation_images: if debug { all.min(DEBUG_BATCHES * validation_batch_size) } else { all },
+            shard,
+            validation_images: few(datasets.validation.len(), validation_batch_size),
             validation_batch_size,
             epochs: recipe.train.epochs,
             max_steps: recipe.train.max_steps,
             evaluation_interval: recipe.eval.interval_epochs,
-            evaluations: 1 + usize::from(recipe.train.ema_decay > 0.0),
+            evaluations: 1 + usize::from(recipe.train.keeps_average()),
+            precise: (precise > 0).then_some(PreciseBatches { images: precise, batch_size, shard }),
         }
     }
 
@@ -66,6 +76,11 @@ impl ImageOrder {
     /// Returns the number of images of an evaluation, on all ranks.
     pub(crate) fn validation_images(&self) -> usize {
         self.validation_images
+    }
+
+    /// Returns the batches of the statistics before each evaluation, if they are precise.
+    pub(crate) fn precise_batches(&self) -> Option<PreciseBatches> {
+        self.precise
     }
 
     /// Returns the number of steps in an epoch.
@@ -110,11 +125,18 @@ impl ImageOrder {
             let is_evaluated =
                 if end == steps { order.evaluates_after(epoch + 1) } else { order.evaluates() };
             let evaluations = if is_evaluated { order.evaluations } else { 0 };
-            let (trained, evaluated) = (order.clone(), order.clone());
+            let precise = order.precise.filter(|_| is_evaluated);
+            let (trained, sampled, evaluated) = (order.clone(), order.clone(), order.clone());
             let training =
                 std::iter::once_with(move || trained.training(epoch, start as usize..end as usize));
-            training.chain((0..evaluations).map(move |_| Ok(evaluated.evaluation(epoch))))
+            let precise = precise.into_iter().map(move |batches| sampled.precise_statistics(epoch, batches));
+            training.chain(precise).chain((0..evaluations).map(move |_| Ok(evaluated.evaluation(epoch))))
         })
+    }
+
+    /// Returns a single evaluation, in epoch 0.
+    pub(crate) fn one_evaluation(&self) -> impl Iterator<Item = Result<Segment>> + use<> {
+        std::iter::once(Ok(self.evaluation(0)))
     }
 
     /// Returns these steps of an epoch.
@@ -132,13 +154,24 @@ impl ImageOrder {
             let micro_batches = sampler.micro_batches(&permutation, step, shard);
             micro_batches.map(|micro_batch| micro_batch.indices.to_vec()).collect()
         };
-        Ok(Segment { split: Split::Train, epoch, micro_batches: Box::new(steps.flat_map(of_step)) })
+        Ok(Segment { purpose: Purpose::Training, epoch, micro_batches: Box::new(steps.flat_map(of_step)) })
+    }
+
+    /// Returns this rank's batches of the statistics before an epoch's evaluations.
+    fn precise_statistics(&self, epoch: u64, batches: PreciseBatches) -> Result<Segment> {
+        let sample = self.sampler.sample(epoch, batches.images).context("a sample of training images")?;
+        let batches = batches.of_rank().map(move |positions| sample[positions].to_vec());
+        Ok(Segment { purpose: Purpose::PreciseStatistics, epoch, micro_batches: Box::new(batches) })
     }
 
     /// Returns this rank's part of an evaluation.
     fn evaluation(&self, epoch: u64) -> Segment {
         let batches = self.shard.evaluation_batches(self.validation_images, self.validation_batch_size);
-        Segment { split: Split::Validation, epoch, micro_batches: Box::new(batches.map(Iterator::collect)) }
+        Segment {
+            purpose: Purpose::Evaluation,
+            epoch,
+            micro_batches: Box::new(batches.map(Iterator::collect)),
+        }
     }
 }
 

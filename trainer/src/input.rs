@@ -9,19 +9,30 @@ use regatta_data::{
 use regatta_settings::{self as settings, AutoAugment, Recipe};
 use tch::Device;
 
-/// Returns the images of `source`, the part `split` of the recipe's data set, with the recipe's transforms.
+/// Returns the images of `source`, the part `split` of the recipe's data set, with the recipe's transforms; training images in
+/// the largest size.
 pub(crate) fn images(recipe: &Recipe, source: Arc<dyn Source>, split: Split) -> Images {
-    let transform = Transform::new(source.encoding(), split, transform_settings(recipe));
+    images_of_size(recipe, source, split, recipe.data.resolution_px)
+}
+
+/// Like [`images`], with training images of `training_px` pixels in height and width.
+pub(crate) fn images_of_size(
+    recipe: &Recipe,
+    source: Arc<dyn Source>,
+    split: Split,
+    training_px: u32,
+) -> Images {
+    let transform = Transform::new(source.encoding(), split, transform_settings(recipe, training_px));
     Images::new(source, split, transform)
 }
 
-fn transform_settings(recipe: &Recipe) -> TransformSettings {
+fn transform_settings(recipe: &Recipe, training_px: u32) -> TransformSettings {
     let (data, augment) = (&recipe.data, &recipe.augment);
     let [brightness, contrast, saturation, hue] = augment.color_jitter;
     let crop = augment.random_resized_crop_scale.zip(augment.random_resized_crop_ratio);
     TransformSettings {
         seed: recipe.train.seed,
-        resolution_px: data.resolution_px,
+        resolution_px: training_px,
         filter: data.interpolation,
         antialias: data.antialias,
         jpeg: data.jpeg,
@@ -51,10 +62,10 @@ fn transform_settings(recipe: &Recipe) -> TransformSettings {
     }
 }
 
-/// Returns the side of the network's input for a split, in pixels.
-pub(crate) fn resolution_px(recipe: &Recipe, split: Split) -> u32 {
+/// Returns the side of the network's input for a split in an epoch, counted from 0, in pixels.
+pub(crate) fn resolution_px(recipe: &Recipe, split: Split, epoch: u64) -> u32 {
     match split {
-        Split::Train => recipe.data.resolution_px,
+        Split::Train => recipe.data.resolution_px_in(epoch),
         Split::Validation => recipe.data.val_resolution_px,
     }
 }

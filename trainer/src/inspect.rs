@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use regatta_anynet::{Memory, Summary};
 use regatta_comm::Launch;
-use regatta_run_folder::{ExitCode, print_output};
-use regatta_settings::{Precision, Recipe, RecipeArgs, schema_text};
+use regatta_run_folder::{ExitCode, counted, print_output};
+use regatta_settings::{Precision, Recipe, RecipeArgs, TrainedSize, schema_text};
 use serde::Serialize;
 
 use crate::failure::Usage;
@@ -54,9 +54,42 @@ struct Described {
     memory: Memory,
     /// Bytes of host memory of the images that are loaded ahead.
     loader_bytes: u64,
+    /// Sizes of the training images, the smallest first; the other values are those of the largest.
+    sizes: Vec<SizeCost>,
 }
 
-/// Prints the network for one image of the recipe's resolution.
+/// A size of the training images.
+#[derive(Debug, Serialize)]
+struct SizeCost {
+    /// Height and width in pixels.
+    px: u32,
+    /// Number of epochs with it.
+    epochs: u64,
+    /// Multiply-adds of one image.
+    flops: u64,
+}
+
+impl SizeCost {
+    fn line(&self) -> String {
+        let (px, epochs, millions) = (self.px, counted(self.epochs, "epoch"), self.flops as f64 / 1e6);
+        format!("images of {px}x{px} in {epochs}: {millions:.2} million multiply-adds\n")
+    }
+}
+
+/// Returns the sizes of the training images.
+///
+/// # Errors
+/// An image too small for the network.
+fn size_costs(recipe: &Recipe) -> Result<Vec<SizeCost>> {
+    let network = recipe.network();
+    let cost = |TrainedSize { px, epochs }| {
+        let flops = network.summary(1, px.into(), px.into())?.flops;
+        Ok(SizeCost { px, epochs, flops })
+    };
+    recipe.data.sizes(recipe.train.epochs).into_iter().map(cost).collect()
+}
+
+/// Prints the network for one image of the recipe's resolution, the largest if it changes.
 ///
 /// # Errors
 /// An invalid recipe, or an image too small for the network.
@@ -66,12 +99,13 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     let side = i64::from(recipe.data.resolution_px);
     let network = recipe.network();
     let summary = network.summary(1, side, side)?;
-    let memory = memory(&recipe)?;
+    let (memory, sizes) = (memory(&recipe)?, size_costs(&recipe)?);
     if command.json {
         print_output(serde_json::to_string_pretty(&Described {
             summary,
             memory,
             loader_bytes: recipe.loader_bytes(),
+            sizes,
         })?)?;
         return Ok(ExitCode::Done);
     }
@@ -79,6 +113,10 @@ pub(crate) fn summary(command: &SummaryCommand, launch: &Launch) -> Result<ExitC
     for block in network.block_shapes(1, side, side)? {
         let shape: Vec<_> = block.output_shape[1..].iter().map(i64::to_string).collect();
         blocks += &format!("{:<8} {}\n", block.name, shape.join("x"));
+    }
+    if recipe.data.changes_resolution() {
+        blocks += "\n";
+        blocks.extend(sizes.iter().map(SizeCost::line));
     }
     let memory = memory_line(&recipe, world_size, memory);
     let ahead = mib(recipe.loader_bytes());

@@ -17,12 +17,16 @@ mod step;
 
 mod attribution;
 mod automatic;
+mod average;
 mod control;
 mod datasets;
 mod feed;
+mod frozen;
 mod image_order;
 mod input;
+mod loss;
 mod loss_scale;
+mod mixing;
 mod optimizer;
 mod preparation;
 mod replica;
@@ -33,6 +37,7 @@ mod upload;
 
 mod debug;
 mod evaluate;
+mod precise;
 
 mod checkpoint;
 mod clock;
@@ -53,6 +58,7 @@ mod signals;
 mod time_limit;
 
 mod data_command;
+mod evaluate_command;
 mod inspect;
 mod probe;
 
@@ -87,8 +93,10 @@ enum Command {
     Recipe(inspect::RecipeCommand),
     /// Prints the network layer by layer: output shapes, parameters, multiply-adds, activations
     Summary(inspect::SummaryCommand),
-    /// Writes a checkpoint's weights to a safetensors file that torchvision or timm loads
+    /// Writes a checkpoint's weights to a file that torchvision or timm loads, or as an ONNX model
     Export(export::ExportCommand),
+    /// Evaluates a checkpoint or a weights file: accuracy by class, confusion matrix, predictions
+    Evaluate(evaluate_command::EvaluateCommand),
     /// Reads, packs and shows the recipe's images
     Data(data_command::DataCommand),
     /// Measures the device, NCCL and the all-reduce times of this machine and its ranks
@@ -112,6 +120,7 @@ fn main() -> ExitCode {
         (Some(Command::Recipe(command)), _) => inspect::recipe(&command, &launch),
         (Some(Command::Summary(command)), _) => inspect::summary(&command, &launch),
         (Some(Command::Export(command)), _) => export::export(&command),
+        (Some(Command::Evaluate(command)), _) => evaluate_command::evaluate(&command, &launch),
         (Some(Command::Data(command)), _) => data_command::data(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
         (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),

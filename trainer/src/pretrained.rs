@@ -1,6 +1,7 @@
 //! Pretrained weights: a safetensors file with the tensor names of pycls, torchvision or timm.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,34 @@ const CLASSIFIER: &str = "head.fc.";
 /// Maximum number of names in a message.
 const SHOWN: usize = 6;
 
+/// Where the user named a file of weights, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named<'a> {
+    /// The key model.pretrained.
+    InRecipe(&'a Path),
+    /// The option --weights.
+    AsOption(&'a Path),
+}
+
+impl Named<'_> {
+    /// Returns the key or option that another file has to be given to.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::InRecipe(_) => "set model.pretrained to",
+            Self::AsOption(_) => "give --weights",
+        }
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InRecipe(path) => write!(f, "model.pretrained = {}", path.display()),
+            Self::AsOption(path) => write!(f, "--weights {}", path.display()),
+        }
+    }
+}
+
 /// The tensors of a file that fit a network.
 #[derive(Debug)]
 pub(crate) struct Pretrained {
@@ -27,8 +56,10 @@ pub(crate) struct Pretrained {
     pub(crate) naming: Naming,
     /// Tensors by their index among the network's parameters followed by its statistics.
     pub(crate) found: Vec<(usize, Tensor)>,
-    /// Tensors of the classifier that are not loaded, since the file has none for this number of classes.
+    /// Tensors of the classifier that are not loaded, since the file has none for this number of classes or on request.
     pub(crate) new_classifier: Vec<String>,
+    /// Why they are not loaded.
+    why_new: &'static str,
     /// Other tensors in the file.
     pub(crate) unused: Vec<String>,
 }
@@ -39,8 +70,28 @@ impl Pretrained {
     /// # Errors
     /// A file that is not safetensors, is damaged, is of another network, or holds values that are not finite.
     pub(crate) fn read(path: &Path, network: &Network) -> Result<Self> {
-        require_safetensors(path)?;
-        let mut file = tensor_file::read_all(path).map_err(|error| unusable(path, error))?;
+        Self::read_named(Named::InRecipe(path), path, network)
+    }
+
+    /// Reads the file of the option --weights, which must have the network's classifier too.
+    ///
+    /// # Errors
+    /// Those of [`Pretrained::read`], and a classifier of other classes.
+    pub(crate) fn read_complete(path: &Path, network: &Network) -> Result<Self> {
+        let named = Named::AsOption(path);
+        let weights = Self::read_named(named, path, network)?;
+        if !weights.new_classifier.is_empty() {
+            let (tensors, classes) = (weights.new_classifier.join(", "), network.classes);
+            bail!(Usage(format!(
+                "{named}: it has no classifier of {classes} classes (model.classes): {tensors} missing, or of another shape"
+            )));
+        }
+        Ok(weights)
+    }
+
+    fn read_named(named: Named, path: &Path, network: &Network) -> Result<Self> {
+        require_safetensors(named, path)?;
+        let mut file = tensor_file::read_all(path).map_err(|error| unusable(named, error))?;
         strip_wrapper(&mut file);
         let ours = network.tensors();
         let naming = naming_of(&file, &ours);
@@ -61,26 +112,39 @@ impl Pretrained {
             }
         }
         if !missing.is_empty() || !misshapen.is_empty() {
-            bail!(Usage(other_network(path, &missing, &misshapen)));
+            bail!(Usage(other_network(named, &missing, &misshapen)));
         }
-        reject_non_finite(path, naming, &ours, &found)?;
+        reject_non_finite(named, naming, &ours, &found)?;
         let unused = file.into_keys().filter(|name| !name.ends_with("num_batches_tracked")).collect();
-        Ok(Self { path: path.to_owned(), naming, found, new_classifier, unused })
+        let why_new = "the file has none for these classes";
+        Ok(Self { path: path.to_owned(), naming, found, new_classifier, why_new, unused })
+    }
+
+    /// Leaves the classifier out although it fits, as `model.new_classifier` requests.
+    pub(crate) fn without_classifier(mut self, network: &Network) -> Self {
+        let ours = network.tensors();
+        let is_classifier = |(index, _): &mut (usize, Tensor)| ours[*index].0.starts_with(CLASSIFIER);
+        let left_out: Vec<_> = self.found.extract_if(.., is_classifier).collect();
+        if !left_out.is_empty() {
+            self.why_new = "model.new_classifier = true";
+            let names = left_out.iter().map(|(index, _)| self.naming.name(&ours[*index].0));
+            self.new_classifier.extend(names);
+        }
+        self
     }
 
     /// Copies the tensors into the replica's parameters and statistics, and logs what was loaded and what was not.
     pub(crate) fn fill(&self, replica: &mut Replica) {
-        let mut views: Vec<_> =
-            replica.parameters.views.iter_mut().chain(&mut replica.running.views).collect();
+        let mut tensors = replica.tensors(&replica.parameters, &replica.running);
         for (index, tensor) in &self.found {
-            tch::no_grad(|| views[*index].copy_(tensor));
+            tch::no_grad(|| tensors[*index].1.copy_(tensor));
         }
-        let Self { path, naming, found, new_classifier, unused } = self;
+        let Self { path, naming, found, new_classifier, why_new, unused } = self;
         let (path, library) = (path.display(), naming.library());
         tracing::info!("pretrained: {} tensors from {path}, with {library}'s names", found.len());
         if !new_classifier.is_empty() {
             tracing::info!(
-                "pretrained: the classifier keeps its random initialization, since the file has none for these classes: {} not loaded",
+                "pretrained: the classifier keeps its random initialization, since {why_new}: {} not loaded",
                 new_classifier.join(", ")
             );
         }
@@ -91,9 +155,8 @@ impl Pretrained {
 }
 
 /// Rejects anything but a regular file, and pickles, which may run any code when opened.
-fn require_safetensors(path: &Path) -> Result<()> {
-    let shown = path.display();
-    let unusable = |why: String| Usage(format!("model.pretrained = {shown}: {why}; give a safetensors file"));
+fn require_safetensors(named: Named, path: &Path) -> Result<()> {
+    let unusable = |why: String| Usage(format!("{named}: {why}; give a safetensors file"));
     // Opening a pipe would block until it has a writer.
     if path.metadata().is_ok_and(|it| !it.is_file()) {
         bail!(unusable("not a regular file".into()));
@@ -109,29 +172,30 @@ fn require_safetensors(path: &Path) -> Result<()> {
     {
         let safe = path.with_extension("safetensors");
         bail!(Usage(format!(
-            "model.pretrained = {shown}: that is a pickle, which may hold any code and is not opened here; convert it with\n  \
+            "{named}: that is a pickle, which may hold any code and is not opened here; convert it with\n  \
              import torch, safetensors.torch as st; s = torch.load({shown:?}, map_location=\"cpu\", weights_only=True)\n  \
              s = s.get(\"model_state\", s.get(\"state_dict\", s)); st.save_file({{k: v.contiguous() for k, v in s.items()}}, \
              {safe:?})\n\
-             and set model.pretrained to {safe:?}",
-            shown = shown.to_string(),
+             and {remedy} {safe:?}",
+            shown = path.display().to_string(),
+            remedy = named.remedy(),
         )));
     }
     Ok(())
 }
 
 /// Describes a file that is not a complete safetensors file.
-fn unusable(path: &Path, error: StorageError) -> Unusable {
+fn unusable(named: Named, error: StorageError) -> Unusable {
     let found = match error {
         StorageError::Io { source, .. } => format!("cannot be read: {source}"),
         StorageError::Content { found, .. } => found,
     };
-    Unusable(format!("model.pretrained = {}: {found}", path.display()))
+    Unusable(format!("{named}: {found}"))
 }
 
 /// Rejects weights of a run that diverged, which would otherwise only show in this run's loss.
 fn reject_non_finite(
-    path: &Path,
+    named: Named,
     naming: Naming,
     ours: &[(String, Vec<i64>)],
     found: &[(usize, Tensor)],
@@ -146,8 +210,8 @@ fn reject_non_finite(
         })
         .collect();
     if !bad.is_empty() {
-        let (path, bad) = (path.display(), listed(&bad));
-        bail!(Unusable(format!("model.pretrained = {path}: NaN, or infinite in fp32: {bad}")));
+        let bad = listed(&bad);
+        bail!(Unusable(format!("{named}: NaN, or infinite in fp32: {bad}")));
     }
     Ok(())
 }
@@ -169,8 +233,8 @@ fn naming_of(file: &BTreeMap<String, Tensor>, ours: &[(String, Vec<i64>)]) -> Na
     Naming::ALL.into_iter().rev().max_by_key(found).expect("there are several")
 }
 
-fn other_network(path: &Path, missing: &[String], misshapen: &[String]) -> String {
-    let mut text = format!("model.pretrained = {}: the weights belong to another network", path.display());
+fn other_network(named: Named, missing: &[String], misshapen: &[String]) -> String {
+    let mut text = format!("{named}: the weights belong to another network");
     if !misshapen.is_empty() {
         text += &format!("; {}", listed(misshapen));
     }
@@ -248,6 +312,18 @@ mod tests {
             error.ends_with("to another network; head.fc.weight is [7, 32] there, [10, 16] here"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_classifier_that_fits_is_left_out_on_request() {
+        let tensors = file(Kind::Float, |name| Naming::Torchvision.name(name));
+        let weights = read(&tensors).unwrap();
+        let body = weights.found.len() - 2;
+        let weights = weights.without_classifier(&network());
+        assert_eq!(weights.new_classifier, ["fc.weight", "fc.bias"]);
+        assert_eq!((weights.found.len(), weights.why_new), (body, "model.new_classifier = true"));
+        let parameters = network().parameters().len();
+        assert!(weights.found.iter().all(|(index, _)| !(parameters - 2..parameters).contains(index)));
     }
 
     #[test]

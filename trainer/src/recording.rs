@@ -1,6 +1,6 @@
 //! Records steps as CUDA graphs: the host launches two graphs instead of a thousand kernels.
 //!
-//! One graph is forward and backward of a micro-batch, on fixed tensors for its images and labels; the other is the update.
+//! One graph is forward and backward of a micro-batch, on fixed tensors for its images and targets; the other is the update.
 //! Both use the replica's flat buffers, whose addresses never change, so an eager step may come between two replays: the
 //! epoch's last one, which is shorter.
 
@@ -18,6 +18,8 @@ const WARM_UP: usize = 3;
 pub(crate) struct Recorder {
     /// Remaining eager steps; none if steps are never recorded.
     warm_up: Option<usize>,
+    /// Height and width of the images of the steps, in pixels.
+    resolution_px: u32,
     micro_batch: Option<RecordedMicroBatch>,
     update: Option<RecordedUpdate>,
 }
@@ -27,7 +29,8 @@ pub(crate) struct Recorder {
 struct RecordedMicroBatch {
     graph: CudaGraph,
     images_nchw: Tensor,
-    labels: Tensor,
+    /// Labels, or probabilities if the recipe mixes images.
+    targets: Tensor,
 }
 
 /// The update, and the tensor that receives whether the gradients were finite.
@@ -45,11 +48,17 @@ impl Recorder {
             && device != Device::Cpu
             && !world.sums_over_ranks()
             && recipe.network().dropout == 0.0;
-        Self { warm_up: records.then_some(WARM_UP), micro_batch: None, update: None }
+        Self { warm_up: records.then_some(WARM_UP), ..Self::default() }
     }
 
-    /// Starts a step; returns whether it is replayed. `is_full` means a full global batch in full micro-batches.
-    pub(crate) fn begin_step(&mut self, is_full: bool) -> bool {
+    /// Starts a step on images of `resolution_px` pixels in height and width; returns whether it is replayed. `is_full` means a
+    /// full global batch in full micro-batches. Another size begins with the warm-up again: a recording holds one shape. Sizes
+    /// change between epochs, where the outcomes of all steps have been read, so that no dropped graph is still running.
+    pub(crate) fn begin_step(&mut self, is_full: bool, resolution_px: u32) -> bool {
+        if resolution_px != self.resolution_px {
+            let warm_up = self.warm_up.map(|_| WARM_UP);
+            *self = Self { warm_up, resolution_px, ..Self::default() };
+        }
         match &mut self.warm_up {
             Some(0) => is_full,
             Some(left) => {
@@ -60,25 +69,25 @@ impl Recorder {
         }
     }
 
-    /// Replays forward and backward on these images and labels. The first call records `forward_backward`.
+    /// Replays forward and backward on these images and targets. The first call records `forward_backward`.
     ///
     /// # Errors
     /// The error of `forward_backward`, and device errors.
     pub(crate) fn micro_batch(
         &mut self,
         images_nchw: &Tensor,
-        labels: &Tensor,
+        targets: &Tensor,
         forward_backward: impl FnOnce(&Tensor, &Tensor) -> Result<()>,
     ) -> Result<()> {
         if self.micro_batch.is_none() {
             // Copies keep the memory format.
-            let (images_nchw, labels) = (images_nchw.copy(), labels.copy());
-            let (graph, ()) = CudaGraph::record(|| forward_backward(&images_nchw, &labels))?;
-            self.micro_batch = Some(RecordedMicroBatch { graph, images_nchw, labels });
+            let (images_nchw, targets) = (images_nchw.copy(), targets.copy());
+            let (graph, ()) = CudaGraph::record(|| forward_backward(&images_nchw, &targets))?;
+            self.micro_batch = Some(RecordedMicroBatch { graph, images_nchw, targets });
         }
         let recorded = self.micro_batch.as_mut().expect("it was recorded above");
         recorded.images_nchw.copy_(images_nchw);
-        recorded.labels.copy_(labels);
+        recorded.targets.copy_(targets);
         Ok(recorded.graph.replay()?)
     }
 
@@ -102,12 +111,28 @@ impl Recorder {
 mod tests {
     use super::*;
 
+    fn replayed(recorder: &mut Recorder, steps: [(bool, u32); 6]) -> [bool; 6] {
+        steps.map(|(is_full, px)| recorder.begin_step(is_full, px))
+    }
+
     #[test]
     fn full_steps_are_replayed_after_the_warm_up() {
-        let mut recorder = Recorder { warm_up: Some(2), micro_batch: None, update: None };
-        let steps = [true, false, true, true, false, true];
-        assert_eq!(steps.map(|it| recorder.begin_step(it)), [false, false, false, true, false, true]);
-        let mut never = Recorder { warm_up: None, micro_batch: None, update: None };
-        assert_eq!(steps.map(|it| never.begin_step(it)), [false; 6]);
+        let steps = [true, true, false, true, false, true].map(|is_full| (is_full, 96));
+        let mut recorder = Recorder { warm_up: Some(WARM_UP), ..Recorder::default() };
+        assert_eq!(replayed(&mut recorder, steps), [false, false, false, false, false, true]);
+        assert_eq!(replayed(&mut recorder, steps), [true, true, false, true, false, true]);
+        let mut never = Recorder::default();
+        assert_eq!([replayed(&mut never, steps), replayed(&mut never, steps)], [[false; 6]; 2]);
+    }
+
+    #[test]
+    fn another_size_warms_up_again() {
+        let mut recorder = Recorder { warm_up: Some(WARM_UP), ..Recorder::default() };
+        let steps = [96, 96, 96, 96, 128, 128].map(|px| (true, px));
+        assert_eq!(replayed(&mut recorder, steps), [false, false, false, true, false, false]);
+        let steps = [128, 128, 96, 96, 96, 96].map(|px| (true, px));
+        assert_eq!(replayed(&mut recorder, steps), [false, true, false, false, false, true]);
+        let mut never = Recorder::default();
+        assert_eq!(replayed(&mut never, steps), [false; 6]);
     }
 }

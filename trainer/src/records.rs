@@ -13,7 +13,9 @@ use regatta_settings::Recipe;
 use regatta_torch_ext::torch_version;
 
 use crate::checkpoint;
+use crate::datasets::Datasets;
 use crate::failure::{Superseded, describe, exit_code};
+use crate::precise::PreciseStatistics;
 use crate::progress::Progress;
 use crate::start::Start;
 use crate::step::Learner;
@@ -28,6 +30,8 @@ pub(crate) struct Records {
     epochs: Vec<EpochRecord>,
     /// The resolved recipe.
     recipe: String,
+    /// Names of the classes, if the data set names them.
+    class_names: Option<Vec<String>>,
     keep: usize,
     /// Checkpoints at multiples of this step number are kept; 0 turns that off.
     keep_every_steps: u64,
@@ -42,7 +46,7 @@ impl Records {
     pub(crate) fn open(
         folder: RunFolder,
         recipe: &Recipe,
-        steps_per_epoch: u64,
+        datasets: &Datasets,
         start: &Start,
         resumed_step: u64,
         world: &World,
@@ -76,8 +80,10 @@ impl Records {
             metrics,
             epochs,
             recipe: recipe.to_toml(),
+            class_names: datasets.class_names().map(<[String]>::to_vec),
             keep: recipe.checkpoint.keep,
-            keep_every_steps: recipe.checkpoint.keep_every_epochs * steps_per_epoch,
+            keep_every_steps: recipe.checkpoint.keep_every_epochs
+                * recipe.steps_per_epoch(datasets.train.len()),
         })
     }
 
@@ -129,15 +135,29 @@ impl Records {
         Ok(curves::draw(&self.folder.curves(), &name, &self.epochs)?)
     }
 
-    /// Syncs the metrics to disk, saves a checkpoint, points `best` at it if it is the best, and removes the oldest checkpoints
-    /// beyond `checkpoint.keep`.
+    /// Syncs the metrics to disk, saves a checkpoint with `precise`, the BatchNorm statistics of an evaluation at this step, if
+    /// there are any, points `best` at it if it is the best, and removes the oldest checkpoints beyond `checkpoint.keep`.
     ///
     /// # Errors
     /// A newer attempt that owns the folder, or a file that cannot be written.
-    pub(crate) fn checkpoint(&mut self, learner: &Learner, progress: &Progress, is_best: bool) -> Result<()> {
+    pub(crate) fn checkpoint(
+        &mut self,
+        learner: &Learner,
+        progress: &Progress,
+        precise: Option<&PreciseStatistics>,
+        is_best: bool,
+    ) -> Result<()> {
         self.fence()?;
         let metrics = self.metrics.sync()?;
-        checkpoint::save(&self.folder, learner, progress, &self.recipe, metrics)?;
+        checkpoint::save(
+            &self.folder,
+            learner,
+            progress,
+            precise,
+            &self.recipe,
+            self.class_names.as_deref(),
+            metrics,
+        )?;
         self.attempt.note_saved(progress.step)?;
         if is_best {
             set_best(&self.folder, progress.step)?;

@@ -83,7 +83,7 @@ fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode
     let mut feed = together(feed, world)?;
     feed.prefetch();
     start.log_origin(&recipe, &progress, steps_per_epoch);
-    let records = open_records(&folder, &recipe, steps_per_epoch, &start, progress.step, world)?;
+    let records = open_records(&folder, &recipe, &datasets, &start, progress.step, world)?;
     if world.rank() == 0 {
         time_limit::watch(started.launch, &started.stop, &started.stop_time);
     }
@@ -127,13 +127,13 @@ fn initial_state<'a>(
 fn open_records(
     folder: &RunFolder,
     recipe: &Recipe,
-    steps_per_epoch: u64,
+    datasets: &Datasets,
     start: &Start,
     step: u64,
     world: &World,
 ) -> Result<Option<Records>> {
     let records = match world.rank() {
-        0 => Some(Records::open(folder.clone(), recipe, steps_per_epoch, start, step, world)?),
+        0 => Some(Records::open(folder.clone(), recipe, datasets, start, step, world)?),
         _ => None,
     };
     let attempt = world.share(records.as_ref().map_or(0, Records::attempt))?;
@@ -146,7 +146,9 @@ fn open_records(
 fn pretrained_weights(recipe: &Recipe, start: &Start, world: &World) -> Result<Option<Pretrained>> {
     match &recipe.model.pretrained {
         Some(file) if world.rank() == 0 && start.checkpoint.is_none() => {
-            Pretrained::read(file, &recipe.network()).map(Some)
+            let network = recipe.network();
+            let weights = Pretrained::read(file, &network)?;
+            Ok(Some(if recipe.model.new_classifier { weights.without_classifier(&network) } else { weights }))
         }
         _ => Ok(None),
     }
@@ -203,25 +205,38 @@ fn resolve(raw: RawRecipe, start: &Start, launch: &Launch, world: &World) -> Res
 
 /// Logs the ranks, the device, the network's size and the batch sizes.
 fn log_setup(recipe: &Recipe, world: &World, folder: &RunFolder, learner: &Learner, chosen: Option<&str>) {
-    let train = &recipe.train;
-    tracing::info!(
-        "{} over {}, {}, {} a rank, {}, {}",
-        counted(world.world_size(), "rank"),
-        world.description(),
-        device::name(learner.replica.device()),
-        counted(tch::get_num_threads(), "thread"),
-        device::recipe_value(&train.precision),
-        device::recipe_value(&train.memory_format)
-    );
+    let (train, replica) = (&recipe.train, &learner.replica);
+    let elements = |specs: &[Parameter]| specs.iter().map(Parameter::elements).sum::<i64>();
+    tracing::info!("{}", describe_ranks(recipe, replica.device(), world));
     tracing::info!(
         "{} parameters in {}, global batch {} in micro-batches of {}, run folder {}",
-        learner.replica.specs.iter().map(Parameter::elements).sum::<i64>(),
-        counted(learner.replica.layout.buckets.len(), "bucket"),
+        elements(&replica.frozen.specs) + elements(&replica.specs),
+        counted(replica.layout.buckets.len(), "bucket"),
         train.global_batch_size,
         train.micro_batch_size,
         folder.path().display()
     );
+    if !replica.frozen.is_empty() {
+        tracing::info!(
+            "frozen: {} of the stem and {} keep their values",
+            counted(elements(&replica.frozen.specs), "parameter"),
+            counted(recipe.model.frozen_stages, "stage")
+        );
+    }
     if let Some(chosen) = chosen {
         tracing::info!("{chosen}");
     }
+}
+
+/// Describes the ranks and how they compute, for the log.
+pub(crate) fn describe_ranks(recipe: &Recipe, device: tch::Device, world: &World) -> String {
+    format!(
+        "{} over {}, {}, {} a rank, {}, {}",
+        counted(world.world_size(), "rank"),
+        world.description(),
+        device::name(device),
+        counted(tch::get_num_threads(), "thread"),
+        device::recipe_value(&recipe.train.precision),
+        device::recipe_value(&recipe.train.memory_format)
+    )
 }

@@ -171,7 +171,8 @@ impl Start {
                 tracing::info!("the learning rate continues at {lr:.5} in epoch {epoch} of {epochs}");
             }
         }
-        if spanned < epochs && matches!(recipe.schedule.schedule, Schedule::Cosine { .. }) {
+        let ends = matches!(recipe.schedule.schedule, Schedule::Cosine { .. } | Schedule::Linear { .. });
+        if spanned < epochs && ends {
             tracing::warn!(
                 "the learning rate stays at {:.5} after epoch {spanned} (schedule.epochs), up to epoch {epochs}; --set \
                  schedule.epochs={epochs} spans them all",

@@ -4,20 +4,23 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use regatta_comm::{FlatBuffer, Reducer, World};
+use regatta_comm::{Reducer, World};
 use regatta_data::micro_batch_seed;
 use regatta_model::Mode;
-use regatta_settings::{Precision, Recipe, TrainSettings};
+use regatta_settings::{DataSettings, Precision, Recipe, TrainSettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::attribution::{Phase, SpareMarks, StepTimes};
+use crate::average::{Average, Position};
 use crate::control::{PendingOutcome, Requests, agree};
 use crate::debug::Inspector;
 use crate::feed::Feed;
+use crate::loss::{hits, summed_training_loss};
 use crate::loss_scale::{LossScale, LossScaleState, found_inf};
+use crate::mixing::Mixing;
 use crate::optimizer::Optimizer;
 use crate::recording::Recorder;
-use crate::replica::{Replica, summed_loss};
+use crate::replica::Replica;
 
 /// A step that the host has launched; a GPU may not have finished it.
 #[derive(Debug)]
@@ -26,13 +29,15 @@ pub(crate) struct LaunchedStep {
     pub(crate) pending: PendingOutcome,
     /// Time by phase.
     pub(crate) times: StepTimes,
+    /// 1 if the parameters were updated, else 0: a float32 scalar on the device.
+    updated: Tensor,
 }
 
 /// Loss and hits summed over a micro-batch's images, on the device.
 struct MicroBatchSums {
     /// The loss that backward starts from.
     loss: Tensor,
-    /// Number of images whose label has the largest logit, in float64.
+    /// Number of images whose label has the largest logit, in float64; of a mixed image, the label with the larger share.
     hits: Tensor,
 }
 
@@ -40,16 +45,19 @@ struct MicroBatchSums {
 pub(crate) struct Learner<'a> {
     pub(crate) replica: Replica,
     pub(crate) optimizer: Optimizer,
-    /// Exponential moving average of the parameters, if `train.ema_decay` is above 0.
-    pub(crate) ema: Option<FlatBuffer>,
+    /// Exponential moving average of parameters and statistics, if the recipe keeps one.
+    pub(crate) ema: Option<Average>,
     /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScale>,
+    /// Set if the recipe mixes images.
+    mixing: Option<Mixing>,
     reducer: Reducer,
     recorder: Recorder,
     /// This rank's loss and hits of the step, summed over images. Never reallocated, since CUDA graphs hold its address.
     sums: Tensor,
     spare_marks: SpareMarks,
     train: &'a TrainSettings,
+    data: &'a DataSettings,
     world: &'a World,
 }
 
@@ -62,11 +70,7 @@ impl<'a> Learner<'a> {
         let Replica { layout, specs, parameters, gradients, .. } = &replica;
         let reducer =
             Reducer::new(layout, specs, parameters, gradients, recipe.comm.gradient_compression, world)?;
-        let ema = (recipe.train.ema_decay > 0.0).then(|| {
-            let mut ema = parameters.zeros_like();
-            tch::no_grad(|| ema.flat.copy_(&parameters.flat));
-            ema
-        });
+        let ema = Average::new(recipe, &replica);
         let optimizer = Optimizer::new(&recipe.optim, &replica);
         let is_fp16 = recipe.train.precision == Precision::Fp16;
         let loss_scale = is_fp16.then(|| LossScale::new(LossScaleState::default(), replica.device()));
@@ -78,14 +82,16 @@ impl<'a> Learner<'a> {
             optimizer,
             ema,
             loss_scale,
+            mixing: Mixing::of(recipe),
             reducer,
             train: &recipe.train,
+            data: &recipe.data,
             world,
         })
     }
 
     /// Runs one step over a global batch of `images` images. This rank takes the next micro-batches from the source, numbered
-    /// `micro_batches` in the epoch; the range may be empty. A collective.
+    /// `micro_batches` in the epoch; the range may be empty. [`update_average`](Self::update_average) follows. A collective.
     ///
     /// # Errors
     /// Images that cannot be read, failed collectives and device errors.
@@ -100,22 +106,27 @@ impl<'a> Learner<'a> {
         let mut times = StepTimes::begin(self.device(), &self.spare_marks)?;
         let is_full =
             images == self.train.global_batch_size && images.is_multiple_of(self.train.micro_batch_size);
-        let replays = self.recorder.begin_step(is_full && !source.inspector.enabled);
+        let px = self.data.resolution_px_in(source.feed.epoch());
+        let replays = self.recorder.begin_step(is_full && !source.inspector.enabled, px);
         self.replica.zero();
         _ = self.sums.zero_();
         for number in micro_batches.clone() {
             let (images_nchw, labels) = source.take(&mut times)?;
+            let (images_nchw, targets) = match &self.mixing {
+                Some(mixing) => mixing.apply((source.feed.epoch(), number), &images_nchw, &labels),
+                None => (images_nchw, labels),
+            };
             source.inspector.check_forward(&self.replica, &images_nchw)?;
             self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
             if replays {
-                self.replay_micro_batch(&images_nchw, &labels, images)?;
+                self.replay_micro_batch(&images_nchw, &targets, images)?;
             } else {
-                let sums = self.forward(&images_nchw, &labels)?;
+                let sums = self.forward(&images_nchw, &targets)?;
                 times.end(Phase::Forward)?;
                 if number + 1 == micro_batches.end {
                     self.reducer.arm();
                 }
-                self.backward(&sums, labels.numel(), images);
+                self.backward(&sums, targets.size()[0] as usize, images);
             }
             times.end(Phase::Backward)?;
         }
@@ -127,16 +138,27 @@ impl<'a> Learner<'a> {
         self.optimizer.set_lr(lr);
         let found_inf = if replays { self.replay_update(images)? } else { self.update(images)? };
         times.end(Phase::Optimizer)?;
-        let pending = PendingOutcome::begin(&control, &(1 - found_inf))?;
-        Ok(LaunchedStep { pending, times })
+        let updated = 1 - found_inf;
+        let pending = PendingOutcome::begin(&control, &updated)?;
+        Ok(LaunchedStep { pending, times, updated })
+    }
+
+    /// Updates the moving average, if there is one, after the launched step at this position. The host does not wait for the
+    /// step.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub(crate) fn update_average(&mut self, launched: &mut LaunchedStep, at: Position) -> Result<()> {
+        let Some(ema) = &mut self.ema else { return Ok(()) };
+        ema.update(&self.replica, at, &launched.updated);
+        launched.times.end(Phase::Optimizer)
     }
 
     /// Returns the summed loss and the hits of a micro-batch, on the device.
-    fn forward(&self, images_nchw: &Tensor, labels: &Tensor) -> Result<MicroBatchSums> {
+    fn forward(&self, images_nchw: &Tensor, targets: &Tensor) -> Result<MicroBatchSums> {
         let logits = self.replica.logits(&self.replica.model, images_nchw, Mode::Training)?;
-        let loss = summed_loss(&logits, labels, self.train.label_smoothing);
-        let hits = logits.detach().argmax(1, false).eq_tensor(labels).sum(Kind::Double);
-        Ok(MicroBatchSums { loss, hits })
+        let loss = summed_training_loss(&logits, targets, self.train);
+        Ok(MicroBatchSums { loss, hits: hits(&logits, targets) })
     }
 
     /// Adds a micro-batch to the step's sums: the gradient of its summed loss divided by the global batch's `images`, its loss
@@ -149,11 +171,11 @@ impl<'a> Learner<'a> {
     }
 
     /// Runs forward and backward as one CUDA graph; its time counts as backward.
-    fn replay_micro_batch(&mut self, images_nchw: &Tensor, labels: &Tensor, images: usize) -> Result<()> {
+    fn replay_micro_batch(&mut self, images_nchw: &Tensor, targets: &Tensor, images: usize) -> Result<()> {
         let mut recorder = std::mem::take(&mut self.recorder);
-        let outcome = recorder.micro_batch(images_nchw, labels, |images_nchw, labels| {
-            let sums = self.forward(images_nchw, labels)?;
-            self.backward(&sums, labels.numel(), images);
+        let outcome = recorder.micro_batch(images_nchw, targets, |images_nchw, targets| {
+            let sums = self.forward(images_nchw, targets)?;
+            self.backward(&sums, targets.size()[0] as usize, images);
             Ok(())
         });
         self.recorder = recorder;
@@ -167,7 +189,7 @@ impl<'a> Learner<'a> {
         outcome
     }
 
-    /// Clips the gradients and updates parameters, moving average and running statistics. Gradients that are not finite change
+    /// Clips the gradients and updates parameters and running statistics. Gradients that are not finite change
     /// nothing; every rank sees the same gradients, so all ranks skip together. Returns 1 if they were not finite, else 0.
     fn update(&mut self, images: usize) -> Result<Tensor> {
         let gradients = &mut self.replica.gradients.flat;
@@ -183,12 +205,6 @@ impl<'a> Learner<'a> {
         }
         self.optimizer.step(&found_inf)?;
         self.replica.move_running_statistics(images, &found_inf);
-        if let Some(ema) = &mut self.ema {
-            let parameters = &self.replica.parameters.flat;
-            let finite: Tensor = 1 - &found_inf;
-            let weight = (finite * (1.0 - self.train.ema_decay)).to_kind(parameters.kind());
-            _ = tch::no_grad(|| ema.flat.lerp_tensor_(parameters, &weight));
-        }
         if let Some(scale) = &mut self.loss_scale {
             scale.update(&found_inf);
         }

@@ -51,6 +51,15 @@ pub(crate) fn start_quietly() {
         .init();
 }
 
+/// Logs to the terminal alone, of ranks other than 0 only warnings: for commands on several ranks. Returns a bar over the work
+/// of rank 0, hidden without a terminal.
+pub(crate) fn start_on_terminal(rank: usize, what: &'static str) -> ProgressBar {
+    let bar = if rank == 0 { counting_bar(what) } else { ProgressBar::hidden() };
+    let filter = if rank == 0 { "info" } else { "warn" };
+    tracing_subscriber::registry().with(layer(Terminal(bar.clone()), LogFormat::Text, true, filter)).init();
+    bar
+}
+
 fn layer<W>(
     writer: W,
     format: LogFormat,

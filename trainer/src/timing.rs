@@ -10,7 +10,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::automatic::Candidate;
 use crate::device::{autocast_kind, kind, wait_for};
-use crate::replica::{Replica, in_format, summed_loss};
+use crate::loss::summed_loss;
+use crate::replica::{Replica, in_format};
 
 /// Maximum number of images of a pass on a CPU, and of their multiply-adds in the forward pass: forward and backward then take
 /// less than a second on two cores.

@@ -1,5 +1,6 @@
 //! The training loop: epochs, steps, evaluation, records and checkpoints, and how a run ends.
 
+mod evaluation;
 mod report;
 
 use std::time::Instant;
@@ -8,18 +9,20 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 use regatta_comm::World;
 use regatta_data::Split;
-use regatta_run_folder::{EpochRecord, ExitCode};
+use regatta_run_folder::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
 
+use crate::average::Position;
 use crate::clock::Clock;
 use crate::control::Requests;
-use crate::evaluate::{Evaluation, evaluate};
 use crate::failure::together;
+use crate::feed::Purpose;
 use crate::image_order::{ImageOrder, StepImages};
 use crate::in_flight::InFlight;
 use crate::input;
 use crate::loss_scale::LossScale;
+use crate::precise::PreciseStatistics;
 use crate::progress::Progress;
 use crate::records::Records;
 use crate::save_clock::SaveClock;
@@ -37,6 +40,8 @@ pub(crate) struct Trainer<'a> {
     source: StepSource,
     learner: Learner<'a>,
     progress: Progress,
+    /// The statistics of the last evaluation that computed them.
+    precise: Option<PreciseStatistics>,
     /// On rank 0.
     records: Option<Records>,
     bar: ProgressBar,
@@ -76,6 +81,7 @@ impl<'a> Trainer<'a> {
             source,
             learner,
             progress,
+            precise: None,
             records,
             bar,
             clock: Clock::new(started.process),
@@ -139,7 +145,7 @@ impl<'a> Trainer<'a> {
     fn train_epoch(&mut self) -> Result<EpochEnd> {
         let steps = self.order.steps_per_epoch();
         let schedule = LearningRate::of(self.recipe, steps);
-        self.source.feed.begin(Split::Train, self.progress.epoch)?;
+        self.source.feed.begin(Purpose::Training, self.progress.epoch)?;
         self.begin_epoch(steps);
         while self.progress.step_in_epoch < steps {
             if self.max_steps_reached() {
@@ -150,7 +156,8 @@ impl<'a> Trainer<'a> {
             self.world.set_step(self.progress.step + 1);
             let begin = Instant::now();
             let requests = Requests { stop: self.started.stop.is_set(), save: self.save_clock.asks() };
-            let launched = self.learner.step(numbers, images, lr, requests, &mut self.source)?;
+            let mut launched = self.learner.step(numbers, images, lr, requests, &mut self.source)?;
+            self.learner.update_average(&mut launched, self.position(steps))?;
             let is_stopped = self.after_step(launched, images, lr, steps)?;
             self.started.stop_time.note_step(begin.elapsed());
             if is_stopped {
@@ -163,6 +170,12 @@ impl<'a> Trainer<'a> {
             }
         }
         Ok(EpochEnd::Done)
+    }
+
+    /// Returns the position of the current step, in epochs of `steps` steps.
+    fn position(&self, steps: u64) -> Position {
+        let Progress { epoch, step_in_epoch, .. } = self.progress;
+        Position { epoch, step_in_epoch, steps_per_epoch: steps }
     }
 
     fn checkpoint_step_is_due(&self) -> bool {
@@ -178,6 +191,7 @@ impl<'a> Trainer<'a> {
         self.bar.set_position(step_in_epoch);
         self.bar.reset_eta();
         self.bar.set_message(self.epoch_label());
+        self.log_size();
     }
 
     /// Reads the outcome of the step, or on a GPU of the previous one, and logs at the end of a log interval. Returns whether
@@ -269,37 +283,6 @@ impl<'a> Trainer<'a> {
         Ok(Some(()))
     }
 
-    /// Fills in the validation results, of the moving average if there is one, and returns the top-1 accuracy. Returns `None`
-    /// when stopped in between.
-    fn evaluate_into(&mut self, record: &mut EpochRecord) -> Result<Option<f64>> {
-        self.bar.set_message(format!("{} evaluates", self.epoch_label()));
-        let Some(raw) = self.evaluate(None)? else { return Ok(None) };
-        let mut shown = raw;
-        if self.learner.ema.is_some() {
-            let averaged = self.learner.ema.as_ref().map(|ema| self.learner.replica.model_over(ema));
-            let Some(of_average) = self.evaluate(averaged.as_ref())? else { return Ok(None) };
-            record.val_raw_top1 = Some(raw.top1);
-            shown = of_average;
-        }
-        record.val_loss = Some(shown.loss);
-        record.val_top1 = Some(shown.top1);
-        record.val_top5 = Some(shown.top5);
-        record.bad_images = record.bad_images.map(|bad| bad + shown.bad_images);
-        Ok(Some(shown.top1))
-    }
-
-    /// Evaluates the weights, or another model's.
-    fn evaluate(&mut self, model: Option<&regatta_model::Model>) -> Result<Option<Evaluation>> {
-        let (replica, feed) = (&self.learner.replica, &mut self.source.feed);
-        feed.begin(Split::Validation, self.progress.epoch)?;
-        let (images, model) = (self.order.validation_images(), model.unwrap_or(&replica.model));
-        let stop = || self.started.stop.is_set();
-        let evaluation = evaluate(replica, model, feed, images, self.world, &stop)?;
-        let bad = evaluation.map_or(0, |evaluation| evaluation.bad_images);
-        self.check_bad_images(Split::Validation, bad, images)?;
-        Ok(evaluation)
-    }
-
     /// Checks on all ranks, which have the same numbers, that not too many images had to be replaced.
     fn check_bad_images(&self, split: Split, bad: u64, images: usize) -> Result<()> {
         match input::on_bad_image(self.recipe).check(split, bad, images) {
@@ -315,7 +298,8 @@ impl<'a> Trainer<'a> {
         match &mut self.records {
             Some(records) => {
                 let begin = Instant::now();
-                records.checkpoint(&self.learner, &self.progress, is_best)?;
+                let precise = self.precise.as_ref().filter(|precise| precise.step == self.progress.step);
+                records.checkpoint(&self.learner, &self.progress, precise, is_best)?;
                 self.started.stop_time.note_checkpoint(begin.elapsed());
                 Ok(())
             }

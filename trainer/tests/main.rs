@@ -4,6 +4,7 @@
 mod worlds;
 
 mod image_files;
+mod precise;
 mod resume;
 
 mod checkpoints;
@@ -32,5 +33,9 @@ mod run_folder;
 mod terminal;
 
 mod weights;
+
+mod evaluate;
+mod fine_tuning;
+mod onnx;
 
 mod torture;

@@ -178,10 +178,10 @@ fn invalid_options_are_rejected() {
 
             For more information, try '--help'.
             $ trainer evaluate --config recipe.toml
-            error: unrecognized subcommand 'evaluate'
+            error: the following required arguments were not provided:
+              <--checkpoint <PATH>|--weights <FILE>>
 
-            Usage: trainer [OPTIONS] --config <FILE>
-                   trainer <COMMAND>
+            Usage: trainer evaluate --config <FILE> <--checkpoint <PATH>|--weights <FILE>>
 
             For more information, try '--help'.
             $ trainer recipe

@@ -175,7 +175,7 @@ fn summary_gives_the_published_counts_of_the_papers_networks() {
         serde_json::from_str(include_str!("../../crates/anynet/tests/published.json")).unwrap();
     assert_eq!(published.len(), 24);
     let workdir = Workdir::new(TINY);
-    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regnet");
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/imagenet/paper");
     for expected in published {
         let recipe = configs.join(format!("{}.toml", expected["name"].as_str().unwrap()));
         let summary = ["summary", "--config", recipe.to_str().unwrap(), "--json"];
@@ -202,9 +202,22 @@ fn summary_gives_counts_memory_and_shapes_of_the_books_network() {
         "\n\nmemory of one rank of 1: weights 0.7 MiB, gradients 0.7 MiB, optimizer 0.7 MiB; activations of 64 images in fp32, \
          estimated: forward 298.7 MiB, backward 36.0 MiB more\nimages loaded ahead: 3.4 MiB of host memory\n"
     ));
+    assert_eq!(json["sizes"], serde_json::json!([{ "px": 96, "epochs": 10, "flops": json["flops"] }]));
     assert_eq!(json["memory"]["weights"], 4 * 179_290);
     // Six blocks of 64 images, each with 8 bytes of label and 32 of draws.
     assert_eq!(json["loader_bytes"], 6 * 64 * (96 * 96 + 40));
     let blocks: Vec<_> = table.lines().rev().skip(3).take(4).map(words).collect();
     assert_eq!(blocks, ["head 10", "s2 80x12x12", "s1 32x24x24", "stem 32x48x48"]);
+}
+
+#[test]
+fn summary_gives_the_multiply_adds_of_every_size() {
+    let list = "resolution = [{ after_epochs = 0, px = 16 }, { after_epochs = 1, px = 32 }]";
+    let workdir = Workdir::new(&TINY.replace("resolution_px = 16", list));
+    let text = workdir.trainer(&["summary", "--config", "recipe.toml"]).ends_with(0).stdout;
+    let sizes: Vec<_> = text.lines().filter(|line| line.starts_with("images of")).collect();
+    expect_test::expect![[r#"
+        images of 16x16 in 1 epoch: 0.06 million multiply-adds
+        images of 32x32 in 1 epoch: 0.25 million multiply-adds"#]]
+    .assert_eq(&sizes.join("\n"));
 }

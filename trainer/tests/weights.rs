@@ -29,6 +29,15 @@ logits = model.eval()(torch.randn(2, 1, 64, 64))
 assert logits.shape == (2, 10) and logits.isfinite().all() and logits.std() > 0, logits
 ";
 
+/// Loads the file as timm's scripts do for `--initial-checkpoint` and `--checkpoint`.
+const BY_TIMM: &str = "torch.manual_seed(3)
+images = torch.randn(2, 1, 64, 64)
+model = timm.create_model('regnetx_004', num_classes=10, in_chans=1, checkpoint_path='x.safetensors')
+assert model.eval()(images).equal(logits)
+timm.models.load_checkpoint(model, 'x.safetensors')
+assert model.eval()(images).equal(logits)
+";
+
 /// Trains a few steps, exports, and runs the printed code: the libraries load the file strictly and compute finite logits.
 #[test]
 fn the_code_that_export_prints_loads_the_weights() {
@@ -52,7 +61,8 @@ fn the_code_that_export_prints_loads_the_weights() {
             "{said}"
         );
         assert!(lines.contains(expected), "{lines}");
-        let script = format!("os.chdir({:?})\n{lines}{LOGITS}", workdir.path());
+        let again = if names == "timm" { BY_TIMM } else { "" };
+        let script = format!("os.chdir({:?})\n{lines}{LOGITS}{again}", workdir.path());
         (workdir, script)
     });
     let script: String = exported.iter().map(|(_, script)| script.as_str()).collect();
@@ -87,7 +97,7 @@ fn the_moving_average_is_exported_if_there_is_one() {
 }
 
 /// The JSON header and the tensor bytes of a safetensors file, which starts with the length of the header in eight bytes.
-fn header_and_tensors(file: &Path) -> (serde_json::Value, Vec<u8>) {
+pub(crate) fn header_and_tensors(file: &Path) -> (serde_json::Value, Vec<u8>) {
     let bytes = fs::read(file).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let (header, tensors) = bytes[8..].split_at(length);
@@ -176,7 +186,7 @@ fn impossible_exports_are_rejected() {
     assert!(!workdir.path().join("o").exists());
     expect![[r#"
         error: --checkpoint runs/y: there is no such folder; give a run folder or one of its checkpoints
-        error: --weights ema: the run keeps no moving average (train.ema_decay = 0), runs/x/checkpoints/step-000000001 has none: use --weights model
+        error: --weights ema: there is no moving average in runs/x/checkpoints/step-000000001 (neither train.ema_decay nor train.ema_half_life_steps is set): use --weights model
         error: cannot write no/folder/o: No such file or directory (os error 2)
         error: runs/x/checkpoints: no checkpoint is complete:
           runs/x/checkpoints/step-000000001: recipe.toml is missing

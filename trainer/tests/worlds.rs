@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use regatta_run_folder::RunFolder;
 
+use crate::image_files;
 use test_jobs::{Workdir, metrics, newest_step, tensors_f64, tiny_with};
 
 /// Largest relative difference in the L2 norm; single steps stay below it, longer trajectories would not.
@@ -31,6 +32,10 @@ impl Outcome {
         let mut tensors = tensors_f64(&checkpoint.join("optimizer.safetensors"));
         let model = tensors_f64(&checkpoint.join("model.safetensors"));
         tensors.extend(model.into_iter().filter(|(name, _)| name.contains("running_")));
+        if checkpoint.join("ema.safetensors").exists() {
+            let average = tensors_f64(&checkpoint.join("ema.safetensors")).into_iter();
+            tensors.extend(average.map(|(name, values)| (format!("ema.{name}"), values)));
+        }
         let evaluation = metrics(run).pop().unwrap();
         let number = |name: &str| evaluation[name].as_f64().unwrap();
         let [train_top1, top1, top5, loss] = ["train_top1", "val_top1", "val_top5", "val_loss"].map(number);
@@ -67,7 +72,11 @@ fn check_first_step(options: &str) {
 }
 
 fn check_first_step_of(recipe: &str, options: &str) {
-    let workdir = Workdir::new(recipe);
+    check_first_step_in(&Workdir::new(recipe), &[1, 2, 3], options);
+}
+
+/// Runs the step alone and at each of these world sizes, in a folder that may hold weights to start from.
+fn check_first_step_in(workdir: &Workdir, world_sizes: &[usize], options: &str) {
     let outcome = |ranks: usize, backend: &str| {
         let name = format!("{backend}{ranks}");
         let options = format!("--name {name} train.epochs=1 comm.backend={backend} {options}");
@@ -75,7 +84,7 @@ fn check_first_step_of(recipe: &str, options: &str) {
         Outcome::of(&workdir.run(&name))
     };
     let alone = outcome(1, "single");
-    for ranks in [1, 2, 3] {
+    for &ranks in world_sizes {
         alone.check_equal(&outcome(ranks, "mpi"), &format!("{ranks} ranks, {options}"));
     }
 }
@@ -84,7 +93,9 @@ fn check_first_step_of(recipe: &str, options: &str) {
 fn uneven_micro_batches_give_the_same_step() {
     // 4 + 4 + 2 images: two ranks take two micro-batches and one.
     check_first_step("data.synthetic_train_images=10");
-    check_first_step("data.synthetic_train_images=10 train.memory_format=contiguous");
+    // Each micro-batch is mixed by its number, whichever rank has it.
+    let mixed = "augment.mixup_alpha=0.8 augment.cutmix_alpha=1.0 train.label_smoothing=0.1";
+    check_first_step(&format!("data.synthetic_train_images=10 train.memory_format=contiguous {mixed}"));
     // 3 + 3 + 3 + 1 images: three ranks take two, one and one; the last evaluation batch has one image as well.
     check_first_step("data.synthetic_train_images=10 train.micro_batch_size=3");
 }
@@ -93,7 +104,8 @@ fn uneven_micro_batches_give_the_same_step() {
 fn other_blocks_and_stems_give_the_same_step() {
     let data = "data.synthetic_train_images=10";
     let stage = "model.anynet.stages=[{depth=2,width=16,group_width=4,se_ratio=0.25}]";
-    check_first_step(&format!("{data} model.dropout=0.5 {stage}"));
+    let loss = "train.loss=bce train.bce_target_threshold=0.2 augment.cutmix_alpha=1.0";
+    check_first_step(&format!("{data} model.dropout=0.5 {stage} {loss}"));
     let stages = "model.anynet.stages=[{depth=1,width=16},{depth=1,width=8}]";
     check_first_step(&format!("{data} {stages} model.anynet.block=resnet_basic model.stem=resnet"));
     check_first_step(&format!("{data} {stages} model.anynet.block=vanilla model.stem=cifar"));
@@ -105,6 +117,29 @@ fn fully_connected_networks_give_the_same_step() {
     let recipe = recipe().replace("stem_width = 16\n", "").replace(", group_width = 8", "");
     let options = "data.synthetic_train_images=10 model.anynet.block=mlp model.dropout=0.25";
     check_first_step_of(&recipe, options);
+}
+
+/// Every change of images and batches, the moving average and precise statistics: seven micro-batches of image files.
+#[test]
+fn everything_switched_on_gives_the_same_step() {
+    let workdir = image_files::workdir_of(&image_files::everything());
+    // A learning rate so large that the average moves visibly in one step.
+    let one_epoch = "train.precision=fp64 train.global_batch_size=26 data.resolution=[{after_epochs=0,px=24}] \
+                     train.ema_warmup=none optim.lr=1 schedule.warmup_start_fraction=1";
+    check_first_step_in(&workdir, &[2, 4], one_epoch);
+}
+
+/// With one frozen stage, and with a body that is frozen completely, so that no statistic has to be summed.
+#[test]
+fn fine_tuning_gives_the_same_step() {
+    for (frozen, world_sizes) in [(1, &[2, 3][..]), (2, &[2])] {
+        let workdir = Workdir::new(&recipe());
+        workdir.train("--name start train.max_steps=1").ends_with(0);
+        workdir.trainer(&["export", "--checkpoint", "runs/start", "--out", "start.safetensors"]).ends_with(0);
+        let weights =
+            format!("model.pretrained=start.safetensors model.frozen_stages={frozen} optim.head_lr=0.2");
+        check_first_step_in(&workdir, world_sizes, &format!("data.synthetic_train_images=10 {weights}"));
+    }
 }
 
 #[test]

@@ -5,6 +5,9 @@
 
 use crate::network::{BlockKind, Map, Network, Stage, Stem};
 
+/// The term that BatchNorm adds to variances, as in PyTorch and pycls.
+pub const BATCH_NORM_EPS: f64 = 1e-5;
+
 /// A sequence of parts with an optional shortcut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::weights::Parameter;
+use crate::weights::{Group, Parameter};
 
 /// Offsets are multiples of this many elements: 64 bytes in fp32.
 const ALIGNMENT: usize = 16;
@@ -17,17 +17,17 @@ pub struct BucketCaps {
     pub rest: usize,
 }
 
-/// A contiguous part of the flat buffers whose parameters share a weight decay.
+/// A contiguous part of the flat buffers whose parameters are of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     /// Range of elements.
     pub range: Range<usize>,
-    /// Whether its parameters take the full weight decay ([`Parameter::decayed`]).
-    pub decayed: bool,
+    /// The group.
+    pub group: Group,
 }
 
 /// The flat layout that parameters, gradients, optimizer state and EMA share: buckets in reverse block order, within a
-/// bucket decayed before undecayed parameters.
+/// bucket group by group.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// First element of each parameter, by its index.
@@ -36,7 +36,7 @@ pub struct Layout {
     pub buckets: Vec<Range<usize>>,
     /// Bucket of each parameter, by its index.
     pub bucket_of: Vec<usize>,
-    /// The slices that the optimizer updates: at most two per bucket.
+    /// The slices that the optimizer updates: at most one per bucket and group.
     pub slices: Vec<Slice>,
     /// Number of elements of a flat buffer.
     pub len: usize,
@@ -61,15 +61,15 @@ impl Layout {
 
     fn append_bucket(&mut self, parameters: &[Parameter], members: &[usize]) {
         let start = self.len;
-        for decayed in [true, false] {
+        for group in Group::ALL {
             let slice_start = self.len;
-            for &index in members.iter().filter(|&&index| parameters[index].decayed() == decayed) {
+            for &index in members.iter().filter(|&&index| parameters[index].group() == group) {
                 self.offsets[index] = self.len;
                 self.bucket_of[index] = self.buckets.len();
                 self.len += aligned(&parameters[index]);
             }
             if self.len > slice_start {
-                self.slices.push(Slice { range: slice_start..self.len, decayed });
+                self.slices.push(Slice { range: slice_start..self.len, group });
             }
         }
         self.buckets.push(start..self.len);
@@ -128,8 +128,41 @@ mod tests {
         assert_eq!(layout.offsets, [160, 224, 48, 208, 0, 192]);
         assert_eq!(
             layout.slices,
-            [Slice { range: 0..192, decayed: true }, Slice { range: 192..240, decayed: false }]
+            [Slice { range: 0..192, group: Group::Weight }, Slice { range: 192..240, group: Group::Norm }]
         );
+    }
+
+    /// One bucket has a slice of every group that occurs, however the groups alternate in forward order.
+    #[test]
+    fn a_bucket_is_ordered_by_group() {
+        let roles = [
+            Role::ConvWeight,
+            Role::ConvBias { fan_in: 1 },
+            Role::NormWeight,
+            Role::NormBias,
+            Role::ConvWeight,
+            Role::NormWeight,
+            Role::LinearWeight,
+            Role::LinearBias { fan_in: 1 },
+        ];
+        let parameters = roles.map(|role| parameter(0, 16, role));
+        let layout = Layout::new(&parameters, BucketCaps { first: 1 << 20, rest: 1 << 20 });
+        let slices: Vec<_> =
+            layout.slices.iter().map(|slice| (slice.group, slice.range.len() / 16)).collect();
+        let expected = [
+            (Group::Weight, 2),
+            (Group::HeadWeight, 1),
+            (Group::Norm, 3),
+            (Group::Bias, 1),
+            (Group::HeadBias, 1),
+        ];
+        assert_eq!(slices, expected);
+    }
+
+    #[test]
+    fn a_network_without_trained_parameters_has_an_empty_layout() {
+        let layout = Layout::new(&[], BucketCaps { first: 4, rest: 4 });
+        assert_eq!((layout.len, layout.buckets.len(), layout.slices.len()), (0, 0, 0));
     }
 
     #[test]

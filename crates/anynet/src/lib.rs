@@ -50,7 +50,7 @@ pub mod edf;
 
 mod random;
 
-pub use block::{Block, ConvNorm, Part, Shortcut, SqueezeExcite};
+pub use block::{BATCH_NORM_EPS, Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
 pub use generator::{Generator, Rounding};
 pub use layout::{BucketCaps, Layout, Slice};
@@ -59,4 +59,4 @@ pub use naming::Naming;
 pub use network::{BlockKind, Map, Network, Stage, Stem, regnetx32};
 pub use regatta_random::SplitMix64;
 pub use validation::{MAX_BATCH, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, MAX_STRIDE, NetworkError};
-pub use weights::{Init, Parameter, Role, Statistic};
+pub use weights::{Group, Init, Parameter, Role, Statistic};

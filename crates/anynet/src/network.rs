@@ -126,6 +126,12 @@ impl Network {
         blocks
     }
 
+    /// Returns the number of blocks up to the end of the first `stages` stages: the stem and their blocks; 0 for no stages.
+    pub fn blocks_through(&self, stages: usize) -> usize {
+        let in_stages: i64 = self.stages.iter().take(stages).map(|stage| stage.depth).sum();
+        if stages == 0 { 0 } else { 1 + in_stages as usize }
+    }
+
     /// Returns the input features of the classifier.
     pub fn head_width(&self) -> i64 {
         self.stages.last().map_or(self.stem_width, |stage| stage.width)

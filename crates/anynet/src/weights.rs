@@ -14,7 +14,7 @@ pub struct Parameter {
     pub shape: Vec<i64>,
     /// Number of its block in forward order: stem 0, blocks from 1, head last.
     pub block: usize,
-    /// Its role, which determines its weight decay and initialisation.
+    /// Its role, which determines its group and initialisation.
     pub role: Role,
 }
 
@@ -41,10 +41,42 @@ pub enum Role {
     },
 }
 
+/// Parameters that an optimizer updates alike: each group may have a weight decay, and the classifier a learning rate, of its
+/// own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Weights of convolutions.
+    Weight,
+    /// Scales and shifts of BatchNorm.
+    Norm,
+    /// Biases of convolutions.
+    Bias,
+    /// The weight of the classifier.
+    HeadWeight,
+    /// The bias of the classifier.
+    HeadBias,
+}
+
+impl Group {
+    /// All groups, in the order in which a bucket holds them.
+    pub const ALL: [Self; 5] = [Self::Weight, Self::HeadWeight, Self::Norm, Self::Bias, Self::HeadBias];
+
+    /// Returns whether the classifier's parameters are in it.
+    pub fn is_of_head(self) -> bool {
+        matches!(self, Self::HeadWeight | Self::HeadBias)
+    }
+}
+
 impl Parameter {
-    /// Returns whether it takes the full weight decay, as weights do; BatchNorm and biases have a separate one.
-    pub fn decayed(&self) -> bool {
-        matches!(self.role, Role::ConvWeight | Role::LinearWeight)
+    /// Returns the group that it is updated with.
+    pub fn group(&self) -> Group {
+        match self.role {
+            Role::ConvWeight => Group::Weight,
+            Role::ConvBias { .. } => Group::Bias,
+            Role::NormWeight | Role::NormBias => Group::Norm,
+            Role::LinearWeight => Group::HeadWeight,
+            Role::LinearBias { .. } => Group::HeadBias,
+        }
     }
 
     /// Returns its number of elements.
@@ -72,6 +104,8 @@ pub struct Statistic {
     pub name: String,
     /// Channels.
     pub width: i64,
+    /// Number of its block, as in [`Parameter::block`].
+    pub block: usize,
 }
 
 impl Statistic {
@@ -98,17 +132,20 @@ impl Network {
     /// Returns the running mean and variance of every BatchNorm, in forward order. The network must be valid.
     pub fn statistics(&self) -> Vec<Statistic> {
         let blocks = self.blocks();
-        let norms = blocks.iter().flat_map(|block| {
+        let norms = blocks.iter().enumerate().flat_map(|(number, block)| {
             let path = block.path.iter().filter_map(|part| match part {
                 Part::Conv(conv) => Some(conv),
                 Part::SqueezeExcite(_) | Part::MaxPool { .. } | Part::Flatten { .. } => None,
             });
-            path.chain(block.projection())
+            path.chain(block.projection()).map(move |conv| (number, conv))
         });
         norms
-            .flat_map(|conv| {
-                ["running_mean", "running_var"]
-                    .map(|kind| Statistic { name: format!("{}.{kind}", conv.norm), width: conv.out_width })
+            .flat_map(|(block, conv)| {
+                ["running_mean", "running_var"].map(|kind| Statistic {
+                    name: format!("{}.{kind}", conv.norm),
+                    width: conv.out_width,
+                    block,
+                })
             })
             .collect()
     }

@@ -160,7 +160,7 @@ fn other_names_are_refused_with_what_was_meant() {
 
 /// Parameters and activations in millions, multiply-adds in billions, at 224x224; error in percent.
 #[test]
-fn the_readme_lists_them() {
+fn the_page_of_networks_lists_them() {
     let row = |pair: [&zoo::Published; 2]| {
         let cells = pair.map(|it| {
             let summary = it.network(Rounding::Pycls, 1000).unwrap().summary(1, 224, 224).unwrap();
@@ -176,8 +176,8 @@ fn the_readme_lists_them() {
     let of_paper: Vec<_> = zoo::published().iter().filter(|it| it.top1_error.is_some()).collect();
     let (x, y) = of_paper.split_at(12);
     let table: Vec<_> = x.iter().zip(y).map(|(x, y)| row([x, y])).collect();
-    let readme = include_str!("../../../README.md");
-    assert!(readme.contains(&table.join("\n")), "README.md lists\n{}", table.join("\n"));
+    let page = include_str!("../../../docs/networks.md");
+    assert!(page.contains(&table.join("\n")), "docs/networks.md lists\n{}", table.join("\n"));
 }
 
 /// A generator is what the table says, whichever way it is written.

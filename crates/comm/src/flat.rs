@@ -1,6 +1,6 @@
 //! A dense buffer that holds many tensors as views.
 
-use regatta_anynet::{Layout, Parameter};
+use regatta_anynet::{Group, Layout, Parameter};
 use regatta_settings::MemoryFormat;
 use regatta_torch_ext::strides_channels_last;
 use tch::{Device, Kind, Tensor};
@@ -57,10 +57,12 @@ impl FlatBuffer {
         Self { flat, views, shapes, format }
     }
 
-    /// Returns the parts of the buffer to which weight decay applies according to `layout`, or the parts to which it does not.
-    pub fn slices(&self, layout: &Layout, decayed: bool) -> Vec<Tensor> {
-        let of_kind = layout.slices.iter().filter(|slice| slice.decayed == decayed);
-        of_kind.map(|slice| self.flat.narrow(0, slice.range.start as i64, slice.range.len() as i64)).collect()
+    /// Returns the parts of the buffer that hold parameters of `groups` according to `layout`.
+    pub fn slices(&self, layout: &Layout, groups: &[Group]) -> Vec<Tensor> {
+        let of_groups = layout.slices.iter().filter(|slice| groups.contains(&slice.group));
+        of_groups
+            .map(|slice| self.flat.narrow(0, slice.range.start as i64, slice.range.len() as i64))
+            .collect()
     }
 
     /// Returns the bytes of the flat tensor in native byte order.
@@ -105,8 +107,9 @@ mod tests {
             }
             assert_eq!(buffer.views[0].size(), [2, 3, 3, 3]);
             assert_eq!(buffer.flat.sum(Kind::Double).double_value(&[]), 54.0 + 2.0 * 2.0 + 3.0 * 8.0);
-            let decayed: i64 = buffer.slices(&layout, true).iter().map(|slice| slice.numel() as i64).sum();
-            assert_eq!(decayed, 64 + 16);
+            let elements = |groups| buffer.slices(&layout, groups).iter().map(Tensor::numel).sum::<usize>();
+            assert_eq!(elements(&[Group::Weight]), 64 + 16);
+            assert_eq!(elements(&[Group::Weight, Group::Norm]), 64 + 16 + 16);
             assert_eq!(buffer.to_bytes().len(), layout.len * 8);
             assert_eq!(buffer.zeros_like().views[0].stride(), buffer.views[0].stride());
         }

@@ -178,7 +178,7 @@ impl<'a> Part<'a> {
 
     fn report(mut self) -> SplitReport {
         self.bad.sort_by_key(|image| image.index);
-        let names = self.source.class_names();
+        let names = self.source.class_names().unwrap_or_default();
         let class = |(label, images): (usize, usize)| {
             let name = names.get(label).cloned().unwrap_or_else(|| label.to_string());
             ClassCount { name, images }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 use crate::idx_file::open_decompressed;
 use crate::known::{Format, KnownDataset};
-use crate::source::{Encoding, ImageShape, Source, Split};
+use crate::source::{Encoding, ImageShape, Source, Split, names_if_any};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
@@ -112,8 +112,8 @@ impl Source for CifarDataset {
         self.classes
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn class_names(&self) -> Option<&[String]> {
+        names_if_any(&self.class_names)
     }
 
     fn name(&self, index: usize) -> String {

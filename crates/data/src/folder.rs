@@ -14,7 +14,7 @@ pub use self::index::{FolderIndex, Indexing};
 pub use self::walk::Skipped;
 pub(crate) use self::walk::is_image;
 use crate::error::DataError;
-use crate::source::{Encoding, Source, Split};
+use crate::source::{Encoding, Source, Split, names_if_any};
 
 /// Largest encoded image, in bytes: what its pixels may take (three bytes for each of about 179 million). A damaged index or a
 /// sparse file cannot make a rank allocate more.
@@ -57,8 +57,8 @@ impl Source for ImageFolder {
         self.index.classes().len()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.index.classes()
+    fn class_names(&self) -> Option<&[String]> {
+        names_if_any(self.index.classes())
     }
 
     fn name(&self, index: usize) -> String {

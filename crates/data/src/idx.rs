@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 use crate::idx_file::{self, IdxFile};
 use crate::known::{Format, KnownDataset};
-use crate::source::{Encoding, ImageShape, Source, Split};
+use crate::source::{Encoding, ImageShape, Source, Split, names_if_any};
 
 /// Two idx files per split, images before labels.
 pub(crate) const IDX: Format = Format {
@@ -61,8 +61,8 @@ impl Source for IdxDataset {
         self.classes
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn class_names(&self) -> Option<&[String]> {
+        names_if_any(&self.class_names)
     }
 
     fn name(&self, index: usize) -> String {

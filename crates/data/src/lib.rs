@@ -3,8 +3,8 @@
 //! The order of images is a pure function: [`Sampler`] permutes them by (seed, epoch), and [`Shard`] assigns the micro-batches
 //! of a step to ranks. A [`Source`] returns the stored bytes of an image, and a [`Transform`] turns them into pixels, with
 //! random numbers seeded by (seed, epoch, image index); [`Images`] combines the two. None of them depends on threads, restarts
-//! or other ranks. A [`Loader`] reads the images of batches on threads, several batches ahead. [`DatasetName::facts`] is the
-//! table of known data sets.
+//! or other ranks, nor does [`MixSettings::draw`], which says how a micro-batch's images are mixed. A [`Loader`] reads the images
+//! of batches on threads, several batches ahead. [`DatasetName::facts`] is the table of known data sets.
 //! [`ImageFolder`] and [`TarShards`] read encoded images by an index ([`FolderIndex`], [`ShardIndex`]), which one rank builds or
 //! finds in its cache and shares as bytes.
 
@@ -25,6 +25,7 @@ mod shard;
 mod augment;
 mod device_draw;
 mod images;
+mod mix;
 mod transform;
 
 mod bad_image;
@@ -34,6 +35,7 @@ mod loader;
 mod check;
 mod pack;
 
+mod beta;
 mod cache;
 mod error;
 mod fields;
@@ -53,6 +55,7 @@ pub use folder::{FolderError, FolderIndex, ImageFolder, Indexing, LabelFault, Sk
 pub use images::{Images, Labelled};
 pub use known::{DatasetName, Format, KnownDataset, find_file};
 pub use loader::{BatchRequest, LoadedBatch, Loader, LoaderSettings, auto_workers};
+pub use mix::{Mix, MixSettings, cutmix};
 pub use order::{Window, WindowedOrder};
 pub use pack::{PackSettings, Shrink, pack};
 pub use parallel::Progress;

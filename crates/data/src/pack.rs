@@ -79,15 +79,16 @@ pub fn pack(
         done += numbers.len();
         progress(done, order.len());
     }
-    if !source.class_names().is_empty() {
-        write_classes(folder, source.class_names())?;
+    if let Some(names) = source.class_names() {
+        write_classes(folder, names)?;
     }
     writer.finish()
 }
 
 fn hash_of_names(source: &dyn Source) -> String {
     let mut hasher = blake3::Hasher::new();
-    for name in (0..source.len()).map(|index| source.name(index)).chain(source.class_names().to_vec()) {
+    let class_names = source.class_names().unwrap_or_default().to_vec();
+    for name in (0..source.len()).map(|index| source.name(index)).chain(class_names) {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
     }

@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     ColorJitter = 8,
     Lighting = 9,
     Erasing = 10,
+    Mix = 11,
+    StatisticsSample = 28,
     PackOrder = 29,
     ShardOrder = 30,
     WindowOrder = 31,

@@ -52,10 +52,29 @@ impl Sampler {
     /// # Errors
     /// If there is not enough memory for eight bytes per image.
     pub fn permutation(&self, epoch: u64) -> Result<Vec<usize>, TryReserveError> {
+        self.shuffled(Purpose::Permutation, epoch)
+    }
+
+    /// Returns `images` different images of an epoch for statistics of the network, in an order of their own, unrelated to the
+    /// epoch's: the first ones of another permutation, which also depends only on (seed, epoch).
+    ///
+    /// # Errors
+    /// As [`permutation`](Self::permutation).
+    ///
+    /// # Panics
+    /// If the data set has fewer images.
+    pub fn sample(&self, epoch: u64, images: usize) -> Result<Vec<usize>, TryReserveError> {
+        assert!(images <= self.len, "{images} images of {}", self.len);
+        let mut order = self.shuffled(Purpose::StatisticsSample, epoch)?;
+        order.truncate(images);
+        Ok(order)
+    }
+
+    fn shuffled(&self, purpose: Purpose, epoch: u64) -> Result<Vec<usize>, TryReserveError> {
         let mut order = Vec::new();
         order.try_reserve_exact(self.len)?;
         order.extend(0..self.len);
-        Purpose::Permutation.stream(&[self.seed, epoch]).shuffle(&mut order);
+        purpose.stream(&[self.seed, epoch]).shuffle(&mut order);
         Ok(order)
     }
 

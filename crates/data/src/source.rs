@@ -48,6 +48,11 @@ impl Encoding {
     }
 }
 
+/// Returns the names of classes if there are any.
+pub(crate) fn names_if_any(class_names: &[String]) -> Option<&[String]> {
+    (!class_names.is_empty()).then_some(class_names)
+}
+
 /// One split of a data set. Any number of threads may fetch from it concurrently.
 pub trait Source: Send + Sync {
     /// Number of images.
@@ -61,9 +66,10 @@ pub trait Source: Send + Sync {
     /// Number of classes; labels lie in `0..classes`.
     fn classes(&self) -> usize;
 
-    /// Names of the classes in the order of their labels; empty if the data set does not name them.
-    fn class_names(&self) -> &[String] {
-        &[]
+    /// Names of the classes in the order of their labels, one for each of [`classes`](Self::classes). None if the data set
+    /// does not name them.
+    fn class_names(&self) -> Option<&[String]> {
+        None
     }
 
     /// Name of image `index` for messages: its file, its member of a shard, or its number in a file.

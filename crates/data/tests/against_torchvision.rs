@@ -1,5 +1,5 @@
 //! Transforms give torchvision's results: colours to the byte, affine operations to at most 1 of 255, random geometry in
-//! distribution, evaluation's geometry and pycls's lighting exactly. One Python computes all of them.
+//! distribution, evaluation's geometry, CutMix's rectangle and pycls's lighting exactly. One Python computes all of them.
 
 mod geometry;
 mod pixels;
@@ -24,6 +24,7 @@ fn transforms_agree_with_torchvision() {
         "erased": geometry::erased_cases(),
         "evaluation": geometry::evaluation_cases(),
         "lighting": geometry::LIGHTING_CASES,
+        "cutmix": geometry::cutmix_cases(),
     });
     std::fs::write(folder.path().join("cases.json"), cases.to_string()).unwrap();
 
@@ -40,4 +41,5 @@ fn transforms_agree_with_torchvision() {
     geometry::compare_erased(&results["erased"]);
     geometry::compare_evaluation(&results["evaluation"]);
     geometry::compare_lighting(&results["lighting"]);
+    geometry::compare_cutmix(&results["cutmix"]);
 }

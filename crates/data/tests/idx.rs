@@ -44,6 +44,13 @@ fn open_files(images: &[u8], labels: &[u8]) -> Result<Box<dyn Source>, String> {
     open(folder.path())
 }
 
+#[test]
+fn fashion_mnist_has_its_published_class_names() {
+    let source = open_files(&images(), &labels()).unwrap();
+    let names = source.class_names().unwrap();
+    assert_eq!((names.len(), names[0].as_str(), names[9].as_str()), (10, "T-shirt/top", "Ankle boot"));
+}
+
 /// Returns the error message.
 fn refused(opened: Result<Box<dyn Source>, String>) -> String {
     opened.err().expect("these files are not those of a data set")
@@ -71,7 +78,9 @@ fn plain_and_gzip_files_are_read_under_either_name() {
         fs::write(folder.path().join(format!("t10k-images-idx3-ubyte{suffix}")), images).unwrap();
         fs::write(folder.path().join(format!("t10k-labels-idx1-ubyte{suffix}")), labels).unwrap();
         let opened = DatasetName::Mnist.facts().open(folder.path(), Split::Validation);
-        check_content(&*opened.unwrap());
+        let source = opened.unwrap();
+        check_content(&*source);
+        assert_eq!(source.class_names(), None, "digits are numbers");
     }
 }
 

@@ -14,6 +14,7 @@ mod image_files;
 mod images;
 mod known;
 mod loader;
+mod mix;
 mod order;
 mod reference;
 mod sampler;

@@ -45,6 +45,18 @@ proptest! {
     }
 
     #[test]
+    fn a_sample_has_different_images_in_an_order_of_its_own(sampler in samplers(), e in 0_u64..5) {
+        let permutation = sampler.permutation(e).unwrap();
+        let all = sampler.sample(e, sampler.len).unwrap();
+        let images = sampler.len / 2;
+        prop_assert_eq!(&sampler.sample(e, images).unwrap()[..], &all[..images]);
+        prop_assert!(sampler.len < 10 || (all != permutation && all != sampler.sample(e + 1, sampler.len).unwrap()));
+        let mut sorted = all;
+        sorted.sort_unstable();
+        prop_assert!(sorted.into_iter().eq(0..sampler.len));
+    }
+
+    #[test]
     fn micro_batches_are_the_same_at_any_world_size(sampler in samplers(), world_size in 2_usize..20) {
         let alone = epoch(&sampler, 1, 3);
         prop_assert_eq!(&epoch(&sampler, world_size, 3), &alone);

@@ -59,6 +59,7 @@ fn images_repeat_and_differ_between_indices_splits_and_seeds() {
     let validation = SyntheticDataset::new(settings, Split::Validation);
     let other = SyntheticDataset::new(SyntheticSettings { seed: 12, ..settings }, Split::Train);
     assert_eq!(read(&train, 3), read(&again, 3));
+    assert_eq!(train.class_names(), None);
     for different in [read(&train, 5), read(&validation, 3), read(&other, 3)] {
         assert_ne!(read(&train, 3).0, different.0);
         assert_eq!(different.1, 1);

@@ -110,7 +110,7 @@ fn a_folder_packed_in_any_order_gives_the_folders_images() {
         let label = folder.fetch(image, &mut stored).unwrap();
         writer.append(image as u32, "jpg", &stored, label as u32).unwrap();
     }
-    write_classes(&shards, folder.class_names()).unwrap();
+    write_classes(&shards, folder.class_names().unwrap()).unwrap();
     let packed = open(writer.finish().unwrap());
     assert_eq!((packed.len(), packed.class_names()), (folder.len(), folder.class_names()));
     let mut other = Vec::new();

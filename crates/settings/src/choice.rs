@@ -42,6 +42,16 @@ choice!(
 );
 
 choice!(
+    /// How the size of the training images changes between the entries of its list.
+    ResolutionCourse {
+        /// An entry's size holds until the next one.
+        Steps,
+        /// Interpolated by epochs.
+        Linear,
+    }
+);
+
+choice!(
     /// What happens when an image cannot be decoded.
     OnBadImage {
         /// The run ends.
@@ -115,6 +125,16 @@ choice!(
 );
 
 choice!(
+    /// The training loss.
+    Loss {
+        /// Cross-entropy over the softmax of the logits.
+        CrossEntropy,
+        /// Binary cross-entropy of every class over the sigmoid of its logit.
+        Bce,
+    }
+);
+
+choice!(
     /// Shape of the learning-rate schedule after the warm-up.
     ScheduleName {
         /// Constant at `optim.lr`.
@@ -123,6 +143,20 @@ choice!(
         Step,
         /// Half a cosine from `optim.lr` down to `final_lr_fraction` of it.
         Cosine,
+        /// A straight line from `optim.lr` down to `final_lr_fraction` of it.
+        Linear,
+    }
+);
+
+choice!(
+    /// How the moving average of the weights begins.
+    EmaWarmup {
+        /// At the initial weights, with the full decay from the first step on.
+        None,
+        /// As a copy of the weights until the learning rate's warm-up is over, as in torchvision and pycls.
+        Copy,
+        /// With a decay that rises to the full one: (1 + n) / (10 + n) after n updates, as in TensorFlow.
+        Ramp,
     }
 );
 

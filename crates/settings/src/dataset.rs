@@ -3,7 +3,7 @@
 use regatta_anynet::Stem;
 
 use crate::error::RecipeError;
-use crate::recipe::{DataSource, Recipe};
+use crate::recipe::{DataSource, Recipe, Resolution};
 
 /// Mean of ImageNet's training images, red, green and blue.
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
@@ -57,8 +57,8 @@ impl Recipe {
     ///
     /// # Errors
     /// No training or validation images, classes or channels that differ from the model's, an epoch without steps because
-    /// of `drop_last`, and micro-batches of one image if the smallest feature map is 1x1, since BatchNorm would normalise
-    /// one value.
+    /// of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if the smallest
+    /// feature map is 1x1, since BatchNorm would normalise one value.
     pub fn check_dataset(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
         for (images, kind) in [(facts.train_images, "training"), (facts.val_images, "validation")] {
             if images == 0 {
@@ -77,6 +77,13 @@ impl Recipe {
                  train.global_batch_size is {batch}; set train.drop_last to false or a batch of at most {images}"
             );
             return Err(self.places.conflict("train.drop_last", problem));
+        }
+        let precise = self.eval.precise_bn_images;
+        if precise > images {
+            let problem = format!(
+                "eval.precise_bn_images = {precise}, but the data set has {images} training images: set at most {images}"
+            );
+            return Err(self.places.conflict("eval.precise_bn_images", problem));
         }
         if self.map_is_one_pixel() { self.check_last_micro_batches(images) } else { Ok(()) }
     }
@@ -115,9 +122,9 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns whether the network's last feature map is 1x1.
+    /// Returns whether the network's last feature map is 1x1 for the smallest training images.
     pub(crate) fn map_is_one_pixel(&self) -> bool {
-        let side = self.data.resolution_px.into();
+        let side = self.data.smallest_resolution_px().into();
         self.network().smallest_map(side, side) == (1, 1)
     }
 
@@ -129,10 +136,14 @@ impl Recipe {
                  per channel; {remedy}"
             );
         }
-        let side = self.data.resolution_px;
+        let side = self.data.smallest_resolution_px();
+        let (size, key) = match self.data.resolution {
+            Resolution::Fixed { .. } => (format!("data.resolution_px = {side}"), "data.resolution_px"),
+            Resolution::Changing { .. } => (format!("px = {side} in data.resolution"), "that px"),
+        };
         format!(
-            "{cause}, and with data.resolution_px = {side} the last feature map is 1x1: BatchNorm would normalise \
-             one value per channel; {remedy} or raise data.resolution_px"
+            "{cause}, and with {size} the last feature map is 1x1: BatchNorm would normalise one value per channel; \
+             {remedy} or raise {key}"
         )
     }
 }

@@ -12,6 +12,9 @@ use crate::place::Place;
 use crate::raw::RawRecipe;
 use crate::schema::{self, KeyDoc};
 
+/// Former keys, and what takes their place.
+const REPLACED: [(&str, &str); 1] =
+    [("optim.weight_decay_norm_bias", "optim.weight_decay_norm (of BatchNorm) and optim.weight_decay_bias")];
 /// Maximum number of characters of a value in a message.
 const SHOWN_CHARS: usize = 60;
 
@@ -68,7 +71,10 @@ pub(crate) fn unknown_key(place: Place, key: &str) -> RecipeError {
     let section = key.rsplit_once('.').map_or("", |(section, _)| section);
     let is_entry = schema::key_at(key).is_some();
     let whole = if is_entry || !schema::is_table(section) { section.split('[').next() } else { None };
-    let accepted = if schema::is_table(key) {
+    let replacement = REPLACED.iter().find_map(|(former, new)| (*former == key).then_some(new));
+    let accepted = if let Some(new) = replacement {
+        format!("set {new} instead")
+    } else if schema::is_table(key) {
         format!("it is a section, [{key}], with the keys {}", schema::names_in(key).join(", "))
     } else if let Some(whole) = whole.and_then(schema::key_at) {
         format!("{} is {}, set as a whole", whole.key, whole.type_name)

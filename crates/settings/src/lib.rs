@@ -22,9 +22,9 @@ mod schema;
 
 pub use args::{OptionalRecipeArgs, RecipeArgs, Resume, hint_at_set, parse_command_line};
 pub use choice::{
-    AutoAugment, Backend, ChannelOrder, Device, ErasedValue, Filter, GradientCompression, Init, JpegMode,
-    LogFormat, MemoryFormat, OnBadImage, OptimizerName, Precision, PreemptionSignal, ScheduleName, Shuffle,
-    SourceName,
+    AutoAugment, Backend, ChannelOrder, Device, EmaWarmup, ErasedValue, Filter, GradientCompression, Init,
+    JpegMode, LogFormat, Loss, MemoryFormat, OnBadImage, OptimizerName, Precision, PreemptionSignal,
+    ResolutionCourse, ScheduleName, Shuffle, SourceName,
 };
 pub use dataset::DatasetFacts;
 pub use differences::MAY_DIFFER_ON_RESUME;
@@ -35,8 +35,8 @@ pub use raw::RawRecipe;
 pub use recipe::{
     AnyNet, Architecture, AugmentSettings, CheckpointSettings, CommSettings, DataSettings, DataSource,
     EvalSettings, LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, RawAnyNet,
-    RawAugment, RawData, RawModel, RawOptim, RawRegNet, RawSchedule, RawStage, Recipe, RunSettings, Schedule,
-    ScheduleSettings, TrainSettings,
+    RawAugment, RawData, RawModel, RawOptim, RawRegNet, RawResolutionStep, RawSchedule, RawStage, Recipe,
+    Resolution, ResolutionStep, RunSettings, Schedule, ScheduleSettings, TrainSettings, TrainedSize,
 };
 pub use required::UnsetKey;
 pub use schema::{KeyDoc, schema, schema_text};

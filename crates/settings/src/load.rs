@@ -40,10 +40,12 @@ pub fn load(
 /// # Errors
 /// Those of [`load`], except for reading the file.
 pub(crate) fn parse(path: &Path, text: &str, overrides: Vec<Override>) -> Result<RawRecipe, RecipeError> {
+    let (text, split_line) = with_present_keys(text);
     let mut places = Places::of_file(path.to_owned());
-    places.overlay(check(text, |line| Place::File { path: path.to_owned(), line })?);
+    let typed_line = |line| line - usize::from(split_line.is_some_and(|split| line > split));
+    places.overlay(check(&text, |line| Place::File { path: path.to_owned(), line: typed_line(line) })?);
 
-    let mut layers = Config::builder().add_source(config::File::from_str(text, FileFormat::Toml));
+    let mut layers = Config::builder().add_source(config::File::from_str(&text, FileFormat::Toml));
     for (key, value, place) in overrides {
         let layer = one_value_document(&key, &value, &place)?;
         places.overlay(check(&layer, |_| place.clone())?);
@@ -52,6 +54,19 @@ pub(crate) fn parse(path: &Path, text: &str, overrides: Vec<Override>) -> Result
     // The lowest layer, the defaults, is filled in by serde for keys that no layer sets.
     let raw: RawRecipe = layers.build()?.try_deserialize()?;
     Ok(RawRecipe { places, ..raw })
+}
+
+/// Replaces the key of a recipe's file that BatchNorm and biases shared before they had weight decays of their own, as in the
+/// recipes of older runs. Returns the number of the line that became two, counted from 1.
+fn with_present_keys(text: &str) -> (String, Option<usize>) {
+    let decay = |line: &str| {
+        let value =
+            line.trim_start().strip_prefix("weight_decay_norm_bias")?.trim_start().strip_prefix('=')?;
+        Some(format!("weight_decay_norm = {value}\nweight_decay_bias = {value}\n"))
+    };
+    let found = text.lines().position(|line| decay(line).is_some());
+    let lines = text.lines().map(|line| decay(line).unwrap_or_else(|| format!("{line}\n")));
+    (lines.collect(), found.map(|index| index + 1))
 }
 
 /// Reads the text of the recipe file. Only regular files are opened: a device may have no end, and a pipe waits for a writer.

@@ -73,6 +73,7 @@ impl RawRecipe {
         } = self;
         let required = Required::of(&places);
         let source = data.source(kept, &required)?;
+        let resolution = data.resolution(&required)?;
         let model = model.resolve(&source, &required)?;
         required.note_unset_in("train");
         let train = train.resolve(world_size, kept.map(|kept| &kept.train));
@@ -85,7 +86,7 @@ impl RawRecipe {
             eval.batch_size = train.micro_batch_size;
         }
         let augment = augment.resolve(&source, &places)?;
-        let data = data.resolve(source, model.in_channels, &places)?;
+        let data = data.resolve(source, resolution, model.in_channels, &places)?;
         let recipe =
             Recipe { model, data, augment, train, optim, schedule, eval, checkpoint, comm, log, run, places };
         check(&recipe, world_size)?;

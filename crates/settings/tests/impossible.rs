@@ -275,6 +275,32 @@ fn invalid_settings_of_image_files() {
 }
 
 #[test]
+fn invalid_mixing() {
+    check_each(
+        SMALL,
+        &[
+            &["augment.mixup_alpha=-0.1"],
+            &["augment.mixup_alpha=0.0001"],
+            &["augment.cutmix_alpha=2000"],
+            &["augment.mix_probability=1.5"],
+            &["augment.mix_switch_probability=-0.5"],
+            &["train.micro_batch_size=1", "augment.mixup_alpha=0.2"],
+            &["train.micro_batch_size=1", "augment.cutmix_alpha=1"],
+            &["train.global_batch_size=129", "train.micro_batch_size=64", "augment.mixup_alpha=0.2"],
+        ],
+        expect![[r#"
+            --set augment.mixup_alpha=-0.1: augment.mixup_alpha = -0.1: expected 0, or a number from 0.001 to 1000
+            --set augment.mixup_alpha=0.0001: augment.mixup_alpha = 0.0001: expected 0, or a number from 0.001 to 1000
+            --set augment.cutmix_alpha=2000: augment.cutmix_alpha = 2000.0: expected 0, or a number from 0.001 to 1000
+            --set augment.mix_probability=1.5: augment.mix_probability = 1.5: expected a number from 0 to 1
+            --set augment.mix_switch_probability=-0.5: augment.mix_switch_probability = -0.5: expected a number from 0 to 1
+            --set train.micro_batch_size=1: augment.mixup_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: choose a train.micro_batch_size that leaves no image alone, or set augment.mixup_alpha to 0
+            --set train.micro_batch_size=1: augment.cutmix_alpha mixes the images of a micro-batch, but train.micro_batch_size = 1: choose a train.micro_batch_size that leaves no image alone, or set augment.cutmix_alpha to 0
+            --set train.micro_batch_size=64: augment.mixup_alpha mixes the images of a micro-batch, but train.global_batch_size = 129 in micro-batches of 64 leaves one image in the last: choose a train.micro_batch_size that leaves no image alone, or set augment.mixup_alpha to 0"#]],
+    );
+}
+
+#[test]
 fn invalid_training_settings() {
     check_each(
         SMALL,
@@ -285,13 +311,21 @@ fn invalid_training_settings() {
             &["train.micro_batch_size=0"],
             &["train.micro_batch_size=256"],
             &["train.label_smoothing=1.0"],
+            &["train.loss=mse"],
+            &["train.bce_sum_classes=true"],
+            &["train.bce_target_threshold=0.2"],
+            &["train.loss=bce", "train.bce_target_threshold=1"],
+            &["train.loss=bce", "train.bce_target_threshold=0", "train.label_smoothing=0.1"],
+            &["train.loss=bce", "train.bce_target_threshold=0.95", "train.label_smoothing=0.1"],
             &["train.ema_decay=1"],
             &["train.clip_grad_norm=-1"],
             &["optim.lr=0"],
             &["optim.momentum=1.0"],
             &["optim.nesterov=true"],
             &["optim.weight_decay=-5e-4"],
-            &["optim.weight_decay_norm_bias=-5e-4"],
+            &["optim.weight_decay_norm=-5e-4"],
+            &["optim.weight_decay_bias=-5e-4"],
+            &["optim.head_lr=0.0"],
             &["optim.beta1=0.9"],
         ],
         expect![[r#"
@@ -301,13 +335,21 @@ fn invalid_training_settings() {
             --set train.micro_batch_size=0: train.micro_batch_size = 0: expected an integer from 1 to 1000000
             --set train.micro_batch_size=256: train.micro_batch_size = 256: expected an integer from 1 to 128, the global_batch_size
             --set train.label_smoothing=1.0: train.label_smoothing = 1.0: expected a number, at least 0 and below 1
+            --set train.loss=mse: train.loss = "mse": expected "cross_entropy" or "bce"
+            --set train.bce_sum_classes=true: train.bce_sum_classes is set, but train.loss is not "bce": leave it out, or set train.loss to "bce"
+            --set train.bce_target_threshold=0.2: train.bce_target_threshold is set, but train.loss is not "bce": leave it out, or set train.loss to "bce"
+            --set train.bce_target_threshold=1: train.bce_target_threshold = 1.0: expected a number, at least 0 and below 1
+            --set train.bce_target_threshold=0: train.bce_target_threshold = 0 makes all targets equal, since those of train.label_smoothing = 0.1 and 10 classes are 0.0100 and 0.9100: set a threshold between them
+            --set train.bce_target_threshold=0.95: train.bce_target_threshold = 0.95 makes all targets equal, since those of train.label_smoothing = 0.1 and 10 classes are 0.0100 and 0.9100: set a threshold between them
             --set train.ema_decay=1: train.ema_decay = 1.0: expected a number, at least 0 and below 1
             --set train.clip_grad_norm=-1: train.clip_grad_norm = -1.0: expected a number, at least 0
             --set optim.lr=0: optim.lr = 0.0: expected a number above 0
             --set optim.momentum=1.0: optim.momentum = 1.0: expected a number, at least 0 and below 1
             --set optim.nesterov=true: optim.nesterov = true needs a momentum: set optim.momentum, for example to 0.9
             --set optim.weight_decay=-5e-4: optim.weight_decay = -0.0005: expected a number, at least 0
-            --set optim.weight_decay_norm_bias=-5e-4: optim.weight_decay_norm_bias = -0.0005: expected a number, at least 0
+            --set optim.weight_decay_norm=-5e-4: optim.weight_decay_norm = -0.0005: expected a number, at least 0
+            --set optim.weight_decay_bias=-5e-4: optim.weight_decay_bias = -0.0005: expected a number, at least 0
+            --set optim.head_lr=0.0: optim.head_lr = 0.0: expected a number above 0
             --set optim.beta1=0.9: optim.beta1 is set, but optim.name is not "adamw": leave it out, or set optim.name to "adamw""#]],
     );
     check_each(
@@ -329,6 +371,76 @@ fn invalid_training_settings() {
 }
 
 #[test]
+fn moving_averages_that_contradict_themselves() {
+    check_each(
+        SMALL,
+        &[
+            &["optim.weight_decay_norm_bias=0.1"],
+            &["train.ema_interval_steps=0"],
+            &["train.ema_interval_steps=32"],
+            &["train.ema_scale_by_batch=true"],
+            &["train.ema_warmup=ramp"],
+            &["train.ema_warmup=copy", "schedule.warmup_epochs=5"],
+            &["train.ema_half_life_steps=0"],
+            &["train.ema_half_life_steps=100", "train.ema_decay=0.9"],
+            &["train.ema_half_life_steps=100", "train.ema_scale_by_batch=true"],
+            &["train.ema_decay=0.9", "train.ema_warmup=copy"],
+            &["train.ema_decay=0.9", "train.ema_warmup=cubic"],
+        ],
+        expect![[r#"
+            --set optim.weight_decay_norm_bias=0.1: unknown key optim.weight_decay_norm_bias; set optim.weight_decay_norm (of BatchNorm) and optim.weight_decay_bias instead
+            --set train.ema_interval_steps=0: train.ema_interval_steps = 0: expected an integer from 1 to 1000000
+            --set train.ema_interval_steps=32: train.ema_interval_steps is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_scale_by_batch=true: train.ema_scale_by_batch is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_warmup=ramp: train.ema_warmup is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_warmup=copy: train.ema_warmup is set, but the run keeps no moving average: set train.ema_decay or train.ema_half_life_steps, or leave it out
+            --set train.ema_half_life_steps=0: train.ema_half_life_steps = 0: expected an integer from 1 to 1000000000
+            --set train.ema_half_life_steps=100: train.ema_half_life_steps = 100 and train.ema_decay = 0.9 both say how fast the moving average forgets: keep only one
+            --set train.ema_scale_by_batch=true: train.ema_scale_by_batch = true scales train.ema_decay, which is not set: set it in place of train.ema_half_life_steps, or leave train.ema_scale_by_batch out
+            --set train.ema_warmup=copy: train.ema_warmup = "copy" copies the weights while the learning rate warms up, but schedule.warmup_epochs = 0.0: set it above 0, or train.ema_warmup to "none" or "ramp"
+            --set train.ema_warmup=cubic: train.ema_warmup = "cubic": expected "none", "copy" or "ramp""#]],
+    );
+}
+
+#[test]
+fn invalid_precise_statistics() {
+    check_each(
+        REGNET,
+        &[
+            &["eval.precise_bn_images=1"],
+            &["eval.precise_bn_images=-1"],
+            &["eval.precise_bn_images=8192"],
+            &["eval.precise_bn_images=100", "eval.interval_epochs=0"],
+            &["eval.precise_bn_images=65", "data.resolution_px=32"],
+        ],
+        expect![[r#"
+            --set eval.precise_bn_images=1: eval.precise_bn_images = 1: expected 0, or a number of images from 2, since one image has no variance
+            --set eval.precise_bn_images=-1: eval.precise_bn_images = -1: expected an integer from 0 to 100000000
+            --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192, but the data set has 1000 training images: set at most 1000
+            --set eval.precise_bn_images=100: eval.precise_bn_images = 100, but eval.interval_epochs = 0 disables the evaluations that use them: set eval.interval_epochs to 1 or more, or leave eval.precise_bn_images out
+            --set eval.precise_bn_images=65: eval.precise_bn_images = 65 in batches of train.micro_batch_size = 64 leaves one image in the last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set eval.precise_bn_images to 64 or raise data.resolution_px"#]],
+    );
+}
+
+#[test]
+fn impossible_fine_tuning() {
+    check_each(
+        SMALL,
+        &[
+            &["model.frozen_stages=1"],
+            &["model.new_classifier=true"],
+            &["model.pretrained=x.safetensors", "model.frozen_stages=3"],
+            &["model.pretrained=x.safetensors", "model.frozen_stages=-1"],
+        ],
+        expect![[r#"
+            --set model.frozen_stages=1: model.frozen_stages = 1 needs weights to start from: set model.pretrained, or leave it at 0
+            --set model.new_classifier=true: model.new_classifier = true needs weights to start from: set model.pretrained, or leave it at false
+            --set model.frozen_stages=3: model.frozen_stages = 3: expected an integer from 0 to 2, the number of stages
+            --set model.frozen_stages=-1: model.frozen_stages = -1: expected an integer from 0 to 1000"#]],
+    );
+}
+
+#[test]
 fn invalid_schedules() {
     check_each(
         SMALL,
@@ -338,6 +450,8 @@ fn invalid_schedules() {
             &["schedule.gamma=0.5"],
             &["schedule.final_lr_fraction=0.5"],
             &["schedule.name=cosine", "schedule.final_lr_fraction=-0.1"],
+            &["schedule.name=linear", "schedule.final_lr_fraction=1.5"],
+            &["schedule.by_epoch=true", "schedule.warmup_epochs=5"],
             &["schedule.name=cosine", "schedule.milestones_epochs=[3]"],
             &["schedule.name=step", "schedule.milestones_epochs=[]"],
             &["schedule.name=step", "schedule.milestones_epochs=[6,3]"],
@@ -348,8 +462,10 @@ fn invalid_schedules() {
             --set schedule.warmup_epochs=10: schedule.warmup_epochs = 10.0: expected a number, at least 0 and below train.epochs = 10
             --set schedule.warmup_start_fraction=1.1: schedule.warmup_start_fraction = 1.1: expected a number from 0 to 1
             --set schedule.gamma=0.5: schedule.gamma is set, but schedule.name is not "step": leave it out, or set schedule.name to "step"
-            --set schedule.final_lr_fraction=0.5: schedule.final_lr_fraction is set, but schedule.name is not "cosine": leave it out, or set schedule.name to "cosine"
+            --set schedule.final_lr_fraction=0.5: schedule.final_lr_fraction is set, but schedule.name is not "cosine" or "linear": leave it out, or set schedule.name to "cosine" or "linear"
             --set schedule.final_lr_fraction=-0.1: schedule.final_lr_fraction = -0.1: expected a number from 0 to 1
+            --set schedule.final_lr_fraction=1.5: schedule.final_lr_fraction = 1.5: expected a number from 0 to 1
+            recipe.toml: schedule.warmup_start_fraction = 0 with schedule.by_epoch = true makes the learning rate of the first epoch 0: set schedule.warmup_start_fraction, for example to 0.1
             --set schedule.milestones_epochs=[3]: schedule.milestones_epochs is set, but schedule.name is not "step": leave it out, or set schedule.name to "step"
             --set schedule.milestones_epochs=[]: schedule.milestones_epochs = []: expected ascending numbers above 0 and below train.epochs = 10
             --set schedule.milestones_epochs=[6,3]: schedule.milestones_epochs = [6.0, 3.0]: expected ascending numbers above 0 and below train.epochs = 10

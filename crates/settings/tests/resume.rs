@@ -1,5 +1,9 @@
 //! Keys that may and may not differ when a run is resumed.
 
+use std::path::Path;
+
+use regatta_settings::Recipe;
+
 use crate::support::{REGNET, SMALL, load_text, resolved};
 
 #[test]
@@ -21,6 +25,21 @@ fn differences_are_named_key_by_key() {
         schedule.name: "constant" -> "cosine"
         train.micro_batch_size: 128 -> 64"#]]
     .assert_eq(&lines);
+}
+
+/// Recipes resolved by versions with one weight decay for BatchNorm and biases.
+#[test]
+fn a_recipe_with_the_former_key_of_weight_decay_is_understood() {
+    let recipe = resolved(SMALL, &["optim.weight_decay_norm=0.25", "optim.weight_decay_bias=0.25"]);
+    let now = "weight_decay_norm = 0.25\nweight_decay_bias = 0.25\n";
+    let text = recipe.to_toml();
+    assert!(text.contains(now), "{text}");
+    let former = text.replace(now, "  weight_decay_norm_bias=0.25 # as before\n");
+    let parse = |text: &str| Recipe::parse(Path::new("config.toml"), text);
+    assert_eq!(parse(&former).unwrap().to_toml(), text);
+    let line = |text: &str| text.lines().position(|line| line.starts_with("[schedule]")).unwrap();
+    let error = parse(&former.replace("[schedule]", "[skedule]")).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("config.toml:{}:", line(&former) + 1)), "{error}");
 }
 
 #[test]

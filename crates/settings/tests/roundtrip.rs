@@ -61,10 +61,10 @@ fn a_runs_recipe_is_checked() {
         refused("global_batch_size = 64\n", ""),
     ];
     expect_test::expect![[r#"
-        config.toml:73: optim.lr = -1.0: expected a number above 0
-        config.toml:53: train.micro_batch_size = 0: expected an integer from 1 to 1000000
-        config.toml:55: unknown key train.sead; did you mean train.seed? [train] has ...
-        config.toml:69: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
+        config.toml:84: optim.lr = -1.0: expected a number above 0
+        config.toml:59: train.micro_batch_size = 0: expected an integer from 1 to 1000000
+        config.toml:61: unknown key train.sead; did you mean train.seed? [train] has ...
+        config.toml:80: optim.name = "adam": expected "sgd" or "adamw"; did you mean "adamw"?
         config.toml: train.global_batch_size is not set: expected a number of images, at least 1"#]]
     .assert_eq(&messages.join("\n"));
 }
@@ -80,6 +80,8 @@ fn the_resolved_recipe_as_toml() {
         conv_bias = false
         dropout = 0.0
         init = "he_fan_out"
+        new_classifier = false
+        frozen_stages = 0
 
         [model.anynet]
         block = "resnext"
@@ -126,6 +128,10 @@ fn the_resolved_recipe_as_toml() {
         pca_lighting_std = 0.0
         random_erasing_probability = 0.0
         random_erasing_value = "zero"
+        mixup_alpha = 0.0
+        cutmix_alpha = 0.0
+        mix_probability = 1.0
+        mix_switch_probability = 0.5
 
         [train]
         epochs = 10
@@ -134,6 +140,8 @@ fn the_resolved_recipe_as_toml() {
         drop_last = false
         seed = 0
         label_smoothing = 0.0
+        loss = "cross_entropy"
+        bce_sum_classes = false
         device = "auto"
         precision = "auto"
         memory_format = "channels_last"
@@ -144,6 +152,9 @@ fn the_resolved_recipe_as_toml() {
         deterministic = false
         clip_grad_norm = 0.0
         ema_decay = 0.0
+        ema_interval_steps = 1
+        ema_scale_by_batch = false
+        ema_warmup = "none"
 
         [optim]
         name = "sgd"
@@ -151,7 +162,8 @@ fn the_resolved_recipe_as_toml() {
         nesterov = false
         lr = 0.1
         weight_decay = 0.0
-        weight_decay_norm_bias = 0.0
+        weight_decay_norm = 0.0
+        weight_decay_bias = 0.0
 
         [schedule]
         name = "cosine"
@@ -159,10 +171,13 @@ fn the_resolved_recipe_as_toml() {
         epochs = 10
         warmup_epochs = 0.0
         warmup_start_fraction = 0.0
+        by_epoch = false
+        warmup_multiplies = false
 
         [eval]
         interval_epochs = 1
         batch_size = 128
+        precise_bn_images = 0
 
         [checkpoint]
         interval_epochs = 1
@@ -203,6 +218,11 @@ fn schedules() -> impl Strategy<Value = Vec<String>> {
             "schedule.name=cosine".to_owned(),
             format!("schedule.final_lr_fraction={end:?}"),
             format!("schedule.warmup_epochs={warmup:?}"),
+        ]),
+        (any::<bool>(), any::<bool>()).prop_map(|(by_epoch, multiplies)| vec![
+            "schedule.name=linear".to_owned(),
+            format!("schedule.by_epoch={by_epoch}"),
+            format!("schedule.warmup_multiplies={multiplies}"),
         ]),
     ]
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use regatta_anynet::{Rounding, regnetx32, zoo};
+use regatta_anynet::regnetx32;
 use regatta_settings::load;
 
 use crate::support::{load_text, shipped_recipes};
@@ -33,6 +33,22 @@ fn every_shipped_recipe_resolves() {
         {
             "debug": 2162,
             "imagenette": 2319482,
+            "imagenette_finetune": 2317637,
+            "imagenette_regularised": 2319482,
+            "regnet_x_16gf": 54278536,
+            "regnet_x_1_6gf": 9190136,
+            "regnet_x_32gf": 107811560,
+            "regnet_x_3_2gf": 15296552,
+            "regnet_x_400mf": 5495976,
+            "regnet_x_800mf": 7259656,
+            "regnet_x_8gf": 39572648,
+            "regnet_y_16gf": 83590140,
+            "regnet_y_1_6gf": 11202430,
+            "regnet_y_32gf": 145046770,
+            "regnet_y_3_2gf": 19436338,
+            "regnet_y_400mf": 4344144,
+            "regnet_y_800mf": 6432512,
+            "regnet_y_8gf": 39381472,
             "regnetx": 5157512,
             "regnetx32_fashion_mnist": 179290,
             "regnetx32_fashion_mnist_quick": 179290,
@@ -44,6 +60,9 @@ fn every_shipped_recipe_resolves() {
             "regnetx_32gf": 107811560,
             "regnetx_3_2gf": 15296552,
             "regnetx_400mf": 5157512,
+            "regnetx_400mf_16": 5157512,
+            "regnetx_400mf_32": 5157512,
+            "regnetx_400mf_88": 5157512,
             "regnetx_4gf": 22118248,
             "regnetx_600mf": 6196040,
             "regnetx_6_4gf": 26209256,
@@ -52,6 +71,9 @@ fn every_shipped_recipe_resolves() {
             "regnety_12gf": 51822544,
             "regnety_16gf": 83590140,
             "regnety_1_6gf": 11202430,
+            "regnety_1_6gf_16": 11202430,
+            "regnety_1_6gf_32": 11202430,
+            "regnety_1_6gf_88": 11202430,
             "regnety_200mf": 3162996,
             "regnety_32gf": 145046770,
             "regnety_3_2gf": 19436338,
@@ -87,26 +109,6 @@ fn every_shipped_recipe_says_its_command_hardware_and_expected_result() {
             assert!(head.contains(part), "{name} starts without {part}");
         }
     }
-}
-
-/// The network and the paper's training settings: a learning rate of 0.8 for 1024 images, proportional to the batch size.
-#[test]
-fn every_network_of_the_paper_has_its_recipe() {
-    let mut recipes = 0;
-    for published in zoo::published().iter().filter(|it| it.top1_error.is_some()) {
-        let file = format!("configs/regnet/{}.toml", published.name());
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&file);
-        let recipe = load(&path, std::iter::empty(), &[]).unwrap().resolve(1, None).unwrap();
-        assert_eq!(recipe.network(), published.network(Rounding::Pycls, 1000).unwrap(), "{file}");
-        let batch = published.global_batch_size;
-        let expected = (batch as usize, 0.8 * batch as f64 / 1024.0);
-        assert_eq!((recipe.train.global_batch_size, recipe.optim.lr), expected, "{file}");
-        let text = std::fs::read_to_string(&path).unwrap();
-        let error = format!("top-1 error of {:.1} %", published.top1_error.unwrap());
-        assert!(text.contains(&error) && text.contains(&published.title()), "{file}");
-        recipes += 1;
-    }
-    assert_eq!(recipes, 24);
 }
 
 #[test]

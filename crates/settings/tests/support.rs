@@ -105,7 +105,7 @@ pub(crate) fn shipped_recipes() -> Vec<PathBuf> {
     recipes_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs").as_ref())
 }
 
-fn recipes_in(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn recipes_in(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();

@@ -23,7 +23,7 @@ pub(super) fn checkpoints_bytes(recipe: &Recipe) -> u64 {
     let parameters = summary.map_or(0, |summary| summary.params);
     // The type of activations does not matter: a checkpoint holds none.
     let Elements { weight_bytes, optimizer_states, .. } = recipe.elements(false);
-    let copies = 1 + optimizer_states + u64::from(recipe.train.ema_decay > 0.0);
+    let copies = 1 + optimizer_states + u64::from(recipe.train.keeps_average());
     parameters * weight_bytes * copies * (recipe.checkpoint.keep as u64 + 2)
 }
 

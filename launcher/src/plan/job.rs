@@ -5,7 +5,7 @@ use regatta_settings::{Backend, Device, GradientCompression, Precision, Recipe, 
 
 use super::measured::Run;
 use super::options::PlanCommand;
-use super::scaling::Training;
+use super::scaling::{Span, Training};
 use crate::failure::Usage;
 
 /// Resolves the recipe for the whole cluster; smaller sizes use the same micro-batches.
@@ -49,7 +49,7 @@ pub(crate) fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Trainin
                 .to_owned(),
         )
     })?;
-    let TrainSettings { global_batch_size, epochs, max_steps, .. } = recipe.train;
+    let TrainSettings { global_batch_size, max_steps, .. } = recipe.train;
     let steps_of_epoch = recipe.steps_per_epoch(images);
     if steps_of_epoch == 0 {
         let problem = format!(
@@ -58,5 +58,22 @@ pub(crate) fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Trainin
         );
         return Err(Usage(problem).into());
     }
-    Ok(Training { images, global_batch_size, steps_of_epoch, epochs, max_steps })
+    Ok(Training { images, global_batch_size, steps_of_epoch, spans: spans(recipe)?, max_steps })
+}
+
+/// The sizes of the training images from epoch to epoch.
+///
+/// # Errors
+/// An image too small for the network.
+fn spans(recipe: &Recipe) -> Result<Vec<Span>> {
+    let network = recipe.network();
+    let multiply_adds =
+        |px: u32| -> Result<f64> { Ok(network.summary(1, px.into(), px.into())?.flops as f64) };
+    let largest = multiply_adds(recipe.data.resolution_px)?;
+    let sizes: Vec<_> = (0..recipe.train.epochs).map(|epoch| recipe.data.resolution_px_in(epoch)).collect();
+    let span = |sizes: &[u32]| {
+        let work = multiply_adds(sizes[0])? / largest;
+        Ok(Span { px: sizes[0], epochs: sizes.len() as u64, work })
+    };
+    sizes.chunk_by(u32::eq).map(span).collect()
 }

@@ -28,8 +28,8 @@ impl MicroBatchTimes {
         Self { data: 0.0, forward: seconds / 3.0, backward: seconds * 2.0 / 3.0, optimizer: 0.0 }
     }
 
-    /// Scales the times to a micro-batch with `share` of the images.
-    fn of_share(&self, share: f64) -> Self {
+    /// Scales the times to a micro-batch with `share` of the work: of the images, or of their multiply-adds.
+    pub(crate) fn of_share(&self, share: f64) -> Self {
         let Self { data, forward, backward, optimizer } = *self;
         Self { data: data * share, forward: forward * share, backward: backward * share, optimizer }
     }
@@ -47,7 +47,7 @@ pub(crate) struct Run {
     world_size: usize,
     /// The recipe that it trained.
     pub(crate) recipe: Recipe,
-    /// Times of a whole step: medians over the log intervals.
+    /// Times of a whole step on images of the largest size: medians over the log intervals.
     step: MicroBatchTimes,
 }
 
@@ -65,9 +65,12 @@ impl Run {
         let record = AttemptRecord::read(&folder.attempt(attempt.with_context(at)?))?;
         let records =
             read_records(&folder.metrics()).map_err(|error| Usage(describe(&error))).with_context(at)?;
-        let steps: Vec<_> = records.into_iter().filter_map(Record::step).collect();
-        let step = median_step(&steps).map_err(Usage).with_context(at)?;
         let recipe = Recipe::read(&folder.config()).with_context(at)?;
+        let is_largest = |step: &StepRecord| {
+            recipe.data.resolution_px_in(step.epoch.saturating_sub(1)) == recipe.data.resolution_px
+        };
+        let steps: Vec<_> = records.into_iter().filter_map(Record::step).filter(is_largest).collect();
+        let step = median_step(&steps).map_err(Usage).with_context(at)?;
         Ok(Self { path: path.to_owned(), world_size: record.start.world_size, recipe, step })
     }
 
@@ -106,8 +109,11 @@ impl Run {
 fn median_step(steps: &[StepRecord]) -> Result<MicroBatchTimes, String> {
     let counted = if steps.len() > 1 { &steps[1..] } else { steps };
     if counted.is_empty() {
-        return Err("metrics.jsonl has no line of kind step: expected a run of at least log.interval_steps"
-            .to_owned());
+        return Err(
+            "metrics.jsonl has no line of kind step for images of the largest size: expected a run of at \
+                    least log.interval_steps with them"
+                .to_owned(),
+        );
     }
     let median = |phase: fn(&StepRecord) -> f64| {
         let mut values: Vec<f64> = counted.iter().map(phase).collect();
@@ -150,7 +156,7 @@ mod tests {
     fn metrics_without_times_are_rejected() {
         let untimed = StepRecord { seconds_copy: f64::NAN, ..step(1.0) };
         for (steps, expected) in [
-            (vec![], "metrics.jsonl has no line of kind step"),
+            (vec![], "metrics.jsonl has no line of kind step for images of the largest size"),
             (vec![untimed], "metrics.jsonl lacks the times of a step's phases: expected seconds_data"),
             (vec![step(0.0)], "metrics.jsonl has steps whose forward or backward took no time"),
         ] {

@@ -14,7 +14,7 @@ pub(crate) struct RankMemory {
     pub(crate) gradients: u64,
     pub(crate) optimizer: u64,
     pub(crate) ema: u64,
-    /// BatchNorm statistics: running, of the batch, and accumulated over the step.
+    /// BatchNorm statistics: running, of the batch, accumulated over the step, and averaged if there is an average.
     pub(crate) statistics: u64,
     /// Estimate for one micro-batch: activations kept by forward, and buffers of backward.
     pub(crate) activations: u64,
@@ -38,12 +38,13 @@ pub(crate) fn of(summary: &Summary, elements: u64, recipe: &Recipe) -> RankMemor
     // A CPU holds activations in bf16 only if it computes in bf16.
     let element = recipe.elements(computes_on_gpus(recipe));
     let of_batch = summary.memory(element);
+    let averages = recipe.train.keeps_average();
     RankMemory {
         weights,
         gradients: weights + rounded,
         optimizer: element.optimizer_states * weights,
-        ema: if recipe.train.ema_decay > 0.0 { weights } else { 0 },
-        statistics: 3 * summary.statistics_elements() * element.weight_bytes,
+        ema: if averages { weights } else { 0 },
+        statistics: (3 + u64::from(averages)) * summary.statistics_elements() * element.weight_bytes,
         activations: of_batch.forward + of_batch.backward,
     }
 }
@@ -88,7 +89,8 @@ mod tests {
         assert_eq!(memory(&[precision]), expected);
         assert_eq!(expected.total(), 3 * flat + 24 * norm_channels + 256 * image);
         let more = memory(&[precision, "train.ema_decay=0.99", "optim.name=\"adamw\""]);
-        assert_eq!(more, RankMemory { ema: flat, optimizer: 2 * flat, ..expected });
+        let statistics = 4 * 2 * norm_channels * 4;
+        assert_eq!(more, RankMemory { ema: flat, optimizer: 2 * flat, statistics, ..expected });
     }
 
     #[test]

@@ -27,7 +27,7 @@ use all_reduce::{AllReduce, Links};
 use measured::{MicroBatchTimes, Run};
 use memory::RankMemory;
 pub(crate) use options::PlanCommand;
-use scaling::{Row, Step};
+use scaling::{Row, Span, Step};
 use verdict::Scaling;
 
 /// The prediction for a job, and its inputs.
@@ -52,6 +52,8 @@ struct Plan {
     bucket_bytes: f64,
     train_images: usize,
     epochs: u64,
+    /// Sizes of the training images from epoch to epoch. Memory, micro-batch and rows are those of the largest.
+    sizes: Vec<Span>,
     rows: Vec<Row>,
     verdict: Scaling,
 }
@@ -106,6 +108,7 @@ fn build(command: &PlanCommand) -> Result<Plan> {
         bucket_bytes: step.buckets.iter().map(|bucket| bucket.bytes).sum(),
         train_images: training.images,
         epochs,
+        sizes: training.spans,
         verdict: verdict::of(&step, &rows, global_batch_size),
         rows,
     })

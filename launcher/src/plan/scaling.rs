@@ -25,16 +25,27 @@ pub(crate) struct Step {
 }
 
 /// Length of training.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Training {
     pub(crate) images: usize,
     pub(crate) global_batch_size: usize,
     pub(crate) steps_of_epoch: u64,
-    pub(crate) epochs: u64,
+    /// In the order of training.
+    pub(crate) spans: Vec<Span>,
     pub(crate) max_steps: Option<u64>,
 }
 
-/// Prediction for a number of GPUs.
+/// Consecutive epochs whose training images have the same size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Span {
+    /// Height and width of the images in pixels.
+    pub(crate) px: u32,
+    pub(crate) epochs: u64,
+    /// Multiply-adds of an image, relative to those of the largest images.
+    pub(crate) work: f64,
+}
+
+/// Prediction for a number of GPUs, for images of the largest size; `total_seconds` is that of all epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) gpus: usize,
@@ -122,10 +133,16 @@ impl Training {
     }
 
     fn total_seconds(&self, step: &Step, gpus: usize) -> f64 {
-        let of_epoch = self.steps_of_epoch;
-        let steps = self.max_steps.map_or(self.epochs * of_epoch, |most| most.min(self.epochs * of_epoch));
-        let epochs = (steps / of_epoch) as f64;
-        epochs * self.seconds(step, gpus, of_epoch) + self.seconds(step, gpus, steps % of_epoch)
+        let (mut left, mut total) = (self.max_steps.unwrap_or(u64::MAX), 0.0);
+        for &Span { epochs, work, .. } in &self.spans {
+            let step = Step { times: step.times.of_share(work), ..step.clone() };
+            let steps = left.min(epochs * self.steps_of_epoch);
+            let (whole, rest) = (steps / self.steps_of_epoch, steps % self.steps_of_epoch);
+            total += whole as f64 * self.seconds(&step, gpus, self.steps_of_epoch)
+                + self.seconds(&step, gpus, rest);
+            left -= steps;
+        }
+        total
     }
 }
 
@@ -168,7 +185,8 @@ mod tests {
 
     fn training(images: usize) -> Training {
         let steps_of_epoch = images.div_ceil(128) as u64;
-        Training { images, global_batch_size: 128, steps_of_epoch, epochs: 3, max_steps: None }
+        let spans = vec![Span { px: 96, epochs: 3, work: 1.0 }];
+        Training { images, global_batch_size: 128, steps_of_epoch, spans, max_steps: None }
     }
 
     fn close(value: f64, expected: f64) {
@@ -241,6 +259,24 @@ mod tests {
         close(seconds(Training { steps_of_epoch: 2, ..training(320) }).0, 3.2);
         close(seconds(Training { max_steps: Some(4), ..training(320) }).1, 5.6);
         close(seconds(Training { max_steps: Some(99), ..training(320) }).1, 12.0);
+    }
+
+    /// One epoch of a quarter of the work, one of half and two of all.
+    #[test]
+    fn small_images_take_their_share_of_the_work() {
+        let step = step(1, links(f64::INFINITY, 0.0));
+        let span = |(px, epochs, work)| Span { px, epochs, work };
+        let spans: Vec<_> = [(112, 1, 0.25), (160, 1, 0.5), (224, 2, 1.0)].map(span).into();
+        let seconds = |max_steps| {
+            let training = Training { spans: spans.clone(), max_steps, ..training(320) };
+            let row = row(&step, &training, 1);
+            close(row.epoch_seconds, 4.0);
+            row.total_seconds
+        };
+        close(seconds(None), 1.0 + 2.0 + 2.0 * 4.0);
+        // The second epoch's first two steps, of 1.6 s at full work.
+        close(seconds(Some(5)), 1.0 + 0.5 * 2.0 * 1.6);
+        close(seconds(Some(7)), 1.0 + 2.0 + 1.6);
     }
 
     proptest! {

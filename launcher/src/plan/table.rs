@@ -5,7 +5,7 @@ use std::iter::once;
 use regatta_run_folder::counted;
 
 use super::Plan;
-use super::scaling::Row;
+use super::scaling::{Row, Span};
 
 const HEADER: [&str; 8] =
     ["ranks", "micro-batches", "step ms", "exposed ms", "images/s", "efficiency", "epoch", "total"];
@@ -30,13 +30,23 @@ pub(crate) fn render(plan: &Plan) -> String {
         format!(
             "training      {train_images} images, {}; without evaluation and checkpoints",
             counted(*epochs, "epoch")
-        ),
+        ) + &sizes(&plan.sizes),
         String::new(),
         by_ranks(&plan.rows),
         plan.verdict.to_string(),
     ]
     .map(|line| line + "\n")
     .concat()
+}
+
+/// Lines for the sizes of the training images, if there are several.
+fn sizes(spans: &[Span]) -> String {
+    let [_, _, ..] = spans else { return String::new() };
+    let line = |&Span { px, epochs, work }: &Span| {
+        format!("\n              {px}x{px} in {}: {work:.3} of the multiply-adds", counted(epochs, "epoch"))
+    };
+    let lines: String = spans.iter().map(line).collect();
+    lines + "\n              the total covers all epochs, all other values are for the largest images"
 }
 
 fn cluster(plan: &Plan) -> String {

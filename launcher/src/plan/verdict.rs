@@ -81,7 +81,7 @@ mod tests {
     use super::super::all_reduce::{AllReduce, Links};
     use super::super::buckets::Bucket;
     use super::super::measured::MicroBatchTimes;
-    use super::super::scaling::{Training, rows};
+    use super::super::scaling::{Span, Training, rows};
     use super::*;
 
     /// Of `micro_batches`, each of one image and 10 ms, over links that take `latency_s` at all 16 GPUs.
@@ -100,7 +100,7 @@ mod tests {
             images: 1000,
             global_batch_size: micro_batches,
             steps_of_epoch: 1000_usize.div_ceil(micro_batches) as u64,
-            epochs: 1,
+            spans: vec![Span { px: 96, epochs: 1, work: 1.0 }],
             max_steps: None,
         };
         let Scaling { scales_to, limit } = of(&step, &rows(&step, &training, gpus), micro_batches);

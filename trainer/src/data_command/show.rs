@@ -31,7 +31,7 @@ pub(super) struct ShowCommand {
     /// The split to show
     #[arg(long, value_enum, default_value = "train")]
     split: SplitName,
-    /// The epoch, counted from 1, whose augmentation is shown
+    /// The epoch, counted from 1, whose augmentation and size are shown
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     epoch: u64,
     /// Numbers of the images, counted from 0; a single one is written pixel by pixel
@@ -52,7 +52,8 @@ pub(super) struct ShowCommand {
 pub(super) fn run(command: &ShowCommand) -> Result<ExitCode> {
     check_output(&command.out, command.force)?;
     let (recipe, source) = open(&command.recipe, command.split)?;
-    let images = input::images(&recipe, source.clone(), command.split.split());
+    let training_px = recipe.data.resolution_px_in(command.epoch - 1);
+    let images = input::images_of_size(&recipe, source.clone(), command.split.split(), training_px);
     let (shape, indices) = (images.shape(), chosen(command, source.len())?);
     let fitting = MOST_PIXELS / (shape.height * shape.width);
     if indices.len() > fitting {

@@ -1,20 +1,20 @@
 //! Micro-batches on their way from the loader's threads to the device.
 
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use regatta_data::{
-    BadImage, BatchRequest, Images, Loader, LoaderSettings, Split, block_bytes, header_bytes, write_header,
+    BadImage, BatchRequest, Loader, LoaderSettings, Split, block_bytes, header_bytes, write_header,
 };
 use regatta_settings::Recipe;
 use regatta_torch_ext::{HostBytes, HostChunk, SplitHostBytes};
 use tch::{Device, Tensor};
 
-use super::Segment;
+use super::prepared::{Prepared, Splits};
+use super::{Purpose, Segment};
 use crate::datasets::Datasets;
-use crate::input;
-use crate::preparation::Preparation;
 use crate::upload::Uploader;
 
 /// Segments, opened one after the other.
@@ -25,14 +25,13 @@ pub(super) type Segments = Box<dyn Iterator<Item = Result<Segment>>>;
 pub(super) struct Loaded {
     loader: Loader<HostChunk>,
     prefetch_batches: usize,
-    training: Prepared,
-    validation: Prepared,
+    splits: Splits,
     /// Segments that are not yet opened.
     segments: std::iter::Fuse<Segments>,
-    /// The last opened segment.
-    requesting: Option<Segment>,
-    /// Splits and epochs of the segments that are opened and not begun, in order.
-    ahead: VecDeque<(Split, u64)>,
+    /// The last opened segment, and its images.
+    requesting: Option<(Segment, Rc<Prepared>)>,
+    /// Purposes and epochs of the segments that are opened and not begun, in order.
+    ahead: VecDeque<(Purpose, u64)>,
     /// Number of the segment that was begun last.
     current: usize,
     /// The micro-batches in the loader, in order.
@@ -46,17 +45,11 @@ pub(super) struct Loaded {
     reported: HashSet<(bool, usize)>,
 }
 
-/// The images of a split, and what is done to them on the device.
-struct Prepared {
-    images: Arc<Images>,
-    preparation: Preparation,
-}
-
 /// A micro-batch in the loader.
 struct Request {
     /// Number of its segment.
     segment: usize,
-    split: Split,
+    prepared: Rc<Prepared>,
     images: usize,
     /// Length of its block in bytes.
     len: usize,
@@ -67,7 +60,7 @@ struct Request {
 struct Upload {
     /// Number of its segment.
     segment: usize,
-    split: Split,
+    prepared: Rc<Prepared>,
     images: usize,
     replaced: u64,
 }
@@ -78,16 +71,6 @@ pub(super) struct Taken {
     pub(super) labels: Tensor,
     /// Number of its images that were replaced.
     pub(super) replaced: u64,
-}
-
-impl Prepared {
-    fn new(recipe: &Recipe, datasets: &Datasets, split: Split, device: Device) -> Self {
-        let images = input::images(recipe, Arc::clone(datasets.of(split)), split);
-        let (shape, work) = (images.shape(), images.device_work());
-        let resolution_px = input::resolution_px(recipe, split);
-        let preparation = Preparation::new(recipe, shape, resolution_px, work, device);
-        Self { images: Arc::new(images), preparation }
-    }
 }
 
 impl Loaded {
@@ -101,8 +84,7 @@ impl Loaded {
         Ok(Self {
             loader: Loader::new(settings).context("cannot start the loader's threads")?,
             prefetch_batches: settings.prefetch_batches.max(1),
-            training: Prepared::new(recipe, datasets, Split::Train, device),
-            validation: Prepared::new(recipe, datasets, Split::Validation, device),
+            splits: Splits::new(recipe, datasets, device),
             segments: segments.fuse(),
             requesting: None,
             ahead: VecDeque::new(),
@@ -115,14 +97,14 @@ impl Loaded {
         })
     }
 
-    /// Moves to the next segment of this split and epoch, and drops what is left of earlier ones.
-    pub(super) fn begin(&mut self, split: Split, epoch: u64) -> Result<()> {
+    /// Moves to the next segment of this purpose and epoch, and drops what is left of earlier ones.
+    pub(super) fn begin(&mut self, purpose: Purpose, epoch: u64) -> Result<()> {
         loop {
             if self.ahead.is_empty() && !self.open_next()? {
-                return Err(anyhow!("no segment of the {split:?} images in epoch {epoch} is left"));
+                return Err(anyhow!("no segment of images for {purpose:?} in epoch {epoch} is left"));
             }
             self.current += 1;
-            if self.ahead.pop_front() == Some((split, epoch)) {
+            if self.ahead.pop_front() == Some((purpose, epoch)) {
                 break;
             }
         }
@@ -154,8 +136,7 @@ impl Loaded {
             let failure = self.failure.take_if(|(segment, _)| *segment <= current);
             return failure.map_or(Ok(None), |(_, error)| Err(error));
         };
-        let Upload { split, images, replaced, .. } = upload;
-        let prepared = if split == Split::Train { &self.training } else { &self.validation };
+        let Upload { prepared, images, replaced, .. } = upload;
         let made = self.uploader.take(|block| prepared.preparation.apply(block, images));
         made.map(|(images_nchw, labels)| Some(Taken { images_nchw, labels, replaced }))
     }
@@ -167,7 +148,7 @@ impl Loaded {
 
     fn request_ahead(&mut self) {
         while self.requests.len() < self.prefetch_batches && self.failure.is_none() {
-            let next = self.requesting.as_mut().and_then(|segment| segment.micro_batches.next());
+            let next = self.requesting.as_mut().and_then(|(segment, _)| segment.micro_batches.next());
             let (segment, outcome) = match next {
                 Some(indices) => (self.last_opened(), self.request(indices).map(|()| true)),
                 None => (self.last_opened() + 1, self.open_next()),
@@ -186,21 +167,22 @@ impl Loaded {
             return Err(error);
         }
         let Some(segment) = self.segments.next().transpose()? else { return Ok(false) };
-        self.ahead.push_back((segment.split, segment.epoch));
-        self.requesting = Some(segment);
+        self.ahead.push_back((segment.purpose, segment.epoch));
+        let prepared = self.splits.of(segment.purpose.split(), segment.epoch);
+        self.requesting = Some((segment, prepared));
         Ok(true)
     }
 
     /// Hands a micro-batch of the last opened segment to the loader.
     fn request(&mut self, indices: Vec<usize>) -> Result<()> {
-        let Some(Segment { split, epoch, .. }) = self.requesting else { return Ok(()) };
-        let prepared = if split == Split::Train { &self.training } else { &self.validation };
+        let Some((Segment { epoch, .. }, prepared)) = &self.requesting else { return Ok(()) };
+        let (epoch, prepared) = (*epoch, Rc::clone(prepared));
         let (shape, images) = (prepared.images.shape(), indices.len());
         let len = block_bytes(images, shape);
         let block = self.uploader.host_block(len)?;
         let (block, chunks) = block.split(header_bytes(images), shape.bytes(), images);
         self.loader.submit(BatchRequest { images: Arc::clone(&prepared.images), epoch, indices, chunks });
-        self.requests.push_back(Request { segment: self.last_opened(), split, images, len, block });
+        self.requests.push_back(Request { segment: self.last_opened(), prepared, images, len, block });
         Ok(())
     }
 
@@ -216,14 +198,14 @@ impl Loaded {
     }
 
     fn begin_upload(&mut self, request: Request) -> Result<()> {
-        let Request { segment, split, images, len, block } = request;
+        let Request { segment, prepared, images, len, block } = request;
         let loaded = self.loader.next_batch()?.context("the loader has lost a micro-batch")?;
         self.report(&loaded.bad);
         drop(loaded.chunks);
         let mut block = joined(block)?;
         write_header(block.as_mut_slice(), &loaded.labelled);
         self.uploader.begin(block, len)?;
-        self.upload = Some(Upload { segment, split, images, replaced: loaded.replaced });
+        self.upload = Some(Upload { segment, prepared, images, replaced: loaded.replaced });
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use regatta_run_folder::{StepRate, print_output};
 use regatta_settings::{Recipe, RecipeArgs};
 use tch::Device;
 
+use crate::average::Position;
 use crate::control::Requests;
 use crate::debug::Inspector;
 use crate::failure::together;
@@ -46,8 +47,15 @@ pub(super) fn measure(
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let images = recipe.train.global_batch_size;
     let micro_batches = images / recipe.train.micro_batch_size / world.world_size();
-    let mut step =
-        || learner.step(0..micro_batches, images, recipe.optim.lr, Requests::default(), &mut source);
+    // The average is updated as often as the recipe says, in an epoch without end.
+    let mut at = Position { epoch: 0, step_in_epoch: 0, steps_per_epoch: u64::MAX };
+    let mut step = || {
+        let lr = recipe.optim.lr;
+        let mut launched = learner.step(0..micro_batches, images, lr, Requests::default(), &mut source)?;
+        learner.update_average(&mut launched, at)?;
+        at.step_in_epoch += 1;
+        Ok(launched)
+    };
     step()?.pending.outcome()?;
     let seconds_to_first_step = begin.elapsed().as_secs_f64();
     run_steps(WARM_UP, &mut step)?;

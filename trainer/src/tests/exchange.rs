@@ -11,8 +11,9 @@ use tch::{Device, Kind, Tensor};
 use super::networks::{REGNETX32, recipe};
 use super::reference::{Script, Tensors};
 use super::{alone, assert_close, assert_equal_to_the_bit};
+use crate::loss::summed_loss;
 use crate::pretrained::Pretrained;
-use crate::replica::{Replica, summed_loss};
+use crate::replica::Replica;
 use crate::{export, tensor_file};
 
 const THREADS: i32 = 2;
@@ -150,7 +151,8 @@ fn export_weights(case: &Case, folder: &Path, replica: &Replica) {
     tensor_file::write(&checkpoint, names.zip(tensors)).unwrap();
     let own = Pretrained::read(&checkpoint, replica.network()).unwrap();
     assert_eq!((own.naming, own.found.len()), (Naming::Pycls, replica.network().tensors().len()));
-    let renamed = export::renamed(&checkpoint, replica.network(), case.naming, 0).unwrap();
+    let all = tensor_file::read_all(&checkpoint).unwrap();
+    let renamed = export::renamed(all, &checkpoint, replica.network(), case.naming, 0).unwrap();
     let tensors = renamed.iter().map(|(name, tensor)| (name.clone(), tensor));
     let bytes = tensor_file::bytes(tensors, None).unwrap();
     std::fs::write(folder.join(format!("{}.exported.safetensors", case.model)), bytes).unwrap();

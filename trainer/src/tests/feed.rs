@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use regatta_comm::World;
-use regatta_data::{DataError, Encoding, ImageShape, LoaderSettings, OnBadImage, Source, Split};
+use regatta_data::{DataError, Encoding, ImageShape, LoaderSettings, OnBadImage, Source};
 use regatta_run_folder::ExitCode;
 use regatta_settings::Recipe;
 use tch::Device;
@@ -16,7 +16,7 @@ use crate::control::Requests;
 use crate::datasets::Datasets;
 use crate::debug::Inspector;
 use crate::failure::{describe, exit_code};
-use crate::feed::{Feed, Segment};
+use crate::feed::{Feed, Purpose, Segment};
 use crate::step::{Learner, StepSource};
 
 const UNREADABLE: usize = 5;
@@ -74,17 +74,24 @@ fn an_unreadable_image_ends_the_run_in_its_step_and_no_earlier() {
     );
 }
 
-/// A feed of segments of (split, epoch, micro-batches of two images that begin with these), and the number of images fetched.
-fn feed(settings: LoaderSettings, segments: &[(Split, u64, &'static [usize])]) -> (Feed, Arc<AtomicUsize>) {
+/// Segments of (purpose, epoch, micro-batches of two images that begin with these).
+type Segments<'a> = &'a [(Purpose, u64, &'static [usize])];
+
+/// A feed of these segments, and the number of images fetched.
+fn feed(settings: LoaderSettings, segments: Segments) -> (Feed, Arc<AtomicUsize>) {
+    feed_of(&fp32(), settings, segments)
+}
+
+fn feed_of(recipe: &Recipe, settings: LoaderSettings, segments: Segments) -> (Feed, Arc<AtomicUsize>) {
     let fetched = Arc::new(AtomicUsize::new(0));
     let source = || -> Arc<dyn Source> { Arc::new(Damaged(Arc::clone(&fetched))) };
     let datasets = Datasets::without_lists(source(), source());
     let segments: Vec<_> = segments.to_vec();
-    let segments = segments.into_iter().map(|(split, epoch, firsts)| {
+    let segments = segments.into_iter().map(|(purpose, epoch, firsts)| {
         let micro_batches = firsts.iter().map(|&first| vec![first, first + 1]);
-        Ok(Segment { split, epoch, micro_batches: Box::new(micro_batches) })
+        Ok(Segment { purpose, epoch, micro_batches: Box::new(micro_batches) })
     });
-    (Feed::new(&fp32(), &datasets, settings, Device::Cpu, segments).unwrap(), fetched)
+    (Feed::new(recipe, &datasets, settings, Device::Cpu, segments).unwrap(), fetched)
 }
 
 fn labels(feed: &mut Feed) -> Option<Vec<i64>> {
@@ -97,13 +104,16 @@ fn wait_for(fetched: &AtomicUsize, count: usize) {
     }
 }
 
-const SEGMENTS: [(Split, u64, &[usize]); 3] =
-    [(Split::Train, 4, &[10, 20, 30]), (Split::Validation, 4, &[40, 50]), (Split::Train, 5, &[60, 70])];
+const SEGMENTS: [(Purpose, u64, &[usize]); 3] = [
+    (Purpose::Training, 4, &[10, 20, 30]),
+    (Purpose::Evaluation, 4, &[40, 50]),
+    (Purpose::Training, 5, &[60, 70]),
+];
 
 #[test]
 fn the_next_segments_are_loaded_while_one_is_consumed() {
     let (mut feed, fetched) = feed(LoaderSettings { workers: 2, ..LoaderSettings::default() }, &SEGMENTS);
-    feed.begin(Split::Train, 4).unwrap();
+    feed.begin(Purpose::Training, 4).unwrap();
     assert_eq!(labels(&mut feed), Some(vec![10, 11]));
     feed.prefetch();
     // Four micro-batches ahead: two of this epoch, two of the evaluation.
@@ -113,14 +123,14 @@ fn the_next_segments_are_loaded_while_one_is_consumed() {
     wait_for(&fetched, 14);
     assert_eq!(labels(&mut feed), None, "the evaluation has not begun");
     assert_eq!(feed.epoch(), 4);
-    feed.begin(Split::Validation, 4).unwrap();
+    feed.begin(Purpose::Evaluation, 4).unwrap();
     assert_eq!((labels(&mut feed), labels(&mut feed)), (Some(vec![40, 41]), Some(vec![50, 51])));
     assert_eq!(labels(&mut feed), None);
-    feed.begin(Split::Train, 5).unwrap();
+    feed.begin(Purpose::Training, 5).unwrap();
     assert_eq!((feed.epoch(), labels(&mut feed)), (5, Some(vec![60, 61])));
     assert_eq!((labels(&mut feed), labels(&mut feed)), (Some(vec![70, 71]), None));
     assert_eq!(fetched.load(Ordering::SeqCst), 14, "no image is read twice");
-    assert!(feed.begin(Split::Validation, 5).is_err());
+    assert!(feed.begin(Purpose::Evaluation, 5).is_err());
 }
 
 #[test]
@@ -129,15 +139,42 @@ fn what_is_left_of_a_segment_is_dropped_when_a_later_one_begins() {
         for taken in 0..4 {
             let settings = LoaderSettings { prefetch_batches, workers: 2, ..LoaderSettings::default() };
             let (mut feed, _) = feed(settings, &SEGMENTS);
-            feed.begin(Split::Train, 4).unwrap();
+            feed.begin(Purpose::Training, 4).unwrap();
             for _ in 0..taken {
                 labels(&mut feed);
                 feed.prefetch();
             }
             // Past the evaluation, too.
-            feed.begin(Split::Train, 5).unwrap();
+            feed.begin(Purpose::Training, 5).unwrap();
             let rest = [labels(&mut feed), labels(&mut feed), labels(&mut feed)];
             assert_eq!(rest, [Some(vec![60, 61]), Some(vec![70, 71]), None], "{prefetch_batches} {taken}");
+        }
+    }
+}
+
+/// Three sizes are in the loader at once: of an epoch, its evaluation and the next epoch. The workers crop to the size, or the
+/// device resizes.
+#[test]
+fn each_epoch_has_images_of_its_size() {
+    let list = "resolution = [{ after_epochs = 0, px = 64 }, { after_epochs = 4, px = 32 }, { after_epochs = 5, px = 40 }]";
+    let text = FOUR_STAGES.replace("resolution_px = 64", list).replace("epochs = 1", "epochs = 6");
+    for more in [&[][..], &["augment.random_resized_crop_scale=[0.5,1.0]"]] {
+        let sets = [&["data.synthetic_classes=100", "data.val_resolution_px=48"], more].concat();
+        let recipe = recipe(&text, &sets.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        for prefetch_batches in [1, 8] {
+            let settings = LoaderSettings { prefetch_batches, workers: 2, ..LoaderSettings::default() };
+            let (mut feed, _) = feed_of(&recipe, settings, &SEGMENTS);
+            for ((split, epoch, micro_batches), px) in SEGMENTS.into_iter().zip([32, 48, 40]) {
+                feed.begin(split, epoch).unwrap();
+                for &first in micro_batches {
+                    let (images_nchw, labels) = feed.next().unwrap().unwrap();
+                    let first = first as i64;
+                    assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [first, first + 1]);
+                    assert_eq!(images_nchw.size(), [2, 3, px, px], "{split:?} {epoch}");
+                    feed.prefetch();
+                }
+                assert!(feed.next().unwrap().is_none());
+            }
         }
     }
 }
@@ -147,8 +184,8 @@ fn no_more_is_loaded_ahead_than_asked() {
     const ALL: &[usize] = &[10, 12, 14, 16, 18, 20, 22, 24, 26, 28];
     for prefetch_batches in [1, 3] {
         let settings = LoaderSettings { prefetch_batches, workers: 3, ..LoaderSettings::default() };
-        let (mut feed, fetched) = feed(settings, &[(Split::Train, 0, ALL)]);
-        feed.begin(Split::Train, 0).unwrap();
+        let (mut feed, fetched) = feed(settings, &[(Purpose::Training, 0, ALL)]);
+        feed.begin(Purpose::Training, 0).unwrap();
         for taken in 1..=ALL.len() {
             assert!(labels(&mut feed).is_some());
             feed.prefetch();
@@ -161,14 +198,14 @@ fn no_more_is_loaded_ahead_than_asked() {
 
 #[test]
 fn a_failure_in_the_next_segment_waits_until_it_begins() {
-    let segments: [(Split, u64, &[usize]); 3] =
-        [(Split::Train, 0, &[0, 2]), (Split::Validation, 0, &[8, 4]), (Split::Train, 1, &[0])];
+    let segments: [(Purpose, u64, &[usize]); 3] =
+        [(Purpose::Training, 0, &[0, 2]), (Purpose::Evaluation, 0, &[8, 4]), (Purpose::Training, 1, &[0])];
     let (mut feed, fetched) = feed(LoaderSettings::default(), &segments);
-    feed.begin(Split::Train, 0).unwrap();
+    feed.begin(Purpose::Training, 0).unwrap();
     assert_eq!(labels(&mut feed), Some(vec![0, 1]));
     wait_for(&fetched, 8);
     assert_eq!((labels(&mut feed), labels(&mut feed)), (Some(vec![2, 3]), None));
-    feed.begin(Split::Validation, 0).unwrap();
+    feed.begin(Purpose::Evaluation, 0).unwrap();
     assert_eq!(labels(&mut feed), Some(vec![8, 9]));
     feed.prefetch();
     let error = feed.next().unwrap_err();
@@ -182,8 +219,8 @@ fn a_failure_in_the_next_segment_waits_until_it_begins() {
 fn replaced_images_are_counted_when_their_micro_batch_is_taken() {
     let on_bad_image = OnBadImage::Skip { max_fraction: 0.1 };
     let settings = LoaderSettings { on_bad_image, ..LoaderSettings::default() };
-    let (mut feed, fetched) = feed(settings, &[(Split::Train, 0, &[0, 4, 6])]);
-    feed.begin(Split::Train, 0).unwrap();
+    let (mut feed, fetched) = feed(settings, &[(Purpose::Training, 0, &[0, 4, 6])]);
+    feed.begin(Purpose::Training, 0).unwrap();
     labels(&mut feed);
     wait_for(&fetched, 6);
     assert_eq!(feed.take_replaced(), 0);
@@ -197,8 +234,8 @@ fn a_step_counts_the_images_that_were_replaced() {
     let _alone = alone();
     let on_bad_image = OnBadImage::Skip { max_fraction: 0.1 };
     let settings = LoaderSettings { on_bad_image, ..LoaderSettings::default() };
-    let (mut feed, _) = feed(settings, &[(Split::Train, 0, &[0, 4, 0, 2])]);
-    feed.begin(Split::Train, 0).unwrap();
+    let (mut feed, _) = feed(settings, &[(Purpose::Training, 0, &[0, 4, 0, 2])]);
+    feed.begin(Purpose::Training, 0).unwrap();
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
     let (recipe, world) = (fp32(), World::alone());
     let mut learner = Learner::new(&recipe, replica(&recipe), &world).unwrap();

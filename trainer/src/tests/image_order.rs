@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::networks::{FOUR_STAGES, recipe};
 use crate::datasets::Datasets;
+use crate::feed::Purpose;
 use crate::image_order::{ImageOrder, StepImages};
 use crate::progress::Progress;
 
@@ -26,7 +27,11 @@ fn segments(sets: &[&str], (epoch, step_in_epoch): (u64, u64)) -> String {
     let progress = Progress { epoch, step_in_epoch, step: 3 * epoch + step_in_epoch, ..Progress::default() };
     let segments = order(sets).segments(&progress).map(|segment| {
         let segment = segment.unwrap();
-        let name = if segment.split == Split::Train { "train" } else { "val" };
+        let name = match segment.purpose {
+            Purpose::Training => "train",
+            Purpose::PreciseStatistics => "precise",
+            Purpose::Evaluation => "val",
+        };
         let sizes: Vec<_> = segment.micro_batches.map(|indices| indices.len().to_string()).collect();
         format!("{name} {}: {}", segment.epoch, sizes.join("+"))
     });
@@ -47,6 +52,16 @@ fn epochs_and_evaluations_alternate_as_the_recipe_says() {
     check(&[], (1, 1), "train 1: 2+2+2, val 1: 3+3+1");
     check(&[], (2, 0), "");
     check(&["train.ema_decay=0.9"], (1, 0), "train 1: 2+2+2+2+2, val 1: 3+3+1, val 1: 3+3+1");
+    check(&["train.ema_half_life_steps=9"], (1, 0), "train 1: 2+2+2+2+2, val 1: 3+3+1, val 1: 3+3+1");
+    let precise = ["eval.precise_bn_images=5", "train.ema_decay=0.9"];
+    check(
+        &precise[..1],
+        (0, 3),
+        "train 0: , precise 0: 2+2+1, val 0: 3+3+1, train 1: 2+2+2+2+2, precise 1: 2+2+1, val 1: 3+3+1",
+    );
+    check(&precise, (1, 2), "train 1: 2, precise 1: 2+2+1, val 1: 3+3+1, val 1: 3+3+1");
+    let interval = [&precise[..1], &["eval.interval_epochs=2"]].concat();
+    check(&interval, (0, 2), "train 0: 2, train 1: 2+2+2+2+2, precise 1: 2+2+1, val 1: 3+3+1");
     check(&["eval.interval_epochs=0"], (0, 0), "train 0: 2+2+2+2+2, train 1: 2+2+2+2+2");
     check(&["eval.interval_epochs=9"], (0, 0), "train 0: 2+2+2+2+2, train 1: 2+2+2+2+2, val 1: 3+3+1");
     check(&["train.drop_last=true"], (1, 0), "train 1: 2+2+2+2, val 1: 3+3+1");

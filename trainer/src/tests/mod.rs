@@ -5,9 +5,12 @@ mod reference;
 
 mod networks;
 
+mod average;
+mod batch;
 mod exchange;
 mod feed;
 mod image_order;
+mod onnx;
 mod overlap;
 mod parity;
 mod preparation;
@@ -17,12 +20,12 @@ mod wrong_inputs;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use regatta_data::{LoaderSettings, Source, Split};
+use regatta_data::{LoaderSettings, Source};
 use regatta_settings::Recipe;
 use tch::{Device, Kind, Tensor};
 
 use crate::datasets::Datasets;
-use crate::feed::{Feed, Segment};
+use crate::feed::{Feed, Purpose, Segment};
 
 /// Lock for tests that set libtorch's number of threads, which applies to the entire process.
 fn alone() -> MutexGuard<'static, ()> {
@@ -36,11 +39,11 @@ fn training_feed(recipe: &Recipe, source: impl Source + 'static, micro_batches: 
     let datasets = Datasets::without_lists(Arc::clone(&train), train);
     let micro_batches: Vec<_> = micro_batches.iter().map(|indices| indices.to_vec()).collect();
     let segment =
-        Segment { split: Split::Train, epoch: 0, micro_batches: Box::new(micro_batches.into_iter()) };
+        Segment { purpose: Purpose::Training, epoch: 0, micro_batches: Box::new(micro_batches.into_iter()) };
     let settings = LoaderSettings::default();
     let segments = std::iter::once(Ok(segment));
     let mut feed = Feed::new(recipe, &datasets, settings, Device::Cpu, segments).unwrap();
-    feed.begin(Split::Train, 0).unwrap();
+    feed.begin(Purpose::Training, 0).unwrap();
     feed
 }
 

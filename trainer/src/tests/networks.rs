@@ -74,15 +74,14 @@ pub(super) fn recipe(text: &str, sets: &[String]) -> Recipe {
 
 /// The recipe's network with random parameters and statistics, so that none is exactly 0 or 1.
 pub(super) fn replica(recipe: &Recipe) -> Replica {
-    let mut replica = Replica::new(recipe, Device::Cpu).unwrap();
+    let replica = Replica::new(recipe, Device::Cpu).unwrap();
     tch::manual_seed(1);
     tch::no_grad(|| {
-        for view in &mut replica.parameters.views {
-            let noise = Tensor::randn(view.size(), (Kind::Float, Device::Cpu)) * 0.1;
-            _ = view.g_add_(&noise.to_kind(view.kind()));
-        }
-        for view in &mut replica.running.views {
-            let noise = Tensor::rand(view.size(), (Kind::Float, Device::Cpu));
+        for (name, mut view) in replica.tensors(&replica.parameters, &replica.running) {
+            let noise = match is_statistic(&name) {
+                true => Tensor::rand(view.size(), (Kind::Float, Device::Cpu)),
+                false => Tensor::randn(view.size(), (Kind::Float, Device::Cpu)) * 0.1,
+            };
             _ = view.g_add_(&noise.to_kind(view.kind()));
         }
     });
@@ -124,7 +123,23 @@ pub(super) fn named<'a>(group: &str, names: impl Iterator<Item = &'a str>, tenso
     names.zip(tensors).map(|(name, tensor)| (format!("{group}.{name}"), tensor.detach().copy())).collect()
 }
 
-/// The views `tensors` of the replica, by the names of its parameters.
+fn is_statistic(name: &str) -> bool {
+    name.contains("running_")
+}
+
+/// A copy of every tensor under `group.name`.
+pub(super) fn under(group: &str, tensors: Vec<(String, Tensor)>) -> Tensors {
+    tensors.into_iter().map(|(name, tensor)| (format!("{group}.{name}"), tensor.detach().copy())).collect()
+}
+
+/// Every parameter and statistic of the replica, also the frozen ones.
+pub(super) fn weights(replica: &Replica) -> Tensors {
+    let tensors = replica.tensors(&replica.parameters, &replica.running).into_iter();
+    let group = |name: &str| if is_statistic(name) { "statistic" } else { "parameter" };
+    tensors.map(|(name, tensor)| (format!("{}.{name}", group(&name)), tensor.detach().copy())).collect()
+}
+
+/// The views `tensors` of the replica, by the names of its trained parameters.
 pub(super) fn by_parameter(group: &str, replica: &Replica, tensors: &[Tensor]) -> Tensors {
     named(group, replica.specs.iter().map(|spec| spec.name.as_str()), tensors)
 }

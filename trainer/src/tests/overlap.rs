@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::alone;
 use super::networks::{FOUR_STAGES, REGNETX32, recipe, replica};
-use crate::replica::summed_loss;
+use crate::loss::summed_loss;
 
 fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64

@@ -7,7 +7,8 @@ use tch::{Device, Kind, Tensor};
 use super::networks::{FOUR_STAGES, REGNETX32, by_parameter, by_statistic, description, recipe, replica};
 use super::reference::{Case, compare_with_pytorch};
 use super::{alone, assert_close, assert_equal_to_the_bit};
-use crate::replica::{in_format, summed_loss};
+use crate::loss::summed_loss;
+use crate::replica::in_format;
 
 /// One batch forward in evaluation mode, then forward and backward in training mode. PyTorch computes it with the recipe and
 /// the number of threads in `theirs`.

@@ -135,13 +135,22 @@ def network_case(case, inputs):
     return {**scalars, **results(gradient=gradients, statistic=statistics(model))}
 
 
+def freeze(model, stages):
+    """Freezes the first stages, and with them the stem: evaluation mode, no gradient."""
+    for name in ["stem", *(f"s{number + 1}" for number in range(stages))] if stages else []:
+        model.get_submodule(name).eval().requires_grad_(False)
+
+
 def optimizer_of(optim, named):
-    weights = [parameter for parameter in named.values() if parameter.dim() > 1]
-    others = [parameter for parameter in named.values() if parameter.dim() == 1]
-    groups = [
-        {"params": weights, "weight_decay": optim["weight_decay"]},
-        {"params": others, "weight_decay": optim["weight_decay_norm_bias"]},
-    ]
+    """Returns the optimizer with a group for each decay and learning rate."""
+    groups = {}
+    for name, parameter in named.items():
+        is_norm = name.rpartition(".")[0].endswith("bn")
+        kind = "_norm" if is_norm else "_bias" if name.endswith(".bias") else ""
+        lr = optim["head_lr"] if name.startswith("head.fc.") else optim["constants"]["lr"]
+        if parameter.requires_grad:
+            groups.setdefault((optim[f"weight_decay{kind}"], lr), []).append(parameter)
+    groups = [{"params": of, "weight_decay": decay, "lr": lr} for (decay, lr), of in groups.items()]
     return getattr(torch.optim, optim["name"])(groups, **optim["constants"])
 
 
@@ -158,9 +167,10 @@ def optimizer_case(case, inputs):
     """Makes an optimizer step with each of the recorded gradients."""
     named = {name: nn.Parameter(tensor) for name, tensor in with_prefix(inputs, "parameter.").items()}
     optimizer = optimizer_of(case["optim"], named)
+    factors = [group["lr"] / case["optim"]["constants"]["lr"] for group in optimizer.param_groups]
     for number, lr in enumerate(case["lrs"]):
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        for group, factor in zip(optimizer.param_groups, factors):
+            group["lr"] = lr * factor
         for name, parameter in named.items():
             parameter.grad = inputs[f"gradient.{number}.{name}"]
         optimizer.step()
@@ -181,17 +191,23 @@ def images_of(case, inputs):
 
 def step_case(case, inputs):
     """Computes a complete training step over several micro-batches."""
+    import batch
+
     model = model_of(case, inputs)
+    freeze(model, case["frozen_stages"])
     named = dict(model.named_parameters())
     average = {name: parameter.detach().clone() for name, parameter in named.items()}
     images, labels = images_of(case, inputs), inputs["labels"].long()
     mean_statistics = {name: torch.zeros_like(tensor) for name, tensor in statistics(model).items()}
     loss_sum, hits = 0.0, torch.zeros(())
-    for x, y in zip(images.split(case["micro_batches"]), labels.split(case["micro_batches"])):
+    micro_batches = zip(images.split(case["micro_batches"]), labels.split(case["micro_batches"]))
+    for (x, y), draw in zip(micro_batches, case["draws"]):
+        if draw is not None:
+            x, y = batch.mixed(draw, x, y, case["network"]["classes"])
         logits = model(x)
-        loss = F.cross_entropy(logits, y, reduction="sum", label_smoothing=case["label_smoothing"])
+        loss = batch.summed_loss(case, logits, y)
         (loss / len(images)).backward()
-        hits += (logits.argmax(1) == y).sum()
+        hits += (logits.argmax(1) == (y.argmax(1) if y.dim() == 2 else y)).sum()
         loss_sum += loss.detach()
         for name, tensor in statistics(model).items():
             mean_statistics[name] += tensor * len(x) / len(images)
@@ -206,9 +222,59 @@ def step_case(case, inputs):
     }
     decay = case["ema_decay"]
     average = {name: decay * average[name] + (1 - decay) * named[name].detach() for name in named}
+    average |= {
+        name: decay * before + (1 - decay) * running[name] for name, before in with_prefix(inputs, "statistic.").items()
+    }
     states = state_of(optimizer, named)
     scalars = {"loss": loss_sum, "hits": hits}
     return {**scalars, **results(parameter=named, state=states, statistic=running, ema=average)}
+
+
+def batch_case(case, inputs):
+    """Computes a case of batch.rs. The module takes a second to load, so only the test that needs it does."""
+    import batch
+
+    return batch.CASES[case["task"]](case, inputs)
+
+
+class ExponentialMovingAverage(torch.optim.swa_utils.AveragedModel):
+    """As in torchvision's references/classification/utils.py."""
+
+    def __init__(self, model, decay):
+        def ema_avg(averaged, value, _):
+            return decay * averaged + (1 - decay) * value
+
+        super().__init__(model, "cpu", ema_avg, use_buffers=True)
+
+
+def average_case(case, inputs):
+    """Averages the recorded weights as torchvision's references/classification/train.py does."""
+    model = model_of(case, inputs)
+    interval = case["ema_interval_steps"]
+    adjust = case["global_batch_size"] * interval / case["epochs"]
+    average = ExponentialMovingAverage(model, 1 - min(1, (1 - case["ema_decay"]) * adjust))
+    for epoch in range(case["epochs"]):
+        for step in range(case["steps_per_epoch"]):
+            model.load_state_dict(with_prefix(inputs, f"{epoch}.{step}."), strict=False)
+            if step % interval == 0:
+                average.update_parameters(model)
+                if epoch < case["warmup_epochs"]:
+                    average.n_averaged.fill_(0)
+    averaged = average.module.state_dict().items()
+    return results(ema={name: tensor for name, tensor in averaged if tensor.is_floating_point()})
+
+
+def precise_case(case, inputs):
+    """Averages the statistics of each batch, whose momentum is 1, as pycls's compute_precise_bn_stats, by number of images."""
+    model = model_of(case, inputs)
+    images = inputs["images"]
+    mean = {name: torch.zeros_like(tensor) for name, tensor in statistics(model).items()}
+    with torch.no_grad():
+        for x in images.split(case["batch_size"]):
+            model(x)
+            for name, tensor in statistics(model).items():
+                mean[name] += tensor * len(x) / len(images)
+    return results(statistic=mean)
 
 
 def main():
@@ -219,11 +285,23 @@ def main():
     for case in json.loads((folder / "cases.json").read_text()):
         torch.set_num_threads(case["threads"])
         inputs = load_file(folder / f"{case['name']}.in.safetensors")
-        outputs = {"network": network_case, "optimizer": optimizer_case, "step": step_case}[case["task"]](case, inputs)
+        outputs = TASKS.get(case["task"], batch_case)(case, inputs)
         dense = {name: tensor.detach().contiguous() for name, tensor in outputs.items()}
         save_file(dense, folder / f"{case['name']}.out.safetensors")
     print("computed", flush=True)
 
 
+TASKS = {
+    "network": network_case,
+    "optimizer": optimizer_case,
+    "step": step_case,
+    "average": average_case,
+    "precise": precise_case,
+}
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ImportError as error:
+        print(error)
+        sys.exit(77)

@@ -5,6 +5,7 @@ use regatta_data::{ImageShape, Split, SyntheticDataset, SyntheticSettings};
 use regatta_settings::Recipe;
 use tch::{Device, Tensor};
 
+use super::average::FIRST;
 use super::networks::{FOUR_STAGES, recipe, replica};
 use super::{alone, assert_equal_to_the_bit, training_feed};
 use crate::control::{Requests, StepOutcome};
@@ -26,7 +27,8 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
         SyntheticDataset::new(SyntheticSettings { images: 4, shape, classes, seed: 3 }, Split::Train);
     let feed = training_feed(recipe, dataset, &[&[0, 1, 2, 3]]);
     let mut source = StepSource { feed, inspector: Inspector { enabled: false } };
-    let launched = learner.step(0..1, 4, recipe.optim.lr, Requests::default(), &mut source).unwrap();
+    let mut launched = learner.step(0..1, 4, recipe.optim.lr, Requests::default(), &mut source).unwrap();
+    learner.update_average(&mut launched, FIRST).unwrap();
     launched.pending.outcome().unwrap()
 }
 
@@ -34,7 +36,7 @@ fn step(learner: &mut Learner, recipe: &Recipe) -> StepOutcome {
 fn state(learner: &Learner) -> Vec<Tensor> {
     let replica = &learner.replica;
     let state = learner.optimizer.state.iter().map(|(_, buffer)| &buffer.flat);
-    let ema = learner.ema.as_ref().map(|ema| &ema.flat);
+    let ema = learner.ema.iter().flat_map(|ema| [&ema.parameters.flat, &ema.running.flat]);
     let all = [&replica.parameters.flat, &replica.running.flat].into_iter().chain(state).chain(ema);
     all.map(|flat| flat.detach().copy()).collect()
 }

@@ -22,6 +22,16 @@ impl Trainer<'_> {
         format!("epoch {}/{}", self.progress.epoch + 1, self.recipe.train.epochs)
     }
 
+    /// Logs the size of the training images in an epoch that begins with another one.
+    pub(super) fn log_size(&self) {
+        let (data, epoch) = (&self.recipe.data, self.progress.epoch);
+        let px = data.resolution_px_in(epoch);
+        let before = epoch.checked_sub(1).map(|before| data.resolution_px_in(before));
+        if data.changes_resolution() && before != Some(px) && self.progress.step_in_epoch == 0 {
+            tracing::info!("{}: images of {px}x{px}", self.epoch_label());
+        }
+    }
+
     /// Updates the progress bar with the loss and throughput since the last log line.
     pub(super) fn move_bar(&self) {
         self.bar.set_position(self.progress.step_in_epoch);

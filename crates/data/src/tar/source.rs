@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::index::{Place, ShardIndex};
 use super::open_files::OpenShards;
 use crate::error::DataError;
-use crate::source::{Encoding, Source};
+use crate::source::{Encoding, Source, names_if_any};
 
 /// One split of a data set in tar shards (WebDataset).
 #[derive(Debug)]
@@ -46,8 +46,8 @@ impl Source for TarShards {
         self.index.classes()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.index.class_names()
+    fn class_names(&self) -> Option<&[String]> {
+        names_if_any(self.index.class_names())
     }
 
     fn name(&self, index: usize) -> String {

@@ -1,7 +1,8 @@
-//! Random crops and erased rectangles in distribution, evaluation's geometry and PCA lighting.
+//! Random crops and erased rectangles in distribution, evaluation's geometry, PCA lighting and CutMix's rectangle.
 
 use regatta_data::{
-    ChannelOrder, Evaluation, Rectangle, Region, Size, draw_erased, lighting, random_resized_crop,
+    ChannelOrder, Evaluation, Mix, Rectangle, Region, Size, cutmix, draw_erased, lighting,
+    random_resized_crop,
 };
 use regatta_random::SplitMix64;
 use serde_json::{Value, json};
@@ -133,5 +134,35 @@ pub(super) fn compare_lighting(theirs: &Value) {
         );
         ours.reverse();
         assert_eq!(lighting(*alphas, ChannelOrder::Rgb), ours);
+    }
+}
+
+/// Image's width and height, the drawn share, and the column and row of the centre.
+const CUTMIX: [([u32; 2], f64, [u32; 2]); 9] = [
+    ([224, 224], 0.5, [100, 100]),
+    ([224, 160], 0.3, [0, 0]),
+    ([224, 160], 0.3, [223, 159]),
+    ([176, 176], 0.0, [88, 88]),
+    ([176, 176], 1.0, [50, 60]),
+    ([32, 48], 0.999, [31, 20]),
+    ([32, 48], 0.123_456_789, [3, 47]),
+    ([7, 5], 0.6, [6, 0]),
+    ([1, 1], 0.1, [0, 0]),
+];
+
+pub(super) fn cutmix_cases() -> Value {
+    CUTMIX.iter().map(|(size, share, centre)| json!([size, share, centre])).collect()
+}
+
+/// The same corners, and the same weight of the label to the bit.
+pub(super) fn compare_cutmix(theirs: &Value) {
+    for (index, &(image, share, centre)) in CUTMIX.iter().enumerate() {
+        let Mix::CutMix { replaced: Rectangle { left, top, width, height }, kept } =
+            cutmix(size(image), share, centre)
+        else {
+            panic!("case {index} is not CutMix")
+        };
+        let corners = [left, top, left + width, top + height];
+        assert_eq!(json!([corners, kept]), theirs[index], "CutMix of {image:?} at {centre:?}");
     }
 }

@@ -4,6 +4,8 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 try:
     import numpy as np
@@ -67,6 +69,16 @@ def evaluation(size, resize, crop):
     return [*resized, left, top, crop_left, crop_top]
 
 
+def cutmix(size, share, centre):
+    """Corners of CutMix's rectangle and the weight of the label, for a given draw of the share and the centre."""
+    transform = v2.CutMix(num_classes=2)
+    transform._dist = SimpleNamespace(sample=lambda _: share)
+    width, height = size
+    with mock.patch("torch.randint", side_effect=[torch.tensor([position]) for position in centre]):
+        p = transform.make_params([torch.empty(2, 3, height, width)])
+    return [p["box"], p["lam_adjusted"]]
+
+
 EIG_VALS = np.array([[0.2175, 0.0188, 0.0045]])
 EIG_VECS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
@@ -96,6 +108,7 @@ def main(folder):
         "erased": [regions(size, v2.RandomErasing(), count) for size, count in cases["erased"]],
         "evaluation": [evaluation(*case) for case in cases["evaluation"]],
         "lighting": [pycls_lighting(alphas) for alphas in cases["lighting"]],
+        "cutmix": [cutmix(*case) for case in cases["cutmix"]],
     }
     (folder / "results.json").write_text(json.dumps(results))
 

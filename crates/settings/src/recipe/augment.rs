@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::{AutoAugment, ErasedValue};
 use crate::error::RecipeError;
-use crate::interval::{AT_LEAST_ZERO, Checked, FRACTION};
+use crate::interval::{AT_LEAST_ZERO, Checked, FRACTION, Interval};
 use crate::place::Places;
 use crate::recipe::DataSource;
 
@@ -13,8 +13,14 @@ use crate::recipe::DataSource;
 const SCALE: [f64; 2] = [0.08, 1.0];
 const RATIO: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
 
+/// Alphas of a beta distribution at which double precision still resolves its values; 0 means off.
+const ALPHA: Interval = Interval {
+    contains: |alpha| alpha == 0.0 || (1e-3..=1e3).contains(&alpha),
+    words: "0, or a number from 0.001 to 1000",
+};
+
 /// `[augment]`: random changes of training images, in the order of torchvision's reference recipe. Each depends only on the
-/// seed, the epoch and the image.
+/// seed, the epoch and the image, and mixing on the seed, the epoch and the micro-batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawAugment {
@@ -49,6 +55,16 @@ pub struct RawAugment {
     pub random_erasing_probability: f64,
     /// What replaces an erased rectangle: "zero" or "noise". Default: "zero".
     pub random_erasing_value: ErasedValue,
+    /// Mixup: each image of a micro-batch becomes a weighted mean of itself and another one, and its label likewise. The
+    /// weight is drawn from Beta(alpha, alpha), once for each micro-batch; 0 disables it. Default: 0.0.
+    pub mixup_alpha: f64,
+    /// CutMix: a rectangle of each image of a micro-batch is replaced by that of another one, and its label in proportion.
+    /// The share that is kept is drawn from Beta(alpha, alpha), once for each micro-batch; 0 disables it. Default: 0.0.
+    pub cutmix_alpha: f64,
+    /// Probability that the images of a micro-batch are mixed, 0 to 1, if mixup or cutmix is on. Default: 1.0.
+    pub mix_probability: f64,
+    /// Probability of cutmix instead of mixup, 0 to 1, if both are on. Default: 0.5.
+    pub mix_switch_probability: f64,
 }
 
 impl Default for RawAugment {
@@ -65,6 +81,10 @@ impl Default for RawAugment {
             pca_lighting_std: 0.0,
             random_erasing_probability: 0.0,
             random_erasing_value: ErasedValue::Zero,
+            mixup_alpha: 0.0,
+            cutmix_alpha: 0.0,
+            mix_probability: 1.0,
+            mix_switch_probability: 0.5,
         }
     }
 }
@@ -96,6 +116,14 @@ pub struct AugmentSettings {
     pub random_erasing_probability: f64,
     /// What replaces an erased rectangle.
     pub random_erasing_value: ErasedValue,
+    /// Alpha of Mixup's distribution; 0 means no Mixup.
+    pub mixup_alpha: f64,
+    /// Alpha of CutMix's distribution; 0 means no CutMix.
+    pub cutmix_alpha: f64,
+    /// Probability that the images of a micro-batch are mixed, 0 to 1.
+    pub mix_probability: f64,
+    /// Probability of CutMix where both are on, 0 to 1.
+    pub mix_switch_probability: f64,
 }
 
 impl RawAugment {
@@ -149,11 +177,21 @@ impl RawAugment {
             pca_lighting_std: self.pca_lighting_std,
             random_erasing_probability: self.random_erasing_probability,
             random_erasing_value: self.random_erasing_value,
+            mixup_alpha: self.mixup_alpha,
+            cutmix_alpha: self.cutmix_alpha,
+            mix_probability: self.mix_probability,
+            mix_switch_probability: self.mix_switch_probability,
         })
     }
 }
 
 impl AugmentSettings {
+    /// Returns mixup or cutmix, if one of them is on.
+    pub(crate) fn mixes(&self) -> Option<&'static str> {
+        let kinds = [("mixup", self.mixup_alpha), ("cutmix", self.cutmix_alpha)];
+        kinds.into_iter().find(|&(_, alpha)| alpha > 0.0).map(|(name, _)| name)
+    }
+
     /// Checks these settings for a network with `in_channels` input channels.
     ///
     /// # Errors
@@ -162,11 +200,15 @@ impl AugmentSettings {
         let fractions = [
             ("augment.horizontal_flip_probability", self.horizontal_flip_probability),
             ("augment.random_erasing_probability", self.random_erasing_probability),
+            ("augment.mix_probability", self.mix_probability),
+            ("augment.mix_switch_probability", self.mix_switch_probability),
         ];
         for (key, value) in fractions {
             places.require_in(&FRACTION, key, value)?;
         }
         places.require_in(&AT_LEAST_ZERO, "augment.pca_lighting_std", self.pca_lighting_std)?;
+        places.require_in(&ALPHA, "augment.mixup_alpha", self.mixup_alpha)?;
+        places.require_in(&ALPHA, "augment.cutmix_alpha", self.cutmix_alpha)?;
         if let Some(scale) = self.random_resized_crop_scale {
             let accepted = "fractions of the image's area, at most 1";
             places.require(scale[1] <= 1.0, "augment.random_resized_crop_scale", scale, accepted)?;

@@ -1,15 +1,16 @@
-//! `[data]`: its keys, normalisation and the sizes of images, and their checks; `source.rs` has the source of the images.
+//! `[data]`: its keys, normalisation and the sizes of images, and their checks; `source.rs` has the source of the images,
+//! `resolution.rs` the sizes of the training images over the epochs.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{ChannelOrder, Filter, JpegMode, OnBadImage, Shuffle, SourceName};
+use crate::choice::{ChannelOrder, Filter, JpegMode, OnBadImage, ResolutionCourse, Shuffle, SourceName};
 use crate::error::RecipeError;
 use crate::interval::{Checked, FRACTION};
 use crate::place::Places;
-use crate::recipe::DataSource;
+use crate::recipe::{DataSource, RawResolutionStep, Resolution};
 
 /// `[data]`: the training and validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +45,18 @@ pub struct RawData {
     /// Height and width of the network's input in training, in pixels. Default: 96.
     #[schemars(range(min = 1, max = 4096))]
     pub resolution_px: u32,
-    /// Height and width of the network's input in evaluation, in pixels. Default: resolution_px.
+    /// Sizes of the network's input in training over the epochs, in place of resolution_px: a list of tables such as
+    /// [{ after_epochs = 0, px = 128 }, { after_epochs = 10, px = 224 }]. Default: unset, resolution_px in every epoch.
+    pub resolution: Vec<RawResolutionStep>,
+    /// How the size changes between the entries of data.resolution: "steps" keeps an entry's size until the next one,
+    /// "linear" interpolates it epoch by epoch. Default: "steps".
+    pub resolution_course: ResolutionCourse,
+    /// Multiple to which interpolated sizes are rounded, a half to the even multiple, in pixels (linear only).
+    /// Default: 32.
+    #[schemars(range(min = 1, max = 4096))]
+    pub resolution_multiple_px: u32,
+    /// Height and width of the network's input in evaluation, in pixels. Default: resolution_px, or the largest size in
+    /// resolution.
     #[schemars(range(min = 1, max = 4096))]
     pub val_resolution_px: Option<u32>,
     /// Shorter side to which an image is resized before the centre crop of evaluation, in pixels (image_folder and
@@ -106,6 +118,9 @@ impl Default for RawData {
             shuffle_window_shards: None,
             stage_folder: None,
             resolution_px: 96,
+            resolution: Vec::new(),
+            resolution_course: ResolutionCourse::Steps,
+            resolution_multiple_px: 32,
             val_resolution_px: None,
             val_resize_px: None,
             interpolation: Filter::Bilinear,
@@ -132,7 +147,11 @@ pub struct DataSettings {
     /// Source of the images.
     #[serde(flatten)]
     pub source: DataSource,
-    /// Height and width of the network's input in training, in pixels.
+    /// Sizes of the network's input in training over the epochs.
+    #[serde(flatten)]
+    pub resolution: Resolution,
+    /// Largest height and width of the network's input in training, in pixels.
+    #[serde(skip)]
     pub resolution_px: u32,
     /// Height and width of the network's input in evaluation, in pixels.
     pub val_resolution_px: u32,
@@ -162,13 +181,14 @@ pub struct DataSettings {
 }
 
 impl RawData {
-    /// Fills in the values that depend on `source` where the recipe sets none.
+    /// Fills in the values that depend on `source` and `resolution` where the recipe sets none.
     ///
     /// # Errors
     /// A key that does not belong to the chosen source.
     pub(crate) fn resolve(
         self,
         source: DataSource,
+        resolution: Resolution,
         in_channels: u32,
         places: &Places,
     ) -> Result<DataSettings, RecipeError> {
@@ -180,7 +200,8 @@ impl RawData {
                 ChannelOrder::Bgr => values.collect::<Vec<_>>().into_iter().rev().collect(),
             }
         };
-        let val_resolution_px = self.val_resolution_px.unwrap_or(self.resolution_px);
+        let (_, resolution_px) = resolution.bounds_px();
+        let val_resolution_px = self.val_resolution_px.unwrap_or(resolution_px);
         let val_resize_px = if source.is_image_files() {
             Some(self.val_resize_px.unwrap_or((val_resolution_px * 256 + 112) / 224))
         } else {
@@ -188,7 +209,8 @@ impl RawData {
             None
         };
         Ok(DataSettings {
-            resolution_px: self.resolution_px,
+            resolution,
+            resolution_px,
             val_resolution_px,
             val_resize_px,
             interpolation: self.interpolation,
@@ -207,6 +229,13 @@ impl RawData {
 }
 
 impl DataSettings {
+    /// Returns the shorter side before the centre crop for evaluation at `px` pixels, in the ratio of
+    /// [`val_resize_px`](Self::val_resize_px) to [`val_resolution_px`](Self::val_resolution_px).
+    pub fn val_resize_px_at(&self, px: u32) -> Option<u32> {
+        let own = u64::from(self.val_resolution_px);
+        self.val_resize_px.map(|side| ((u64::from(side) * u64::from(px) + own / 2) / own) as u32)
+    }
+
     /// Checks these settings for a network with `in_channels` input channels.
     ///
     /// # Errors

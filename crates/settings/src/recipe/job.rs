@@ -29,11 +29,32 @@ pub struct EvalSettings {
     /// Images per forward pass; 0 uses the micro-batch size. Default: 0.
     #[schemars(range(min = 0, max = MAX_BATCH))]
     pub batch_size: usize,
+    /// Number of training images over which the BatchNorm statistics of an evaluation are computed anew, with the weights
+    /// of that moment (precise BatchNorm; pycls uses 8192); 0 evaluates with the running statistics. Default: 0.
+    #[schemars(range(min = 0, max = 100_000_000))]
+    pub precise_bn_images: usize,
 }
 
 impl Default for EvalSettings {
     fn default() -> Self {
-        Self { interval_epochs: 1, batch_size: 0 }
+        Self { interval_epochs: 1, batch_size: 0, precise_bn_images: 0 }
+    }
+}
+
+impl EvalSettings {
+    /// Rejects precise statistics of one image, or without an evaluation that uses them.
+    pub(crate) fn check(&self, places: &Places) -> Checked {
+        let (key, images) = ("eval.precise_bn_images", self.precise_bn_images);
+        let accepted = "0, or a number of images from 2, since one image has no variance";
+        places.require(images != 1, key, images, accepted)?;
+        if images > 0 && self.interval_epochs == 0 {
+            let problem = format!(
+                "{key} = {images}, but eval.interval_epochs = 0 disables the evaluations that use them: set \
+                 eval.interval_epochs to 1 or more, or leave {key} out"
+            );
+            return Err(places.conflict(key, problem));
+        }
+        Ok(())
     }
 }
 

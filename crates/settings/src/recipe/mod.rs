@@ -9,6 +9,7 @@ mod job;
 mod model;
 mod network;
 mod optim;
+pub(crate) mod resolution;
 mod schedule;
 mod source;
 mod train;
@@ -25,6 +26,7 @@ pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSe
 pub use model::{ModelSettings, RawModel};
 pub use network::{AnyNet, Architecture, PublishedNetwork, RawAnyNet, RawRegNet, RawStage};
 pub use optim::{OptimSettings, Optimizer, RawOptim};
+pub use resolution::{RawResolutionStep, Resolution, ResolutionStep, TrainedSize};
 pub use schedule::{RawSchedule, Schedule, ScheduleSettings};
 pub use source::DataSource;
 pub use train::TrainSettings;

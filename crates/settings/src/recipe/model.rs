@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use regatta_anynet::{BlockKind, MAX_CHANNELS, MAX_CLASSES, Network, NetworkError, Rounding, Stem};
+use regatta_anynet::{
+    BlockKind, MAX_CHANNELS, MAX_CLASSES, MAX_DEPTH, Network, NetworkError, Rounding, Stem,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Init;
 use crate::error::RecipeError;
+use crate::interval::Checked;
 use crate::place::Places;
 use crate::recipe::{AnyNet, Architecture, DataSource, RawAnyNet, RawRegNet};
 use crate::required::Required;
@@ -49,6 +52,12 @@ pub struct RawModel {
     /// Safetensors file with initial weights, named as in pycls, torchvision or timm; its classifier is ignored if the
     /// number of classes differs. Default: unset.
     pub pretrained: Option<PathBuf>,
+    /// Whether the classifier is initialised anew even if `pretrained` has one for this number of classes. Default: false.
+    pub new_classifier: bool,
+    /// Number of stages, counted from the stem, that are frozen together with it: they keep the weights and BatchNorm
+    /// statistics of `pretrained`. 0 trains everything. Default: 0.
+    #[schemars(range(min = 0, max = MAX_DEPTH))]
+    pub frozen_stages: u32,
     /// Parameters of the RegNet generator.
     pub regnet: RawRegNet,
     /// The body stage by stage.
@@ -68,6 +77,8 @@ impl Default for RawModel {
             dropout: 0.0,
             init: Init::HeFanOut,
             pretrained: None,
+            new_classifier: false,
+            frozen_stages: 0,
             regnet: RawRegNet::default(),
             anynet: RawAnyNet::default(),
         }
@@ -101,6 +112,11 @@ pub struct ModelSettings {
     /// Safetensors file with initial weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PathBuf>,
+    /// Whether the classifier is initialised anew even if `pretrained` has one for this number of classes; false without
+    /// `pretrained`.
+    pub new_classifier: bool,
+    /// Number of frozen stages, at most that of the body; with the first one the stem is frozen too. 0 without `pretrained`.
+    pub frozen_stages: u32,
 }
 
 impl RawModel {
@@ -133,6 +149,8 @@ impl RawModel {
             dropout: self.dropout,
             init: self.init,
             pretrained: self.pretrained,
+            new_classifier: self.new_classifier,
+            frozen_stages: self.frozen_stages,
         })
     }
 
@@ -177,6 +195,25 @@ fn stem_width(stem: Stem, width: Option<u32>, places: &Places) -> Result<Option<
 }
 
 impl ModelSettings {
+    /// Rejects what only pretrained weights allow without them, and more frozen stages than the body of `stages` stages has.
+    pub(crate) fn check_fine_tuning(&self, stages: usize, places: &Places) -> Checked {
+        let frozen = self.frozen_stages;
+        let needs_weights = |key: &str, value: &str, otherwise: &str| {
+            let problem = format!(
+                "{key} = {value} needs weights to start from: set model.pretrained, or leave it at {otherwise}"
+            );
+            Err(places.conflict(key, problem))
+        };
+        if self.pretrained.is_none() && frozen > 0 {
+            return needs_weights("model.frozen_stages", &frozen.to_string(), "0");
+        }
+        if self.pretrained.is_none() && self.new_classifier {
+            return needs_weights("model.new_classifier", "true", "false");
+        }
+        let accepted = format!("an integer from 0 to {stages}, the number of stages");
+        places.require(frozen as usize <= stages, "model.frozen_stages", frozen, &accepted)
+    }
+
     /// Returns the network's description, not yet validated, for images of `resolution_px`.
     ///
     /// # Errors

@@ -16,14 +16,18 @@ pub struct RawOptim {
     pub name: Option<OptimizerName>,
     /// Learning rate for the global batch, reached at the end of the warm-up. Required: a number above 0.
     pub lr: f64,
+    /// Learning rate of the classifier's weight and bias, above 0; it follows the same schedule. Default: lr.
+    pub head_lr: Option<f64>,
     /// Momentum, 0 to below 1 (sgd only). Default: 0.0.
     pub momentum: f64,
     /// Whether to use Nesterov momentum (sgd only). Default: false.
     pub nesterov: bool,
     /// Weight decay of convolution and classifier weights: L2 for sgd, decoupled for adamw. Default: 0.0.
     pub weight_decay: f64,
-    /// Weight decay of BatchNorm parameters and of biases. Default: 0.0.
-    pub weight_decay_norm_bias: f64,
+    /// Weight decay of BatchNorm's scales and shifts. Default: 0.0.
+    pub weight_decay_norm: f64,
+    /// Weight decay of the biases of convolutions and of the classifier. Default: 0.0.
+    pub weight_decay_bias: f64,
     /// Decay rate of the first moment, 0 to below 1 (adamw only). Default: 0.9.
     pub beta1: f64,
     /// Decay rate of the second moment, 0 to below 1 (adamw only). Default: 0.999.
@@ -37,10 +41,12 @@ impl Default for RawOptim {
         Self {
             name: None,
             lr: 0.0,
+            head_lr: None,
             momentum: 0.0,
             nesterov: false,
             weight_decay: 0.0,
-            weight_decay_norm_bias: 0.0,
+            weight_decay_norm: 0.0,
+            weight_decay_bias: 0.0,
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
@@ -56,10 +62,15 @@ pub struct OptimSettings {
     pub optimizer: Optimizer,
     /// Learning rate after the warm-up, above 0.
     pub lr: f64,
+    /// That of the classifier, above 0, if it has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_lr: Option<f64>,
     /// Weight decay of convolution and classifier weights, at least 0.
     pub weight_decay: f64,
-    /// Weight decay of BatchNorm's parameters and of biases, at least 0.
-    pub weight_decay_norm_bias: f64,
+    /// Weight decay of BatchNorm's scales and shifts, at least 0.
+    pub weight_decay_norm: f64,
+    /// Weight decay of the biases of convolutions and of the classifier, at least 0.
+    pub weight_decay_bias: f64,
 }
 
 /// An update rule.
@@ -109,8 +120,10 @@ impl RawOptim {
         Ok(OptimSettings {
             optimizer,
             lr: self.lr,
+            head_lr: self.head_lr,
             weight_decay: self.weight_decay,
-            weight_decay_norm_bias: self.weight_decay_norm_bias,
+            weight_decay_norm: self.weight_decay_norm,
+            weight_decay_bias: self.weight_decay_bias,
         })
     }
 }
@@ -119,8 +132,12 @@ impl OptimSettings {
     /// Rejects values out of their range, and Nesterov momentum without a momentum.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&ABOVE_ZERO, "optim.lr", self.lr)?;
+        if let Some(lr) = self.head_lr {
+            places.require_in(&ABOVE_ZERO, "optim.head_lr", lr)?;
+        }
         places.require_in(&AT_LEAST_ZERO, "optim.weight_decay", self.weight_decay)?;
-        places.require_in(&AT_LEAST_ZERO, "optim.weight_decay_norm_bias", self.weight_decay_norm_bias)?;
+        places.require_in(&AT_LEAST_ZERO, "optim.weight_decay_norm", self.weight_decay_norm)?;
+        places.require_in(&AT_LEAST_ZERO, "optim.weight_decay_bias", self.weight_decay_bias)?;
         match self.optimizer {
             Optimizer::Sgd { momentum, nesterov } => {
                 places.require_in(&BELOW_ONE, "optim.momentum", momentum)?;

@@ -4,7 +4,7 @@ use regatta_anynet::MAX_BATCH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::{Device, MemoryFormat, Precision};
+use crate::choice::{Device, EmaWarmup, Loss, MemoryFormat, Precision};
 use crate::interval::{AT_LEAST_ZERO, BELOW_ONE, Checked};
 use crate::place::Places;
 
@@ -33,6 +33,16 @@ pub struct TrainSettings {
     pub seed: u64,
     /// Fraction of the target probability spread evenly over all classes, 0 to below 1. Default: 0.0.
     pub label_smoothing: f64,
+    /// Loss of training: "cross_entropy", or "bce", the binary cross-entropy of every class (Wightman et al. 2021).
+    /// Evaluation always reports the cross-entropy. Default: "cross_entropy".
+    pub loss: Loss,
+    /// Whether the binary cross-entropies of an image's classes are summed, as in Composer; otherwise their mean is taken
+    /// (bce only). Default: false.
+    pub bce_sum_classes: bool,
+    /// Targets above this value become 1 and the others 0, after mixing and label smoothing, 0 to below 1 (bce only).
+    /// Default: unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bce_target_threshold: Option<f64>,
     /// Device to train on: "auto" selects CUDA if a CUDA device is available and the CPU otherwise. Default: "auto".
     pub device: Device,
     /// Element type of the forward and backward pass: "auto" selects bf16 on a GPU, and on a CPU with native bf16 if a
@@ -59,8 +69,24 @@ pub struct TrainSettings {
     pub deterministic: bool,
     /// Maximum global L2 norm of the gradient; larger gradients are scaled down to it. 0 disables clipping. Default: 0.0.
     pub clip_grad_norm: f64,
-    /// Decay per step of the exponential moving average of the weights, 0 to below 1; 0 disables it. Default: 0.0.
+    /// Decay of the exponential moving average of weights and BatchNorm statistics at each of its updates, 0 to below 1;
+    /// 0 disables the average unless `ema_half_life_steps` is set. Default: 0.0.
     pub ema_decay: f64,
+    /// Number of optimizer steps between updates of the moving average; the first step of every epoch updates it.
+    /// Default: 1.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub ema_interval_steps: u64,
+    /// Number of optimizer steps after which a step's weights count half in the moving average, in place of `ema_decay`.
+    /// Default: unset.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema_half_life_steps: Option<u64>,
+    /// Whether 1 - `ema_decay` is multiplied by `global_batch_size` times `ema_interval_steps` divided by
+    /// `schedule.epochs` (up to 1), as in torchvision's references and pycls. Default: false.
+    pub ema_scale_by_batch: bool,
+    /// Start of the moving average: "none" averages from the initial weights on, "copy" copies the weights until
+    /// `schedule.warmup_epochs` are over, "ramp" limits the decay to (1 + n) / (10 + n) after n updates. Default: "none".
+    pub ema_warmup: EmaWarmup,
 }
 
 impl Default for TrainSettings {
@@ -73,6 +99,9 @@ impl Default for TrainSettings {
             max_steps: None,
             seed: 0,
             label_smoothing: 0.0,
+            loss: Loss::CrossEntropy,
+            bce_sum_classes: false,
+            bce_target_threshold: None,
             device: Device::Auto,
             precision: Precision::Auto,
             memory_format: MemoryFormat::ChannelsLast,
@@ -83,6 +112,10 @@ impl Default for TrainSettings {
             deterministic: false,
             clip_grad_norm: 0.0,
             ema_decay: 0.0,
+            ema_interval_steps: 1,
+            ema_half_life_steps: None,
+            ema_scale_by_batch: false,
+            ema_warmup: EmaWarmup::None,
         }
     }
 }
@@ -99,10 +132,72 @@ impl TrainSettings {
         Self { micro_batch_size, ..self }
     }
 
-    /// Rejects values out of their range.
+    /// Rejects values out of their range, and keys of another loss.
     pub(crate) fn check(&self, places: &Places) -> Checked {
         places.require_in(&BELOW_ONE, "train.label_smoothing", self.label_smoothing)?;
+        if let Some(threshold) = self.bce_target_threshold {
+            places.require_in(&BELOW_ONE, "train.bce_target_threshold", threshold)?;
+        }
+        if self.loss != Loss::Bce {
+            let is_set = [
+                ("train.bce_sum_classes", self.bce_sum_classes),
+                ("train.bce_target_threshold", self.bce_target_threshold.is_some()),
+            ];
+            let keys = is_set.into_iter().filter_map(|(key, is_set)| is_set.then_some(key));
+            places.refuse_typed(keys, "train.loss", r#""bce""#)?;
+        }
         places.require_in(&BELOW_ONE, "train.ema_decay", self.ema_decay)?;
         places.require_in(&AT_LEAST_ZERO, "train.clip_grad_norm", self.clip_grad_norm)
+    }
+
+    /// Returns whether the run keeps a moving average of its weights.
+    pub fn keeps_average(&self) -> bool {
+        self.ema_decay > 0.0 || self.ema_half_life_steps.is_some()
+    }
+
+    /// Rejects keys of the moving average that contradict each other, or have no effect; the learning rate rises for
+    /// `warmup_epochs`.
+    pub(crate) fn check_average(&self, warmup_epochs: f64, places: &Places) -> Checked {
+        if let (Some(steps), true) = (self.ema_half_life_steps, self.ema_decay > 0.0) {
+            let problem = format!(
+                "train.ema_half_life_steps = {steps} and train.ema_decay = {:?} both say how fast the moving average \
+                 forgets: keep only one",
+                self.ema_decay
+            );
+            return Err(places.conflict("train.ema_half_life_steps", problem));
+        }
+        if !self.keeps_average() {
+            return self.check_no_average(places);
+        }
+        if self.ema_scale_by_batch && self.ema_decay == 0.0 {
+            let problem = "train.ema_scale_by_batch = true scales train.ema_decay, which is not set: set it in place of \
+                           train.ema_half_life_steps, or leave train.ema_scale_by_batch out";
+            return Err(places.conflict("train.ema_scale_by_batch", problem.to_owned()));
+        }
+        if self.ema_warmup == EmaWarmup::Copy && warmup_epochs == 0.0 {
+            let problem = "train.ema_warmup = \"copy\" copies the weights while the learning rate warms up, but \
+                           schedule.warmup_epochs = 0.0: set it above 0, or train.ema_warmup to \"none\" or \"ramp\"";
+            return Err(places.conflict("train.ema_warmup", problem.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Rejects keys of the moving average if there is none.
+    fn check_no_average(&self, places: &Places) -> Checked {
+        let set = [
+            ("train.ema_interval_steps", self.ema_interval_steps > 1),
+            ("train.ema_scale_by_batch", self.ema_scale_by_batch),
+            ("train.ema_warmup", self.ema_warmup != EmaWarmup::None),
+        ];
+        match set.into_iter().find(|(_, is_set)| *is_set) {
+            Some((key, _)) => Err(places.conflict(
+                key,
+                format!(
+                    "{key} is set, but the run keeps no moving average: set train.ema_decay or \
+                     train.ema_half_life_steps, or leave it out"
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 }
