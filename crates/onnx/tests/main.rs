@@ -198,7 +198,7 @@ fn unusable_weights_are_refused() {
     said += &model(&mlp, &tensors(&mlp), &larger).unwrap_err().to_string();
     expect![[r#"
         there is no tensor s1.b1.a_bn.running_var
-        s2.b1.a.weight is [16, 8, 1, 3], must be [16, 8, 3, 3]
+        s2.b1.a.weight has shape [16, 8, 1, 3], expected [16, 8, 3, 3]
         s2.b1.a would have weights that are NaN or infinite
         head.fc would have weights that are NaN or infinite
         images of 8x9 pixels have 216 values, but the flattening stem takes 192"#]]
