@@ -162,7 +162,7 @@ fn invalid_lists_of_sizes() {
             --set data.resolution=[{after_epochs=3,px=96}]: data.resolution[0].after_epochs = 3: expected 0: the first entry is the size of the first epoch
             --set data.resolution=[{after_epochs=0,px=96},{after_epochs=0,px=128}]: data.resolution[1].after_epochs = 0: expected an integer above 0, that of the entry before it
             --set data.resolution=[{after_epochs=0,px=96},{after_epochs=9,px=128},{after_epochs=5,px=160}]: data.resolution[2].after_epochs = 5: expected an integer above 9, that of the entry before it
-            --set data.resolution=[{after_epochs=0,px=96},{after_epochs=90,px=128}]: data.resolution[1].after_epochs = 90: expected an integer below train.epochs = 90, since no later epoch is trained (a short trial of a long recipe sets schedule.epochs to the length of the list)"#]],
+            --set data.resolution=[{after_epochs=0,px=96},{after_epochs=90,px=128}]: data.resolution[1].after_epochs = 90: expected an integer below train.epochs = 90, since no later epoch is trained (for a short trial of a long recipe, set schedule.epochs to the length of the long one)"#]],
     );
     let list = "data.resolution=[{after_epochs=0,px=100},{after_epochs=3,px=128}]";
     let low = "data.resolution=[{after_epochs=0,px=10},{after_epochs=3,px=128}]";
@@ -222,5 +222,5 @@ fn an_entry_in_the_file_is_named_by_its_line() {
     let tables = "[[data.resolution]]\nafter_epochs = 0\npx = 96\n[[data.resolution]]\nafter_epochs = 12\npx = 128\n[train]";
     let text = SMALL.replace("[train]", tables);
     let error = crate::support::load_text(&text, &[], &[]).unwrap().resolve(1, None).unwrap_err();
-    expect!["recipe.toml:9: data.resolution[1].after_epochs = 12: expected an integer below train.epochs = 10, since no later epoch is trained (a short trial of a long recipe sets schedule.epochs to the length of the list)"].assert_eq(&message(&error));
+    expect!["recipe.toml:9: data.resolution[1].after_epochs = 12: expected an integer below train.epochs = 10, since no later epoch is trained (for a short trial of a long recipe, set schedule.epochs to the length of the long one)"].assert_eq(&message(&error));
 }

@@ -168,8 +168,8 @@ fn check_epoch(
     let is_next = before.map_or(after_epochs == 0, |before| before < after_epochs);
     places.require(is_next, key, after_epochs, &accepted)?;
     let accepted = format!(
-        "an integer below {span} = {epochs}, since no later epoch is trained (a short trial of a long recipe sets \
-         schedule.epochs to the length of the list)"
+        "an integer below {span} = {epochs}, since no later epoch is trained (for a short trial of a long recipe, set \
+         schedule.epochs to the length of the long one)"
     );
     places.require(after_epochs < epochs, key, after_epochs, &accepted)
 }
