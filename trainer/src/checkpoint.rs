@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use regatta_comm::{FlatBuffer, World, broadcast_and_verify};
 use regatta_run_folder::checkpoint::Manifest;
 use regatta_run_folder::{CheckpointWriter, Damaged, MetricsMark, RunFolder, StorageError};
@@ -17,17 +18,53 @@ use crate::replica::Replica;
 use crate::step::Learner;
 use crate::tensor_file;
 
-pub(crate) const MODEL: &str = "model.safetensors";
-pub(crate) const EMA: &str = "ema.safetensors";
-/// The statistics that an evaluation at the checkpoint's step computed for the weights, and for their average.
-const PRECISE: &str = "precise.safetensors";
-const PRECISE_EMA: &str = "precise_ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// The resolved recipe that the run was trained with.
 pub(crate) const RECIPE: &str = "recipe.toml";
 /// Names of the classes in the order of the logits, if the data set names them: a JSON list.
 const CLASSES: &str = "classes.json";
+
+/// One of the networks in a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightsKind {
+    /// The exponential moving average.
+    Ema,
+    /// The trained weights.
+    Model,
+}
+
+impl WeightsKind {
+    /// Returns its name in options and metadata.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ema => "ema",
+            Self::Model => "model",
+        }
+    }
+
+    /// Returns the name of its file in a checkpoint.
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Self::Ema => "ema.safetensors",
+            Self::Model => "model.safetensors",
+        }
+    }
+
+    /// Returns the name of the file with the statistics that an evaluation at the checkpoint's step computed for it.
+    fn precise_file(self) -> &'static str {
+        match self {
+            Self::Ema => "precise_ema.safetensors",
+            Self::Model => "precise.safetensors",
+        }
+    }
+
+    /// Returns what the run evaluates: the moving average if the checkpoint has one.
+    pub(crate) fn evaluated(manifest: &Manifest) -> Self {
+        let has_average = manifest.files.iter().any(|file| file.name == Self::Ema.file());
+        if has_average { Self::Ema } else { Self::Model }
+    }
+}
 
 /// Writes the checkpoint of `progress.step` atomically, with the data set's class names if it has any; `precise` are the
 /// statistics of an evaluation at that step, `metrics` is the position in the metrics file that belongs to it.
@@ -45,20 +82,22 @@ pub(crate) fn save(
 ) -> Result<()> {
     let writer = CheckpointWriter::begin(folder, progress.step)?;
     let replica = &learner.replica;
-    let write = |file, parameters: &FlatBuffer, running: &FlatBuffer| {
+    let write = |kind: WeightsKind, parameters: &FlatBuffer, running: &FlatBuffer| {
         let tensors = replica.tensors(parameters, running);
-        tensor_file::write(&writer.dir().join(file), tensors.iter().map(|(name, it)| (name.clone(), it)))
+        let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), tensor));
+        tensor_file::write(&writer.dir().join(kind.file()), tensors)
     };
-    write(MODEL, &replica.parameters, &replica.running)?;
+    let write_precise = |kind: WeightsKind, statistics: &FlatBuffer| {
+        let tensors = statistic_names(replica).zip(&statistics.views);
+        tensor_file::write(&writer.dir().join(kind.precise_file()), tensors)
+    };
+    write(WeightsKind::Model, &replica.parameters, &replica.running)?;
     if let Some(ema) = &learner.ema {
-        write(EMA, &ema.parameters, &ema.running)?;
+        write(WeightsKind::Ema, &ema.parameters, &ema.running)?;
     }
     if let Some(precise) = precise {
-        let files = [(PRECISE, Some(&precise.model)), (PRECISE_EMA, precise.ema.as_ref())];
-        for (file, statistics) in files.into_iter().filter_map(|(file, buffer)| Some((file, buffer?))) {
-            let tensors = statistic_names(replica).zip(&statistics.views);
-            tensor_file::write(&writer.dir().join(file), tensors)?;
-        }
+        write_precise(WeightsKind::Model, &precise.model)?;
+        precise.ema.as_ref().map_or(Ok(()), |ema| write_precise(WeightsKind::Ema, ema))?;
     }
     let state = learner.optimizer.state.iter().flat_map(|(kind, buffer)| {
         parameter_names(replica).map(move |name| format!("{kind}.{name}")).zip(&buffer.views)
@@ -130,15 +169,14 @@ pub(crate) fn share_weights(replica: &mut Replica, world: &World) -> Result<()> 
     Ok(())
 }
 
-/// Reads what the run's evaluation used from a checkpoint on this rank, by name: parameters, or with `ema` their moving average,
-/// and statistics: the precise ones where the evaluation at this step computed them, and otherwise the running ones.
+/// Reads what the run's evaluation used from a checkpoint on this rank, by name: parameters or their moving average, and
+/// statistics: the precise ones where the evaluation at this step computed them, and otherwise the running ones.
 ///
 /// # Errors
 /// A file that cannot be read or is damaged.
-pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap<String, Tensor>> {
-    let (weights, precise) = if ema { (EMA, PRECISE_EMA) } else { (MODEL, PRECISE) };
-    let mut tensors = tensor_file::read_all(&checkpoint.join(weights))?;
-    let precise = checkpoint.join(precise);
+pub(crate) fn evaluated_tensors(checkpoint: &Path, kind: WeightsKind) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = tensor_file::read_all(&checkpoint.join(kind.file()))?;
+    let precise = checkpoint.join(kind.precise_file());
     if precise.try_exists().map_err(StorageError::io("read", &precise))? {
         tensors.extend(tensor_file::read_all(&precise)?);
     }
@@ -149,8 +187,8 @@ pub(crate) fn evaluated_tensors(checkpoint: &Path, ema: bool) -> Result<BTreeMap
 ///
 /// # Errors
 /// Those of [`evaluated_tensors`], and tensors of another network.
-pub(crate) fn restore_evaluated(checkpoint: &Path, ema: bool, replica: &Replica) -> Result<()> {
-    let mut tensors = evaluated_tensors(checkpoint, ema)?;
+pub(crate) fn restore_evaluated(checkpoint: &Path, kind: WeightsKind, replica: &Replica) -> Result<()> {
+    let mut tensors = evaluated_tensors(checkpoint, kind)?;
     for (name, mut view) in replica.tensors(&replica.parameters, &replica.running) {
         match tensors.remove(&name) {
             Some(tensor) if tensor.size() == view.size() => tch::no_grad(|| view.copy_(&tensor)),
@@ -181,10 +219,13 @@ pub(crate) fn class_names(checkpoint: &Path) -> Result<Option<Vec<String>>> {
 
 fn read(path: &Path, learner: &mut Learner) -> Result<Progress> {
     let replica = &learner.replica;
-    read_weights(&path.join(MODEL), replica.tensors(&replica.parameters, &replica.running))?;
+    read_weights(
+        &path.join(WeightsKind::Model.file()),
+        replica.tensors(&replica.parameters, &replica.running),
+    )?;
     if let Some(ema) = &learner.ema {
         // Its frozen tensors are those of the model.
-        read_weights(&path.join(EMA), replica.tensors(&ema.parameters, &ema.running))?;
+        read_weights(&path.join(WeightsKind::Ema.file()), replica.tensors(&ema.parameters, &ema.running))?;
     }
     let names: Vec<_> = parameter_names(replica).collect();
     let state = learner.optimizer.state.iter_mut().flat_map(|(kind, buffer)| {

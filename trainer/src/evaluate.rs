@@ -9,6 +9,9 @@ use crate::feed::Feed;
 use crate::loss::summed_loss;
 use crate::replica::Replica;
 
+/// Number of most probable classes that count and are reported.
+pub(crate) const BEST: usize = 5;
+
 /// Result over the whole validation set, equal on all ranks; accuracies are fractions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Evaluation {
@@ -36,20 +39,30 @@ pub(crate) fn evaluate(
     world: &World,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
-    let mut logits = |images_nchw: &Tensor, _: &Tensor| replica.logits(model, images_nchw, Mode::Evaluation);
-    evaluate_logits(&mut logits, replica.device(), feed, images, world, stop)
+    let logits = |images_nchw: &Tensor| replica.logits(model, images_nchw, Mode::Evaluation);
+    evaluate_logits(&logits, &mut |_| (), replica.device(), (feed, images), world, stop)
 }
 
-/// Like [`evaluate`], of what `logits` returns for the images `[n, c, h, w]` and labels `[n]` of a batch: its logits
-/// `[n, classes]` on `device`. It is called for each of this rank's batches, in the order of the images. A collective.
+/// An evaluated batch, on the device.
+pub(crate) struct EvaluatedBatch<'a> {
+    /// Logits `[n, classes]`.
+    pub(crate) logits_nk: &'a Tensor,
+    /// The classes with the [`BEST`] largest logits (all if there are fewer) in descending order: `[n, BEST]`, of integers.
+    pub(crate) best: &'a Tensor,
+    /// Labels `[n]`.
+    pub(crate) labels: &'a Tensor,
+}
+
+/// Like [`evaluate`], of what `logits` returns for the images `[n, c, h, w]` of a batch: logits `[n, classes]` on `device`. Hands
+/// each of this rank's batches, in the order of the images, to `each`. A collective.
 ///
 /// # Errors
 /// Those of [`evaluate`] and of `logits`.
 pub(crate) fn evaluate_logits(
-    logits: &mut dyn FnMut(&Tensor, &Tensor) -> Result<Tensor>,
+    logits: &dyn Fn(&Tensor) -> Result<Tensor>,
+    each: &mut dyn FnMut(EvaluatedBatch),
     device: Device,
-    feed: &mut Feed,
-    images: usize,
+    (feed, images): (&mut Feed, usize),
     world: &World,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Evaluation>> {
@@ -64,9 +77,11 @@ pub(crate) fn evaluate_logits(
             break;
         }
         feed.prefetch();
-        let logits_nk = logits(&images_nchw, &labels)?;
+        let logits_nk = logits(&images_nchw)?;
+        let best = best_classes(&logits_nk);
         _ = loss_sum.g_add_(&summed_loss(&logits_nk, &labels, 0.0).to_kind(Kind::Double));
-        _ = hits_sum.g_add_(&hits(&logits_nk, &labels));
+        _ = hits_sum.g_add_(&hits(&best, &labels));
+        each(EvaluatedBatch { logits_nk: &logits_nk, best: &best, labels: &labels });
     }
     let mut loss = loss_sum.to_device(Device::Cpu);
     let mut counts =
@@ -82,17 +97,16 @@ pub(crate) fn evaluate_logits(
     }))
 }
 
-/// Counts the images whose label has the largest logit, and is among the five largest: two integers on the device.
-fn hits(logits_nk: &Tensor, labels: &Tensor) -> Tensor {
-    let best = best_classes(logits_nk);
+/// Counts the images whose label is the first and is any of their `best` classes: two integers on the device.
+fn hits(best: &Tensor, labels: &Tensor) -> Tensor {
     let hit = best.eq_tensor(&labels.unsqueeze(1));
     let count = |columns: i64| hit.narrow(1, 0, columns).sum(Kind::Int64);
     Tensor::stack(&[count(1), count(best.size()[1])], 0)
 }
 
-/// Returns the classes with the five largest logits (all if there are fewer) in descending order: `[n, 5]`, of integers.
+/// Returns the classes with the [`BEST`] largest logits, as in [`EvaluatedBatch::best`].
 pub(crate) fn best_classes(logits_nk: &Tensor) -> Tensor {
-    logits_nk.topk(logits_nk.size()[1].min(5), 1, true, true).1
+    logits_nk.topk(logits_nk.size()[1].min(BEST as i64), 1, true, true).1
 }
 
 #[cfg(test)]
@@ -101,7 +115,9 @@ mod tests {
 
     #[test]
     fn hits_are_counted_at_one_and_at_five() {
-        let hits = |logits: &Tensor, labels: &Tensor| Vec::<i64>::try_from(hits(logits, labels)).unwrap();
+        let hits = |logits: &Tensor, labels: &Tensor| {
+            Vec::<i64>::try_from(hits(&best_classes(logits), labels)).unwrap()
+        };
         let logits = Tensor::from_slice2(&[[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]; 3]);
         let labels = Tensor::from_slice(&[0i64, 4, 5]);
         assert_eq!(hits(&logits, &labels), [1, 2]);

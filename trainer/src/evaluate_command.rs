@@ -25,7 +25,7 @@ use self::report::{Report, Subject};
 use crate::checkpoint::share_weights;
 use crate::data_command::SplitName;
 use crate::datasets::Datasets;
-use crate::evaluate::{Evaluation, evaluate_logits};
+use crate::evaluate::{EvaluatedBatch, Evaluation, evaluate_logits};
 use crate::failure::{Diverged, together};
 use crate::feed::{Feed, Purpose};
 use crate::image_order::ImageOrder;
@@ -179,13 +179,13 @@ impl Pass<'_> {
         let mut collector = Collector::default();
         feed.begin(Purpose::Evaluation, 0)?;
         bar.set_length(images.div_ceil(world.world_size()) as u64);
-        let mut logits = |images_nchw: &Tensor, labels: &Tensor| {
-            let logits_nk = logits(recipe, replica, images_nchw, *flip)?;
-            collector.add(&logits_nk, labels);
-            bar.inc(labels.size()[0] as u64);
-            Ok(logits_nk)
+        let logits = |images_nchw: &Tensor| logits(recipe, replica, images_nchw, *flip);
+        let mut collect = |batch: EvaluatedBatch| {
+            bar.inc(batch.labels.size()[0] as u64);
+            collector.add(&batch);
         };
-        let evaluation = evaluate_logits(&mut logits, replica.device(), feed, *images, world, &|| false)?;
+        let device = replica.device();
+        let evaluation = evaluate_logits(&logits, &mut collect, device, (feed, *images), world, &|| false)?;
         bar.finish_and_clear();
         let Some(evaluation) = evaluation else { bail!("the evaluation stopped without a request") };
         let on_bad_image = on_bad_image(recipe);

@@ -16,11 +16,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use regatta_anynet::{MAX_BATCH, Naming, Network};
 use regatta_run_folder::checkpoint::Manifest;
-use regatta_run_folder::{Damaged, ExitCode, StorageError, check_output, print_output, write_output};
+use regatta_run_folder::{ExitCode, StorageError, check_output, print_output, write_output};
 use regatta_settings::Recipe;
 use tch::Tensor;
 
-use crate::checkpoint::{EMA, MODEL, class_names, evaluated_tensors};
+use crate::checkpoint::{WeightsKind, class_names, evaluated_tensors};
 use crate::failure::Usage;
 use crate::start::Start;
 use crate::tensor_file;
@@ -53,14 +53,6 @@ pub(crate) struct ExportCommand {
     /// Height and width of the model's input in pixels (onnx only) [default: data.val_resolution_px]
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=4096))]
     resolution: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum WeightsKind {
-    /// The exponential moving average.
-    Ema,
-    /// The trained weights.
-    Model,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -131,15 +123,12 @@ impl Source {
             _ = writeln!(io::stderr(), "warning: skipped checkpoint: {damaged}");
         }
         let recipe = Recipe::read(start.config().expect("a checkpoint has its recipe"))?;
-        let path = start.checkpoint.as_deref().expect("a start at a path has a checkpoint");
-        // `Start::at` has verified its files.
-        let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
+        let (path, manifest) = start.verified()?;
         let weights = chosen(command.weights.or(weights_file), &manifest, path)?;
-        let is_ema = weights == WeightsKind::Ema;
         Ok(Self {
             network: recipe.network(),
-            file: path.join(if is_ema { EMA } else { MODEL }),
-            tensors: evaluated_tensors(path, is_ema)?,
+            file: path.join(weights.file()),
+            tensors: evaluated_tensors(path, weights)?,
             class_names: class_names(path)?,
             step: manifest.step,
             weights,
@@ -167,27 +156,25 @@ fn safetensors(source: Source, command: &ExportCommand) -> Result<(Vec<u8>, Stri
 
 /// Returns the checkpoint folder of a weights file, and the kind of weights in it; any other path unchanged.
 fn checkpoint_of(path: &Path) -> (&Path, Option<WeightsKind>) {
-    let weights = match path.file_name().and_then(|name| name.to_str()) {
-        Some(MODEL) => WeightsKind::Model,
-        Some(EMA) => WeightsKind::Ema,
-        _ => return (path, None),
-    };
+    let mut kinds = [WeightsKind::Model, WeightsKind::Ema].into_iter();
+    let weights = kinds.find(|kind| path.file_name().is_some_and(|name| name == kind.file()));
     match path.parent() {
-        Some(folder) if path.is_file() && folder.join("manifest.json").exists() => (folder, Some(weights)),
+        Some(folder) if weights.is_some() && path.is_file() && folder.join("manifest.json").exists() => {
+            (folder, weights)
+        }
         _ => (path, None),
     }
 }
 
 fn chosen(asked: Option<WeightsKind>, manifest: &Manifest, path: &Path) -> Result<WeightsKind> {
-    let has_ema = manifest.files.iter().any(|file| file.name == EMA);
+    let evaluated = WeightsKind::evaluated(manifest);
     match asked {
-        Some(WeightsKind::Ema) if !has_ema => bail!(Usage(format!(
+        Some(WeightsKind::Ema) if evaluated != WeightsKind::Ema => bail!(Usage(format!(
             "--weights ema: there is no moving average in {} (neither train.ema_decay nor train.ema_half_life_steps is set): use \
              --weights model",
             path.display()
         ))),
-        Some(weights) => Ok(weights),
-        None => Ok(if has_ema { WeightsKind::Ema } else { WeightsKind::Model }),
+        asked => Ok(asked.unwrap_or(evaluated)),
     }
 }
 

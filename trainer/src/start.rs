@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regatta_comm::World;
-use regatta_run_folder::checkpoint::newest_valid;
+use regatta_run_folder::checkpoint::{Manifest, newest_valid};
 use regatta_run_folder::{Attempt, Checkpoint, Damaged, RunFolder, StorageError};
 use regatta_settings::{Recipe, Resume, Schedule};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,16 @@ impl Start {
             bail!(nothing("it holds no checkpoint"));
         }
         Ok(start)
+    }
+
+    /// Returns the path and the manifest of the checkpoint of a start [`at`](Self::at) a path, whose files were verified.
+    ///
+    /// # Errors
+    /// A manifest that was damaged since.
+    pub(crate) fn verified(&self) -> Result<(&Path, Manifest)> {
+        let path = self.checkpoint.as_deref().expect("a start at a path has a checkpoint");
+        let manifest = Manifest::read(path).map_err(|reason| Damaged { path: path.to_owned(), reason })?;
+        Ok((path, manifest))
     }
 
     /// Returns the path of the continued run's recipe.

@@ -34,9 +34,9 @@ pub use place::{Place, Places};
 pub use raw::RawRecipe;
 pub use recipe::{
     AnyNet, Architecture, AugmentSettings, CheckpointSettings, CommSettings, DataSettings, DataSource,
-    EvalSettings, LogSettings, ModelSettings, OptimSettings, Optimizer, PublishedNetwork, RawAnyNet,
-    RawAugment, RawData, RawModel, RawOptim, RawRegNet, RawResolutionStep, RawSchedule, RawStage, Recipe,
-    Resolution, ResolutionStep, RunSettings, Schedule, ScheduleSettings, TrainSettings, TrainedSize,
+    EvalSettings, LogSettings, MAX_RESIZE_PX, ModelSettings, OptimSettings, Optimizer, PublishedNetwork,
+    RawAnyNet, RawAugment, RawData, RawModel, RawOptim, RawRegNet, RawResolutionStep, RawSchedule, RawStage,
+    Recipe, Resolution, ResolutionStep, RunSettings, Schedule, ScheduleSettings, TrainSettings, TrainedSize,
 };
 pub use required::UnsetKey;
 pub use schema::{KeyDoc, schema, schema_text};

@@ -37,10 +37,26 @@ const FAST: [(u64, [u64; 2], [f64; 2]); 3] =
     [(16, [11, 13], [73.8, 14.9]), (32, [23, 27], [76.6, 28.7]), (88, [65, 76], [78.4, 77.2])];
 const FAST_NETWORKS: [&str; 2] = ["regnetx_400mf", "regnety_1_6gf"];
 
+/// The sections that all recipes begin with: the network, and the data set. More keys of the data follow.
+fn head(name: &str) -> String {
+    format!(
+        "\
+[model]
+arch = \"{name}\"
+classes = 1000
+
+[data]
+dataset = \"image_folder\"
+folder = \"datasets/imagenet\"
+"
+    )
+}
+
 /// The paper's training (Radosavovic et al. 2020, section 4 and pycls's `configs/dds_baselines`).
 fn paper(published: &Published) -> String {
     let (name, title, batch) = (published.name(), published.title(), published.global_batch_size);
     let error = published.top1_error.expect("a network of the paper");
+    let head = head(&name);
     format!(
         "\
 # {title} on ImageNet as in the RegNet paper: 100 epochs at 224x224.
@@ -51,14 +67,7 @@ fn paper(published: &Published) -> String {
 # source:   Designing Network Design Spaces (2020), pycls: configs/dds_baselines
 # expected: top-1 error of {error:.1} % published there, that is {accuracy:.1} % accuracy; not measured with this project
 
-[model]
-arch = \"{name}\"
-classes = 1000
-
-[data]
-dataset = \"image_folder\"
-folder = \"datasets/imagenet\"
-resolution_px = 224
+{head}resolution_px = 224
 val_resize_px = 256
 antialias = false
 
@@ -100,6 +109,7 @@ precise_bn_images = 8192
 
 /// torchvision's second recipe (`references/classification`, "new recipe").
 fn torchvision(name: &str, top1: f64) -> String {
+    let head = head(name);
     let (published, _) = zoo::find(name).unwrap();
     let (side, anchor) = match TRAINED_AT_176.contains(&name) {
         true => (176, "new-recipe-with-fixres"),
@@ -115,14 +125,7 @@ fn torchvision(name: &str, top1: f64) -> String {
 # source:   torchvision, {name}, IMAGENET1K_V2: https://github.com/pytorch/vision/issues/3995#{anchor}
 # expected: top-1 accuracy of {top1:.2} % published there, of the moving average; not measured with this project
 
-[model]
-arch = \"{name}\"
-classes = 1000
-
-[data]
-dataset = \"image_folder\"
-folder = \"datasets/imagenet\"
-resolution_px = {side}
+{head}resolution_px = {side}
 val_resolution_px = 224
 val_resize_px = 232
 
@@ -162,6 +165,7 @@ warmup_start_fraction = 0.01
 
 /// This project's short training, after FFCV's of ResNet-50.
 fn fast(name: &str, epochs: u64, [start, end]: [u64; 2], [top1, minutes]: [f64; 2]) -> String {
+    let head = head(name);
     let (published, _) = zoo::find(name).unwrap();
     format!(
         "\
@@ -175,14 +179,7 @@ fn fast(name: &str, epochs: u64, [start, end]: [u64; 2], [top1, minutes]: [f64; 
 # expected: unmeasured on ImageNet. Marks to beat, for ResNet-50 on 8 A100: {top1} % in {minutes} min ({epochs} epochs, FFCV),
 #           75.9 % in 23.8 min (Composer)
 
-[model]
-arch = \"{name}\"
-classes = 1000
-
-[data]
-dataset = \"image_folder\"
-folder = \"datasets/imagenet\"
-resolution = [{{ after_epochs = 0, px = 160 }}, {{ after_epochs = {start}, px = 160 }}, {{ after_epochs = {end}, px = 192 }}]
+{head}resolution = [{{ after_epochs = 0, px = 160 }}, {{ after_epochs = {start}, px = 160 }}, {{ after_epochs = {end}, px = 192 }}]
 resolution_course = \"linear\"
 resolution_multiple_px = 32
 val_resolution_px = 256

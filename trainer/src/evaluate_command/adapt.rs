@@ -4,12 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use regatta_anynet::{Network, Stem};
-use regatta_settings::{DataSource, MemoryFormat, Precision, Recipe, Shuffle, TrainSettings};
+use regatta_settings::{DataSource, MAX_RESIZE_PX, MemoryFormat, Precision, Recipe, Shuffle, TrainSettings};
 
 use crate::failure::Usage;
-
-/// Largest value of data.val_resize_px.
-const MAX_RESIZE_PX: u32 = 8192;
 
 /// Fills in a precision and memory format that the recipe leaves open: those of the run, or else fp32, in which published
 /// weights are evaluated, and the default format. Nothing is timed, so that results repeat.

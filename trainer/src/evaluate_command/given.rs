@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regatta_data::Source;
-use regatta_run_folder::Damaged;
-use regatta_run_folder::checkpoint::Manifest;
 use regatta_settings::{self as settings, CommSettings, RawRecipe, Recipe};
 use serde::Serialize;
 
 use super::EvaluateCommand;
 use super::adapt::{log_differences, require_same_network, set_resolution, settle, spare_training};
-use crate::checkpoint::{EMA, class_names, restore_evaluated};
+use crate::checkpoint::{WeightsKind, class_names, restore_evaluated};
 use crate::failure::Usage;
 use crate::pretrained::Pretrained;
 use crate::replica::Replica;
@@ -32,8 +30,8 @@ enum Weights {
         start: Start,
         path: PathBuf,
         step: u64,
-        /// Whether the moving average is evaluated.
-        ema: bool,
+        /// What is evaluated of it.
+        kind: WeightsKind,
     },
     /// Those of a safetensors file.
     File(PathBuf),
@@ -123,7 +121,7 @@ impl Given {
     /// A file that cannot be read, or that does not fit the recipe's network and classes.
     pub(super) fn load(&self, recipe: &Recipe, replica: &mut Replica) -> Result<()> {
         match &self.weights {
-            Weights::Checkpoint { path, ema, .. } => restore_evaluated(path, *ema, replica),
+            Weights::Checkpoint { path, kind, .. } => restore_evaluated(path, *kind, replica),
             Weights::File(path) => {
                 Pretrained::read_complete(path, &recipe.network())?.fill(replica);
                 Ok(())
@@ -134,8 +132,8 @@ impl Given {
     /// Describes the weights.
     pub(super) fn described(&self) -> Described {
         match &self.weights {
-            Weights::Checkpoint { path, step, ema, .. } => Described {
-                weights: if *ema { "ema" } else { "model" }.to_owned(),
+            Weights::Checkpoint { path, step, kind, .. } => Described {
+                weights: kind.name().to_owned(),
                 checkpoint: Some(path.display().to_string()),
                 step: Some(*step),
             },
@@ -149,13 +147,13 @@ impl Given {
 impl Weights {
     fn of_checkpoint(path: &Path, command: &EvaluateCommand) -> Result<Self> {
         let start = Start::at("--checkpoint", path)?;
-        let path = start.checkpoint.clone().expect("a start at a path has a checkpoint");
-        let manifest = Manifest::read(&path).map_err(|reason| Damaged { path: path.clone(), reason })?;
-        let has_ema = manifest.files.iter().any(|file| file.name == EMA);
-        if command.ema && !has_ema {
+        let (path, manifest) = start.verified()?;
+        let evaluated = WeightsKind::evaluated(&manifest);
+        if command.ema && evaluated != WeightsKind::Ema {
             bail!(Usage(format!("--ema: there is no moving average in {}: leave --ema out", path.display())));
         }
-        Ok(Self::Checkpoint { start, path, step: manifest.step, ema: has_ema && !command.raw })
+        let kind = if command.raw { WeightsKind::Model } else { evaluated };
+        Ok(Self::Checkpoint { path: path.to_owned(), step: manifest.step, kind, start })
     }
 
     /// Returns the path of the checkpoint's recipe.

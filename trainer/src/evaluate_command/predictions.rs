@@ -6,10 +6,7 @@ use regatta_data::Source;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::evaluate::best_classes;
-
-/// Number of classes of an image in the CSV file.
-const CLASSES: usize = 5;
+use crate::evaluate::{BEST, EvaluatedBatch};
 
 /// The most probable classes of this rank's images, on the device so that the host does not wait between batches.
 #[derive(Default)]
@@ -48,10 +45,9 @@ pub(super) struct Prediction<'a> {
 
 impl Collector {
     /// Adds the images of a batch, by their logits `[n, classes]` and labels `[n]`.
-    pub(super) fn add(&mut self, logits_nk: &Tensor, labels: &Tensor) {
-        let best = best_classes(logits_nk);
-        self.probabilities.push(logits_nk.softmax(1, Kind::Double).gather(1, &best, false));
-        self.classes.push(best);
+    pub(super) fn add(&mut self, &EvaluatedBatch { logits_nk, best, labels }: &EvaluatedBatch) {
+        self.probabilities.push(logits_nk.softmax(1, Kind::Double).gather(1, best, false));
+        self.classes.push(best.shallow_clone());
         self.labels.push(labels.shallow_clone());
     }
 
@@ -114,7 +110,7 @@ impl Predictions {
     pub(super) fn csv(&self, source: &dyn Source) -> Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let numbered =
-            |name: &str| (1..=CLASSES).map(move |place| format!("{name}_{place}")).collect::<Vec<_>>();
+            |name: &str| (1..=BEST).map(move |place| format!("{name}_{place}")).collect::<Vec<_>>();
         let first = ["index", "file", "label"].map(str::to_owned).to_vec();
         writer.write_record([first, numbered("class"), numbered("probability")].concat())?;
         for (index, Prediction { label, classes, probabilities }) in self.images().enumerate() {
@@ -129,7 +125,7 @@ impl Predictions {
 
 /// Returns one value for each column.
 fn filled(values: impl Iterator<Item = String>) -> Vec<String> {
-    values.chain(std::iter::repeat(String::new())).take(CLASSES).collect()
+    values.chain(std::iter::repeat(String::new())).take(BEST).collect()
 }
 
 /// Returns the name of a class, or its number where the data set has no names.
@@ -153,6 +149,7 @@ mod tests {
     use regatta_data::{ImageShape, Split, SyntheticDataset, SyntheticSettings};
 
     use super::*;
+    use crate::evaluate::best_classes;
 
     #[test]
     fn the_most_probable_classes_come_first_and_parts_join_in_order() {
@@ -160,7 +157,9 @@ mod tests {
         let part = |rows: &[[f64; 3]], labels: &[i64]| {
             let mut collector = Collector::default();
             rows.iter().zip(labels).for_each(|(row, label)| {
-                collector.add(&logits(&[*row]), &Tensor::from_slice(&[*label]));
+                let (logits_nk, labels) = (logits(&[*row]), Tensor::from_slice(&[*label]));
+                let best = best_classes(&logits_nk);
+                collector.add(&EvaluatedBatch { logits_nk: &logits_nk, best: &best, labels: &labels });
             });
             collector.finish().unwrap()
         };

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::given::Described;
 use super::predictions::{Predictions, class_name};
+use crate::checkpoint::WeightsKind;
 use crate::data_command::SplitName;
 use crate::evaluate::Evaluation;
 
@@ -120,7 +121,9 @@ impl Report {
     fn weights_in_words(&self) -> String {
         let Described { weights, checkpoint, .. } = &self.weights;
         match checkpoint {
-            Some(checkpoint) if weights == "ema" => format!("moving average in {checkpoint}"),
+            Some(checkpoint) if weights == WeightsKind::Ema.name() => {
+                format!("moving average in {checkpoint}")
+            }
             Some(checkpoint) => checkpoint.clone(),
             None => weights.clone(),
         }

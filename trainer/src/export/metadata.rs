@@ -4,7 +4,7 @@ use regatta_anynet::Naming;
 use regatta_settings::{Architecture, ChannelOrder, DataSettings, Filter, ModelSettings};
 use serde::Serialize;
 
-use super::{Source, WeightsKind};
+use super::Source;
 use crate::device::recipe_value;
 
 /// Named texts. Lists are in JSON.
@@ -22,7 +22,8 @@ pub(super) struct Preparation {
 }
 
 impl Preparation {
-    /// Returns that of the recipe, or that for an input of `resolution_px` pixels, with the shorter side in the same ratio.
+    /// Returns the preparation of the recipe's evaluation, or of one on `resolution_px` pixels, with the shorter side in the same
+    /// ratio to the crop.
     pub(super) fn new(data: &DataSettings, resolution_px: Option<u32>) -> Self {
         let crop_px = resolution_px.unwrap_or(data.val_resolution_px);
         match data.val_resize_px_at(crop_px) {
@@ -69,7 +70,7 @@ pub(super) fn of_network(source: &Source, preparation: Preparation) -> Metadata 
         ("crop_px", Some(crop_px.to_string())),
         ("interpolation", Some(recipe_value(&filter))),
         ("antialias", Some(antialias.to_string())),
-        ("weights", Some(if *weights == WeightsKind::Ema { "ema" } else { "model" }.to_owned())),
+        ("weights", Some(weights.name().to_owned())),
         ("step", Some(step.to_string())),
     ];
     entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, bail};
-use regatta_anynet::{Network, Stem};
+use anyhow::Result;
+use regatta_anynet::Network;
 use regatta_onnx::{OPSET, OnnxError, Options};
 use regatta_run_folder::StorageError;
 use tch::{Kind, Tensor};
@@ -22,13 +22,7 @@ pub(super) fn export(
     (batch, resolution_px): (Option<u32>, Option<u32>),
     out: &Path,
 ) -> Result<(Vec<u8>, String)> {
-    let Source { recipe, network, file, .. } = source;
-    let side = recipe.data.val_resolution_px;
-    if network.stem == Stem::Flatten && resolution_px.is_some_and(|other| other != side) {
-        bail!(Usage(format!(
-            "--resolution: a flattening stem takes only images of {side} pixels, as in training"
-        )));
-    }
+    let Source { recipe, network, .. } = source;
     let preparation = Preparation::new(&recipe.data, resolution_px);
     let options = Options {
         batch,
@@ -37,10 +31,10 @@ pub(super) fn export(
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         metadata: of_network(source, preparation),
     };
-    let bytes = model(network, &source.tensors, &options).map_err(|error| failed(error, file))?;
+    let bytes = model(network, &source.tensors, &options).map_err(|error| failed(error, source))?;
     let said = format!(
         "{} of step {} as an ONNX model, operator set {OPSET}\n\n{}",
-        file.display(),
+        source.file.display(),
         source.step,
         onnxruntime::lines(source, preparation, batch, out)
     );
@@ -64,12 +58,19 @@ pub(crate) fn model(
     regatta_onnx::model(network, &tensors.iter().map(tensor).collect(), options)
 }
 
-/// Says what is wrong with the weights in `file`, or with the command.
-fn failed(error: OnnxError, file: &Path) -> anyhow::Error {
+/// Says what is wrong with the weights of `source`, or with the command.
+fn failed(error: OnnxError, source: &Source) -> anyhow::Error {
     match error {
         OnnxError::Missing { .. } | OnnxError::Shape { .. } | OnnxError::NotFinite { .. } => {
-            StorageError::Content { path: file.to_owned(), found: error.to_string() }.into()
+            StorageError::Content { path: source.file.clone(), found: error.to_string() }.into()
         }
-        OnnxError::TooLarge { .. } | OnnxError::Flattened { .. } => Usage(error.to_string()).into(),
+        OnnxError::Flattened { .. } => {
+            let side = source.recipe.data.val_resolution_px;
+            Usage(format!(
+                "--resolution: a flattening stem takes only images of {side} pixels, as in training"
+            ))
+            .into()
+        }
+        OnnxError::TooLarge { .. } => Usage(error.to_string()).into(),
     }
 }

@@ -6,22 +6,17 @@ use regatta_data::{ImageShape, Shard, Split, SyntheticDataset, SyntheticSettings
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-use super::networks::{FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica};
-use super::reference::{Case, Tensors};
+use super::networks::{
+    FOUR_STAGES, by_parameter, by_statistic, description, recipe, replica, under, weights,
+};
+use super::reference::Case;
 use super::training_feed;
 use crate::average::{Average, AveragingRule, Position};
 use crate::precise::{PreciseBatches, precise_statistics};
-use crate::replica::Replica;
 
 /// The run's first step.
 pub(super) const FIRST: Position = Position { epoch: 0, step_in_epoch: 0, steps_per_epoch: 1 };
 const STEPS_PER_EPOCH: u64 = 5;
-
-/// The averaged statistics under `ema.…`, as the averaged parameters.
-pub(super) fn averaged_statistics(replica: &Replica, ema: &Average) -> Tensors {
-    let statistics = by_statistic(replica, &ema.running.flat).into_iter();
-    statistics.map(|(name, tensor)| (name.replacen("statistic.", "ema.", 1), tensor)).collect()
-}
 
 /// Random weights after every step of three epochs. The average is scaled by the batch, updated in some steps, and a copy in the
 /// first epoch.
@@ -38,21 +33,17 @@ pub(super) fn average_case() -> Case {
     let recipe = recipe(FOUR_STAGES, &sets.map(str::to_owned));
     let mut replica = replica(&recipe);
     let mut ema = Average::new(&recipe, &replica).unwrap();
-    let mut inputs = by_parameter("parameter", &replica, &replica.parameters.views);
-    inputs.extend(by_statistic(&replica, &replica.running.flat));
+    let mut inputs = weights(&replica);
     for number in 0..3 * STEPS_PER_EPOCH {
         let (epoch, step_in_epoch) = (number / STEPS_PER_EPOCH, number % STEPS_PER_EPOCH);
         let all = replica.parameters.views.iter_mut().chain(&mut replica.running.views);
         tch::no_grad(|| all.for_each(|view| _ = view.normal_(0.5, 1.0)));
         let group = format!("{epoch}.{step_in_epoch}");
-        inputs.extend(by_parameter(&group, &replica, &replica.parameters.views));
-        let statistics = by_statistic(&replica, &replica.running.flat).into_iter();
-        inputs.extend(statistics.map(|(name, it)| (name.replacen("statistic", &group, 1), it)));
+        inputs.extend(under(&group, replica.tensors(&replica.parameters, &replica.running)));
         let at = Position { epoch, step_in_epoch, steps_per_epoch: STEPS_PER_EPOCH };
         ema.update(&replica, at, &Tensor::from(1.0f32));
     }
-    let mut results = by_parameter("ema", &replica, &ema.parameters.views);
-    results.extend(averaged_statistics(&replica, &ema));
+    let results = under("ema", replica.tensors(&ema.parameters, &ema.running));
     let mut description = description("average", &recipe, 2);
     description["epochs"] = json!(3);
     description["steps_per_epoch"] = json!(STEPS_PER_EPOCH);

@@ -12,6 +12,9 @@ use crate::interval::{Checked, FRACTION};
 use crate::place::Places;
 use crate::recipe::{DataSource, RawResolutionStep, Resolution};
 
+/// Largest value of `data.val_resize_px`.
+pub const MAX_RESIZE_PX: u32 = 8192;
+
 /// `[data]`: the training and validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -61,7 +64,7 @@ pub struct RawData {
     pub val_resolution_px: Option<u32>,
     /// Shorter side to which an image is resized before the centre crop of evaluation, in pixels (image_folder and
     /// tar_shards only). Default: val_resolution_px * 256 / 224, rounded.
-    #[schemars(range(min = 1, max = 8192))]
+    #[schemars(range(min = 1, max = MAX_RESIZE_PX))]
     pub val_resize_px: Option<u32>,
     /// Filter for resizing images of image_folder and tar_shards, and random resized crops. Default: "bilinear".
     pub interpolation: Filter,
@@ -252,8 +255,10 @@ impl DataSettings {
         let accepted = "numbers above 0, since images are divided by them";
         places.require(is_positive, "data.std", &self.std, accepted)?;
         if let Some(side) = self.val_resize_px {
-            let accepted =
-                format!("an integer from {0} (data.val_resolution_px) to 8192", self.val_resolution_px);
+            let accepted = format!(
+                "an integer from {0} (data.val_resolution_px) to {MAX_RESIZE_PX}",
+                self.val_resolution_px
+            );
             places.require(side >= self.val_resolution_px, "data.val_resize_px", side, &accepted)?;
         }
         if self.channel_order == ChannelOrder::Bgr && in_channels != 3 {

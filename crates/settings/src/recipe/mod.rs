@@ -21,7 +21,7 @@ use regatta_data::{ImageShape, loader_bytes};
 use serde::Serialize;
 
 pub use augment::{AugmentSettings, RawAugment};
-pub use data::{DataSettings, RawData};
+pub use data::{DataSettings, MAX_RESIZE_PX, RawData};
 pub use job::{CheckpointSettings, CommSettings, EvalSettings, LogSettings, RunSettings};
 pub use model::{ModelSettings, RawModel};
 pub use network::{AnyNet, Architecture, PublishedNetwork, RawAnyNet, RawRegNet, RawStage};
