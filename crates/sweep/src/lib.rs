@@ -1,0 +1,8 @@
+//! Sweeps: many networks of design spaces, trained and compared (Radosavovic et al. 2020).
+//!
+//! This crate has everything of a sweep but the processes: what is sampled, who works on what, what came out, and what follows
+//! from it.
+
+mod result;
+
+pub use result::{Budget, End, TrialResult};

@@ -1,0 +1,3 @@
+//! Tests of sweeps.
+
+mod result;
