@@ -3,6 +3,9 @@
 //! This crate has everything of a sweep but the processes: what is sampled, who works on what, what came out, and what follows
 //! from it.
 
+mod sampler;
+
 mod result;
 
 pub use result::{Budget, End, TrialResult};
+pub use sampler::{KeyError, KeySampler};

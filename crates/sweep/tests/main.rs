@@ -1,3 +1,5 @@
 //! Tests of sweeps.
 
 mod result;
+
+mod sampler;
