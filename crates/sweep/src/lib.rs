@@ -5,7 +5,10 @@
 
 mod sampler;
 
+mod search;
+
 mod result;
 
 pub use result::{Budget, End, TrialResult};
 pub use sampler::{KeyError, KeySampler};
+pub use search::{Method, Next, RungSummary, Running, Search, SearchError, TrialState};

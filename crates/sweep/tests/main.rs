@@ -3,3 +3,5 @@
 mod result;
 
 mod sampler;
+
+mod search;
