@@ -1,7 +1,9 @@
 //! Tests of sweeps.
 
-mod result;
-
+mod file;
 mod sampler;
 
 mod search;
+
+mod claims;
+mod result;

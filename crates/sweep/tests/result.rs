@@ -3,10 +3,11 @@
 use regatta_anynet::regnetx32;
 use regatta_sweep::{Budget, End, TrialResult};
 
-fn result(end: End) -> TrialResult {
+/// A result without epochs.
+pub(crate) fn result(id: &str, end: End) -> TrialResult {
     TrialResult {
         schema: Default::default(),
-        id: "regnet_x-000".into(),
+        id: id.into(),
         space: "regnet_x".into(),
         sample: 0,
         sampling_seed: 1,
@@ -33,14 +34,17 @@ fn result(end: End) -> TrialResult {
 
 #[test]
 fn a_network_that_diverged_has_the_error_of_guessing() {
-    assert_eq!(result(End::Diverged { cause: "the loss is not finite".into() }).error(), Some(0.9));
-    assert_eq!(result(End::Failed { cause: "killed".into(), exit_code: 137 }).error(), None);
-    assert_eq!(result(End::Done).error(), None, "no epoch was evaluated");
+    assert_eq!(
+        result("regnet_x-000", End::Diverged { cause: "the loss is not finite".into() }).error(),
+        Some(0.9)
+    );
+    assert_eq!(result("regnet_x-000", End::Failed { cause: "killed".into(), exit_code: 137 }).error(), None);
+    assert_eq!(result("regnet_x-000", End::Done).error(), None, "no epoch was evaluated");
 }
 
 #[test]
 fn a_line_is_read_back_as_it_was_written() {
-    let written = result(End::Done);
+    let written = result("regnet_x-000", End::Done);
     let line = serde_json::to_string(&written).unwrap();
     assert_eq!(serde_json::from_str::<TrialResult>(&line).unwrap(), written);
 }
