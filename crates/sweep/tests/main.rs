@@ -6,4 +6,5 @@ mod sampler;
 mod search;
 
 mod claims;
+mod plan;
 mod result;

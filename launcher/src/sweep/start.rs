@@ -57,6 +57,7 @@ pub(crate) fn start(command: &StartCommand) -> Result<u8> {
         Plan::new(&file, source.recipe.clone(), super::variables(std::env::vars_os())?)?.check()?;
         source.write(&folder)?;
     }
+    create(&folder)?;
     let plan = plan(&folder, &file)?;
     let first = plan.trials()[0];
     let device = plan.prepare(first, plan.epochs(first.space))?.recipe.train.device;
@@ -125,9 +126,7 @@ impl Source {
 
     /// Creates the sweep's folder, or updates its copies of the sweep file and the recipe.
     fn write(&self, folder: &SweepFolder) -> Result<()> {
-        for path in [folder.path().to_owned(), folder.claims(), folder.runs(), folder.logs()] {
-            fs::create_dir_all(&path).map_err(StorageError::io("create the folder", &path))?;
-        }
+        create(folder)?;
         let _lock = Lock::acquire(&folder.lock())?;
         let recipe = fs::read(&self.recipe).map_err(StorageError::io("read", &self.recipe))?;
         write_atomic(folder.recipe(), &recipe)?;
@@ -135,6 +134,14 @@ impl Source {
         write_atomic(folder.file(), &text)?;
         Ok(())
     }
+}
+
+/// Creates the folder of a sweep and its subfolders; existing ones are kept.
+fn create(folder: &SweepFolder) -> Result<(), StorageError> {
+    for path in [folder.path().to_owned(), folder.claims(), folder.runs(), folder.logs()] {
+        fs::create_dir_all(&path).map_err(StorageError::io("create the folder", &path))?;
+    }
+    Ok(())
 }
 
 fn is_empty(path: &Path) -> bool {
