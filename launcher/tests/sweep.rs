@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use regatta_sweep::{End, SweepFolder, TrialResult, results};
 use test_jobs::{Job, Running, Workdir, tiny_with};
 
+use crate::run_host::SmallDisk;
+
 /// Three networks of each of two spaces, trained for some tenths of a second each.
 pub(crate) const SIX: &str = r#"
 mode = "study"
@@ -185,6 +187,26 @@ fn recorded_runs_are_pruned_on_request() {
     let status = workdir.launcher("sweep status sweeps/six --json").ends_with(0);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!((&status["done"], &status["planned"]), (&2.into(), &2.into()));
+}
+
+#[test]
+fn a_full_disk_stops_the_sweep_and_loses_nothing() {
+    let disturbed = workdir(SIX);
+    let sweeps = disturbed.path().join("sweeps");
+    let Some(_disk) = SmallDisk::mount(&sweeps, 16) else { return };
+    let mut running = start(&disturbed, "--prune").start();
+    wait_for_results(&mut running, &disturbed, 1);
+    let filler = sweeps.join("filler");
+    fs::write(&filler, vec![0; 32 << 20]).unwrap_err();
+    let ended = running.wait();
+    assert_eq!((ended.code, &ended.left[..]), (Some(6), &[][..]), "{ended}");
+    _ = ended.says("No space left on device");
+    assert!(fs::read(folder(&disturbed).results()).unwrap().ends_with(b"\n"), "complete lines only");
+    fs::remove_file(filler).unwrap();
+    start(&disturbed, "").ends_with(0).says("6 of 6 done");
+    let undisturbed = workdir(SIX);
+    start(&undisturbed, "").ends_with(0);
+    assert_eq!(repeatable(&recorded(&disturbed)), repeatable(&recorded(&undisturbed)));
 }
 
 #[test]

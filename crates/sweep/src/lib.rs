@@ -17,6 +17,8 @@ mod lock;
 mod result;
 pub mod results;
 
+pub mod statistics;
+
 mod folder;
 mod random;
 

@@ -7,6 +7,8 @@ use regatta_random::SplitMix64;
 #[repr(u64)]
 pub(crate) enum Purpose {
     Space = 1,
+    MedianDifference = 2,
+    RangeOfBest = 3,
 }
 
 impl Purpose {
