@@ -75,7 +75,7 @@ pub enum PlanError {
         /// The space's name.
         space: String,
         /// The error.
-        source: RecipeError,
+        source: Box<RecipeError>,
     },
     /// A space that no network can be drawn from.
     #[error("the space {space:?}")]
@@ -266,7 +266,7 @@ impl Plan {
     }
 
     fn resolve(&self, section: &SpaceSection, set: &[(String, String)]) -> Result<Recipe, PlanError> {
-        let failed = |source| PlanError::Recipe { space: section.name(), source };
+        let failed = |source| PlanError::Recipe { space: section.name(), source: Box::new(source) };
         let set: Vec<String> = set.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let raw = load(&self.recipe, self.variables.iter().cloned(), &set).map_err(failed)?;
         raw.resolve(self.file.start.ranks, None).map_err(failed)

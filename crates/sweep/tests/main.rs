@@ -5,6 +5,8 @@ mod sampler;
 
 mod search;
 
+mod statistics;
+
 mod claims;
 mod plan;
 mod result;
