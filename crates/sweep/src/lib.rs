@@ -20,6 +20,8 @@ pub mod results;
 mod folder;
 mod random;
 
+pub mod analysis;
+
 pub use claims::{Claim, Owner};
 pub use file::{FileError, LimitsSection, Mode, SearchSection, SpaceSection, StartSection, SweepFile};
 pub use folder::SweepFolder;

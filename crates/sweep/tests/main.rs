@@ -5,5 +5,6 @@ mod sampler;
 
 mod search;
 
+mod analysis;
 mod claims;
 mod result;
