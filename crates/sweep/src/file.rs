@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use regatta_anynet::BlockKind;
 use regatta_anynet::space::{Limits, Space};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
 use crate::sampler::KeySampler;
@@ -57,7 +57,7 @@ pub struct SweepFile {
 }
 
 /// What a sweep is for. The two are kept apart, since stopping bad networks early censors the distribution of errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Compares spaces: every network is trained to the end of the same budget.

@@ -22,6 +22,8 @@ pub mod statistics;
 mod folder;
 mod random;
 
+pub mod analysis;
+
 pub use claims::{Claim, Owner};
 pub use file::{FileError, LimitsSection, Mode, SearchSection, SpaceSection, StartSection, SweepFile};
 pub use folder::SweepFolder;
