@@ -86,6 +86,12 @@ fn a_sweep_that_is_killed_twice_has_the_results_of_an_undisturbed_one() {
 
     start(&disturbed, "").ends_with(0).says("6 of 6 done");
     assert_eq!(lines(&disturbed), 6, "nothing was left to do");
+
+    disturbed.launcher("sweep analyze sweeps/six --out analysis").ends_with(0);
+    let read = |file: &str| fs::read_to_string(disturbed.path().join("analysis").join(file)).unwrap();
+    let analysis: serde_json::Value = serde_json::from_str(&read("analysis.json")).unwrap();
+    assert_eq!(analysis["distributions"].as_array().unwrap().len(), 2, "{analysis}");
+    assert!(read("index.html").contains("<svg") && read("analysis.md").contains("anynet_x_e"));
 }
 
 #[test]

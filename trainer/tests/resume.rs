@@ -179,7 +179,6 @@ fn another_world_size_keeps_the_micro_batch_size() {
     workdir.train("--name alone train.max_steps=1").ends_with(0).says("micro-batches of 10");
 }
 
-/// `--resume auto` is always safe: without a run it starts one, and a finished run stays as it is.
 /// The subset is the same in every attempt.
 #[test]
 fn a_run_on_part_of_the_images_resumes_exactly() {
@@ -204,6 +203,7 @@ fn a_run_on_part_of_the_images_resumes_exactly() {
         .says("data.limit_train_images = 27, but the data set has 26 training images");
 }
 
+/// `--resume auto` is always safe: without a run it starts one, and a finished run stays as it is.
 #[test]
 fn resume_auto_starts_a_new_run_and_leaves_a_finished_one() {
     let workdir = Workdir::new(TINY);

@@ -64,6 +64,13 @@ fn a_subset_of_sorted_images_has_all_classes() {
     }
 }
 
+/// Results of earlier runs and sweeps belong to these images.
+#[test]
+fn the_images_of_a_subset_never_change() {
+    let numbers: Vec<u64> = images(1000, 8, Split::Train).iter().map(|(number, _)| *number).collect();
+    expect_test::expect![""].assert_eq(&format!("{numbers:?}"));
+}
+
 #[test]
 fn splits_of_one_size_have_different_subsets() {
     assert_ne!(images(1000, 100, Split::Train), images(1000, 100, Split::Validation));

@@ -56,11 +56,10 @@ impl Recipe {
     /// Checks that this recipe can be trained on a data set with these properties.
     ///
     /// # Errors
-    /// No training or validation images, limits above their numbers, classes or channels that differ from the model's, an epoch without steps because
-    /// of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if the smallest
-    /// feature map is 1x1, since BatchNorm would normalise one value.
+    /// No training or validation images, limits above their numbers, classes or channels that differ from the model's, an epoch
+    /// without steps because of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if
+    /// the smallest feature map is 1x1, since BatchNorm would normalise one value.
     pub fn check_dataset(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
-        self.check_limits(facts)?;
         for (images, kind) in [(facts.train_images, "training"), (facts.val_images, "validation")] {
             if images == 0 {
                 let problem =
@@ -68,6 +67,7 @@ impl Recipe {
                 return Err(self.places.conflict("data.dataset", problem));
             }
         }
+        self.check_limits(facts)?;
         self.check_match("model.classes", self.model.classes, facts.classes)?;
         self.check_match("model.in_channels", self.model.in_channels, facts.channels)?;
 

@@ -30,8 +30,8 @@ for case in json.loads((folder / "cases.json").read_text()):
         result["spearman"] = scipy.stats.spearmanr(first, second).statistic
         # The second numbers as weights.
         weights = numpy.abs(second)
-        order = numpy.argsort(first, kind="stable")
-        result["weighted_shares"] = (numpy.cumsum(weights[order]) / weights.sum()).tolist()
+        errors = numpy.unique(first)
+        result["weighted_steps"] = [[e, weights[first <= e].sum() / weights.sum()] for e in errors]
         result["weighted_mean"] = numpy.average(first, weights=weights)
     results.append(result)
 (folder / "results.json").write_text(json.dumps(results))

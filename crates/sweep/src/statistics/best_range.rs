@@ -25,13 +25,15 @@ pub fn range_of_best(values: &[f64], errors: &[f64], bootstrap: Bootstrap) -> Op
     if values.len() < FEWEST {
         return None;
     }
+    // In ascending order, so that the resamples do not depend on that of the input.
+    let mut networks: Vec<(f64, f64)> = errors.iter().copied().zip(values.iter().copied()).collect();
+    networks.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let drawn = (values.len() + SHARE / 2) / SHARE;
     let best = |index: u64| {
         let mut random = Purpose::RangeOfBest.stream(&[bootstrap.seed, index]);
-        let networks = (0..drawn).map(|_| random.below(values.len() as u64) as usize);
-        // Of equal errors, the network that comes first.
-        let best = networks.min_by(|&a, &b| errors[a].total_cmp(&errors[b]).then(a.cmp(&b)));
-        best.map_or(f64::NAN, |network| values[network])
+        let drawn = (0..drawn).map(|_| networks[random.below(networks.len() as u64) as usize]);
+        // Of equal errors, the one that was drawn first.
+        drawn.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(f64::NAN, |(_, value)| value)
     };
     let mut resampled: Vec<f64> = (0..bootstrap.resamples as u64).map(best).collect();
     resampled.sort_by(f64::total_cmp);

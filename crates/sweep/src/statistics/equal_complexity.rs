@@ -91,10 +91,17 @@ impl WeightedEdf {
         self.mean
     }
 
-    /// Returns the weighted median, the smallest error at or below which half of the weight lies; NaN without weights.
+    /// Returns the weighted median: the smallest error at or below which more than half of the weight lies, and the mean of it and
+    /// the one before if exactly half of the weight lies below. NaN without weights.
     pub fn median(&self) -> f64 {
-        // Half of an even number of equal weights may be a rounding short of a half.
-        let reaches_half = |(_, share): &&(f64, f64)| *share >= 0.5 - 1e-12;
-        self.steps.iter().find(reaches_half).map_or(f64::NAN, |(error, _)| *error)
+        // Half of an even number of equal weights may be a rounding from a half.
+        let half = |share: f64| (share - 0.5).abs() < 1e-12;
+        match self.steps.iter().position(|&(_, share)| share > 0.5 || half(share)) {
+            Some(at) if half(self.steps[at].1) && at + 1 < self.steps.len() => {
+                self.steps[at].0 / 2.0 + self.steps[at + 1].0 / 2.0
+            }
+            Some(at) => self.steps[at].0,
+            None => f64::NAN,
+        }
     }
 }

@@ -42,21 +42,21 @@ fn p_value(lead: u64, size1: usize, size2: usize) -> f64 {
     if lead == 0 {
         return 1.0;
     }
-    // Of the orders of i and j values, the fraction that never reached the lead: the last value is of the first sample in i of
-    // i + j of them.
+    // Of the orders of i and j values, the fraction that reached the lead: the last value is of the first sample in i of i + j of
+    // them. The others are not counted, since 1 minus their fraction would have no precision for small probabilities.
     let is_inside =
         |i: usize, j: usize| (i as i64 * size2 as i64 - j as i64 * size1 as i64).unsigned_abs() < lead;
-    let mut inside = vec![0.0; size2 + 1];
+    let mut outside = vec![0.0; size2 + 1];
     for i in 0..=size1 {
         for j in 0..=size2 {
-            inside[j] = match (i, j) {
-                _ if !is_inside(i, j) => 0.0,
-                (0, 0) => 1.0,
-                (0, _) => inside[j - 1],
-                (_, 0) => inside[0],
-                _ => (i as f64 * inside[j] + j as f64 * inside[j - 1]) / (i + j) as f64,
+            outside[j] = match (i, j) {
+                _ if !is_inside(i, j) => 1.0,
+                (0, 0) => 0.0,
+                (0, _) => outside[j - 1],
+                (_, 0) => outside[0],
+                _ => (i as f64 * outside[j] + j as f64 * outside[j - 1]) / (i + j) as f64,
             };
         }
     }
-    1.0 - inside[size2]
+    outside[size2]
 }

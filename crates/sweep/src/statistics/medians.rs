@@ -16,6 +16,8 @@ use crate::random::Purpose;
 /// If a sample is empty, or there are no resamples.
 pub fn median_difference(first: &[f64], second: &[f64], bootstrap: Bootstrap) -> Interval {
     assert!(!first.is_empty() && !second.is_empty(), "a median needs a value");
+    // In ascending order, so that the resamples do not depend on that of the input.
+    let (first, second) = (&ascending(first), &ascending(second));
     let resample = |index: u64| {
         let mut random = Purpose::MedianDifference.stream(&[bootstrap.seed, index]);
         let first = median(drawn(first, &mut random));
@@ -29,7 +31,12 @@ fn drawn(values: &[f64], random: &mut SplitMix64) -> Vec<f64> {
     values.iter().map(|_| values[random.below(values.len() as u64) as usize]).collect()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: Vec<f64>) -> f64 {
+    quantile(&ascending(&values), 0.5)
+}
+
+fn ascending(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
+    values
 }
