@@ -8,10 +8,10 @@ use crate::network::Stage;
 const WMS: usize = 96;
 /// Number of values of wa / w0 on the grid, spaced by their logarithms; 0 is tried besides.
 const SLOPES: usize = 128;
-/// Number of the grid's best points for which wm is computed exactly.
-const POLISHED: usize = 256;
-/// Number of values of wa / w0 that are tried around the best one.
-const FINE: usize = 33;
+/// Number of the grid's best points around which the slope is refined and wm computed exactly.
+const POLISHED: usize = 64;
+/// Number of values of wa / w0 that are tried around each of those.
+const FINE: usize = 17;
 /// The range of wm that is searched; the spaces draw it from 1.5 to 3.
 const WM: (f64, f64) = (1.05, 8.0);
 /// The range of wa / w0 that is searched; the spaces draw it from 0.03 to 32.
@@ -42,18 +42,18 @@ impl Fit {
     pub fn of(stages: &[Stage]) -> Option<Self> {
         let blocks = stages.iter().flat_map(|stage| (0..stage.depth).map(|_| stage.width as f64));
         let log_widths: Vec<f64> = blocks.filter(|width| *width > 0.0).map(libm::log).collect();
-        let mut best = Candidate::of(&log_widths, 0.0, 2.0)?;
-        let grid = spaced(SLOPE, SLOPES).flat_map(|slope| spaced(WM, WMS).map(move |wm| (slope, wm)));
-        let mut coarse: Vec<Candidate> =
-            grid.filter_map(|(slope, wm)| Candidate::of(&log_widths, slope, wm)).collect();
+        let search = LineSearch { log_widths };
+        let mut best = search.candidate(&search.line(0.0), 0.0, 2.0)?;
+        let mut coarse: Vec<Candidate> = Vec::new();
+        for slope in spaced(SLOPE, SLOPES) {
+            let line = search.line(slope);
+            coarse.extend(spaced(WM, WMS).filter_map(|wm| search.candidate(&line, slope, wm)));
+        }
         coarse.sort_by(|first, second| first.e_fit.total_cmp(&second.e_fit));
         coarse.truncate(POLISHED);
-        for candidate in coarse {
-            best = candidate.polished(&log_widths, best);
-        }
         let slope_step = span(SLOPE) / SLOPES as f64;
-        for slope in around(best.slope, slope_step) {
-            best = best.or_better(&log_widths, slope, best.wm);
+        for Candidate { slope, wm, .. } in coarse {
+            best = around(slope, slope_step).fold(best, |best, slope| search.polished(slope, wm, best));
         }
         Some(best.fit())
     }
@@ -70,7 +70,12 @@ impl Fit {
     }
 }
 
-/// A point of the grid with the best w0.
+/// The search for the fit of widths, of which the logarithms are given.
+struct LineSearch {
+    log_widths: Vec<f64>,
+}
+
+/// A wm and a wa / w0 with the best w0.
 #[derive(Clone, Copy)]
 struct Candidate {
     /// wa / w0.
@@ -82,39 +87,40 @@ struct Candidate {
     linear_error: f64,
 }
 
-impl Candidate {
-    fn of(log_widths: &[f64], slope: f64, wm: f64) -> Option<Self> {
-        let log_wm = libm::log(wm);
-        let line: Vec<f64> =
-            (0..log_widths.len()).map(|block| libm::log(1.0 + slope * block as f64)).collect();
-        let powers = line.iter().map(|it| (it / log_wm).round_ties_even() * log_wm);
-        let offsets: Vec<f64> = log_widths.iter().zip(powers).map(|(width, power)| width - power).collect();
-        let log_w0 = lower_median(&offsets)?;
-        let e_fit = mean(offsets.iter().map(|offset| (offset - log_w0).abs()));
-        let distances = log_widths.iter().zip(&line).map(|(width, line)| (width - line - log_w0).abs());
-        Some(Self { slope, wm, log_w0, e_fit, linear_error: mean(distances) })
+impl LineSearch {
+    /// Returns the logarithm of the linear width of each block, relative to w0.
+    fn line(&self, slope: f64) -> Vec<f64> {
+        (0..self.log_widths.len()).map(|block| libm::log(1.0 + slope * block as f64)).collect()
     }
 
-    /// Returns the better of `best` and this candidate with the exact wm: absolute deviations are smallest for a line through two
-    /// of the points (k, logarithm of the width).
-    fn polished(self, log_widths: &[f64], best: Self) -> Self {
-        let log_wm = libm::log(self.wm);
-        let power = |block: usize| (libm::log(1.0 + self.slope * block as f64) / log_wm).round_ties_even();
-        let mut points: Vec<(f64, f64)> =
-            log_widths.iter().enumerate().map(|(block, &width)| (power(block), width)).collect();
+    fn candidate(&self, line: &[f64], slope: f64, wm: f64) -> Option<Candidate> {
+        let log_wm = libm::log(wm);
+        let powers = line.iter().map(|it| (it / log_wm).round_ties_even() * log_wm);
+        let offsets: Vec<f64> =
+            self.log_widths.iter().zip(powers).map(|(width, power)| width - power).collect();
+        let log_w0 = lower_median(&offsets)?;
+        let e_fit = mean(offsets.iter().map(|offset| (offset - log_w0).abs()));
+        let distances = self.log_widths.iter().zip(line).map(|(width, line)| (width - line - log_w0).abs());
+        Some(Candidate { slope, wm, log_w0, e_fit, linear_error: mean(distances) })
+    }
+
+    /// Returns the better of `best` and the candidates at `slope` with `wm` or an exact wm: absolute deviations are smallest for a
+    /// line through two of the points (k, logarithm of the width).
+    fn polished(&self, slope: f64, wm: f64, best: Candidate) -> Candidate {
+        let (line, log_wm) = (self.line(slope), libm::log(wm));
+        let powers = line.iter().map(|it| (it / log_wm).round_ties_even());
+        let mut points: Vec<(f64, f64)> = powers.zip(self.log_widths.iter().copied()).collect();
         points.dedup();
         let pairs =
             points.iter().enumerate().flat_map(|(index, a)| points[..index].iter().map(move |b| (a, b)));
         let rising = pairs.filter(|(a, b)| a.0 > b.0 && a.1 > b.1);
         let wms = rising.map(|(a, b)| libm::exp((a.1 - b.1) / (a.0 - b.0)));
-        wms.chain([self.wm]).fold(best, |best, wm| best.or_better(log_widths, self.slope, wm))
+        let candidates = wms.chain([wm]).filter_map(|wm| self.candidate(&line, slope, wm));
+        candidates.fold(best, |best, next| if next.is_better_than(&best) { next } else { best })
     }
+}
 
-    /// Returns this candidate, or the one at another point if that is better.
-    fn or_better(self, log_widths: &[f64], slope: f64, wm: f64) -> Self {
-        Self::of(log_widths, slope, wm).filter(|other| other.is_better_than(&self)).unwrap_or(self)
-    }
-
+impl Candidate {
     fn is_better_than(&self, other: &Self) -> bool {
         let difference = self.e_fit - other.e_fit;
         difference < -TIE || difference <= TIE && self.linear_error < other.linear_error - TIE
@@ -149,7 +155,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 
 /// Returns the median, for an even number the lower of the two in the middle, which minimises the absolute deviations as well.
 fn lower_median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(values.len().checked_sub(1)? / 2).copied()
+    let mut values = values.to_vec();
+    let middle = values.len().checked_sub(1)? / 2;
+    Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }

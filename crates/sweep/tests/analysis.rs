@@ -72,7 +72,7 @@ fn the_page_makes_no_request() {
     for loading in ["src=", "href=", "url(", "@import", "<link", "<script", "<iframe"] {
         assert!(!html.contains(loading), "{loading}");
     }
-    assert!(html.contains("<svg") && html.contains("Content-Security-Policy"));
+    assert!(html.matches("<svg").count() == 9 && html.contains("Content-Security-Policy"));
 }
 
 #[test]
@@ -117,7 +117,111 @@ fn spaces_of_equal_names_are_kept_apart() {
         Analysis::of(sweeps).distributions.into_iter().map(|it| it.space).collect()
     };
     let [mut first, second] = [two_spaces(6), SweepResults { name: "other".into(), ..two_spaces(6) }];
+    let again = [first.clone(), first.clone()];
+    assert_eq!(labels(&again), ["two/wide", "two/good", "two/wide 2", "two/good 2"]);
     assert_eq!(labels(&[first.clone(), second]), ["two/wide", "two/good", "other/wide", "other/good"]);
     first.spaces = vec!["good".into(), "none".into()];
     assert_eq!(labels(&[first]), ["good", "none", "wide"], "the sweep's own order");
+}
+
+#[test]
+fn a_pair_of_spaces_is_compared_with_a_conclusion() {
+    let comparisons = Analysis::of(&[two_spaces(24)]).comparisons;
+    assert_eq!(comparisons.len(), 1);
+    let it = &comparisons[0];
+    assert_eq!((it.first.as_str(), it.second.as_str()), ("wide", "good"));
+    // All errors are 0.01 lower, in steps of 0.002: 5 of the 24 lie below all of the others.
+    assert!((it.ks_distance - 5.0 / 24.0).abs() < 1e-12, "{it:?}");
+    assert!((it.median_difference.estimate + 0.01).abs() < 1e-12, "{it:?}");
+    assert!(
+        it.conclusion.contains("cannot be told apart with samples of this size (24 and 24 networks)"),
+        "{it:?}"
+    );
+
+    let mut apart = two_spaces(24);
+    let second = apart.results.iter_mut().filter(|it| it.space == "good");
+    second.flat_map(|it| &mut it.epochs).for_each(|row| row.val_top1 = row.val_top1.map(|top1| top1 + 0.04));
+    let it = &Analysis::of(&[apart]).comparisons[0];
+    assert!(it.median_difference.high < 0.0 && it.ks_p_value < 1e-6, "{it:?}");
+    assert!(
+        it.conclusion
+            .starts_with("good is better than wide: its median error is 5.00 percentage points lower")
+    );
+}
+
+#[test]
+fn equal_networks_have_the_same_weight_at_equal_complexity() {
+    let normalised = Analysis::of(&[two_spaces(12)]).normalised;
+    assert_eq!(normalised.len(), 2);
+    // Both spaces have the same networks with errors that differ by 0.01, and one bin each of more and of fewer multiply-adds.
+    let [first, second] = [&normalised[0], &normalised[1]];
+    assert!((first.mean - second.mean - 0.01).abs() < 1e-12, "{first:?} {second:?}");
+    assert!((first.median - second.median - 0.01).abs() < 1e-12, "{first:?} {second:?}");
+    assert_eq!((first.networks, second.networks), (12, 12));
+    assert!(first.steps.iter().zip(&second.steps).all(|(a, b)| (a.1 - b.1).abs() < 1e-12));
+}
+
+#[test]
+fn parameters_that_vary_are_shown_and_constant_ones_are_not() {
+    let mut sweep = two_spaces(12);
+    for (index, result) in (1..).zip(&mut sweep.results) {
+        result.drawn.insert("optim.lr".into(), serde_json::json!(0.001 * index as f64));
+        result.drawn.insert("optim.name".into(), serde_json::json!("sgd"));
+        result.drawn.insert("data.batch".into(), serde_json::json!(128));
+    }
+    let parameters = Analysis::of(&[sweep.clone()]).parameters;
+    let of_first: Vec<&str> =
+        parameters.iter().filter(|it| it.space == "wide").map(|it| it.name.as_str()).collect();
+    for shown in
+        ["depth (blocks)", "w0", "wa", "wm", "optim.lr", "multiply-adds", "parameters", "activations"]
+    {
+        assert!(of_first.contains(&shown), "{shown} in {of_first:?}");
+    }
+    for constant in ["SE ratio", "optim.name", "data.batch"] {
+        assert!(!of_first.contains(&constant), "{constant} in {of_first:?}");
+    }
+    let svg = written(&[sweep], "parameters-wide.svg");
+    assert_eq!(svg.matches("<circle").count(), 12 * of_first.len(), "a dot for each network and parameter");
+}
+
+#[test]
+fn a_network_without_generator_is_shown_with_the_fit() {
+    let mut sweep = two_spaces(6);
+    sweep.results.iter_mut().for_each(|it| it.generator = None);
+    let analysis = Analysis::of(&[sweep.clone()]);
+    assert!(analysis.parameters.iter().any(|it| it.name == "wa (fit)"));
+    assert_eq!(analysis.profiles.len(), 6, "the best three of each space");
+    assert!(analysis.profiles.iter().all(|it| it.fit.e_fit < 0.3), "{:?}", analysis.profiles);
+    let blocks: usize = analysis.profiles.iter().map(|it| it.widths.len()).sum();
+    assert_eq!(written(&[sweep], "profiles.svg").matches("<circle").count(), blocks, "a dot for each block");
+}
+
+#[test]
+fn a_search_has_its_brackets_and_its_cost() {
+    let search = &Analysis::of(&[halving("search")]).searches[0];
+    let rungs: Vec<_> = search.rungs.iter().map(|it| (it.epochs, it.ended, it.promoted)).collect();
+    assert_eq!(rungs, [(1, 8, 4), (2, 4, 2), (4, 2, 0)]);
+    // 8 x 1, then 4 x 1 and 2 x 2 epochs more.
+    let last = search.best_so_far.last().unwrap();
+    assert_eq!(last.epochs, 16);
+    assert!((last.error - 0.075).abs() < 1e-12);
+    assert_eq!(search.best.as_deref(), Some("all-000"));
+    let svg = written(&[halving("search")], "search.svg");
+    assert_eq!(svg.matches("<circle").count(), 8 + 4 + 2, "a dot for each trial and budget");
+}
+
+#[test]
+fn learning_curves_are_those_of_best_median_and_worst() {
+    let svg = written(&[two_spaces(6)], "curves.svg");
+    assert_eq!(svg.matches("<circle").count(), 2 * 3 * 3, "two spaces, three networks, three epochs");
+}
+
+#[test]
+fn the_noise_between_seeds_is_reported() {
+    let mut sweep = two_spaces(6);
+    let again = (0..3).map(|sample| trained("wide", sample, 1, 3, 0.11 + 0.004 * sample as f64));
+    sweep.results.extend(again.collect::<Vec<_>>());
+    let noise = Analysis::of(&[sweep.clone()]).distributions[0].seed_noise.unwrap();
+    assert_eq!(noise.networks, 3);
+    assert!(written(&[sweep], "analysis.md").contains("between training seeds"));
 }

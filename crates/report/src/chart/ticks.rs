@@ -19,21 +19,29 @@ pub(super) fn whole(range: Range<f64>, most: usize) -> Vec<Tick> {
     every(step(&range, most).max(1.0), range)
 }
 
-/// Returns ticks at 1, 2 and 5 times powers of ten for a range of decimal logarithms; at powers of ten only if those would be
-/// too many; at multiples of a round number if they would be fewer than two.
+/// Spans up to this factor are short enough on a logarithmic axis for equally spaced values.
+const NARROW: f64 = 6.0;
+
+/// Returns ticks for a range of decimal logarithms: at 1, 2 and 5 times powers of ten, at 1 and 3 times or at powers alone, as there
+/// is space; over a narrow range at multiples of a round number.
 pub(super) fn log(range: Range<f64>, most: usize) -> Vec<Tick> {
+    let (low, high) = (10_f64.powf(range.start), 10_f64.powf(range.end));
+    if high < NARROW * low {
+        return linear(low..high, most);
+    }
     let within = |factors: &'static [f64]| {
         let powers = range.start.floor() as i32..=range.end.ceil() as i32;
         let values = powers.flat_map(move |power| factors.iter().map(move |it| it * 10_f64.powi(power)));
-        values.filter(|value| (range.start..=range.end).contains(&value.log10())).collect::<Vec<f64>>()
+        values.filter(|value| (low..=high).contains(value)).collect::<Vec<f64>>()
     };
-    let values = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]].into_iter().map(within);
-    match values.into_iter().find(|values| values.len() <= most) {
-        Some(values) if values.len() >= 2 => {
-            values.into_iter().map(|value| Tick { value, label: short(value) }).collect()
-        }
-        _ => linear(10_f64.powf(range.start)..10_f64.powf(range.end), most),
-    }
+    let [dense, medium, powers] = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]].map(within);
+    let fitting = [dense, medium.clone(), powers].into_iter().find(|values| values.len() <= most);
+    let values = match fitting {
+        Some(values) if values.len() >= 2 => values,
+        Some(_) => medium,
+        None => within(&[1.0]).into_iter().step_by(2).collect(),
+    };
+    values.into_iter().map(|value| Tick { value, label: short(value) }).collect()
 }
 
 /// Returns a number in few characters: `850`, `12k`, `4.2M`, `1.5G`.
@@ -95,7 +103,9 @@ mod tests {
         check(whole(1.0..64.0, 6), "20 40 60");
         check(log(1_f64.log10()..40_f64.log10(), 8), "1 2 5 10 20");
         check(log(0.0..6.0, 8), "1 10 100 1000 10k 100k 1M");
-        check(log(30_f64.log10()..45_f64.log10(), 4), "30 35 40 45");
+        check(log(29_f64.log10()..46_f64.log10(), 4), "30 35 40 45");
+        check(log(4e7_f64.log10()..8e8_f64.log10(), 2), "100M 300M");
+        check(log(0.0..8.0, 5), "1 100 10k 1M 100M");
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn part(part: &Part) -> String {
         Part::Code(text) => text.lines().map(|line| format!("    {line}\n")).collect(),
         Part::Table(table) => self::table(table),
         Part::Figure { file, caption, .. } => {
-            format!("![{}]({file})\n\n{}\n", escaped(caption), escaped(caption))
+            format!("![{}]({file})\n\n{}\n", escaped(file.trim_end_matches(".svg")), escaped(caption))
         }
     }
 }
@@ -43,8 +43,15 @@ fn table(table: &Table) -> String {
 /// Returns the text with every character that Markdown or HTML would read as markup escaped, on one line.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
-    for character in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
         match character {
+            // Within a word it is no markup.
+            '_' if escaped.ends_with(char::is_alphanumeric)
+                && characters.peek().is_some_and(|it| it.is_alphanumeric()) =>
+            {
+                escaped.push('_');
+            }
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::progress::Ends;
 use super::space::Space;
-use super::text::{count, error_axis, percent_cell};
+use super::text::{count, error_axis, percent_cell, points};
+use crate::statistics::SeedNoise;
 
 /// The errors of a space's networks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +27,8 @@ pub struct Distribution {
     pub mean: Option<f64>,
     /// The distribution function with its 95 % bootstrap band.
     pub band: Option<Band>,
+    /// How much the errors differ between training seeds of one network and between networks.
+    pub seed_noise: Option<SeedNoise>,
 }
 
 impl Distribution {
@@ -39,6 +42,7 @@ impl Distribution {
             median: edf.as_ref().map(Edf::median),
             mean: edf.as_ref().map(Edf::mean),
             band: edf.and_then(|edf| edf.band(Bootstrap::default()).ok()),
+            seed_noise: seed_noise(space),
         }
     }
 }
@@ -51,7 +55,27 @@ pub(super) fn section(distributions: &[Distribution], spaces: &[&Space]) -> Opti
     let mut section = Section::new("Distributions of errors");
     section.parts.extend(figure(distributions, spaces));
     section.parts.push(Part::Table(table(distributions)));
+    let noise: Vec<String> = distributions.iter().filter_map(noise_sentence).collect();
+    section.parts.extend((!noise.is_empty()).then_some(Part::List(noise)));
     Some(section)
+}
+
+/// Returns the noise between training seeds, if some networks have several.
+fn seed_noise(space: &Space) -> Option<SeedNoise> {
+    let groups: Vec<Vec<f64>> = space.networks.iter().map(|network| network.errors.clone()).collect();
+    SeedNoise::of(&groups)
+}
+
+fn noise_sentence(distribution: &Distribution) -> Option<String> {
+    let SeedNoise { networks, within, between } = distribution.seed_noise?;
+    Some(format!(
+        "{}: the error of one network varies by {} percentage points between training seeds (standard deviation, from {} with \
+         several), and by {} between networks.",
+        distribution.space,
+        points(within),
+        count(networks, "network"),
+        points(between)
+    ))
 }
 
 fn table(distributions: &[Distribution]) -> Table {

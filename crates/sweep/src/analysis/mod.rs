@@ -17,10 +17,27 @@ mod space;
 
 mod distribution;
 
+mod comparison;
+
+mod normalised;
+
+mod profile;
+
+mod parameters;
+
+mod curves;
+
+mod search;
+
 mod text;
 
+pub use comparison::Comparison;
 pub use distribution::Distribution;
-pub use progress::Progress;
+pub use normalised::Normalised;
+pub use parameters::Parameter;
+pub use profile::Profile;
+pub use progress::{Ends, Progress};
+pub use search::{BestSoFar, RungOutcome, SearchOutcome};
 
 use space::Space;
 
@@ -48,6 +65,16 @@ pub struct Analysis {
     pub sweeps: Vec<Progress>,
     /// The distribution of errors of each space of the studies.
     pub distributions: Vec<Distribution>,
+    /// Pairs of these spaces: each with the one before it and with the first.
+    pub comparisons: Vec<Comparison>,
+    /// The distributions weighted to equal multiply-adds.
+    pub normalised: Vec<Normalised>,
+    /// The best networks of each space with the linear fit of their widths.
+    pub profiles: Vec<Profile>,
+    /// The parameters of each space's networks with the range of the best.
+    pub parameters: Vec<Parameter>,
+    /// The searches.
+    pub searches: Vec<SearchOutcome>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     #[serde(skip)]
@@ -60,18 +87,38 @@ impl Analysis {
         let spaces = space::of_all(sweeps);
         let studies: Vec<&Space> = spaces.iter().filter(|space| space.mode == Mode::Study).collect();
         let mut notes = progress::notes(sweeps, &spaces);
-        let mut sections = Vec::new();
-
-        let progress = progress::of_all(sweeps);
+        let sweeps_so_far = progress::of_all(sweeps);
         let distributions: Vec<Distribution> = studies.iter().map(|it| Distribution::of(it)).collect();
-        sections.push(progress::section(&progress));
-        sections.extend(distribution::section(&distributions, &studies));
+        let comparisons = comparison::of_all(&studies);
+        let normalised = normalised::of_all(&studies);
+        let profiles = profile::of_all(&spaces);
+        let parameters = parameters::of_all(&spaces);
+        let searches = search::of_all(sweeps);
 
-        notes.dedup();
+        let mut sections = vec![progress::section(&sweeps_so_far)];
+        sections.extend(distribution::section(&distributions, &studies));
+        sections.extend(comparison::section(&comparisons));
+        match normalised::section(&normalised, &studies) {
+            Ok(section) => sections.push(section),
+            Err(reason) => notes.extend(reason),
+        }
+        sections.extend(search::section(&searches, sweeps));
+        sections.extend(profile::section(&profiles, &spaces));
+        sections.extend(parameters::section(&parameters, &spaces));
+        sections.extend(curves::section(&spaces));
         sections.extend(notes_section(&notes));
         sections.push(command_section(sweeps));
-        let page = Page { title: title(sweeps), sections };
-        Self { sweeps: progress, distributions, notes, page }
+        Self {
+            sweeps: sweeps_so_far,
+            distributions,
+            comparisons,
+            normalised,
+            profiles,
+            parameters,
+            searches,
+            notes,
+            page: Page { title: title(sweeps), sections },
+        }
     }
 
     /// Writes `analysis.json`, `analysis.md`, the figures and `index.html` into the folder `out`, which is created if it is

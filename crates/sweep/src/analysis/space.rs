@@ -47,7 +47,8 @@ pub(super) fn of_all(sweeps: &[SweepResults]) -> Vec<Space<'_>> {
                 |other: &(usize, &SweepResults)| other.0 != index && names(other.1).contains(&name);
             let shared = sweeps.iter().enumerate().any(|other| elsewhere(&other));
             let label = if shared { format!("{}/{name}", sweep.name) } else { name.to_owned() };
-            let slug = free_slug(&label, &spaces);
+            let label = free(label, " ", |label| spaces.iter().all(|space| space.label != *label));
+            let slug = free(slug(&label), "-", |slug| spaces.iter().all(|space| space.slug != *slug));
             spaces.push(space(sweep, name, label, slug, colour(spaces.len())));
         }
     }
@@ -101,16 +102,17 @@ fn networks<'a>(trainings: &[&'a TrialResult]) -> Vec<Trained<'a>> {
     networks
 }
 
-/// Returns the label with only letters, digits, `-` and `_`, and a number after it if another space has the same.
-fn free_slug(label: &str, spaces: &[Space]) -> String {
+/// Returns the label with only lower-case letters, digits, `-` and `_`.
+fn slug(label: &str) -> String {
     let allowed =
         |it: char| if it.is_ascii_alphanumeric() || it == '_' { it.to_ascii_lowercase() } else { '-' };
-    let slug: String = label.chars().map(allowed).collect();
-    let slug = match slug.trim_matches('-') {
-        "" => "space".to_owned(),
-        slug => slug.chars().take(80).collect(),
-    };
-    let numbered = (2..).map(|number| format!("{slug}-{number}"));
-    let is_free = |slug: &String| spaces.iter().all(|space| space.slug != *slug);
-    std::iter::once(slug.clone()).chain(numbered).find(is_free).unwrap_or(slug)
+    let slug: String = label.chars().map(allowed).take(80).collect();
+    let slug = slug.trim_matches('-');
+    if slug.is_empty() { "space".into() } else { slug.to_owned() }
+}
+
+/// Returns the name, with the first number after it that makes it free if it is not.
+fn free(name: String, separator: &str, is_free: impl Fn(&String) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{name}{separator}{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name)
 }

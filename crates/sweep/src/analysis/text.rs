@@ -36,3 +36,8 @@ pub(super) fn error_axis(label: &str, errors: impl Iterator<Item = f64>) -> Axis
     let scale = if high > 4.0 * low { Scale::Log } else { Scale::Linear };
     Axis::new(label).scale(scale).limits(0.0..100.0)
 }
+
+/// Returns a difference of fractions in percentage points.
+pub(super) fn points(difference: f64) -> String {
+    format!("{:.2}", 100.0 * difference)
+}
