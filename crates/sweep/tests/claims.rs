@@ -33,7 +33,7 @@ fn claims_are_in_force_until_they_are_given_back() {
     let (_root, folder) = folder();
     let own = claim("x-000", Owner::here());
     claims::take(&folder, &own, &lock(&folder)).unwrap();
-    assert_eq!(claims::in_force(&folder, &lock(&folder)).unwrap(), [own.clone()]);
+    assert_eq!(claims::in_force(&folder, &lock(&folder)).unwrap(), std::slice::from_ref(&own));
     assert!(claims::renew(&folder, &own).unwrap());
     claims::give_back(&folder, &own, &lock(&folder)).unwrap();
     assert_eq!(claims::in_force(&folder, &lock(&folder)).unwrap(), []);
@@ -50,7 +50,7 @@ fn a_claim_of_another_host_lasts_for_its_lease() {
         File::options().write(true).open(folder.claim("x-000")).unwrap().set_times(times).unwrap();
     };
     renewed(claims::LEASE - Duration::from_secs(30));
-    assert_eq!(claims::in_force(&folder, &lock(&folder)).unwrap(), [theirs.clone()]);
+    assert_eq!(claims::in_force(&folder, &lock(&folder)).unwrap(), std::slice::from_ref(&theirs));
     renewed(claims::LEASE + Duration::from_secs(1));
     assert_eq!(claims::in_force(&folder, &lock(&folder)).unwrap(), []);
     assert!(claims::renew(&folder, &theirs).unwrap());

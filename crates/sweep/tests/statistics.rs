@@ -170,7 +170,7 @@ fn cases() -> Vec<(Vec<f64>, Vec<f64>)> {
     let mut random = SplitMix64::new(11);
     let mut sample = |size: usize, shift: f64, decimals: f64| -> Vec<f64> {
         let number = |random: &mut SplitMix64| (random.unit() + random.unit()) / 2.0 + shift;
-        (0..size).map(|_| (number(&mut random) * decimals).round() / decimals).collect()
+        (0..size).map(|_| (number(&mut random) * decimals).floor() / decimals).collect()
     };
     vec![
         (sample(24, 0.0, 1e9), sample(24, 0.1, 1e9)),

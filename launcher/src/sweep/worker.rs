@@ -210,8 +210,9 @@ impl Worker<'_> {
 
     fn prune_recorded(&self, known: &[TrialResult]) -> Result<(), StorageError> {
         let folder = self.starter.folder;
-        let recorded = known.iter().filter(|it| self.is_final(it) && !matches!(it.end, End::Failed { .. }));
-        recorded.map(|it| outcome::prune(&folder.run(&it.id), &folder.log(&it.id))).collect()
+        let mut recorded =
+            known.iter().filter(|it| self.is_final(it) && !matches!(it.end, End::Failed { .. }));
+        recorded.try_for_each(|it| outcome::prune(&folder.run(&it.id), &folder.log(&it.id)))
     }
 
     /// Renews all claims when they are due, and stops runs whose claim was taken over: this launcher was stopped for longer than a
