@@ -80,7 +80,7 @@ fn a_sweep_that_runs_says_how_far_it_is() {
     let sweep = SweepResults { planned: 24, ..two_spaces(6) };
     let few = SweepResults { results: sweep.results[..3].to_vec(), ..sweep };
     for file in ["index.html", "analysis.md"] {
-        assert!(written(&[few.clone()], file).contains("3 of 24 networks"), "{file}");
+        assert!(written(std::slice::from_ref(&few), file).contains("3 of 24 networks"), "{file}");
     }
 }
 

@@ -1,4 +1,5 @@
 //! Tests of sweeps.
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
 mod file;
 mod plan;
