@@ -101,7 +101,7 @@ impl<'a> Plot<'a, '_> {
             self.area.draw(&PathElement::new([(left, y), (right, y)], GRID))?;
             self.area.draw(&Text::new(tick.label, (left - 8, y), anchored(14, HPos::Right, VPos::Center)))?;
         }
-        let most = ((right - left) / 64).max(2) as usize;
+        let most = ((right - left) / 48).max(2) as usize;
         for tick in self.x.ticks(most) {
             let x = self.x.pixel(tick.value);
             self.area.draw(&PathElement::new([(x, bottom), (x, bottom + 5)], TEXT))?;

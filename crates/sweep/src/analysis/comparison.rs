@@ -1,7 +1,7 @@
 //! Pairs of spaces: what samples of their sizes can say about which is better.
 
 use regatta_anynet::edf::Bootstrap;
-use regatta_report::page::{Cell, Part, Section, Table};
+use regatta_report::page::{Part, Section, Table};
 use serde::Serialize;
 
 use super::space::Space;
@@ -76,14 +76,8 @@ pub(super) fn section(comparisons: &[Comparison]) -> Option<Section> {
     if comparisons.is_empty() {
         return None;
     }
-    let columns = [
-        "second against first",
-        "KS distance",
-        "p-value",
-        "difference of medians",
-        "95 % interval",
-        "conclusion",
-    ];
+    let columns =
+        ["second against first", "KS distance", "p-value", "difference of medians", "95 % interval"];
     let mut table = Table::new("", &columns);
     for it in comparisons {
         let Interval { estimate, low, high } = it.median_difference;
@@ -93,7 +87,6 @@ pub(super) fn section(comparisons: &[Comparison]) -> Option<Section> {
             p_value(it.ks_p_value).into(),
             percent(estimate).into(),
             format!("{} to {}", percent(low), percent(high)).into(),
-            Cell::Text(it.conclusion.clone()),
         ]);
     }
     let explanation = format!(
@@ -102,7 +95,8 @@ pub(super) fn section(comparisons: &[Comparison]) -> Option<Section> {
          of comparisons ({}): of 20 comparisons of equal spaces, one is expected to have a p-value below 0.05.",
         comparisons.len()
     );
-    let parts = vec![Part::Table(table), Part::Paragraph(explanation)];
+    let conclusions = comparisons.iter().map(|it| it.conclusion.clone()).collect();
+    let parts = vec![Part::List(conclusions), Part::Table(table), Part::Paragraph(explanation)];
     Some(Section { title: "Comparisons of spaces".into(), parts })
 }
 

@@ -55,8 +55,7 @@ pub(super) fn section(distributions: &[Distribution], spaces: &[&Space]) -> Opti
     let mut section = Section::new("Distributions of errors");
     section.parts.extend(figure(distributions, spaces));
     section.parts.push(Part::Table(table(distributions)));
-    let noise: Vec<String> = distributions.iter().filter_map(noise_sentence).collect();
-    section.parts.extend((!noise.is_empty()).then_some(Part::List(noise)));
+    section.parts.extend(noise_table(distributions).map(Part::Table));
     Some(section)
 }
 
@@ -66,16 +65,16 @@ fn seed_noise(space: &Space) -> Option<SeedNoise> {
     SeedNoise::of(&groups)
 }
 
-fn noise_sentence(distribution: &Distribution) -> Option<String> {
-    let SeedNoise { networks, within, between } = distribution.seed_noise?;
-    Some(format!(
-        "{}: the error of one network varies by {} percentage points between training seeds (standard deviation, from {} with \
-         several), and by {} between networks.",
-        distribution.space,
-        points(within),
-        count(networks, "network"),
-        points(between)
-    ))
+/// Returns the table of the noise, if it is known for a space.
+fn noise_table(distributions: &[Distribution]) -> Option<Table> {
+    let columns = ["space", "networks with several seeds", "between seeds", "between networks"];
+    let caption = "Standard deviation of the error between training seeds of one network, and between networks, in percentage points";
+    let mut table = Table::new(caption, &columns);
+    for (it, noise) in distributions.iter().filter_map(|it| Some((it, it.seed_noise?))) {
+        let numbers = [noise.networks.to_string(), points(noise.within), points(noise.between)];
+        table.rows.push([it.space.clone()].into_iter().chain(numbers).map(Into::into).collect());
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 fn table(distributions: &[Distribution]) -> Table {
