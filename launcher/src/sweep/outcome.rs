@@ -44,7 +44,11 @@ pub(crate) fn judge(run: &RunFolder, log: &Path, code: i32, epochs: u64, is_stop
         return Ended::Interrupted;
     }
     if code == ExitCode::Storage.code() {
-        return Ended::NoStorage(cause());
+        // On a full disk neither the run nor its launcher's log may have had room for the cause.
+        return Ended::NoStorage(format!(
+            "the run's folder cannot be written (is the disk full?): {}",
+            cause()
+        ));
     }
     Ended::Recorded(End::Failed { cause: cause(), exit_code: code })
 }
