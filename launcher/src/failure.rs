@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use regatta_run_folder::{OutputError, StorageError};
 use regatta_settings::RecipeError;
+use regatta_sweep::{FileError, PlanError};
 
 /// A command line that cannot be carried out as given; exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,11 @@ fn exit_code(error: &anyhow::Error) -> regatta_run_folder::ExitCode {
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         let is_there =
             matches!(cause.downcast_ref(), Some(OutputError::Exists(_) | OutputError::NotAFile { .. }));
-        if cause.is::<Usage>() || cause.is::<RecipeError>() || is_there {
+        let is_usage = cause.is::<Usage>()
+            || cause.is::<RecipeError>()
+            || cause.is::<FileError>()
+            || cause.is::<PlanError>();
+        if is_usage || is_there {
             Some(ExitCode::Usage)
         } else if cause.is::<StorageError>() || cause.is::<OutputError>() || cause.is::<std::io::Error>() {
             Some(ExitCode::Storage)

@@ -6,6 +6,7 @@
 
 mod run;
 mod slurm;
+mod sweep;
 
 mod autopsy;
 mod doctor;
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Starts the ranks of a job, watches them, and restarts them from the newest checkpoint when they fail
     Run(Box<run::RunCommand>),
+    /// Draws networks of design spaces, trains them and compares the spaces
+    Sweep(Box<sweep::SweepCommand>),
     /// Submits a run to Slurm as a batch job that saves a checkpoint before its time limit and requeues itself
     Slurm(Box<slurm::SlurmCommand>),
     /// Checks hosts, GPUs, versions, limits, storage and all-reduce speed before a long run, and suggests remedies
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<u8> {
     let code = match command {
         Command::Run(command) => return run::run(&command),
+        Command::Sweep(command) => return sweep::sweep(&command),
         Command::Slurm(command) => slurm::slurm(&command),
         Command::Doctor(command) => doctor::doctor(&command),
         Command::Plan(command) => plan::plan(&command),

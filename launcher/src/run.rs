@@ -7,7 +7,7 @@ pub(crate) mod mpi;
 pub(crate) mod placement;
 
 mod output;
-mod ranks;
+pub(crate) mod ranks;
 mod scratch;
 mod watch;
 
@@ -158,7 +158,9 @@ impl RunCommand {
         let starter = self.placement.starter(self.via)?;
         let job = self.placement.job(starter, raw.train.device, &self.gpus)?;
         self.check_ranks(&job)?;
-        self.check_root(&job)?;
+        if job.as_root && !self.dry_run {
+            check_root(self.allow_run_as_root)?;
+        }
         Ok(Job {
             oversubscribe: self.oversubscribe,
             blocked_signals: blocked_signals(raw.run.preemption_signal),
@@ -186,14 +188,14 @@ impl RunCommand {
         }
         Ok(())
     }
+}
 
-    /// Rejects starting ranks as root unless it is allowed explicitly.
-    fn check_root(&self, job: &Job) -> Result<(), Usage> {
-        let allowed = |name: &str| std::env::var(name).is_ok_and(|value| value == "1");
-        let by_variables = allowed("OMPI_ALLOW_RUN_AS_ROOT") && allowed("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM");
-        if !job.as_root || self.allow_run_as_root || by_variables || self.dry_run {
-            return Ok(());
-        }
-        Err(Usage("mpirun refuses to run as root: use another user, or pass --allow-run-as-root".into()))
+/// Rejects starting ranks as root unless it is allowed explicitly, by an option or by Open MPI's variables.
+pub(crate) fn check_root(is_allowed: bool) -> Result<(), Usage> {
+    let allowed = |name: &str| std::env::var(name).is_ok_and(|value| value == "1");
+    let by_variables = allowed("OMPI_ALLOW_RUN_AS_ROOT") && allowed("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM");
+    if is_allowed || by_variables || !rustix::process::geteuid().is_root() {
+        return Ok(());
     }
+    Err(Usage("mpirun refuses to run as root: use another user, or pass --allow-run-as-root".into()))
 }

@@ -11,6 +11,7 @@ mod run;
 mod run_host;
 mod slurm;
 mod stops;
+mod sweep;
 mod torture;
 mod two_hosts;
 

@@ -8,14 +8,16 @@ use test_jobs::{Running, TINY, Workdir};
 
 use crate::run::{ENDLESS_RUN, STEPS, ends_of_attempts, kill, process_of};
 
-/// A file system of one megabyte, for one test.
-struct SmallDisk<'a>(&'a Path);
+/// A small file system, for one test.
+pub(crate) struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(folder: &'a Path) -> Option<Self> {
+    /// Mounts one of this many megabytes at a new folder, if the user may.
+    pub(crate) fn mount(folder: &'a Path, megabytes: u32) -> Option<Self> {
         fs::create_dir(folder).unwrap();
+        let size = format!("size={megabytes}m");
         let mut mount = std::process::Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(folder).output().unwrap();
+        let mounted = mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder).output().unwrap();
         if mounted.status.success() {
             return Some(Self(folder));
         }
@@ -35,7 +37,7 @@ impl Drop for SmallDisk<'_> {
 fn a_full_disk_is_reported() {
     let workdir = Workdir::new(TINY);
     let runs = workdir.path().join("runs");
-    let Some(_disk) = SmallDisk::mount(&runs) else { return };
+    let Some(_disk) = SmallDisk::mount(&runs, 1) else { return };
     let line = format!("run --config recipe.toml -n 1 --back-off 0.2 {STEPS} {ENDLESS_RUN}");
     let mut running = workdir.launcher(&line).start();
     running.wait_for_file(&workdir.run("recipe").metrics(), |text| text.lines().count() >= 10);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::sweep;
 use test_jobs::{Running, TINY, Workdir, random_below, torture_is_requested};
 
 const STEPS: &str = "--set train.max_steps=1500 --set checkpoint.interval_steps=50 --set eval.interval_epochs=0 \
@@ -29,6 +30,33 @@ fn disturb(running: &Running) -> &'static str {
             if what == 2 { "one of its processes signalled" } else { "one of its processes killed" }
         }
     }
+}
+
+/// A sweep by two launchers, of which one or both are disturbed at random moments.
+#[test]
+fn a_sweep_disturbed_repeatedly_has_the_same_results() {
+    if !torture_is_requested() {
+        return;
+    }
+    let disturbed = sweep::workdir(sweep::SIX);
+    let mut events = Vec::new();
+    for _ in 0..30 {
+        let launchers =
+            [sweep::start(&disturbed, "--retry").start(), sweep::start(&disturbed, "--retry").start()];
+        for _ in 0..=random_below(2) {
+            std::thread::sleep(Duration::from_millis(random_below(2500)));
+            events.push(disturb(&launchers[random_below(2) as usize]));
+        }
+        for launcher in launchers {
+            let ended = launcher.wait();
+            assert!(!ended.stderr.contains("panicked"), "{events:?} {ended}");
+        }
+    }
+    sweep::start(&disturbed, "--retry").ends_with(0).says("6 of 6 done");
+    let undisturbed = sweep::workdir(sweep::SIX);
+    sweep::start(&undisturbed, "").ends_with(0);
+    let (first, second) = (sweep::recorded(&disturbed), sweep::recorded(&undisturbed));
+    assert_eq!(sweep::repeatable(&first), sweep::repeatable(&second), "{events:?}");
 }
 
 #[test]

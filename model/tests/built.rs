@@ -66,7 +66,7 @@ fn published_networks_match_their_summaries() {
 #[test]
 fn sampled_networks_match_their_summaries() {
     let input = Input { channels: 3, classes: 10, side: 32 };
-    let limits = Limits { params: Some(0..=3_000_000), flops: Some(0..=100_000_000), activations: None };
+    let limits = Limits { params: Some(0..=3_000_000), flops: Some(0..=100_000_000), ..Limits::default() };
     for space in Space::ALL {
         let sampler = Sampler::new(space, input, limits.clone(), 5).unwrap();
         for network in sampler.networks().take(20) {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use regatta_comm::World;
 use regatta_data::{
     DataError, FolderIndex, ImageFolder, ImageShape, Indexing, ReadAhead, ShardIndex, Skipped, Source, Split,
-    SyntheticDataset, SyntheticSettings, TarShards, WindowedOrder, expand_shards, stage, user_cache_folder,
+    Subset, SyntheticDataset, SyntheticSettings, TarShards, WindowedOrder, expand_shards, stage,
+    user_cache_folder,
 };
 use regatta_run_folder::counted;
 use regatta_settings::{DataSource, DatasetFacts, Recipe, Shuffle};
@@ -56,7 +57,7 @@ impl Datasets {
         }
         let datasets = Self::of_lists(recipe, &lists).and_then(|datasets| {
             recipe.check_dataset(&datasets.facts())?;
-            Ok(datasets)
+            Ok(datasets.limited(recipe))
         });
         together(datasets, world)
     }
@@ -117,6 +118,18 @@ impl Datasets {
         Ok(Self { train, validation, windows, list_hash, unused_files })
     }
 
+    /// Reduces both splits to the numbers of images in the recipe, if it has them, which are not above those of the splits.
+    fn limited(mut self, recipe: &Recipe) -> Self {
+        let limit = |source: &mut Arc<dyn Source>, images: Option<usize>, split| {
+            if let Some(images) = images {
+                *source = Arc::new(Subset::new(Arc::clone(source), images, split));
+            }
+        };
+        limit(&mut self.train, recipe.data.limit_train_images, Split::Train);
+        limit(&mut self.validation, recipe.data.limit_val_images, Split::Validation);
+        self
+    }
+
     fn facts(&self) -> DatasetFacts {
         DatasetFacts {
             train_images: self.train.len(),
@@ -127,7 +140,7 @@ impl Datasets {
     }
 }
 
-/// Opens one split in this process alone, for a command that does not train. The recipe is not checked against it.
+/// Opens one split in this process alone, all of it, for a command that does not train. The recipe is not checked against it.
 ///
 /// # Errors
 /// Files that are missing or damaged.

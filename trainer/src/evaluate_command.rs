@@ -94,7 +94,7 @@ fn evaluate_in(world: &World, command: &EvaluateCommand, given: &Given, launch: 
     let bar = telemetry::start_on_terminal(world.rank(), "evaluating");
     together(check_predictions_file(command, world), world)?;
     given.log_damaged();
-    let recipe = together(given.recipe(command.resolution), world)?;
+    let recipe = together(given.recipe(command.resolution, command.split.split()), world)?;
     let device = together(device::open(recipe.train.device, world), world)?;
     let cores = device::prepare(&recipe.train, device, launch, world)?;
     together(verify_same_recipe(world, &recipe.to_toml()).map_err(Into::into), world)?;

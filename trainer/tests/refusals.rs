@@ -372,7 +372,7 @@ fn invalid_combinations_are_rejected() {
             $ optim.momentum=0 optim.nesterov=true
             error: --set optim.nesterov=true: optim.nesterov = true needs a momentum: set optim.momentum, for example to 0.9
             $ train.global_batch_size=27 train.drop_last=true
-            error: --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 26 training images and train.global_batch_size is 27; set train.drop_last to false or a batch of at most 26
+            error: --set train.drop_last=true: train.drop_last = true leaves no step: there are 26 training images and train.global_batch_size is 27; set train.drop_last to false or a batch of at most 26
             $ data.resolution_px=8 train.micro_batch_size=1
             error: --set train.micro_batch_size=1: train.micro_batch_size = 1, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more or raise data.resolution_px
             $ data.resolution_px=8 train.global_batch_size=5

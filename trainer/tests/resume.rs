@@ -179,6 +179,30 @@ fn another_world_size_keeps_the_micro_batch_size() {
     workdir.train("--name alone train.max_steps=1").ends_with(0).says("micro-batches of 10");
 }
 
+/// The subset is the same in every attempt.
+#[test]
+fn a_run_on_part_of_the_images_resumes_exactly() {
+    let workdir = Workdir::new(TINY);
+    let options =
+        "data.limit_train_images=14 data.limit_val_images=5 checkpoint.interval_steps=1 checkpoint.keep=9";
+    workdir.train(&format!("--name whole {options}")).ends_with(0);
+    // Batches of 10 and 4 images, in each of two epochs.
+    assert_eq!(newest_step(&workdir.run("whole")), 4);
+    workdir.train(&format!("--name parts {options} train.max_steps=1")).ends_with(0);
+    workdir.train(&format!("--name parts --resume auto {options}")).ends_with(0);
+    check_equal(&workdir, "whole", "parts");
+    let other = options.replace("images=14", "images=15");
+    workdir
+        .train(&format!("--name parts --resume auto {other}"))
+        .ends_with(2)
+        .says("data.limit_train_images: 14 -> 15");
+    let too_many = "--name more data.limit_train_images=27";
+    workdir
+        .train(too_many)
+        .ends_with(2)
+        .says("data.limit_train_images = 27, but the data set has 26 training images");
+}
+
 /// `--resume auto` is always safe: without a run it starts one, and a finished run stays as it is.
 #[test]
 fn resume_auto_starts_a_new_run_and_leaves_a_finished_one() {

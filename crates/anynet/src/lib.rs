@@ -30,6 +30,8 @@ mod validation;
 
 mod generator;
 
+mod fit;
+
 pub mod zoo;
 
 mod weights;
@@ -52,6 +54,7 @@ mod random;
 
 pub use block::{BATCH_NORM_EPS, Block, ConvNorm, Part, Shortcut, SqueezeExcite};
 pub use complexity::{BlockShape, LayerKind, LayerRow, Summary};
+pub use fit::Fit;
 pub use generator::{Generator, Rounding};
 pub use layout::{BucketCaps, Layout, Slice};
 pub use memory::{Elements, Memory};

@@ -219,7 +219,7 @@ impl BlockKind {
     }
 
     /// Returns the name in recipes.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             BlockKind::Resnext => "resnext",
             BlockKind::ResnetBasic => "resnet_basic",

@@ -3,6 +3,8 @@
 
 mod generator;
 
+mod fit;
+
 mod published;
 
 mod blocks;

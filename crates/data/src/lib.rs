@@ -15,6 +15,7 @@ mod cifar;
 mod folder;
 mod idx;
 mod idx_file;
+mod subset;
 mod synthetic;
 mod tar;
 
@@ -63,6 +64,7 @@ pub use regatta_image::{Filter, JpegMode, Region, Size, encode_png};
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};
+pub use subset::Subset;
 pub use synthetic::{SyntheticDataset, SyntheticSettings};
 pub use tar::{
     MemberFault, ReadAhead, ShardFault, ShardIndex, ShardWriter, TarError, TarShards, check_shard_pattern,

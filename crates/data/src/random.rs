@@ -23,6 +23,7 @@ pub(crate) enum Purpose {
     WindowOrder = 31,
     ErasingNoise = 32,
     Replacement = 33,
+    Subset = 34,
 }
 
 impl Purpose {

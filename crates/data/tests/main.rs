@@ -18,6 +18,7 @@ mod mix;
 mod order;
 mod reference;
 mod sampler;
+mod subset;
 mod synthetic;
 mod tar;
 mod tar_bytes;

@@ -8,9 +8,9 @@ use plotters::prelude::*;
 
 use regatta_run_folder::{EpochRecord, StorageError, write_atomic};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+use crate::chart::{Area, BLUE, Colour, DrawError, GRID, Point, TEXT, VERMILLION, draw_legend_entry, font};
+
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-type DrawError<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
 
 /// Width and height of the whole picture.
 const SIZE_PX: (u32, u32) = (1040, 476);
@@ -27,18 +27,9 @@ const LEFT_PX: u32 = 66;
 /// Largest number of points for which a curve shows a dot at each point.
 const MOST_DOTS: usize = 40;
 
-// Okabe and Ito's colours, which colour-blind readers can distinguish.
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const VERMILLION: RGBColor = RGBColor(213, 94, 0);
-const TEXT: RGBColor = RGBColor(51, 51, 51);
-const GRID: RGBColor = RGBColor(222, 222, 222);
-
-/// A point of a curve: (epoch, value).
-type Point = (f64, f64);
-
 struct Series {
     name: &'static str,
-    colour: RGBColor,
+    colour: Colour,
     points: Vec<Point>,
     /// The value that is marked with a ring and shown in the legend, if any.
     best: Option<Best>,
@@ -164,18 +155,9 @@ fn draw_head<'a>(head: &Area<'a>, panel: &Panel) -> Result<(), DrawError<'a>> {
     let mut x = LEFT_PX as i32;
     head.draw(&Text::new(panel.title, (x, 12), font(21)))?;
     for series in &panel.series {
-        let label = series.label();
-        let line = PathElement::new([(x, 50), (x + 22, 50)], series.colour.stroke_width(3));
-        head.draw(&line)?;
-        head.draw(&Text::new(label.as_str(), (x + 30, 43), font(15)))?;
-        // A generous estimate of the text width, since the viewer chooses the font.
-        x += 56 + 8 * label.len() as i32;
+        x = draw_legend_entry(head, (x, 50), &series.label(), series.colour)?;
     }
     Ok(())
-}
-
-fn font(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&TEXT)
 }
 
 /// Returns the number of decimals that distinguishes the ticks of an axis.

@@ -1,3 +1,7 @@
-//! Reports from the records of a run folder.
+//! Reports from the records of runs and sweeps: charts in one look, pages.
+
+pub mod chart;
 
 pub mod curves;
+
+pub mod page;

@@ -13,9 +13,9 @@ const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 /// Properties of a data set that a recipe is checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatasetFacts {
-    /// Number of training images.
+    /// Number of training images, without the recipe's limit.
     pub train_images: usize,
-    /// Number of validation images.
+    /// Number of validation images, without the recipe's limit.
     pub val_images: usize,
     /// Number of channels of an image.
     pub channels: u32,
@@ -56,9 +56,9 @@ impl Recipe {
     /// Checks that this recipe can be trained on a data set with these properties.
     ///
     /// # Errors
-    /// No training or validation images, classes or channels that differ from the model's, an epoch without steps because
-    /// of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if the smallest
-    /// feature map is 1x1, since BatchNorm would normalise one value.
+    /// No training or validation images, limits above their numbers, classes or channels that differ from the model's, an epoch
+    /// without steps because of `drop_last`, more images for precise statistics than there are, and micro-batches of one image if
+    /// the smallest feature map is 1x1, since BatchNorm would normalise one value.
     pub fn check_dataset(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
         for (images, kind) in [(facts.train_images, "training"), (facts.val_images, "validation")] {
             if images == 0 {
@@ -67,13 +67,15 @@ impl Recipe {
                 return Err(self.places.conflict("data.dataset", problem));
             }
         }
+        self.check_limits(facts)?;
         self.check_match("model.classes", self.model.classes, facts.classes)?;
         self.check_match("model.in_channels", self.model.in_channels, facts.channels)?;
 
-        let (images, batch) = (facts.train_images, self.train.global_batch_size);
+        let images = self.data.limit_train_images.unwrap_or(facts.train_images);
+        let batch = self.train.global_batch_size;
         if self.train.drop_last && images < batch {
             let problem = format!(
-                "train.drop_last = true leaves no step: the data set has {images} training images and \
+                "train.drop_last = true leaves no step: there are {images} training images and \
                  train.global_batch_size is {batch}; set train.drop_last to false or a batch of at most {images}"
             );
             return Err(self.places.conflict("train.drop_last", problem));
@@ -81,11 +83,28 @@ impl Recipe {
         let precise = self.eval.precise_bn_images;
         if precise > images {
             let problem = format!(
-                "eval.precise_bn_images = {precise}, but the data set has {images} training images: set at most {images}"
+                "eval.precise_bn_images = {precise}, but there are {images} training images: set at most {images}"
             );
             return Err(self.places.conflict("eval.precise_bn_images", problem));
         }
         if self.map_is_one_pixel() { self.check_last_micro_batches(images) } else { Ok(()) }
+    }
+
+    /// Rejects a limit of images above their number.
+    fn check_limits(&self, facts: &DatasetFacts) -> Result<(), RecipeError> {
+        let limits = [
+            ("data.limit_train_images", self.data.limit_train_images, facts.train_images, "training"),
+            ("data.limit_val_images", self.data.limit_val_images, facts.val_images, "validation"),
+        ];
+        for (key, limit, images, kind) in limits {
+            if let Some(limit) = limit.filter(|&limit| limit > images) {
+                let problem = format!(
+                    "{key} = {limit}, but the data set has {images} {kind} images: leave it out or set at most {images}"
+                );
+                return Err(self.places.conflict(key, problem));
+            }
+        }
+        Ok(())
     }
 
     fn check_match(&self, key: &str, in_recipe: u32, in_dataset: u32) -> Result<(), RecipeError> {

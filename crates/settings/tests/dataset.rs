@@ -12,12 +12,13 @@ const TINY_MAP: &str = "data.resolution_px=8";
 
 #[test]
 fn a_matching_data_set_is_accepted() {
-    let accepted: [(&[&str], usize); 5] = [
+    let accepted: [(&[&str], usize); 6] = [
         (&[], 60_000),
         (&["train.drop_last=true"], 128),
         (&[TINY_MAP, "train.micro_batch_size=64"], 60_000),
         (&[TINY_MAP, "train.drop_last=true"], 129),
         (&["train.micro_batch_size=1"], 129),
+        (&["data.limit_train_images=60000", "data.limit_val_images=1"], 60_000),
     ];
     for (sets, train_images) in accepted {
         let facts = DatasetFacts { train_images, ..FASHION_MNIST };
@@ -44,6 +45,9 @@ fn a_data_set_that_does_not_fit_is_refused() {
                 .unwrap_err(),
         ),
         check(&["train.drop_last=true"], images(127)),
+        check(&["data.limit_train_images=60001"], FASHION_MNIST),
+        check(&["data.limit_val_images=10001"], FASHION_MNIST),
+        check(&[TINY_MAP, "data.limit_train_images=129"], FASHION_MNIST),
         check(&[TINY_MAP], images(129)),
         check(&[TINY_MAP, "train.micro_batch_size=127"], images(128)),
         check(&[TINY_MAP, "train.micro_batch_size=9"], images(10)),
@@ -55,7 +59,10 @@ fn a_data_set_that_does_not_fit_is_refused() {
         recipe.toml: model.classes = 10, but the data set has 47: leave it out or set 47
         --set model.in_channels=3: model.in_channels = 3, but the data set has 1: leave it out or set 1
         recipe.toml:3: model.classes = 10, but the data set has 9: set 9
-        --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 127 training images and train.global_batch_size is 128; set train.drop_last to false or a batch of at most 127
+        --set train.drop_last=true: train.drop_last = true leaves no step: there are 127 training images and train.global_batch_size is 128; set train.drop_last to false or a batch of at most 127
+        --set data.limit_train_images=60001: data.limit_train_images = 60001, but the data set has 60000 training images: leave it out or set at most 60000
+        --set data.limit_val_images=10001: data.limit_val_images = 10001, but the data set has 10000 validation images: leave it out or set at most 10000
+        recipe.toml:7: 129 training images in batches of train.global_batch_size = 128 and micro-batches of 128 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
         recipe.toml:7: 129 training images in batches of train.global_batch_size = 128 and micro-batches of 128 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
         --set train.micro_batch_size=127: train.global_batch_size = 128 in micro-batches of 127 leaves one image in the last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; choose another train.micro_batch_size or raise data.resolution_px
         recipe.toml:7: 10 training images in batches of train.global_batch_size = 128 and micro-batches of 9 leave one image in an epoch's last, and with data.resolution_px = 8 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px"#]].assert_eq(&messages.join("\n"));

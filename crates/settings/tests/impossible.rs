@@ -196,7 +196,7 @@ fn invalid_data_settings() {
             --set data.synthetic_train_images=9000000000000000000: data.synthetic_train_images = 9000000000000000000: expected an integer from 1 to 100000000
             --set data.resolution_px=65536: data.resolution_px = 65536: expected an integer from 1 to 4096
             --set model.classes=10: model.classes = 10, but the data set has 1000: leave it out or set 1000
-            --set train.drop_last=true: train.drop_last = true leaves no step: the data set has 1000 training images and train.global_batch_size is 1001; set train.drop_last to false or a batch of at most 1000
+            --set train.drop_last=true: train.drop_last = true leaves no step: there are 1000 training images and train.global_batch_size is 1001; set train.drop_last to false or a batch of at most 1000
             --set train.global_batch_size=999: 1000 training images in batches of train.global_batch_size = 999 and micro-batches of 999 leave one image in an epoch's last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.drop_last to true, choose another batch size or raise data.resolution_px
             --set train.micro_batch_size=1: train.micro_batch_size = 1, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set train.micro_batch_size to 2 or more or raise data.resolution_px"#]],
     );
@@ -246,13 +246,15 @@ fn invalid_settings_of_image_files() {
             &["data.shuffle_window_shards=0"],
             &["data.train_shards=train-{9..1}.tar"],
             &["data.val_shards=val-{0..1.tar"],
+            &["data.shuffle=shards", "data.limit_train_images=100"],
         ],
         expect![[r#"
             --set data.val_labels=a: data.val_labels is set, but data.dataset is not "image_folder": leave it out, or set data.dataset to "image_folder"
             --set data.shuffle=local: data.shuffle = "local": expected "global" or "shards"
             --set data.shuffle_window_shards=0: data.shuffle_window_shards = 0: expected an integer from 1 to 10000
             --set data.train_shards=train-{9..1}.tar: data.train_shards = "train-{9..1}.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a range must not go down)
-            --set data.val_shards=val-{0..1.tar: data.val_shards = "val-{0..1.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a { without })"#]],
+            --set data.val_shards=val-{0..1.tar: data.val_shards = "val-{0..1.tar": expected the names of archives, such as "train-{000000..000146}.tar" (a { without })
+            --set data.limit_train_images=100: data.limit_train_images = 100, but data.shuffle = "shards" reads whole archives: name fewer archives in data.train_shards, or set data.shuffle to "global""#]],
     );
     check_each(
         SMALL,
@@ -416,7 +418,7 @@ fn invalid_precise_statistics() {
         expect![[r#"
             --set eval.precise_bn_images=1: eval.precise_bn_images = 1: expected 0, or a number of images from 2, since one image has no variance
             --set eval.precise_bn_images=-1: eval.precise_bn_images = -1: expected an integer from 0 to 100000000
-            --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192, but the data set has 1000 training images: set at most 1000
+            --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192, but there are 1000 training images: set at most 1000
             --set eval.precise_bn_images=100: eval.precise_bn_images = 100, but eval.interval_epochs = 0 disables the evaluations that use them: set eval.interval_epochs to 1 or more, or leave eval.precise_bn_images out
             --set eval.precise_bn_images=65: eval.precise_bn_images = 65 in batches of train.micro_batch_size = 64 leaves one image in the last, and with data.resolution_px = 32 the last feature map is 1x1: BatchNorm would normalise one value per channel; set eval.precise_bn_images to 64 or raise data.resolution_px"#]],
     );

@@ -100,9 +100,11 @@ pub(crate) fn message(error: &RecipeError) -> String {
     text.replace(&text[start..end], "")
 }
 
-/// Every recipe of `configs/` and its folders, by path.
+/// Every recipe of `configs/` and its folders, by path, except for those of sweeps, most of which name no network.
 pub(crate) fn shipped_recipes() -> Vec<PathBuf> {
-    recipes_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs").as_ref())
+    let mut recipes = recipes_in(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs").as_ref());
+    recipes.retain(|path| path.parent().is_none_or(|folder| !folder.ends_with("sweeps")));
+    recipes
 }
 
 pub(crate) fn recipes_in(folder: &Path) -> Vec<PathBuf> {

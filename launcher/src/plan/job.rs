@@ -43,7 +43,8 @@ pub(crate) fn sums_during_backward(recipe: &Recipe) -> bool {
 /// # Errors
 /// If the number of images is unknown, or an epoch would have no step.
 pub(crate) fn training(command: &PlanCommand, recipe: &Recipe) -> Result<Training> {
-    let images = command.train_images.or(recipe.data.source.train_images()).ok_or_else(|| {
+    let of_run = recipe.data.limit_train_images.or(command.train_images).or(recipe.data.train_images());
+    let images = of_run.ok_or_else(|| {
         Usage(
             "the data set's size is in its files: give the number of training images as --train-images"
                 .to_owned(),

@@ -78,7 +78,7 @@ impl Drop for Ranks {
 }
 
 /// Wraps the command in util-linux's setpriv, if present, so that ranks do not outlive a launcher that is killed.
-fn ended_with_launcher(command: Command) -> Command {
+pub(crate) fn ended_with_launcher(command: Command) -> Command {
     if !is_on_path("setpriv") {
         return command;
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use regatta_anynet::{Network, Stem};
+use regatta_data::Split;
 use regatta_settings::{DataSource, MAX_RESIZE_PX, MemoryFormat, Precision, Recipe, Shuffle, TrainSettings};
 
 use crate::failure::Usage;
@@ -70,9 +71,12 @@ pub(super) fn log_differences(kept: &Recipe, recipe: &Recipe) {
     }
 }
 
-/// Removes what only training needs: windows of archives that are read ahead, local copies of archives, and keys that ask for a
-/// minimum of training images.
-pub(super) fn spare_training(recipe: &mut Recipe) {
+/// Removes what an evaluation of `split` does not need: windows of archives that are read ahead, local copies of archives, and keys
+/// that ask for a minimum of training images.
+pub(super) fn spare_training(recipe: &mut Recipe, split: Split) {
+    if split == Split::Validation {
+        recipe.data.limit_train_images = None;
+    }
     recipe.eval.precise_bn_images = 0;
     recipe.train.drop_last = false;
     if let DataSource::TarShards { shuffle, stage_folder, .. } = &mut recipe.data.source {

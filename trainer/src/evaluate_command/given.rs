@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use regatta_data::Source;
+use regatta_data::{Source, Split};
 use regatta_settings::{self as settings, CommSettings, RawRecipe, Recipe};
 use serde::Serialize;
 
@@ -77,12 +77,12 @@ impl Given {
         }
     }
 
-    /// Returns the resolved recipe, of the run's network, with its precision and memory format where they are left open, and at
+    /// Returns the resolved recipe for an evaluation of `split`, of the run's network, with its precision and memory format where they are left open, and at
     /// another resolution if one is given.
     ///
     /// # Errors
     /// An invalid recipe, one of another network than the checkpoint's, and a resolution that the network does not take.
-    pub(super) fn recipe(&self, resolution: Option<u32>) -> Result<Recipe> {
+    pub(super) fn recipe(&self, resolution: Option<u32>, split: Split) -> Result<Recipe> {
         let kept = match &self.weights {
             Weights::Checkpoint { start, .. } => start.kept_recipe()?,
             Weights::File(_) => None,
@@ -97,7 +97,7 @@ impl Given {
             require_same_network(kept, &recipe, path)?;
             log_differences(kept, &recipe);
         }
-        spare_training(&mut recipe);
+        spare_training(&mut recipe, split);
         if self.raw.eval.batch_size == 0 && self.raw.train.micro_batch_size == 0 && kept.is_none() {
             recipe.eval.batch_size = recipe.eval.batch_size.min(MAX_DEFAULT_BATCH);
         }

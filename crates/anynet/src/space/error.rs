@@ -2,6 +2,7 @@
 
 use super::Space;
 use super::limits::{Quantity, Tally};
+use crate::network::BlockKind;
 use crate::table::with_thousands;
 use crate::validation::NetworkError;
 
@@ -29,10 +30,33 @@ pub enum SpaceError {
     },
 
     /// A window that contains only 0.
-    #[error("limits.{quantity} is from 0 to 0, must reach above 0: no network has 0 {quantity}")]
+    #[error("limits.{quantity} is from 0 to 0, must reach above 0: no network has 0 {}", quantity.counted())]
     ZeroWindow {
         /// The limited quantity.
         quantity: Quantity,
+    },
+
+    /// A kind of block that cannot replace the space's.
+    #[error("block is {}, must be resnext, resnet_basic or vanilla: {space} has blocks of convolutions", block.name())]
+    FullyConnectedBlock {
+        /// The space.
+        space: Space,
+        /// The kind of block.
+        block: BlockKind,
+    },
+
+    /// A flattening stem for blocks of convolutions.
+    #[error("stem is flatten, must be simple, resnet or cifar: {space} has blocks of convolutions")]
+    FlatteningStem {
+        /// The space.
+        space: Space,
+    },
+
+    /// A key of networks with convolutions, in the space of fully connected networks.
+    #[error("{key} must be left out: the networks of {} are fully connected", Space::Mlp)]
+    FullyConnectedSpace {
+        /// The key.
+        key: &'static str,
     },
 
     /// A maximum of 0 tries.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::error::SpaceError;
-use crate::complexity::Summary;
+use super::sampler::Drawn;
 
 /// Windows of complexity, ends included; a network must lie in all of them. The default has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Limits {
     pub params: Option<RangeInclusive<u64>>,
     /// Outputs of all convolutions and of the classifier, of one image.
     pub activations: Option<RangeInclusive<u64>>,
+    /// Blocks of the body.
+    pub depth: Option<RangeInclusive<u64>>,
 }
 
 /// A measure of complexity.
@@ -26,6 +28,8 @@ pub enum Quantity {
     Params,
     /// Outputs of convolutions and classifier.
     Activations,
+    /// Blocks of the body.
+    Depth,
 }
 
 /// A window, with the range of the networks drawn for it.
@@ -61,6 +65,7 @@ impl Limits {
             (Quantity::Flops, &self.flops),
             (Quantity::Params, &self.params),
             (Quantity::Activations, &self.activations),
+            (Quantity::Depth, &self.depth),
         ];
         let given = windows.into_iter().filter_map(|(quantity, window)| Some((quantity, window.clone()?)));
         given.map(|(quantity, window)| Tally { quantity, window, seen: None, within: 0 }).collect()
@@ -69,8 +74,8 @@ impl Limits {
 
 impl Tally {
     /// Counts a network and returns whether it lies in the window.
-    pub(super) fn admit(&mut self, summary: &Summary) -> bool {
-        let value = self.quantity.of(summary);
+    pub(super) fn admit(&mut self, drawn: &Drawn) -> bool {
+        let value = self.quantity.of(drawn);
         let (low, high) = self.seen.unwrap_or((value, value));
         self.seen = Some((low.min(value), high.max(value)));
         let is_within = self.window.contains(&value);
@@ -80,21 +85,32 @@ impl Tally {
 }
 
 impl Quantity {
-    fn of(self, summary: &Summary) -> u64 {
+    fn of(self, drawn: &Drawn) -> u64 {
         match self {
-            Quantity::Flops => summary.flops,
-            Quantity::Params => summary.params,
-            Quantity::Activations => summary.activations,
+            Quantity::Flops => drawn.summary.flops,
+            Quantity::Params => drawn.summary.params,
+            Quantity::Activations => drawn.summary.activations,
+            Quantity::Depth => drawn.network.stages.iter().map(|stage| stage.depth as u64).sum(),
+        }
+    }
+
+    /// Returns what is counted, in the plural.
+    pub(super) fn counted(self) -> &'static str {
+        if self == Quantity::Depth { "blocks" } else { self.name() }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Quantity::Flops => "flops",
+            Quantity::Params => "params",
+            Quantity::Activations => "activations",
+            Quantity::Depth => "depth",
         }
     }
 }
 
 impl fmt::Display for Quantity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Quantity::Flops => "flops",
-            Quantity::Params => "params",
-            Quantity::Activations => "activations",
-        })
+        formatter.pad(self.name())
     }
 }

@@ -21,11 +21,13 @@ use regatta_random::SplitMix64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::generator::Rounding;
-use crate::network::Network;
+use crate::generator::Generator;
+use crate::network::{Network, Stage};
 use crate::validation::NetworkError;
 
 mod sampler;
+
+mod replacement;
 
 mod limits;
 
@@ -42,7 +44,7 @@ mod error;
 pub use error::SpaceError;
 pub use limits::{Limits, Quantity, Tally};
 pub use regnet::draw_parameters as draw_regnet_parameters;
-pub use sampler::{DEFAULT_MAX_TRIES, Input, Sampler};
+pub use sampler::{DEFAULT_MAX_TRIES, Drawn, Input, Sampler};
 
 /// A population of networks with a probability distribution.
 ///
@@ -51,7 +53,7 @@ pub use sampler::{DEFAULT_MAX_TRIES, Input, Sampler};
 /// bottleneck ratio of 1, 2 or 4 (the paper's b, which divides: [`crate::Stage::bottleneck_ratio`] is 1/b) and a group
 /// width of 1, 2, 4, 8, 16 or 32.
 ///
-/// A stage is then adjusted as in pycls ([`Rounding::Pycls`]): the group width is at most the bottleneck width, which is a
+/// A stage is then adjusted as in pycls ([`crate::Rounding::Pycls`]): the group width is at most the bottleneck width, which is a
 /// multiple of it. The properties of a space hold for the networks after that adjustment:
 /// - a *shared group width* g means that each stage's group width is the smaller of g and its bottleneck's width;
 /// - *not decreasing* refers to the adjusted widths.
@@ -131,8 +133,12 @@ impl Space {
         }
     }
 
-    /// Draws a network for `input`, of any complexity.
-    fn draw(self, input: Input, random: &mut SplitMix64) -> Result<Network, NetworkError> {
+    /// Draws a network for `input`, of any complexity, with the parameters of the RegNet rule if it comes from that.
+    fn draw(
+        self,
+        input: Input,
+        random: &mut SplitMix64,
+    ) -> Result<(Network, Option<Generator>), NetworkError> {
         let stages = match self {
             Space::AnyNetXA => anynet::A.draw(random)?,
             Space::AnyNetXB => anynet::B.draw(random)?,
@@ -143,11 +149,18 @@ impl Space {
             Space::VioDepths => anynet::VIO_DEPTHS.draw(random)?,
             Space::VioGroups => anynet::VIO_GROUPS.draw(random)?,
             Space::VioBottlenecks => anynet::VIO_BOTTLENECKS.draw(random)?,
-            Space::RegNetX => regnet::draw(random, 0.0).stages(Rounding::Pycls)?,
-            Space::RegNetY => regnet::draw(random, regnet::Y_SE_RATIO).stages(Rounding::Pycls)?,
-            Space::Mlp => return Ok(mlp::draw(input, random)),
+            Space::RegNetX => return regnet::draw_network(input, random, 0.0),
+            Space::RegNetY => return regnet::draw_network(input, random, regnet::Y_SE_RATIO),
+            Space::Mlp => return Ok((mlp::draw(input, random), None)),
         };
-        Ok(Network { in_channels: input.channels, ..Network::of_stages(stages, input.classes) })
+        Ok((input.network(stages), None))
+    }
+}
+
+impl Input {
+    /// Returns the network with the spaces' stem and X or Y blocks.
+    fn network(self, stages: Vec<Stage>) -> Network {
+        Network { in_channels: self.channels, ..Network::of_stages(stages, self.classes) }
     }
 }
 

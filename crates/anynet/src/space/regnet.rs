@@ -4,7 +4,10 @@ use regatta_random::SplitMix64;
 
 use super::anynet::{GROUP_WIDTH, INVERSE_BOTTLENECKS};
 use super::distribution::{LogUniform, LogUniformMultiples, UniformIntegers, choice};
-use crate::generator::Generator;
+use super::sampler::Input;
+use crate::generator::{Generator, Rounding};
+use crate::network::Network;
+use crate::validation::NetworkError;
 
 /// Ratio of squeeze-and-excitation width to a block's input channels in RegNetY.
 pub(super) const Y_SE_RATIO: f64 = 0.25;
@@ -17,10 +20,21 @@ const W0: LogUniformMultiples = LogUniformMultiples::new(8, 8, 248);
 const WA: LogUniform = LogUniform { low: 8.0, high: 256.0 };
 const WM: LogUniform = LogUniform { low: 1.5, high: 3.0 };
 
+/// Draws a network for images of `input`, with the parameters that it is made of.
+pub(super) fn draw_network(
+    input: Input,
+    random: &mut SplitMix64,
+    se_ratio: f64,
+) -> Result<(Network, Option<Generator>), NetworkError> {
+    let generator = draw(random, se_ratio);
+    let stages = generator.stages(Rounding::Pycls)?;
+    Ok((input.network(stages), Some(generator)))
+}
+
 /// Draws parameters that give four stages.
 ///
 /// Bottleneck ratio and group width do not affect the number of stages, so their distribution is unchanged.
-pub(super) fn draw(random: &mut SplitMix64, se_ratio: f64) -> Generator {
+fn draw(random: &mut SplitMix64, se_ratio: f64) -> Generator {
     // One draw in six is accepted.
     loop {
         let generator = draw_parameters(random, se_ratio);

@@ -29,6 +29,7 @@ fn all_windows_hold_at_once() {
         flops: Some(0..=3_000_000),
         params: Some(1_000_000..=2_000_000),
         activations: Some(1_000..=2_000),
+        ..Limits::default()
     };
     let sampler = Sampler::new(Space::Mlp, CIFAR, limits, 1).expect("windows");
     for network in sampler.networks().take(20) {

@@ -15,6 +15,8 @@ mod golden;
 
 mod limits;
 
+mod replacements;
+
 mod edf;
 
 const IMAGENET: Input = Input { channels: 3, classes: 1000, side: 224 };

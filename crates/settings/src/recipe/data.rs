@@ -95,6 +95,13 @@ pub struct RawData {
     /// Fraction of a split's images, 0 to 1, that may be skipped before the run ends (on_bad_image = "skip").
     /// Default: 0.01.
     pub max_bad_fraction: f64,
+    /// Number of training images that are used: always the same pseudo-random ones, among them those of any smaller number.
+    /// Default: unset, all.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub limit_train_images: Option<usize>,
+    /// Number of validation images that are used, chosen likewise. Default: unset, all.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub limit_val_images: Option<usize>,
     /// Number of training images (synthetic only, and required there). Default: unset.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub synthetic_train_images: Option<usize>,
@@ -136,6 +143,8 @@ impl Default for RawData {
             prefetch_batches: 4,
             on_bad_image: OnBadImage::Error,
             max_bad_fraction: 0.01,
+            limit_train_images: None,
+            limit_val_images: None,
             synthetic_train_images: None,
             synthetic_val_images: None,
             synthetic_channels: 3,
@@ -181,6 +190,12 @@ pub struct DataSettings {
     pub on_bad_image: OnBadImage,
     /// Fraction of a split's images that may be skipped, 0 to 1.
     pub max_bad_fraction: f64,
+    /// Number of training images that are used, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_train_images: Option<usize>,
+    /// Number of validation images that are used, if not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_val_images: Option<usize>,
 }
 
 impl RawData {
@@ -226,12 +241,19 @@ impl RawData {
             prefetch_batches: self.prefetch_batches,
             on_bad_image: self.on_bad_image,
             max_bad_fraction: self.max_bad_fraction,
+            limit_train_images: self.limit_train_images,
+            limit_val_images: self.limit_val_images,
             source,
         })
     }
 }
 
 impl DataSettings {
+    /// Returns the number of training images that are used, if it is known without opening the files.
+    pub fn train_images(&self) -> Option<usize> {
+        self.limit_train_images.or(self.source.train_images())
+    }
+
     /// Returns the shorter side before the centre crop for evaluation at `px` pixels, in the ratio of
     /// [`val_resize_px`](Self::val_resize_px) to [`val_resolution_px`](Self::val_resolution_px).
     pub fn val_resize_px_at(&self, px: u32) -> Option<u32> {
@@ -245,6 +267,15 @@ impl DataSettings {
     /// A value out of its range, or a mean or standard deviation without one value per channel.
     pub(crate) fn check(&self, in_channels: u32, places: &Places) -> Checked {
         self.source.check(places)?;
+        if let (Some(images), DataSource::TarShards { shuffle: Shuffle::Shards, .. }) =
+            (self.limit_train_images, &self.source)
+        {
+            let problem = format!(
+                "data.limit_train_images = {images}, but data.shuffle = \"shards\" reads whole archives: name fewer archives in \
+                 data.train_shards, or set data.shuffle to \"global\""
+            );
+            return Err(places.conflict("data.limit_train_images", problem));
+        }
         places.require_in(&FRACTION, "data.max_bad_fraction", self.max_bad_fraction)?;
         for (key, values) in [("data.mean", &self.mean), ("data.std", &self.std)] {
             let accepted =

@@ -1,0 +1,73 @@
+//! The HTML form of a report.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Cell, Page, Part, Section, Table};
+
+const STYLE: &str = include_str!("../page.css");
+
+/// Forbids every request, should one ever get into the page.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+
+pub(super) fn document(page: &Page) -> String {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { (page.title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (page.title) }
+                main { @for section in &page.sections { (self::section(section)) } }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+fn section(section: &Section) -> Markup {
+    html! {
+        section {
+            @if !section.title.is_empty() { h2 { (section.title) } }
+            @for part in &section.parts { (self::part(part)) }
+        }
+    }
+}
+
+fn part(part: &Part) -> Markup {
+    match part {
+        Part::Paragraph(text) => html! { p { (text) } },
+        Part::List(items) => html! { ul { @for item in items { li { (item) } } } },
+        Part::Code(text) => html! { pre { code { (text) } } },
+        Part::Table(table) => self::table(table),
+        Part::Figure { svg, caption, .. } => html! {
+            figure {
+                div.card role="img" aria-label=(caption) tabindex="0" { (PreEscaped(svg)) }
+                figcaption { (caption) }
+            }
+        },
+    }
+}
+
+fn table(table: &Table) -> Markup {
+    html! {
+        div.table tabindex="0" {
+            table {
+                @if !table.caption.is_empty() { caption { (table.caption) } }
+                thead { tr { @for name in &table.columns { th scope="col" { (name) } } } }
+                tbody { @for row in &table.rows { tr { @for cell in row { (self::cell(cell)) } } } }
+            }
+        }
+    }
+}
+
+fn cell(cell: &Cell) -> Markup {
+    match cell {
+        Cell::Short(text) => html! { td { (text) } },
+        Cell::Text(text) => html! { td.text { (text) } },
+    }
+}
