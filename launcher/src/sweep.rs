@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use regatta_settings::MAY_DIFFER_ON_RESUME;
+use regatta_settings::{key_of_variable, may_differ};
 use regatta_sweep::{Plan, SweepFile, SweepFolder};
 
 use crate::failure::Usage;
@@ -84,19 +84,18 @@ fn plan(folder: &SweepFolder, file: &SweepFile) -> Result<Plan> {
 /// # Errors
 /// A variable that sets a key that changes results: a later start, perhaps without it, would train other networks.
 fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(OsString, OsString)>, Usage> {
-    const CHANGE_RESULTS: [&str; 4] = ["train.epochs", "train.max_steps", "schedule.epochs", "eval."];
-    let ours: Vec<_> = all.filter(|(name, _)| name.as_encoded_bytes().starts_with(b"REGATTA__")).collect();
-    for (name, _) in &ours {
-        let name = name.to_string_lossy();
-        let key = name["REGATTA__".len()..].to_lowercase().replace("__", ".");
-        let is_in =
-            |keys: &[&str]| keys.iter().any(|&it| key == it || it.ends_with('.') && key.starts_with(it));
-        if !is_in(MAY_DIFFER_ON_RESUME) || is_in(&CHANGE_RESULTS) {
+    const CHANGE_RESULTS: [&str; 3] = ["train.epochs", "train.max_steps", "schedule.epochs"];
+    let mut ours = Vec::new();
+    for (name, value) in all {
+        let Some(key) = key_of_variable(&name.to_string_lossy()) else { continue };
+        if !may_differ(&key) || CHANGE_RESULTS.contains(&key.as_str()) || key.starts_with("eval.") {
             return Err(Usage(format!(
-                "{name} is set, but all starts of a sweep must train the same networks in the same way: unset it, and put \
-                 \"{key}=…\" into the sweep file's set"
+                "{} is set, but all starts of a sweep must train the same networks in the same way: unset it, and put \
+                 \"{key}=…\" into the sweep file's set",
+                name.to_string_lossy()
             )));
         }
+        ours.push((name, value));
     }
     Ok(ours)
 }

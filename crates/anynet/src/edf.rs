@@ -7,7 +7,7 @@ mod band;
 
 mod comparison;
 
-pub use band::{Band, BandPoint, Bootstrap};
+pub use band::{Band, BandPoint, Bootstrap, quantile};
 pub use comparison::{Comparison, Dominance};
 
 /// An empirical distribution function: F(e) is the fraction of networks with an error *below* e, 1/n times the number of i

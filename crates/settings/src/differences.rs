@@ -60,7 +60,8 @@ impl Recipe {
     }
 }
 
-fn may_differ(key: &str) -> bool {
+/// Returns whether `key` may change when a run is resumed ([`MAY_DIFFER_ON_RESUME`]).
+pub fn may_differ(key: &str) -> bool {
     MAY_DIFFER_ON_RESUME.iter().any(|&free| key == free || free.ends_with('.') && key.starts_with(free))
 }
 

@@ -27,9 +27,9 @@ pub use choice::{
     ResolutionCourse, ScheduleName, Shuffle, SourceName,
 };
 pub use dataset::DatasetFacts;
-pub use differences::MAY_DIFFER_ON_RESUME;
+pub use differences::{MAY_DIFFER_ON_RESUME, may_differ};
 pub use error::RecipeError;
-pub use load::load;
+pub use load::{key_of_variable, load};
 pub use place::{Place, Places};
 pub use raw::RawRecipe;
 pub use recipe::{

@@ -100,6 +100,11 @@ pub(crate) fn read(path: &Path) -> Result<String, RecipeError> {
     })
 }
 
+/// Returns the key that the environment variable `REGATTA__SECTION__KEY` sets; none for other variables.
+pub fn key_of_variable(name: &str) -> Option<String> {
+    Some(name.strip_prefix(PREFIX)?.to_lowercase().replace("__", "."))
+}
+
 /// The key, value and place of an environment variable or a `--set` option.
 type Override = (String, String, Place);
 
@@ -113,7 +118,7 @@ fn overrides(
         let (Some(name), Some(value)) = (variable.to_str(), value.to_str()) else {
             return Err(RecipeError::Environment { variable: variable.to_string_lossy().into_owned() });
         };
-        let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+        let key = key_of_variable(name).unwrap_or_default();
         overrides.push((key, value.to_owned(), Place::Environment { variable: name.to_owned() }));
     }
     overrides.sort_by(|(a, ..), (b, ..)| a.cmp(b));

@@ -1,21 +1,23 @@
 //! The sweep file: which networks to draw, how to train them and how to start them.
 
-use std::collections::BTreeSet;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use regatta_anynet::BlockKind;
 use regatta_anynet::space::{Limits, Space};
 use serde::{Deserialize, Serialize};
-use toml::de::{DeTable, DeValue};
 
 use crate::sampler::KeySampler;
 use crate::search::Method;
 
+mod check;
+
+mod place;
+
+use place::{describe, line_at, line_of};
+
 /// Largest size of a sweep file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
-/// Largest number of networks of a space, and of seeds of a network.
-const MAX_COUNT: u64 = 1_000_000;
 
 /// A sweep as its file describes it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -268,116 +270,6 @@ impl SweepFile {
         ];
         differences.into_iter().find_map(|(differs, key)| differs.then_some(key))
     }
-
-    /// Returns the key of the first value that contradicts another or is out of its range, and the problem.
-    fn check(&self) -> Result<(), (String, String)> {
-        let fail = |key: &str, problem: String| Err((key.to_owned(), problem));
-        if self.spaces.is_empty() {
-            return fail(
-                "space",
-                "there is no [[space]]: add at least one, such as draw = \"regnet_x\"".into(),
-            );
-        }
-        for (key, count) in [("samples", self.samples), ("seeds_per_sample", self.seeds_per_sample)] {
-            if !(1..=MAX_COUNT).contains(&count) {
-                return fail(key, format!("{key} = {count}, must be from 1 to {MAX_COUNT}"));
-            }
-        }
-        if !(1..=4096).contains(&self.start.ranks) {
-            return fail(
-                "start.ranks",
-                format!("start.ranks = {}, must be from 1 to 4096", self.start.ranks),
-            );
-        }
-        if self.start.slots == Some(0) {
-            return fail(
-                "start.slots",
-                "start.slots = 0, must be at least 1: leave it out for one a core or GPU".into(),
-            );
-        }
-        self.check_mode()?;
-        self.check_limits("limits", &self.limits)?;
-        let mut slugs = BTreeSet::new();
-        for (index, space) in self.spaces.iter().enumerate() {
-            let key = |name: &str| format!("space[{index}].{name}");
-            self.check_space(space, index)?;
-            if !slugs.insert(space.slug()) {
-                let problem = format!(
-                    "two spaces are called {:?}: give each [[space]] a name of its own",
-                    space.slug()
-                );
-                return fail(&key("name"), problem);
-            }
-        }
-        Ok(())
-    }
-
-    fn check_mode(&self) -> Result<(), (String, String)> {
-        let fail = |key: &str, problem: String| Err((key.to_owned(), problem));
-        match (self.mode, &self.search) {
-            (Mode::Study, Some(_)) => fail(
-                "search",
-                "mode is \"study\", which trains every network to its end, since stopping bad ones early would cut off the \
-                 distribution of errors: leave [search] out, or set mode = \"search\""
-                    .into(),
-            ),
-            (Mode::Search, None) => {
-                fail("mode", "mode is \"search\", which needs [search] with a method, such as \"asha\"".into())
-            }
-            (Mode::Search, Some(_)) => {
-                if self.spaces.len() > 1 {
-                    return fail("space", format!("a search draws from one [[space]], not {}", self.spaces.len()));
-                }
-                if self.seeds_per_sample > 1 {
-                    return fail("seeds_per_sample", "a search trains each network with one seed: leave seeds_per_sample out".into());
-                }
-                Ok(())
-            }
-            (Mode::Study, None) => Ok(()),
-        }
-    }
-
-    fn check_space(&self, space: &SpaceSection, index: usize) -> Result<(), (String, String)> {
-        let key = |name: &str| format!("space[{index}].{name}");
-        if space.name.as_ref().is_some_and(|name| name.trim().is_empty() || name.len() > 80) {
-            return Err((key("name"), "name must have 1 to 80 characters".into()));
-        }
-        if space.name.is_none() && space.draw.is_none() {
-            let problem = "this [[space]] draws no networks and has no name: set name, or draw".to_owned();
-            return Err((key("sample"), problem));
-        }
-        if space.samples.is_some_and(|count| !(1..=MAX_COUNT).contains(&count)) {
-            return Err((key("samples"), format!("samples must be from 1 to {MAX_COUNT}")));
-        }
-        if space.draw.is_none() && space.block.is_some() {
-            return Err((
-                key("block"),
-                "block replaces that of drawn networks, but draw is not set: set model.anynet.block".into(),
-            ));
-        }
-        if space.draw.is_none() && (space.limits.is_some()) {
-            return Err((
-                key("limits"),
-                "limits apply to drawn networks, but draw is not set: leave them out".into(),
-            ));
-        }
-        match &space.limits {
-            Some(limits) => self.check_limits(&key("limits"), limits),
-            None => Ok(()),
-        }
-    }
-
-    fn check_limits(&self, key: &str, limits: &LimitsSection) -> Result<(), (String, String)> {
-        for (name, window) in limits.windows() {
-            let [low, high] = window;
-            if low > high || high == 0 {
-                let problem =
-                    format!("{key}.{name} = [{low}, {high}], must be the smallest and the largest value");
-                return Err((format!("{key}.{name}"), problem));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl LimitsSection {
@@ -419,46 +311,4 @@ impl SpaceSection {
             name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
         plain.collect()
     }
-}
-
-/// Describes an error of the reader, with the types' names in words and the line in which it was found.
-fn describe(message: &str, line: &str) -> String {
-    const WORDS: [(&str, &str); 3] = [
-        ("expected u64", "expected a whole number"),
-        ("expected usize", "expected a whole number"),
-        ("an array of length 2", "a list of the smallest and the largest value"),
-    ];
-    let message = message.trim().replace('\n', ", ");
-    let message = WORDS.iter().fold(message, |message, (from, to)| message.replace(from, to));
-    if line.trim().is_empty() { message } else { format!("{message}, in: {}", line.trim()) }
-}
-
-/// Returns the line of a byte range, counted from 1.
-fn line_at(text: &str, span: &Range<usize>) -> usize {
-    1 + text[..span.start.min(text.len())].matches('\n').count()
-}
-
-/// Returns the line of a key such as `space[1].limits.flops`, or of the nearest enclosing key that the file has.
-fn line_of(text: &str, key: &str) -> usize {
-    let Ok(table) = DeTable::parse(text) else { return 1 };
-    let mut line = 1;
-    let mut here: Option<&DeTable<'_>> = Some(table.get_ref());
-    for part in key.split('.') {
-        let Some(table) = here else { break };
-        let (name, index) = match part.split_once('[') {
-            Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
-            None => (part, None),
-        };
-        let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref().as_ref() == name) else { break };
-        let value = match (value.get_ref(), index) {
-            (DeValue::Array(entries), Some(index)) => entries.get(index).unwrap_or(value),
-            _ => value,
-        };
-        line = line_at(text, &if index.is_some() { value.span() } else { key.span() });
-        here = match value.get_ref() {
-            DeValue::Table(table) => Some(table),
-            _ => None,
-        };
-    }
-    line
 }

@@ -216,7 +216,7 @@ impl Plan {
     fn space(&self, section: &SpaceSection) -> Result<PlannedSpace, PlanError> {
         let mut set = self.shared_set(section);
         if section.draw.is_some() {
-            set.extend(pair(ANY_STAGES));
+            set.push(pair(ANY_STAGES));
         }
         if section.draw == Some(Space::Mlp) {
             set.push(("model.anynet.block".into(), "\"mlp\"".into()));
@@ -262,13 +262,12 @@ impl Plan {
 
     /// The keys that the sweep and the space set, in the order in which they are applied.
     fn shared_set(&self, section: &SpaceSection) -> Vec<(String, String)> {
-        self.file.set.iter().chain(&section.set).flat_map(|option| pair(option)).collect()
+        self.file.set.iter().chain(&section.set).map(|option| pair(option)).collect()
     }
 
     fn resolve(&self, section: &SpaceSection, set: &[(String, String)]) -> Result<Recipe, PlanError> {
         let failed = |source| PlanError::Recipe { space: section.name(), source: Box::new(source) };
-        let set: Vec<String> = set.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let raw = load(&self.recipe, self.variables.iter().cloned(), &set).map_err(failed)?;
+        let raw = load(&self.recipe, self.variables.iter().cloned(), &options(set)).map_err(failed)?;
         raw.resolve(self.file.start.ranks, None).map_err(failed)
     }
 }
@@ -281,14 +280,19 @@ impl Prepared {
 
     /// Returns the keys as values of `--set`.
     pub fn options(&self) -> Vec<String> {
-        self.set.iter().map(|(key, value)| format!("{key}={value}")).collect()
+        options(&self.set)
     }
 }
 
-/// Splits `section.key=value`. A value without `=` is passed on, so that the recipe's reader reports it.
-fn pair(option: &str) -> Option<(String, String)> {
+/// Returns keys with their values as values of `--set`.
+fn options(set: &[(String, String)]) -> Vec<String> {
+    set.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+/// Splits `section.key=value`. Text without `=` gets an empty value, so that the recipe's reader reports it.
+fn pair(option: &str) -> (String, String) {
     let (key, value) = option.split_once('=').unwrap_or((option, ""));
-    Some((key.trim().to_owned(), value.trim().to_owned()))
+    (key.trim().to_owned(), value.trim().to_owned())
 }
 
 /// Returns the keys of the recipe that specify a network's body.

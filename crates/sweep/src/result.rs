@@ -31,7 +31,7 @@ pub struct TrialResult {
     /// The parameters of the RegNet rule that the network was made by, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<Generator>,
-    /// Numbers that were drawn for keys of the recipe, by key.
+    /// Values that were drawn for keys of the recipe, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drawn: BTreeMap<String, serde_json::Value>,
     /// Height and width of the images that the complexity was counted for, in pixels.
@@ -48,7 +48,7 @@ pub struct TrialResult {
     pub epochs: Vec<EpochRecord>,
     /// How it ended.
     pub end: End,
-    /// Seconds from the first start to the end, pauses between starts excluded.
+    /// Seconds that the training of all epochs took, evaluations and pauses between starts excluded.
     pub seconds: f64,
     /// Number of starts.
     pub attempts: u64,
@@ -56,9 +56,9 @@ pub struct TrialResult {
     pub ranks: usize,
     /// Host that trained it last.
     pub host: String,
-    /// Time of the end, UTC, RFC 3339.
+    /// Time when the result was recorded, UTC, RFC 3339.
     pub ended_at: String,
-    /// Versions of what trained it, by name: `regatta`, and the libraries that the run's log names.
+    /// Versions of what trained it, by name: so far that of `regatta` alone.
     pub versions: BTreeMap<String, String>,
 }
 

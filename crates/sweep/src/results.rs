@@ -52,7 +52,7 @@ pub fn append(path: &Path, result: &TrialResult, _lock: &Lock) -> Result<(), Sto
     let written = file.write_all(&line).and_then(|()| file.sync_all());
     written.map_err(|source| {
         _ = file.set_len(end);
-        StorageError::io("append to", path)(source)
+        failed(source)
     })
 }
 

@@ -18,6 +18,7 @@ pub use noise::SeedNoise;
 pub use rank_correlation::spearman;
 
 pub use regatta_anynet::edf::Bootstrap;
+use regatta_anynet::edf::quantile;
 use serde::Serialize;
 
 /// An estimate with the ends of its interval.
@@ -39,11 +40,4 @@ impl Interval {
         let end = |rank| quantile(&resampled, rank);
         Self { estimate, low: end((1.0 - level) / 2.0), high: end((1.0 + level) / 2.0) }
     }
-}
-
-/// Returns the quantile `rank` of ascending `values`, of which there must be one, by linear interpolation.
-fn quantile(values: &[f64], rank: f64) -> f64 {
-    let position = rank * (values.len() - 1) as f64;
-    let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
-    below + position.fract() * (above - below)
 }

@@ -1,11 +1,41 @@
 //! Hosts and their slots, from `--hosts` or a host file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Usage;
 use crate::text_file;
+
+/// Options that name hosts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HostOptions {
+    /// Hosts with their number of ranks, such as a:8,b:8
+    #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
+    hosts: Option<String>,
+    /// A file of hosts with their number of ranks, one per line
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+}
+
+impl HostOptions {
+    /// Returns whether hosts are named.
+    pub(crate) fn are_given(&self) -> bool {
+        self.hosts.is_some() || self.hostfile.is_some()
+    }
+
+    /// Returns the hosts that are named; empty if none are.
+    ///
+    /// # Errors
+    /// If the list or the file is not one of hosts.
+    pub(crate) fn read(&self) -> Result<Vec<Host>> {
+        match (&self.hosts, &self.hostfile) {
+            (Some(list), _) => Ok(parse_list(list)?),
+            (None, Some(file)) => read_file(file),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+}
 
 /// A host and its slots: `a:8` in `--hosts`, `a slots=8` in a host file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use regatta_settings::Device;
 
 use super::command_line::Job;
 use super::gpus::{self, GpuSelection};
-use super::hosts::{self, Host};
+use super::hosts::{Host, HostOptions};
 use super::mpi::{Starter, Via, has_no_remote_shell};
 use crate::failure::Usage;
 use crate::trainer_binary;
@@ -19,12 +19,8 @@ pub(crate) struct Placement {
     /// Number of ranks [default: one per GPU, per slot of the hosts or per task of the allocation; else 1]
     #[arg(short = 'n', long, value_name = "N", value_parser = rank_count)]
     ranks: Option<usize>,
-    /// Hosts with their number of ranks, such as a:8,b:8
-    #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
-    hosts: Option<String>,
-    /// A file of hosts with their number of ranks, one per line
-    #[arg(long, value_name = "FILE")]
-    hostfile: Option<PathBuf>,
+    #[command(flatten)]
+    hosts: HostOptions,
     /// The mpirun to use [default: MPIRUN, or the one on the path]
     #[arg(long, value_name = "FILE")]
     mpirun: Option<PathBuf>,
@@ -50,7 +46,7 @@ impl Placement {
             Via::Srun if !in_allocation() => {
                 Err(Usage("--via srun needs a Slurm allocation (sbatch, salloc)".into()).into())
             }
-            Via::Srun if self.hosts.is_some() || self.hostfile.is_some() => {
+            Via::Srun if self.hosts.are_given() => {
                 let problem = "--via srun takes its hosts from the allocation: leave --hosts out";
                 Err(Usage(problem.into()).into())
             }
@@ -64,7 +60,7 @@ impl Placement {
     /// # Errors
     /// If hosts, ranks, GPUs or the trainer are not as the options say.
     pub(crate) fn job(&self, starter: Starter, device: Device, selection: &GpuSelection) -> Result<Job> {
-        let (hosts, in_allocation) = (self.hosts()?, in_allocation());
+        let (hosts, in_allocation) = (self.hosts.read()?, in_allocation());
         let is_here = hosts.is_empty() && !in_allocation;
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let gpus = match is_here {
@@ -92,15 +88,6 @@ impl Placement {
             trainer: trainer_binary::find(self.trainer.as_deref())?,
             arguments: Vec::new(),
         })
-    }
-
-    /// The hosts that were named; empty for this host or a Slurm allocation.
-    fn hosts(&self) -> Result<Vec<Host>> {
-        match (&self.hosts, &self.hostfile) {
-            (Some(list), _) => Ok(hosts::parse_list(list)?),
-            (None, Some(file)) => hosts::read_file(file),
-            (None, None) => Ok(Vec::new()),
-        }
     }
 
     /// The number of ranks. Rejects 0, and more than `hosts` have slots.

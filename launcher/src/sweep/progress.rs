@@ -52,8 +52,8 @@ impl Progress {
     }
 
     /// Takes over the results that the sweep has now, also those of other launchers.
-    pub(crate) fn note_known(&mut self, known: &[TrialResult]) {
-        self.known = known.to_vec();
+    pub(crate) fn note_known(&mut self, known: Vec<TrialResult>) {
+        self.known = known;
     }
 
     /// Reports a result of this launcher.
@@ -79,7 +79,7 @@ impl Progress {
         }
         self.shown = Some(Instant::now());
         let running: Vec<String> =
-            training.map(|(id, epochs)| format!("{id} {}", self.position(id, epochs))).collect();
+            training.map(|(id, epochs)| format!("{id} {}/{epochs}", epochs_done(&self.folder, id))).collect();
         let left = self.left().map_or_else(String::new, |left| format!(", {left} left"));
         self.bar.set_position(self.known.len() as u64);
         self.bar.set_message(format!("{}{left} | {}", self.summary(), running.join(", ")));
@@ -93,16 +93,6 @@ impl Progress {
     /// Summarises the results.
     pub(crate) fn summary(&self) -> String {
         summary(&self.known, self.planned)
-    }
-
-    /// Returns where a run is, as epochs done of its budget.
-    fn position(&self, id: &str, epochs: u64) -> String {
-        let done = match last_record(&self.folder.run(id).metrics()) {
-            Some(Record::Step(record)) => record.epoch - 1,
-            Some(Record::Epoch(record)) => record.epoch,
-            None => 0,
-        };
-        format!("{done}/{epochs}")
     }
 
     /// Estimates the time left from the rate of this start.
@@ -129,9 +119,18 @@ pub(crate) fn summary(known: &[TrialResult], planned: Option<usize>) -> String {
     parts.join(", ")
 }
 
+/// Returns the number of epochs that a run has done.
+pub(crate) fn epochs_done(folder: &SweepFolder, id: &str) -> u64 {
+    match last_record(&folder.run(id).metrics()) {
+        Some(Record::Step(record)) => record.epoch - 1,
+        Some(Record::Epoch(record)) => record.epoch,
+        None => 0,
+    }
+}
+
 /// Returns the result with the smallest error, and the error.
-pub(crate) fn best(known: &[TrialResult]) -> Option<(&TrialResult, f64)> {
-    let with_error = known.iter().filter_map(|result| Some((result, result.error()?)));
+pub(crate) fn best<'a>(known: impl IntoIterator<Item = &'a TrialResult>) -> Option<(&'a TrialResult, f64)> {
+    let with_error = known.into_iter().filter_map(|result| Some((result, result.error()?)));
     with_error.min_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 

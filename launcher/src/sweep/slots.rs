@@ -1,7 +1,5 @@
 //! Places for runs: groups of this host's cores or GPUs, or other hosts, each for one run at a time.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use regatta_run_folder::counted;
 use regatta_settings::Device;
@@ -9,7 +7,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::failure::Usage;
 use crate::run::gpus::{self, GpuSelection};
-use crate::run::hosts::{self, Host};
+use crate::run::hosts::{Host, HostOptions};
 
 /// Options for where runs are started.
 #[derive(Debug, clap::Args)]
@@ -20,12 +18,8 @@ pub(crate) struct SlotOptions {
     /// GPUs to divide among runs: all, none (ranks compute on CPUs), or numbers such as 0,1,3
     #[arg(long, value_name = "all|none|LIST", default_value = "all")]
     gpus: GpuSelection,
-    /// Hosts with their number of ranks, which runs divide, such as a:8,b:8
-    #[arg(long, value_name = "HOST:N,…", conflicts_with = "hostfile")]
-    hosts: Option<String>,
-    /// A file of hosts with their number of ranks, one per line
-    #[arg(long, value_name = "FILE")]
-    hostfile: Option<PathBuf>,
+    #[command(flatten)]
+    hosts: HostOptions,
 }
 
 /// A place for one run at a time.
@@ -49,7 +43,7 @@ impl SlotOptions {
         if wanted == Some(0) {
             return Err(Usage("--slots 0: at least one run at a time is needed".into()).into());
         }
-        let hosts = self.hosts()?;
+        let hosts = self.hosts.read()?;
         if !hosts.is_empty() {
             return Ok(on_hosts(&hosts, ranks, wanted)?);
         }
@@ -63,14 +57,6 @@ impl SlotOptions {
             GpuSelection::All | GpuSelection::None => (0..gpus.len()).collect(),
         };
         Ok(on_gpus(&numbers, ranks, wanted)?)
-    }
-
-    fn hosts(&self) -> Result<Vec<Host>> {
-        match (&self.hosts, &self.hostfile) {
-            (Some(list), _) => Ok(hosts::parse_list(list)?),
-            (None, Some(file)) => hosts::read_file(file),
-            (None, None) => Ok(Vec::new()),
-        }
     }
 }
 

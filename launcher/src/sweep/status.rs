@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use regatta_run_folder::{ExitCode, Record, last_record, print_output};
+use regatta_run_folder::{ExitCode, print_output};
 use regatta_sweep::{Claim, End, Lock, Plan, SweepFolder, TrialResult, claims, results};
 use serde::Serialize;
 
-use super::progress::{best, shown_time};
+use super::progress::{best, epochs_done, shown_time};
 use super::{open, plan};
 
 /// Options of `launcher sweep status`.
@@ -104,8 +104,9 @@ impl Status {
             _ => None,
         });
         let space = |name: String| {
-            let own: Vec<TrialResult> = known.iter().filter(|it| it.space == name).cloned().collect();
-            SpaceStatus { results: own.len(), best_error: best(&own).map(|(_, error)| error), name }
+            let own = || known.iter().filter(|it| it.space == name);
+            let best_error = best(own()).map(|(_, error)| error);
+            SpaceStatus { results: own().count(), best_error, name: name.clone() }
         };
         Self {
             name: folder.name(),
@@ -157,11 +158,7 @@ impl Status {
 
 impl RunningTrial {
     fn of(folder: &SweepFolder, claim: &Claim) -> Self {
-        let epoch = match last_record(&folder.run(&claim.id).metrics()) {
-            Some(Record::Step(record)) => record.epoch - 1,
-            Some(Record::Epoch(record)) => record.epoch,
-            None => 0,
-        };
+        let epoch = epochs_done(folder, &claim.id);
         let Claim { id, epochs, owner } = claim.clone();
         Self { id, epoch, epochs, host: owner.host, process_id: owner.process_id }
     }

@@ -266,9 +266,9 @@ impl Worker<'_> {
         let folder = self.starter.folder;
         let lock = Lock::acquire(&folder.lock())?;
         let known = results::read(&folder.results())?;
-        state.progress.note_known(&known);
         let in_force = claims::in_force(folder, &lock)?;
         let work = job::next(self.plan, &known, &in_force, &state.retried);
+        state.progress.note_known(known);
         state.is_finished = work == Work::Finished;
         let Work::Train(trial, epochs) = work else { return Ok(None) };
         let claim = Claim { id: self.plan.id(trial), epochs, owner: state.owner.clone() };

@@ -129,9 +129,12 @@ impl Band {
     }
 }
 
-/// Returns the quantile `rank` of ascending `values`, by linear interpolation.
-fn quantile(values: &[u32], rank: f64) -> f64 {
+/// Returns the quantile `rank`, from 0 to 1, of ascending `values`, by linear interpolation (type 7 of Hyndman and Fan 1996).
+///
+/// # Panics
+/// If there are no values.
+pub fn quantile<T: Copy + Into<f64>>(values: &[T], rank: f64) -> f64 {
     let position = rank * (values.len() - 1) as f64;
-    let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
-    f64::from(below) + position.fract() * (f64::from(above) - f64::from(below))
+    let (below, above) = (values[position.floor() as usize].into(), values[position.ceil() as usize].into());
+    below + position.fract() * (above - below)
 }

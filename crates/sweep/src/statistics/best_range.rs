@@ -1,8 +1,8 @@
 //! The range of a parameter among the best networks.
 
-use regatta_anynet::edf::Bootstrap;
+use regatta_anynet::edf::{Bootstrap, quantile};
 
-use super::{Interval, quantile};
+use super::Interval;
 use crate::random::Purpose;
 
 /// One network in so many is drawn for each resample.

@@ -1,5 +1,6 @@
 //! The two-sample Kolmogorov-Smirnov test.
 
+use regatta_anynet::edf::{Comparison, Edf};
 use serde::Serialize;
 
 /// The two-sided Kolmogorov-Smirnov test of two samples.
@@ -20,21 +21,14 @@ impl KolmogorovSmirnov {
     /// Tests two samples of finite numbers. The p-value is exact, by counting lattice paths (Hodges 1958, "The significance
     /// probability of the Smirnov two-sample test"), and takes time in proportion to the product of the samples' sizes.
     pub fn of(first: &[f64], second: &[f64]) -> Self {
-        if first.is_empty() || second.is_empty() {
+        let (Ok(one), Ok(other)) = (Edf::new(first.to_vec()), Edf::new(second.to_vec())) else {
             return Self { distance: 0.0, p_value: 1.0 };
-        }
-        let lead = largest_lead(first, second);
-        let pairs = first.len() as f64 * second.len() as f64;
-        Self { distance: lead as f64 / pairs, p_value: p_value(lead, first.len(), second.len()) }
+        };
+        let distance = Comparison::of(&one, &other).distance;
+        // The difference times both sizes is an integer.
+        let lead = (distance * first.len() as f64 * second.len() as f64).round_ties_even() as u64;
+        Self { distance, p_value: p_value(lead, first.len(), second.len()) }
     }
-}
-
-/// Returns the largest difference of the distribution functions times both sizes, an integer.
-fn largest_lead(first: &[f64], second: &[f64]) -> u64 {
-    let count = |values: &[f64], most: f64| values.iter().filter(|value| **value <= most).count() as i64;
-    let (sizes1, sizes2) = (first.len() as i64, second.len() as i64);
-    let lead = |&at: &f64| (count(first, at) * sizes2 - count(second, at) * sizes1).unsigned_abs();
-    first.iter().chain(second).map(lead).max().unwrap_or(0)
 }
 
 /// Returns the fraction of all orders of two samples of these sizes whose largest lead is at least `lead`.

@@ -1,9 +1,9 @@
 //! The difference of two medians.
 
-use regatta_anynet::edf::Bootstrap;
+use regatta_anynet::edf::{Bootstrap, quantile};
 use regatta_random::SplitMix64;
 
-use super::{Interval, quantile};
+use super::Interval;
 use crate::random::Purpose;
 
 /// Returns median(`first`) - median(`second`) with its percentile-bootstrap interval: both samples are drawn again, independently
