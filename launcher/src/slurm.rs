@@ -17,9 +17,12 @@ use regatta_settings::RecipeArgs;
 use crate::failure::Usage;
 use crate::run::mpi::Via;
 use crate::trainer_binary;
-use limits::Request;
 use script::Batch;
-use time::TimeLimit;
+
+pub(crate) use input::{check as check_text, check_options};
+pub(crate) use limits::{Request, check as check_request, partitions};
+pub(crate) use script::TAIL;
+pub(crate) use time::TimeLimit;
 
 /// Options of `launcher slurm`.
 #[derive(Debug, clap::Args)]
@@ -59,7 +62,8 @@ pub(crate) struct SlurmCommand {
     extra: Vec<String>,
 }
 
-fn count(text: &str) -> Result<NonZeroU32, String> {
+/// Parses a number of things, at least one.
+pub(crate) fn count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "expected a number, at least 1".to_owned())
 }
 
@@ -69,9 +73,9 @@ fn count(text: &str) -> Result<NonZeroU32, String> {
 /// If the recipe or the options are invalid, no partition can run the job, or sbatch rejects it.
 pub(crate) fn slurm(command: &SlurmCommand) -> Result<ExitCode> {
     let script = command.script()?;
-    input::check_options(&command.extra)?;
-    if let Some(partitions) = limits::partitions() {
-        limits::check(&partitions, &command.request())?;
+    check_options(&command.extra)?;
+    if let Some(partitions) = partitions() {
+        check_request(&partitions, &command.request())?;
         check_starter(command.via)?;
     }
     match command.dry_run {
@@ -91,13 +95,7 @@ impl SlurmCommand {
         let signal = raw.run.preemption_signal;
         let [nodes, ranks_per_node] = [self.nodes, self.ranks_per_node()].map(NonZeroU32::get);
         raw.resolve(nodes as usize * ranks_per_node as usize, None)?;
-        if self.time.0 <= u64::from(self.checkpoint_seconds) {
-            return Err(Usage(format!(
-                "--time {} leaves no time to train before the last --checkpoint-seconds {}: ask for more time",
-                self.time, self.checkpoint_seconds
-            ))
-            .into());
-        }
+        check_time(self.time, self.checkpoint_seconds)?;
         Ok(Batch { command: self, trainer: &trainer, name: &name, signal }.script())
     }
 
@@ -110,9 +108,24 @@ impl SlurmCommand {
             nodes: self.nodes.get(),
             gpus_per_node: self.gpus_per_node.map_or(0, NonZeroU32::get),
             time: self.time,
-            partition: partition(&self.extra).or_else(|| std::env::var("SBATCH_PARTITION").ok()),
+            partition: requested_partition(&self.extra),
         }
     }
+}
+
+/// Rejects a time limit that ends before the run is asked to stop.
+pub(crate) fn check_time(time: TimeLimit, checkpoint_seconds: u16) -> Result<(), Usage> {
+    match time.0 <= u64::from(checkpoint_seconds) {
+        true => Err(Usage(format!(
+            "--time {time} leaves no time to train before the last --checkpoint-seconds {checkpoint_seconds}: ask for more time"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// The partition named in sbatch's options or its variable.
+pub(crate) fn requested_partition(options: &[String]) -> Option<String> {
+    partition(options).or_else(|| std::env::var("SBATCH_PARTITION").ok())
 }
 
 /// The partition named in sbatch's options; the last one counts.
@@ -140,7 +153,10 @@ fn check_starter(via: Via) -> Result<(), Usage> {
 }
 
 /// Hands the script to sbatch; returns the job's number.
-fn submit(script: &str, options: &[String]) -> Result<String> {
+///
+/// # Errors
+/// If there is no sbatch, or it rejects the job.
+pub(crate) fn submit(script: &str, options: &[String]) -> Result<String> {
     let sbatch = Command::new("sbatch")
         .arg("--parsable")
         .args(options)

@@ -1,6 +1,7 @@
 //! `launcher sweep`: draws networks of design spaces, trains them, and compares the spaces.
 
 mod start;
+mod submit;
 
 mod outcome;
 mod progress;
@@ -33,6 +34,8 @@ pub(crate) struct SweepCommand {
 enum Command {
     /// Draws networks and trains them, or continues where an earlier start stopped
     Start(Box<start::StartCommand>),
+    /// Submits it to Slurm as a job array, or continues it there
+    Submit(Box<submit::SubmitCommand>),
     /// Shows what is done, running and failed, the time left and the best network so far
     Status(status::StatusCommand),
     /// Compares spaces: writes tables, figures and one page; also while the sweep runs
@@ -48,6 +51,7 @@ enum Command {
 pub(crate) fn sweep(command: &SweepCommand) -> Result<u8> {
     match &command.command {
         Command::Start(command) => start::start(command),
+        Command::Submit(command) => submit::submit(command),
         Command::Status(command) => status::status(command),
         Command::Analyze(command) => analyze::analyze(command),
         Command::Rerun(command) => rerun::rerun(command),

@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod job;
 mod scripts;
+mod sweep;
 
 use cluster::Cluster;
 

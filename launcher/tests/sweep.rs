@@ -27,10 +27,15 @@ draw = "anynet_x_e"
 draw = "regnet_x"
 "#;
 
-/// A working folder with a sweep file, and a recipe that names no network.
-pub(crate) fn workdir(sweep: &str) -> Workdir {
+/// A recipe that names no network.
+pub(crate) fn recipe() -> String {
     let network = "\n[model.anynet]\nstages = [{ depth = 1, width = 16, group_width = 8 }, { depth = 1, width = 16, group_width = 8 }]\n";
-    let workdir = Workdir::new(&tiny_with(network, ""));
+    tiny_with(network, "")
+}
+
+/// A working folder with a sweep file and its recipe.
+pub(crate) fn workdir(sweep: &str) -> Workdir {
+    let workdir = Workdir::new(&recipe());
     fs::write(workdir.path().join("six.toml"), sweep).unwrap();
     workdir
 }
@@ -97,10 +102,8 @@ fn a_sweep_that_is_killed_twice_has_the_results_of_an_undisturbed_one() {
 #[test]
 fn two_launchers_share_the_work() {
     let workdir = workdir(SIX);
-    let mut first = start(&workdir, "").start();
-    first.wait_until_exists(&folder(&workdir).claims());
-    let second = start(&workdir, "").start();
-    for launcher in [first, second] {
+    let both = [start(&workdir, "").start(), start(&workdir, "").start()];
+    for launcher in both {
         let ended = launcher.wait();
         assert_eq!(ended.code, Some(0), "{ended}");
     }
@@ -245,6 +248,11 @@ fn wrong_sweeps_leave_no_folder() {
     refused("[50_000, 400_000]", "[1, 2]", "no network of anynet_x_e has flops from 1 to 2");
     let workdir = workdir(SIX);
     start(&workdir, "").variable("REGATTA__OPTIM__LR", "1").ends_with(2).says("REGATTA__OPTIM__LR is set");
+    let foreign = workdir.path().join("sweeps/six/thesis.tex");
+    fs::create_dir_all(foreign.parent().unwrap()).unwrap();
+    fs::write(&foreign, "").unwrap();
+    start(&workdir, "").ends_with(2).says("sweeps/six exists and is not the folder of a sweep");
+    fs::remove_file(foreign).unwrap();
     start(&workdir, "--trainer nowhere").ends_with(2).says("there is no trainer at nowhere");
     workdir.launcher("sweep status runs").ends_with(2).says("runs is not the folder of a sweep");
 }

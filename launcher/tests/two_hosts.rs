@@ -1,5 +1,6 @@
 //! `launcher run` and `launcher doctor` on two hosts, with the cable connected and cut.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,16 @@ use regatta_run_folder::{AttemptRecord, RunFolder};
 use test_jobs::{TINY, Workdir};
 
 use crate::hosts::Hosts;
+use crate::sweep;
+
+/// Options with which mpirun reaches the hosts.
+fn mpi(hosts: &Hosts) -> String {
+    let net = format!("{}/24", hosts.address(0));
+    format!(
+        "--mca plm_rsh_agent {} --mca btl_tcp_if_include {net} --mca oob_tcp_if_include {net}",
+        hosts.file("agent").display()
+    )
+}
 
 /// `launcher run` on the first host, with one rank per host.
 fn job<'a>(hosts: &Hosts, workdir: &'a Workdir, options: &str) -> test_jobs::Job<'a> {
@@ -15,13 +26,8 @@ fn job<'a>(hosts: &Hosts, workdir: &'a Workdir, options: &str) -> test_jobs::Job
 
 /// The launcher on the first host, for one rank per host.
 fn launcher<'a>(hosts: &Hosts, workdir: &'a Workdir, command: &str) -> test_jobs::Job<'a> {
-    let net = format!("{}/24", hosts.address(0));
-    let mpi = format!(
-        "--mca plm_rsh_agent {} --mca btl_tcp_if_include {net} --mca oob_tcp_if_include {net}",
-        hosts.file("agent").display()
-    );
     let on = hosts.file("on");
-    let line = format!("{command} --config recipe.toml --hosts one:1,two:1 -- {mpi}");
+    let line = format!("{command} --config recipe.toml --hosts one:1,two:1 -- {}", mpi(hosts));
     workdir.launcher(&line).under(&[on.to_str().unwrap(), "one"])
 }
 
@@ -50,6 +56,24 @@ fn two_hosts_compute_the_same_weights_as_one() {
     let ledger = regatta_ledger::Snapshot::read(&run.ledger(1)).unwrap();
     assert_eq!((ledger.host.as_str(), ledger.world_size), ("two", 2));
     assert!(weights(&run) == undisturbed(&workdir), "{ended}");
+}
+
+/// A sweep on two hosts trains one network on each at a time.
+#[test]
+fn a_sweep_on_two_hosts_has_the_results_of_one_on_this_host() {
+    let Some(hosts) = Hosts::up() else { return };
+    let shared = sweep::workdir(sweep::SIX);
+    let on = hosts.file("on");
+    let line = format!("sweep start six.toml --hosts one:1,two:1 -- {}", mpi(&hosts));
+    shared.launcher(&line).under(&[on.to_str().unwrap(), "one"]).ends_with(0).says("6 of 6 done");
+    let attempt = |id: &str| AttemptRecord::read(&sweep::folder(&shared).run(id).attempt(1)).unwrap();
+    let used: BTreeSet<_> =
+        sweep::recorded(&shared).iter().map(|result| attempt(&result.id).start.host).collect();
+    assert_eq!(used.into_iter().collect::<Vec<_>>(), ["one", "two"]);
+    let alone = sweep::workdir(sweep::SIX);
+    sweep::start(&alone, "").ends_with(0);
+    let [results, expected] = [&shared, &alone].map(|workdir| sweep::repeatable(&sweep::recorded(workdir)));
+    assert_eq!(results, expected);
 }
 
 /// With `--min-ranks` the run continues without a host that does not answer.

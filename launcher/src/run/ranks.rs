@@ -84,6 +84,11 @@ pub(crate) fn ended_with_launcher(command: Command) -> Command {
     }
     let mut wrapped = Command::new("setpriv");
     wrapped.args(["--pdeathsig", "TERM"]).arg(command.get_program()).args(command.get_args());
-    wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
     wrapped
 }

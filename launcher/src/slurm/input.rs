@@ -19,7 +19,8 @@ pub(super) fn check_script(recipe: &RecipeArgs, trainer: &Path) -> Result<(), Us
     check("the trainer's path", &trainer.display().to_string())
 }
 
-fn check(what: &str, text: &str) -> Result<(), Usage> {
+/// Rejects control characters in a text.
+pub(crate) fn check(what: &str, text: &str) -> Result<(), Usage> {
     match text.chars().any(char::is_control) {
         true => Err(Usage(format!(
             "{what} {text:?}: a batch script must not contain control characters such as a newline: leave them out"
@@ -29,7 +30,7 @@ fn check(what: &str, text: &str) -> Result<(), Usage> {
 }
 
 /// Rejects words after `--` that sbatch would run as a script in place of the generated one.
-pub(super) fn check_options(options: &[String]) -> Result<(), Usage> {
+pub(crate) fn check_options(options: &[String]) -> Result<(), Usage> {
     let mut takes_value = false;
     for option in options {
         let is_value = std::mem::replace(&mut takes_value, is_short_with_value(option));

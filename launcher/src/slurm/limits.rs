@@ -10,7 +10,7 @@ const FORMAT: &str = "%P|%l|%s|%D|%G";
 
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Partition {
+pub(crate) struct Partition {
     name: String,
     is_default: bool,
     max_time: Option<TimeLimit>,
@@ -27,16 +27,16 @@ struct Nodes {
 
 /// Resources that a job requests.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) nodes: u32,
-    pub(super) gpus_per_node: u32,
-    pub(super) time: TimeLimit,
+pub(crate) struct Request {
+    pub(crate) nodes: u32,
+    pub(crate) gpus_per_node: u32,
+    pub(crate) time: TimeLimit,
     /// Partitions separated by commas; None for the default one.
-    pub(super) partition: Option<String>,
+    pub(crate) partition: Option<String>,
 }
 
 /// Returns all partitions; None if no Slurm answers.
-pub(super) fn partitions() -> Option<Vec<Partition>> {
+pub(crate) fn partitions() -> Option<Vec<Partition>> {
     let output =
         Command::new("sinfo").args(["--noheader", "--format", FORMAT]).stderr(Stdio::null()).output();
     let output = output.ok().filter(|output| output.status.success())?;
@@ -81,7 +81,7 @@ fn gpus(gres: &str) -> u32 {
 }
 
 /// Rejects a job that none of its partitions can ever start.
-pub(super) fn check(partitions: &[Partition], request: &Request) -> Result<(), Usage> {
+pub(crate) fn check(partitions: &[Partition], request: &Request) -> Result<(), Usage> {
     let mut refusals = Vec::new();
     for partition in requested(partitions, request)? {
         match partition.check(request) {

@@ -10,7 +10,7 @@ use crate::run::command_line::shell_quoted;
 use crate::run::mpi::Via;
 
 /// The part from the start of the ranks on, with USR2 as the signal.
-const TAIL: &str = include_str!("tail.sh");
+pub(crate) const TAIL: &str = include_str!("tail.sh");
 
 /// Input of the script.
 #[derive(Clone, Copy, Debug)]

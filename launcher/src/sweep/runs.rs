@@ -1,5 +1,6 @@
 //! Runs of a sweep: each is an ordinary run, started by a `launcher run` of its own.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -75,6 +76,12 @@ impl RunStarter<'_> {
         let errors = log.try_clone().map_err(StorageError::io("open", &path))?;
         let mut command = Command::new(std::env::current_exe().context("cannot find this program's file")?);
         command.args(self.arguments(trial, name, slot));
+        if slot.is_here() {
+            // In a Slurm job mpirun would start ranks through srun, one for each task of the job.
+            let of_slurm = |name: &OsString| name.to_string_lossy().starts_with("SLURM_");
+            let names = std::env::vars_os().map(|(name, _)| name).filter(of_slurm);
+            names.for_each(|name| _ = command.env_remove(name));
+        }
         let mut command = ended_with_launcher(command);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         // Of its own group, so that the terminal's Ctrl-C reaches only this launcher.

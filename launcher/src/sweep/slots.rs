@@ -8,6 +8,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::failure::Usage;
 use crate::run::gpus::{self, GpuSelection};
 use crate::run::hosts::{Host, HostOptions};
+use crate::run::placement::slurm_variable;
 
 /// Options for where runs are started.
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ pub(crate) struct SlotOptions {
 /// A place for one run at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// Cores of this host; none for all that this process may use.
+    /// Cores of this host.
     Cores(Vec<usize>),
     /// GPUs of this host, by number.
     Gpus(Vec<usize>),
@@ -104,10 +105,30 @@ fn on_hosts(hosts: &[Host], ranks: usize, wanted: Option<usize>) -> Result<Vec<S
 /// Returns the cores that this process may use.
 fn cores() -> Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("cannot read which cores this process may use")?;
-    Ok((0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
+    let cores: Vec<_> = (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect();
+    let task = slurm_variable("SLURM_ARRAY_TASK_ID").unwrap_or(0);
+    Ok(match slurm_variable("SLURM_CPUS_ON_NODE") {
+        Some(count) => share_of_job(&cores, count, task),
+        None => cores,
+    })
+}
+
+/// Returns the cores of a Slurm job that has `count` of them. If Slurm does not bind jobs to their cores, the tasks of an array take
+/// turns, so that those on one node do not all choose the same cores.
+fn share_of_job(cores: &[usize], count: usize, task: usize) -> Vec<usize> {
+    let count = count.clamp(1, cores.len());
+    let mut share: Vec<_> =
+        cores.iter().copied().cycle().skip(task * count % cores.len()).take(count).collect();
+    share.sort_unstable();
+    share
 }
 
 impl Slot {
+    /// Whether it is on this host.
+    pub(crate) fn is_here(&self) -> bool {
+        !matches!(self, Self::Host(_))
+    }
+
     /// Returns the options of `launcher run` for a run of `ranks` ranks at this place.
     pub(crate) fn options(&self, ranks: usize) -> Vec<String> {
         let with_ranks = |rest: Vec<String>| [vec!["-n".to_owned(), ranks.to_string()], rest].concat();
@@ -150,6 +171,14 @@ mod tests {
         assert_eq!(on_cores(&[3, 4], 1, Some(3)), cores(&[&[3], &[4], &[3]]), "more runs than cores");
         let crowded = Slot::Cores(vec![3]).options(2);
         assert_eq!(crowded.join(" "), "-n 2 --gpus none --oversubscribe");
+    }
+
+    #[test]
+    fn jobs_of_an_array_that_are_not_bound_take_turns() {
+        assert_eq!(share_of_job(&[0, 1, 2, 3], 4, 7), [0, 1, 2, 3], "bound, or the whole node");
+        let shares = [1, 2, 3].map(|task| share_of_job(&[0, 1, 2, 3, 4], 2, task));
+        assert_eq!(shares, [vec![2, 3], vec![0, 4], vec![1, 2]]);
+        assert_eq!(share_of_job(&[5], 2, 1), [5], "fewer than Slurm says");
     }
 
     #[test]

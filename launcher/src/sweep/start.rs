@@ -1,5 +1,6 @@
 //! `launcher sweep start`: begins a sweep, or continues one.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,9 @@ pub(crate) struct StartCommand {
     /// Removes the folders of runs whose results are recorded
     #[arg(long)]
     prune: bool,
+    /// Ends when other launchers train all that is left, instead of waiting whether they finish it
+    #[arg(long)]
+    no_wait: bool,
     /// Prints the networks that would be trained without training them
     #[arg(long)]
     dry_run: bool,
@@ -44,20 +48,13 @@ pub(crate) fn start(command: &StartCommand) -> Result<u8> {
     // First of all, so that no signal is lost.
     let signals =
         Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
-    let (folder, file, source) = read(&command.sweep)?;
+    let sweep = Sweep::read(&command.sweep)?;
     if command.dry_run {
-        let recipe = source.map_or(folder.recipe(), |source| source.recipe);
-        let variables = super::variables(std::env::vars_os())?;
-        return show(&Plan::new(&file, recipe, variables)?);
+        return show(&sweep.plan()?);
     }
     command.run.check()?;
-    if let Some(source) = source {
-        source.check(&folder, &file)?;
-        // Before anything is written, so that an invalid sweep leaves no folder.
-        Plan::new(&file, source.recipe.clone(), super::variables(std::env::vars_os())?)?.check()?;
-        source.write(&folder)?;
-    }
-    create(&folder)?;
+    sweep.prepare()?;
+    let Sweep { folder, file, .. } = sweep;
     let plan = plan(&folder, &file)?;
     let first = plan.trials()[0];
     let device = plan.prepare(first, plan.epochs(first.space))?.recipe.train.device;
@@ -71,9 +68,18 @@ pub(crate) fn start(command: &StartCommand) -> Result<u8> {
         slots: command.slots.slots(file.start.ranks, device, file.start.slots)?,
         plan: &plan,
         retry: command.retry,
+        waits: !command.no_wait,
         prune: command.prune || file.start.prune,
     };
     worker.run(signals)
+}
+
+/// A sweep that is to be started.
+pub(super) struct Sweep {
+    pub(super) folder: SweepFolder,
+    pub(super) file: SweepFile,
+    /// Files to copy into the folder; none if the folder itself was named.
+    source: Option<Source>,
 }
 
 /// Files that a sweep is started from.
@@ -84,31 +90,53 @@ struct Source {
     recipe: PathBuf,
 }
 
-/// Returns the folder and the content of a sweep file or of a sweep that was started before; of a file also what to copy.
-fn read(path: &Path) -> Result<(SweepFolder, SweepFile, Option<Source>)> {
-    if path.is_dir() {
-        let (folder, file) = open(path)?;
-        return Ok((folder, file, None));
+impl Sweep {
+    /// Reads a sweep file, or the folder of a sweep that was started before.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            let (folder, file) = open(path)?;
+            return Ok(Self { folder, file, source: None });
+        }
+        let file = SweepFile::read(path)?;
+        let recipe = path.parent().unwrap_or(Path::new("")).join(&file.recipe);
+        let source = Some(Source { file: path.to_owned(), recipe });
+        Ok(Self { folder: folder_of(&file, path), file, source })
     }
-    let file = SweepFile::read(path)?;
-    let recipe = path.parent().unwrap_or(Path::new("")).join(&file.recipe);
-    Ok((folder_of(&file, path), file, Some(Source { file: path.to_owned(), recipe })))
+
+    /// Plans its trials without its folder, which may not exist yet.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(super) fn plan(&self) -> Result<Plan> {
+        let recipe = self.source.as_ref().map_or(self.folder.recipe(), |source| source.recipe.clone());
+        Ok(Plan::new(&self.file, recipe, super::variables(std::env::vars_os())?)?)
+    }
+
+    /// Creates its folder, or updates the copies of the files in it.
+    ///
+    /// # Errors
+    /// If the sweep is invalid or differs from an earlier one in this folder; then nothing is written.
+    pub(super) fn prepare(&self) -> Result<()> {
+        let Some(source) = &self.source else { return Ok(create(&self.folder)?) };
+        refuse_foreign(self.folder.path())?;
+        self.plan()?.check()?;
+        create(&self.folder)?;
+        // Another launcher may be creating the same sweep at this moment.
+        let _lock = Lock::acquire(&self.folder.lock())?;
+        if self.folder.file().is_file() {
+            source.check(&self.folder, &self.file)?;
+        }
+        source.copy(&self.folder)
+    }
 }
 
 impl Source {
-    /// Checks that a sweep that was started before was the same one.
+    /// Checks that the sweep that was started before in this folder was the same one.
     fn check(&self, folder: &SweepFolder, file: &SweepFile) -> Result<()> {
-        let Ok((_, earlier)) = open(folder.path()) else {
-            let used = folder.path().exists() && !is_empty(folder.path());
-            return match used {
-                true => Err(Usage(format!(
-                    "{} exists and is not the folder of a sweep: move it away, or rename the sweep file",
-                    folder.path().display()
-                ))
-                .into()),
-                false => Ok(()),
-            };
-        };
+        let (_, earlier) = open(folder.path())?;
         let same_recipe = fs::read(&self.recipe).ok() == fs::read(folder.recipe()).ok();
         let differs = if same_recipe { file.difference_from(&earlier) } else { Some("the recipe") };
         match differs {
@@ -124,16 +152,31 @@ impl Source {
         }
     }
 
-    /// Creates the sweep's folder, or updates its copies of the sweep file and the recipe.
-    fn write(&self, folder: &SweepFolder) -> Result<()> {
-        create(folder)?;
-        let _lock = Lock::acquire(&folder.lock())?;
-        let recipe = fs::read(&self.recipe).map_err(StorageError::io("read", &self.recipe))?;
-        write_atomic(folder.recipe(), &recipe)?;
-        let text = fs::read(&self.file).map_err(StorageError::io("read", &self.file))?;
-        write_atomic(folder.file(), &text)?;
+    /// Copies the sweep file and the recipe into the sweep's folder, the sweep file last.
+    fn copy(&self, folder: &SweepFolder) -> Result<()> {
+        for (from, to) in [(&self.recipe, folder.recipe()), (&self.file, folder.file())] {
+            let content = fs::read(from).map_err(StorageError::io("read", from))?;
+            write_atomic(to, &content)?;
+        }
         Ok(())
     }
+}
+
+/// Rejects a folder with content that is not a sweep's.
+fn refuse_foreign(path: &Path) -> Result<(), Usage> {
+    // What the folder of a sweep has before its lock.
+    let ours = ["claims", "runs", "logs"];
+    let names = |entries: fs::ReadDir| entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
+    let found = fs::read_dir(path).map(names).unwrap_or_default();
+    let is_ours = |name: &OsString| ours.iter().any(|it| name == it);
+    let is_sweep = ["sweep.toml", "lock"].iter().any(|name| path.join(name).is_file());
+    if is_sweep || found.iter().all(is_ours) {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "{} exists and is not the folder of a sweep: move it away, or rename the sweep file",
+        path.display()
+    )))
 }
 
 /// Creates the folder of a sweep and its subfolders; existing ones are kept.
@@ -142,10 +185,6 @@ fn create(folder: &SweepFolder) -> Result<(), StorageError> {
         fs::create_dir_all(&path).map_err(StorageError::io("create the folder", &path))?;
     }
     Ok(())
-}
-
-fn is_empty(path: &Path) -> bool {
-    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Prints the trials with their complexity.

@@ -31,6 +31,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) plan: &'a Plan,
     /// Whether failures of earlier starts are trained again.
     pub(crate) retry: bool,
+    /// Whether it waits while other launchers train all that is left: they may fail, or a search may promote more.
+    pub(crate) waits: bool,
     /// Whether folders of recorded runs are removed.
     pub(crate) prune: bool,
 }
@@ -54,6 +56,8 @@ struct State {
     renewed: Instant,
     looked: Option<Instant>,
     is_finished: bool,
+    /// Whether other launchers train all that is left, and this one does not wait for them.
+    is_unneeded: bool,
     /// Time of the first request to stop.
     stop_requested: Option<Instant>,
     failures_in_a_row: usize,
@@ -80,6 +84,7 @@ impl Worker<'_> {
             renewed: Instant::now(),
             looked: None,
             is_finished: false,
+            is_unneeded: false,
             stop_requested: None,
             failures_in_a_row: 0,
             fatal: None,
@@ -93,7 +98,7 @@ impl Worker<'_> {
                 self.fill(&mut state)?;
             }
             let is_idle = state.training.iter().all(Option::is_none);
-            if is_idle && (is_stopping || state.is_finished) {
+            if is_idle && (is_stopping || state.is_finished || state.is_unneeded) {
                 break;
             }
             state
@@ -113,6 +118,10 @@ impl Worker<'_> {
         if state.stop_requested.is_some() && !state.is_finished {
             print_status(format_args!("stopped; `launcher sweep start {folder}` continues"));
             return Ok(ExitCode::Preempted.code() as u8);
+        }
+        if state.is_unneeded && !state.is_finished {
+            print_status(format_args!("{}; other launchers train the rest", state.progress.summary()));
+            return Ok(ExitCode::Done.code() as u8);
         }
         print_status(format_args!(
             "{}; `launcher sweep analyze {folder} --out DIR` compares them",
@@ -270,6 +279,7 @@ impl Worker<'_> {
         let work = job::next(self.plan, &known, &in_force, &state.retried);
         state.progress.note_known(known);
         state.is_finished = work == Work::Finished;
+        state.is_unneeded = work == Work::Wait && !self.waits;
         let Work::Train(trial, epochs) = work else { return Ok(None) };
         let claim = Claim { id: self.plan.id(trial), epochs, owner: state.owner.clone() };
         claims::take(folder, &claim, &lock)?;
