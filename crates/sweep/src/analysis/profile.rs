@@ -112,30 +112,35 @@ fn structures_figure(spaces: &[Space]) -> Part {
             figure.panels.push(structure(shortened(&title), &network.result.network, space));
         }
     }
-    let caption = "Stem, stages and head. The height of a box grows with the logarithm of its width. g is the group width, b the ratio of \
+    let caption = "Stem, stages and head; each slice of a stage is a block. The height of a box grows with the logarithm of its width. g is the group width, b the ratio of \
                    bottleneck to block width, se that of squeeze-and-excitation.";
     Part::Figure { file: "structures.svg".into(), svg: figure.svg(), caption: caption.into() }
 }
 
 /// Returns a drawing of a network: a box for the stem, each stage and the head, with their numbers below.
 fn structure(title: String, network: &Network, space: &Space) -> Panel {
-    let mut boxes = vec![(network.stem_width, stem_lines(network))];
+    let mut boxes = vec![(1, network.stem_width, stem_lines(network))];
     for (number, stage) in (1..).zip(&network.stages) {
         let blocks = format!("{} x {}", stage.depth, stage.width);
         let groups = format!("g{} b{}", stage.group_width, short(stage.bottleneck_ratio));
         let se = if stage.se_ratio > 0.0 { format!("se{}", short(stage.se_ratio)) } else { String::new() };
-        boxes.push((stage.width, [format!("stage {number}"), blocks, groups, se]));
+        boxes.push((stage.depth, stage.width, [format!("stage {number}"), blocks, groups, se]));
     }
-    boxes.push((network.classes, ["head".into(), network.classes.to_string(), String::new(), String::new()]));
+    boxes.push((
+        1,
+        network.classes,
+        ["head".into(), network.classes.to_string(), String::new(), String::new()],
+    ));
 
     let count = boxes.len() as f64;
     let (x, y) = (Axis::new("").shown(0.0..count), Axis::new("").shown(-11.0..11.0));
     let mut panel = Panel { axes: false, ..Panel::new(title, x, y) };
-    let tallest = boxes.iter().map(|it| (it.0 as f64).log2()).fold(1.0, f64::max);
-    for (index, (width, lines)) in boxes.into_iter().enumerate() {
+    let tallest = boxes.iter().map(|it| (it.1 as f64).log2()).fold(1.0, f64::max);
+    for (index, (depth, width, lines)) in boxes.into_iter().enumerate() {
         let (left, half) = (index as f64, (5.0 * (width as f64).log2().max(0.5) / tallest).max(0.6));
-        let (from, to) = ((left + 0.06, 5.0 - half), (left + 0.94, 5.0 + half));
-        panel.marks.push(Mark::Box { from, to, colour: space.colour });
+        let edge = |block: i64| left + 0.06 + 0.88 * block as f64 / depth as f64;
+        let slices = (0..depth).map(|block| ((edge(block), 5.0 - half), (edge(block + 1), 5.0 + half)));
+        panel.marks.extend(slices.map(|(from, to)| Mark::Box { from, to, colour: space.colour }));
         let labels = lines.into_iter().zip([-1.7, -4.3, -6.9, -9.5]);
         panel.marks.extend(labels.map(|(text, y)| Mark::Label { at: (left + 0.5, y), text }));
     }

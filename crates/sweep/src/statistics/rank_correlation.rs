@@ -1,7 +1,7 @@
 //! Spearman's rank correlation.
 
 /// Returns Spearman's rank correlation of two lists of finite numbers, from -1 to 1: whether one rises with the other, in any shape. Equal
-/// values have the mean of their ranks. NaN if one list is constant or has fewer than two values.
+/// values have the mean of their ranks (Spearman 1904, "The Proof and Measurement of Association between Two Things"). NaN if one list is constant or has fewer than two values.
 ///
 /// # Panics
 /// If the lists differ in length.
