@@ -37,6 +37,13 @@ pub struct StepRecord {
     /// Learning rate of the last step.
     #[serde(default = "nan", deserialize_with = "number")]
     pub lr: f64,
+    /// L2 norm of the gradient of all trained parameters in the last step, summed over ranks and before clipping; none in
+    /// files of older versions and where it was not finite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
+    /// Loss scale after the last step; none unless the precision is fp16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Training images per second on all ranks together.
     #[serde(default = "nan", deserialize_with = "number")]
     pub images_per_second: f64,

@@ -17,6 +17,8 @@ fn step(step: u64) -> Record {
         top1: 0.5,
         bad_images: None,
         lr: 0.05,
+        grad_norm: None,
+        loss_scale: None,
         images_per_second: 1000.0,
         seconds_since_start: 2.5,
         seconds_to_first_step: 1.25,
@@ -123,7 +125,12 @@ fn damage_in_the_middle_is_named_and_nothing_is_lost() {
 fn records_are_read_back_and_an_incomplete_line_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
-    let of_gpu = StepRecord { peak_device_mib: Some(0.1 + 0.2), ..step(1).step().unwrap() };
+    let of_gpu = StepRecord {
+        grad_norm: Some(1.0 / 3.0),
+        loss_scale: Some(65_536.0),
+        peak_device_mib: Some(0.1 + 0.2),
+        ..step(1).step().unwrap()
+    };
     let whole = EpochRecord {
         val_loss: Some(0.25),
         val_top1: Some(0.75),

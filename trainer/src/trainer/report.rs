@@ -45,6 +45,7 @@ impl Trainer<'_> {
 
     pub(super) fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
         let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world)?;
+        let last = self.in_flight.last_outcome();
         let record = StepRecord {
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
@@ -53,6 +54,8 @@ impl Trainer<'_> {
             top1: self.progress.interval_sum.top1(),
             bad_images: self.counts_bad_images().then_some(self.progress.interval_sum.bad_images),
             lr,
+            grad_norm: last.map(|outcome| outcome.grad_norm).filter(|norm| norm.is_finite()),
+            loss_scale: last.and_then(|outcome| outcome.loss_scale),
             images_per_second: self.clock.interval_rate(self.progress.images),
             seconds_since_start: self.clock.seconds(),
             seconds_to_first_step,
