@@ -46,8 +46,10 @@ mod memory;
 mod pretrained;
 mod progress;
 mod records;
+mod sheet;
 mod telemetry;
 mod tensor_file;
+mod tensorboard;
 mod terminal;
 mod timing;
 

@@ -21,6 +21,7 @@ use crate::mixing::Mixing;
 use crate::optimizer::Optimizer;
 use crate::recording::Recorder;
 use crate::replica::Replica;
+use crate::tensorboard::FirstImages;
 
 /// A step that the host has launched; a GPU may not have finished it.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) ema: Option<Average>,
     /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScale>,
+    /// Set until a step has had images, if its images are to be shown.
+    pub(crate) first_images: Option<FirstImages>,
     /// Set if the recipe mixes images.
     mixing: Option<Mixing>,
     reducer: Reducer,
@@ -91,6 +94,7 @@ impl<'a> Learner<'a> {
             optimizer,
             ema,
             loss_scale,
+            first_images: None,
             mixing: Mixing::of(recipe),
             reducer,
             train: &recipe.train,
@@ -125,6 +129,9 @@ impl<'a> Learner<'a> {
                 Some(mixing) => mixing.apply((source.feed.epoch(), number), &images_nchw, &labels),
                 None => (images_nchw, labels),
             };
+            if let Some(first) = &mut self.first_images {
+                first.add(&images_nchw);
+            }
             source.inspector.check_forward(&self.replica, &images_nchw)?;
             self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
             if replays {

@@ -30,6 +30,7 @@ use crate::schedule::LearningRate;
 use crate::session::Started;
 use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::stragglers::Stragglers;
+use crate::tensorboard::FirstImages;
 
 /// A training run on one rank.
 pub(crate) struct Trainer<'a> {
@@ -69,10 +70,12 @@ impl<'a> Trainer<'a> {
         world: &'a World,
         started: &'a Started,
         (order, source): (ImageOrder, StepSource),
-        (learner, progress): (Learner<'a>, Progress),
+        (mut learner, progress): (Learner<'a>, Progress),
         records: Option<Records>,
         bar: ProgressBar,
     ) -> Self {
+        let shows_images = recipe.log.tensorboard && records.is_some();
+        learner.first_images = shows_images.then(FirstImages::default);
         Self {
             recipe,
             world,
@@ -101,7 +104,7 @@ impl<'a> Trainer<'a> {
         let ended = self.train();
         self.bar.finish_and_clear();
         if let Some(records) = self.records.take() {
-            let recorded = records.finish(&ended);
+            let recorded = records.finish(&ended, self.progress.step);
             if ended.is_ok() {
                 recorded?;
             }
@@ -216,6 +219,7 @@ impl<'a> Trainer<'a> {
         self.save_clock.note(requests.save);
         let first = self.clock.seconds_to_first_step();
         self.move_bar();
+        self.show_step()?;
         if logs {
             self.log_step(lr, first)?;
         } else if self.max_steps_reached() {
@@ -245,6 +249,9 @@ impl<'a> Trainer<'a> {
         self.log_epoch(&record);
         if let Some(records) = &mut self.records {
             records.epoch(record)?;
+            if let Some(tensorboard) = records.tensorboard()? {
+                tensorboard.filters(self.progress.step, &self.learner.replica)?;
+            }
         }
         let save = is_best
             || due(self.recipe.checkpoint.interval_epochs)

@@ -85,6 +85,23 @@ impl Trainer<'_> {
         self.records.as_mut().map_or(Ok(()), |records| records.step(record))
     }
 
+    /// Shows in TensorBoard, where it is due, what is not in a record of the step: the first images of this attempt, and
+    /// histograms.
+    pub(super) fn show_step(&mut self) -> Result<()> {
+        let Some(records) = &mut self.records else { return Ok(()) };
+        let (step, interval) = (self.progress.step, self.recipe.log.histogram_interval_steps);
+        let images = self.learner.first_images.take_if(|images| !images.is_empty());
+        let has_histograms = interval > 0 && step.is_multiple_of(interval);
+        if images.is_none() && !has_histograms {
+            return Ok(());
+        }
+        let Some(tensorboard) = records.tensorboard()? else { return Ok(()) };
+        if let Some(images) = images {
+            tensorboard.training_images(step, &images)?;
+        }
+        if has_histograms { tensorboard.histograms(step, &self.learner.replica) } else { Ok(()) }
+    }
+
     /// Logs the steps since the last log line.
     pub(super) fn log_progress(&self, lr: f64) {
         let Progress { step, images, interval_sum: sums, .. } = &self.progress;
