@@ -13,7 +13,7 @@ fn tensorboard_reads_what_the_metrics_have() {
     let workdir = Workdir::new(TINY);
     leave_killed_run(&workdir);
     leave_run_killed_after_evaluation(&workdir);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorboard.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_event_files.py");
     if let Err(reason) = run_script(&script, workdir.path()) {
         println!("skipped: {reason}");
     }
