@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use regatta_comm::World;
 
-use crate::attribution::IntervalTimes;
+use crate::attribution::{IntervalTimes, Phase};
 use crate::control::{Requests, StepOutcome};
 use crate::failure::{Diverged, together};
 use crate::progress::Progress;
@@ -69,6 +69,11 @@ impl InFlight {
     /// Returns the outcome of the last step whose outcome was read, if there is one.
     pub(crate) fn last_outcome(&self) -> Option<StepOutcome> {
         self.last
+    }
+
+    /// Returns the share of the steps' time, since the times were last taken, that was spent waiting for images; none before a step.
+    pub(crate) fn waiting_for_data(&self) -> Option<f64> {
+        self.times.share(Phase::Data)
     }
 
     /// Returns the times by phase since the last call, and resets them.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::control::Requests;
 use crate::failure::together;
 use crate::feed::Purpose;
+use crate::gpu_sensors::{GpuSensors, sensors};
 use crate::image_order::{ImageOrder, StepImages};
 use crate::in_flight::InFlight;
 use crate::input;
@@ -46,6 +47,8 @@ pub(crate) struct Trainer<'a> {
     /// On rank 0.
     records: Option<Records>,
     bar: ProgressBar,
+    /// On rank 0 with a GPU.
+    sensors: Option<GpuSensors>,
     clock: Clock,
     in_flight: InFlight,
     save_clock: SaveClock,
@@ -76,6 +79,7 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let shows_images = recipe.log.tensorboard && records.is_some();
         learner.first_images = shows_images.then(FirstImages::default);
+        let sensors = sensors(world, learner.replica.device());
         Self {
             recipe,
             world,
@@ -86,6 +90,7 @@ impl<'a> Trainer<'a> {
             progress,
             precise: None,
             records,
+            sensors,
             bar,
             clock: Clock::new(started.process),
             in_flight: InFlight::default(),
@@ -218,7 +223,7 @@ impl<'a> Trainer<'a> {
         self.check_bad_images(Split::Train, bad, self.order.training_images())?;
         self.save_clock.note(requests.save);
         let first = self.clock.seconds_to_first_step();
-        self.move_bar();
+        self.move_bar(steps);
         self.show_step()?;
         if logs {
             self.log_step(lr, first)?;
