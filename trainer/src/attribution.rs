@@ -147,6 +147,12 @@ impl IntervalTimes {
         self.steps += 1;
     }
 
+    /// Returns a phase's share of the time on this rank; none before a step.
+    pub(crate) fn share(&self, phase: Phase) -> Option<f64> {
+        let all: f64 = self.sums.iter().sum();
+        (all > 0.0).then(|| self.sums[phase as usize] / all)
+    }
+
     /// Returns the spread of every phase over the ranks, and the slowest rank. A collective.
     ///
     /// # Errors

@@ -34,6 +34,10 @@ pub(crate) struct StepOutcome {
     pub(crate) requests: Requests,
     /// Whether the gradients were finite and the parameters were updated.
     pub(crate) updated: bool,
+    /// L2 norm of the gradient before clipping.
+    pub(crate) grad_norm: f64,
+    /// Loss scale after the step, with fp16.
+    pub(crate) loss_scale: Option<f64>,
 }
 
 /// All-reduces a step's loss and hits, the number of ranks that request a stop or a save, and that of bad images. Returns
@@ -60,20 +64,28 @@ pub(crate) fn agree(
 /// The outcome of a step that a GPU may not have finished.
 #[derive(Debug)]
 pub(crate) struct PendingOutcome {
-    /// `[loss_sum, hits, stops, saves, bad_images, updated]` on the host.
+    /// `[loss_sum, hits, stops, saves, bad_images, updated, grad_norm]` on the host, and the loss scale if there is one.
     values: Tensor,
     /// The event after the copy to the host; none on a CPU, where the values are there at once.
     arrived: Option<Event>,
 }
 
 impl PendingOutcome {
-    /// Starts copying the outcome to the host, without waiting for the device. `updated` is 1 or 0.
+    /// Starts copying the outcome to the host, without waiting for the device. `updated` is 1 or 0; `grad_norm` and
+    /// `loss_scale` have one element.
     ///
     /// # Errors
     /// Device errors.
-    pub(crate) fn begin(control: &Tensor, updated: &Tensor) -> Result<Self> {
-        let updated = updated.to_kind(Kind::Double).view([1]);
-        let values = Tensor::cat(&[control, &updated], 0);
+    pub(crate) fn begin(
+        control: &Tensor,
+        updated: &Tensor,
+        grad_norm: &Tensor,
+        loss_scale: Option<&Tensor>,
+    ) -> Result<Self> {
+        let element = |tensor: &Tensor| tensor.to_kind(Kind::Double).view([1]);
+        let of_update = [Some(updated), Some(grad_norm), loss_scale].into_iter().flatten().map(element);
+        let values: Vec<_> = [control.shallow_clone()].into_iter().chain(of_update).collect();
+        let values = Tensor::cat(&values, 0);
         let device = values.device();
         if device == Device::Cpu {
             return Ok(Self { values, arrived: None });
@@ -101,6 +113,8 @@ impl PendingOutcome {
             bad_images: value(4) as u64,
             requests,
             updated: value(5) > 0.0,
+            grad_norm: value(6),
+            loss_scale: (self.values.size()[0] > 7).then(|| value(7)),
         })
     }
 }

@@ -6,17 +6,20 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use regatta_comm::World;
 
-use crate::attribution::IntervalTimes;
-use crate::control::Requests;
+use crate::attribution::{IntervalTimes, Phase};
+use crate::control::{Requests, StepOutcome};
 use crate::failure::{Diverged, together};
 use crate::progress::Progress;
 use crate::step::LaunchedStep;
 
-/// The launched steps, oldest first, and the times by phase of the steps whose outcomes were read.
+/// The launched steps, oldest first, and what is known of those whose outcomes were read.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     steps: VecDeque<Step>,
+    /// Times by phase.
     times: IntervalTimes,
+    /// Outcome of the last one.
+    last: Option<StepOutcome>,
 }
 
 #[derive(Debug)]
@@ -58,8 +61,19 @@ impl InFlight {
             progress.add_outcome(&outcome, images);
             self.times.add(&launched.times.seconds()?);
             requests = requests.or(outcome.requests);
+            self.last = Some(outcome);
         }
         Ok(requests)
+    }
+
+    /// Returns the outcome of the last step whose outcome was read, if there is one.
+    pub(crate) fn last_outcome(&self) -> Option<StepOutcome> {
+        self.last
+    }
+
+    /// Returns the share of the steps' time, since the times were last taken, that was spent waiting for images; none before a step.
+    pub(crate) fn waiting_for_data(&self) -> Option<f64> {
+        self.times.share(Phase::Data)
     }
 
     /// Returns the times by phase since the last call, and resets them.

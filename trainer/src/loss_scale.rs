@@ -42,6 +42,11 @@ impl LossScale {
         Self { scale, tracker }
     }
 
+    /// Returns the scale, `[1]` in float32 on the device.
+    pub(crate) fn scale(&self) -> &Tensor {
+        &self.scale
+    }
+
     /// Returns the scaled loss, from which backward starts.
     pub(crate) fn scaled(&self, loss: &Tensor) -> Tensor {
         loss * self.scale.squeeze()

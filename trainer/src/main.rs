@@ -42,12 +42,15 @@ mod precise;
 mod checkpoint;
 mod clock;
 mod export;
+mod gpu_sensors;
 mod memory;
 mod pretrained;
 mod progress;
 mod records;
+mod sheet;
 mod telemetry;
 mod tensor_file;
+mod tensorboard;
 mod terminal;
 mod timing;
 
@@ -82,9 +85,8 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     recipe: Option<RecipeArgs>,
-    /// One process without MPI, deterministic, a few steps, every layer and gradient checked
-    #[arg(long, requires = "config")]
-    debug: bool,
+    #[command(flatten)]
+    flags: session::Flags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,7 +125,7 @@ fn main() -> ExitCode {
         (Some(Command::Evaluate(command)), _) => evaluate_command::evaluate(&command, &launch),
         (Some(Command::Data(command)), _) => data_command::data(&command),
         (Some(Command::Probe(command)), _) => probe::probe(&command, &launch),
-        (None, Some(recipe)) => session::train(&recipe, cli.debug, &launch, process),
+        (None, Some(recipe)) => session::train(&recipe, cli.flags, &launch, process),
         (None, None) => unreachable!("clap asks for --config"),
     };
     match outcome {

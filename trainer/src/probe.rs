@@ -22,6 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 use self::peers::peers;
 use crate::data_command::SplitName;
+use crate::gpu_sensors::GpuSensors;
 use crate::{device, telemetry, world};
 
 /// `trainer probe`.
@@ -121,6 +122,7 @@ fn measure(command: &ProbeCommand, backend: Backend, launch: &Launch, world: &Wo
         backend: world.description(),
         device: device::name(device),
         gpu_pci_bus_id: gpu,
+        gpu: GpuSensors::of(device).map(|sensors| sensors.read()).unwrap_or_default(),
         visible_gpus: (device != Device::Cpu).then(tch::Cuda::device_count),
         threads: tch::get_num_threads(),
         hooks_run_on_engine_threads: hooks_run_on_engine_threads(device)?,

@@ -163,7 +163,8 @@ mod tests {
     use crate::control::Requests;
 
     fn outcome(loss_sum: f64, hits: u64, updated: bool) -> StepOutcome {
-        StepOutcome { loss_sum, hits, updated, bad_images: 0, requests: Requests::default() }
+        let requests = Requests::default();
+        StepOutcome { loss_sum, hits, updated, bad_images: 0, requests, grad_norm: 1.0, loss_scale: None }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use regatta_settings::Recipe;
 use regatta_torch_ext::CudaGraph;
 use tch::{Device, Tensor};
 
+use crate::step::Update;
+
 /// Eager steps before the first recording, in which libraries load their kernels and cuDNN chooses its algorithms.
 const WARM_UP: usize = 3;
 
@@ -33,11 +35,11 @@ struct RecordedMicroBatch {
     targets: Tensor,
 }
 
-/// The update, and the tensor that receives whether the gradients were finite.
+/// The update, and the tensors that receive what it found in the gradients.
 #[derive(Debug)]
 struct RecordedUpdate {
     graph: CudaGraph,
-    found_inf: Tensor,
+    found: Update,
 }
 
 impl Recorder {
@@ -91,19 +93,19 @@ impl Recorder {
         Ok(recorded.graph.replay()?)
     }
 
-    /// Replays the update. The first call records `update`. Returns its result on the device: 1 if the gradients were not
-    /// finite, else 0.
+    /// Replays the update. The first call records `update`. Returns its result on the device, which the next call overwrites.
     ///
     /// # Errors
     /// The error of `update`, and device errors.
-    pub(crate) fn update(&mut self, update: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+    pub(crate) fn update(&mut self, update: impl FnOnce() -> Result<Update>) -> Result<Update> {
         if self.update.is_none() {
-            let (graph, found_inf) = CudaGraph::record(update)?;
-            self.update = Some(RecordedUpdate { graph, found_inf });
+            let (graph, found) = CudaGraph::record(update)?;
+            self.update = Some(RecordedUpdate { graph, found });
         }
         let recorded = self.update.as_ref().expect("it was recorded above");
         recorded.graph.replay()?;
-        Ok(recorded.found_inf.shallow_clone())
+        let Update { found_inf, grad_norm } = &recorded.found;
+        Ok(Update { found_inf: found_inf.shallow_clone(), grad_norm: grad_norm.shallow_clone() })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes the run folder on rank 0: recipe, metrics, curves, checkpoints. Each write first checks that this attempt still
+//! Writes the run folder on rank 0: recipe, metrics, curves, event file, checkpoints. Each write first checks that this attempt still
 //! owns the folder.
 
 use anyhow::{Result, bail};
@@ -19,6 +19,7 @@ use crate::precise::PreciseStatistics;
 use crate::progress::Progress;
 use crate::start::Start;
 use crate::step::Learner;
+use crate::tensorboard::TensorBoard;
 
 /// The run folder, owned by this attempt.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Records {
     folder: RunFolder,
     attempt: Attempt,
     metrics: MetricsWriter,
+    /// If the recipe asks for it.
+    tensorboard: Option<TensorBoard>,
     /// The epochs recorded in the metrics, for the curves.
     epochs: Vec<EpochRecord>,
     /// The resolved recipe.
@@ -73,17 +76,22 @@ impl Records {
                 folder.metrics().display()
             );
         }
-        let epochs = read_records(&folder.metrics())?.into_iter().filter_map(Record::epoch).collect();
+        let kept = read_records(&folder.metrics())?;
+        let steps_per_epoch = recipe.steps_per_epoch(datasets.train.len());
+        let tensorboard = match recipe.log.tensorboard {
+            true => Some(TensorBoard::open(&folder, recipe, &kept, resumed_step, steps_per_epoch)?),
+            false => None,
+        };
         Ok(Self {
             folder,
             attempt,
             metrics,
-            epochs,
+            tensorboard,
+            epochs: kept.into_iter().filter_map(Record::epoch).collect(),
             recipe: recipe.to_toml(),
             class_names: datasets.class_names().map(<[String]>::to_vec),
             keep: recipe.checkpoint.keep,
-            keep_every_steps: recipe.checkpoint.keep_every_epochs
-                * recipe.steps_per_epoch(datasets.train.len()),
+            keep_every_steps: recipe.checkpoint.keep_every_epochs * steps_per_epoch,
         })
     }
 
@@ -100,23 +108,37 @@ impl Records {
         bail!(Superseded { own: self.attempt.number(), folder: self.folder.path().display().to_string() })
     }
 
-    /// Appends a line to metrics.jsonl.
+    /// Returns the event file for TensorBoard, if the recipe asks for one.
+    ///
+    /// # Errors
+    /// A newer attempt that owns the folder.
+    pub(crate) fn tensorboard(&mut self) -> Result<Option<&mut TensorBoard>> {
+        self.fence()?;
+        Ok(self.tensorboard.as_mut())
+    }
+
+    /// Appends a record to the metrics and to the event file.
     ///
     /// # Errors
     /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn step(&mut self, record: StepRecord) -> Result<()> {
         self.fence()?;
-        Ok(self.metrics.write(Record::Step(record))?)
+        self.write(Record::Step(record))
     }
 
-    /// Appends a line to metrics.jsonl and redraws the curves.
+    /// Appends a record to the metrics and to the event file, and redraws the curves.
     ///
     /// # Errors
     /// A newer attempt that owns the folder, or a file that cannot be written.
     pub(crate) fn epoch(&mut self, record: EpochRecord) -> Result<()> {
         self.fence()?;
-        self.metrics.write(Record::Epoch(record))?;
+        self.write(Record::Epoch(record))?;
         self.draw(record)
+    }
+
+    fn write(&mut self, record: Record) -> Result<()> {
+        self.metrics.write(record)?;
+        Ok(self.tensorboard.as_mut().map_or(Ok(()), |tensorboard| tensorboard.record(&record))?)
     }
 
     /// Redraws the curves with a last point for an epoch that ended early. The point is not in the metrics, so that they are
@@ -168,12 +190,15 @@ impl Records {
         Ok(())
     }
 
-    /// Records how this attempt ended.
+    /// Records how this attempt ended, after `step` steps of the run.
     ///
     /// # Errors
     /// A newer attempt that owns the folder, or a file that cannot be written.
-    pub(crate) fn finish(self, ended: &Result<ExitCode>) -> Result<()> {
+    pub(crate) fn finish(mut self, ended: &Result<ExitCode>, step: u64) -> Result<()> {
         self.fence()?;
+        if let (Some(tensorboard), Ok(ExitCode::Done)) = (&mut self.tensorboard, ended) {
+            tensorboard.done(step)?;
+        }
         let (end, code) = match ended {
             Ok(ExitCode::Preempted) => {
                 ("stopped on request, checkpoint saved".to_owned(), ExitCode::Preempted)

@@ -32,11 +32,27 @@ use crate::{automatic, debug, device, telemetry, world};
 /// Maximum number of steps of a debug run.
 const DEBUG_STEPS: u64 = 5;
 
+/// Options of training besides the recipe's.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Flags {
+    /// One process without MPI, deterministic, a few steps, every layer and gradient checked
+    #[arg(long, requires = "config")]
+    debug: bool,
+    /// Shows only warnings, errors and the result; the log files have everything
+    #[arg(long, short, requires = "config")]
+    quiet: bool,
+}
+
 /// Trains as the recipe specifies and returns the exit code.
 ///
 /// # Errors
 /// An invalid recipe, or a failure of setup or training.
-pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: Instant) -> Result<ExitCode> {
+pub(crate) fn train(
+    args: &RecipeArgs,
+    Flags { debug, quiet }: Flags,
+    launch: &Launch,
+    process: Instant,
+) -> Result<ExitCode> {
     let mut raw = args.load()?;
     if debug {
         debug::reject_ranks(launch)?;
@@ -44,7 +60,7 @@ pub(crate) fn train(args: &RecipeArgs, debug: bool, launch: &Launch, process: In
     }
     // Installed first, so that a request that arrives while the ranks connect is kept for the first step.
     let stop = StopFlag::install(raw.run.preemption_signal, launch.rank)?;
-    let started = Started { args, debug, launch, process, stop, stop_time: StopTime::default() };
+    let started = Started { args, debug, quiet, launch, process, stop, stop_time: StopTime::default() };
     world::in_world(raw.comm.clone(), launch, |world| train_in(world, raw, &started))
 }
 
@@ -53,6 +69,8 @@ pub(crate) struct Started<'a> {
     args: &'a RecipeArgs,
     /// `--debug`
     pub(crate) debug: bool,
+    /// `--quiet`
+    quiet: bool,
     launch: &'a Launch,
     /// When the process started.
     pub(crate) process: Instant,
@@ -67,7 +85,7 @@ fn train_in(world: &World, raw: RawRecipe, started: &Started) -> Result<ExitCode
     let datasets = Datasets::open(&recipe, world)?;
     let weights = together(pretrained_weights(&recipe, &start, world), world)?;
     make_folder(&folder, started.debug, world)?;
-    let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format), world)?;
+    let bar = together(telemetry::start(&folder, world.rank(), recipe.log.format, started.quiet), world)?;
     world::start_nccl(nccl.as_ref(), world, device)?;
     let (learner, mut progress) = initial_state(&recipe, device, weights, &start, world)?;
     log_setup(&recipe, world, &folder, &learner, chosen.as_deref());

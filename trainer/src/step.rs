@@ -21,6 +21,7 @@ use crate::mixing::Mixing;
 use crate::optimizer::Optimizer;
 use crate::recording::Recorder;
 use crate::replica::Replica;
+use crate::tensorboard::FirstImages;
 
 /// A step that the host has launched; a GPU may not have finished it.
 #[derive(Debug)]
@@ -41,6 +42,15 @@ struct MicroBatchSums {
     hits: Tensor,
 }
 
+/// What an update found in the gradients, on the device.
+#[derive(Debug)]
+pub(crate) struct Update {
+    /// 1 if they were not finite, so that nothing was changed, else 0: a float32 scalar.
+    pub(crate) found_inf: Tensor,
+    /// Their L2 norm before clipping.
+    pub(crate) grad_norm: Tensor,
+}
+
 /// The state that a step changes: network, optimizer, moving average, loss scale.
 pub(crate) struct Learner<'a> {
     pub(crate) replica: Replica,
@@ -49,6 +59,8 @@ pub(crate) struct Learner<'a> {
     pub(crate) ema: Option<Average>,
     /// Set with fp16 only.
     pub(crate) loss_scale: Option<LossScale>,
+    /// Set until a step has had images, if its images are to be shown.
+    pub(crate) first_images: Option<FirstImages>,
     /// Set if the recipe mixes images.
     mixing: Option<Mixing>,
     reducer: Reducer,
@@ -82,6 +94,7 @@ impl<'a> Learner<'a> {
             optimizer,
             ema,
             loss_scale,
+            first_images: None,
             mixing: Mixing::of(recipe),
             reducer,
             train: &recipe.train,
@@ -116,6 +129,9 @@ impl<'a> Learner<'a> {
                 Some(mixing) => mixing.apply((source.feed.epoch(), number), &images_nchw, &labels),
                 None => (images_nchw, labels),
             };
+            if let Some(first) = &mut self.first_images {
+                first.add(&images_nchw);
+            }
             source.inspector.check_forward(&self.replica, &images_nchw)?;
             self.replica.seed_dropout(micro_batch_seed(self.train.seed, source.feed.epoch(), number));
             if replays {
@@ -136,10 +152,12 @@ impl<'a> Learner<'a> {
         times.end(Phase::ExposedComm)?;
         source.inspector.check_gradients(&self.replica)?;
         self.optimizer.set_lr(lr);
-        let found_inf = if replays { self.replay_update(images)? } else { self.update(images)? };
+        let Update { found_inf, grad_norm } =
+            if replays { self.replay_update(images)? } else { self.update(images)? };
         times.end(Phase::Optimizer)?;
         let updated = 1 - found_inf;
-        let pending = PendingOutcome::begin(&control, &updated)?;
+        let loss_scale = self.loss_scale.as_ref().map(LossScale::scale);
+        let pending = PendingOutcome::begin(&control, &updated, &grad_norm, loss_scale)?;
         Ok(LaunchedStep { pending, times, updated })
     }
 
@@ -182,7 +200,7 @@ impl<'a> Learner<'a> {
         outcome
     }
 
-    fn replay_update(&mut self, images: usize) -> Result<Tensor> {
+    fn replay_update(&mut self, images: usize) -> Result<Update> {
         let mut recorder = std::mem::take(&mut self.recorder);
         let outcome = recorder.update(|| self.update(images));
         self.recorder = recorder;
@@ -190,25 +208,25 @@ impl<'a> Learner<'a> {
     }
 
     /// Clips the gradients and updates parameters and running statistics. Gradients that are not finite change
-    /// nothing; every rank sees the same gradients, so all ranks skip together. Returns 1 if they were not finite, else 0.
-    fn update(&mut self, images: usize) -> Result<Tensor> {
+    /// nothing; every rank sees the same gradients, so all ranks skip together.
+    fn update(&mut self, images: usize) -> Result<Update> {
         let gradients = &mut self.replica.gradients.flat;
         if let Some(scale) = &self.loss_scale {
             scale.unscale(gradients);
         }
-        let norm = gradients.norm();
-        let found_inf = found_inf(&norm);
+        let grad_norm = gradients.norm();
+        let found_inf = found_inf(&grad_norm);
         let max_norm = self.train.clip_grad_norm;
         if max_norm > 0.0 {
             // 1e-6 as in PyTorch's clip_grad_norm_.
-            _ = gradients.g_mul_(&(max_norm / (norm + 1e-6)).clamp_max(1.0));
+            _ = gradients.g_mul_(&(max_norm / (&grad_norm + 1e-6)).clamp_max(1.0));
         }
         self.optimizer.step(&found_inf)?;
         self.replica.move_running_statistics(images, &found_inf);
         if let Some(scale) = &mut self.loss_scale {
             scale.update(&found_inf);
         }
-        Ok(found_inf)
+        Ok(Update { found_inf, grad_norm })
     }
 
     /// Returns the device that this rank computes on.

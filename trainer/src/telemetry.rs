@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use console::Term;
@@ -13,7 +13,7 @@ use regatta_run_folder::{RunFolder, StorageError, utc};
 use regatta_settings::LogFormat;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,18 +26,19 @@ const FILE_FILTER: &str = "info,trainer=debug,regatta_comm=debug";
 /// Maximum redraw rate of the progress bar.
 const DRAWS_PER_SECOND: u8 = 20;
 
-/// Starts logging for this process and returns the progress bar of the run's steps (hidden without a terminal).
+/// Starts logging for this process and returns the progress bar of the run's steps (hidden without a terminal). If `quiet`, the
+/// terminal shows warnings only.
 ///
 /// # Errors
 /// A log file that cannot be opened.
-pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat) -> Result<ProgressBar> {
-    let bar = progress_bar(rank);
+pub(crate) fn start(folder: &RunFolder, rank: usize, format: LogFormat, quiet: bool) -> Result<ProgressBar> {
+    let bar = if quiet { ProgressBar::hidden() } else { progress_bar(rank) };
     let path = folder.log(rank);
     let file = File::options().create(true).append(true).open(&path);
     let log = Mutex::new(file.map_err(StorageError::io("open the log", &path))?);
     let mut layers = vec![layer(log, format, false, FILE_FILTER)];
     if rank == 0 {
-        layers.push(layer(Terminal(bar.clone()), format, true, "info"));
+        layers.push(layer(Terminal(bar.clone()), format, true, if quiet { "warn" } else { "info" }));
     }
     tracing_subscriber::registry().with(layers).init();
     Ok(bar)
@@ -72,11 +73,16 @@ where
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colors = terminal && io::stderr().is_terminal() && wants_colors();
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colors);
+    // The other fields of an event are numbers that its message has, too.
+    let message = debug_fn(|out, field, value| match field.name() {
+        "message" => write!(out, "{value:?}"),
+        _ => Ok(()),
+    });
     match format {
         LogFormat::Text if terminal => {
-            layer.with_target(false).with_timer(Seconds).with_filter(filter).boxed()
+            layer.fmt_fields(message).with_target(false).with_timer(Seconds).with_filter(filter).boxed()
         }
-        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Text => layer.fmt_fields(message).with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
     }
 }
@@ -99,9 +105,8 @@ fn progress_bar(rank: usize) -> ProgressBar {
     if rank > 0 || !io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} steps{left}")
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len} steps{prefix}")
         .expect("the template is valid")
-        .with_key("left", left)
         .progress_chars("=> ");
     let terminal = Term::read_write_pair(io::stdin(), terminal::Stderr);
     ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::term(terminal, DRAWS_PER_SECOND))
@@ -116,6 +121,22 @@ pub(crate) fn counting_bar(what: &'static str) -> ProgressBar {
         .progress_chars("=> ");
     let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND);
     ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what)
+}
+
+/// Width of a terminal, in columns, from which the line of the progress bar has room for all numbers.
+const WIDE: u16 = 110;
+
+/// Returns whether the terminal is wide.
+pub(crate) fn is_wide() -> bool {
+    Term::stderr().size_checked().is_some_and(|(_, columns)| columns >= WIDE)
+}
+
+/// Returns the end of the line of a progress bar: the time left, empty for less than a second.
+pub(crate) fn time_left(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(left) if left.as_secs() > 0 => format!(", {:#} left", HumanDuration(left)),
+        _ => String::new(),
+    }
 }
 
 /// Writes the estimated remaining time, once it is known.

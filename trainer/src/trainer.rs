@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::control::Requests;
 use crate::failure::together;
 use crate::feed::Purpose;
+use crate::gpu_sensors::{GpuSensors, sensors};
 use crate::image_order::{ImageOrder, StepImages};
 use crate::in_flight::InFlight;
 use crate::input;
@@ -30,6 +31,7 @@ use crate::schedule::LearningRate;
 use crate::session::Started;
 use crate::step::{LaunchedStep, Learner, StepSource};
 use crate::stragglers::Stragglers;
+use crate::tensorboard::FirstImages;
 
 /// A training run on one rank.
 pub(crate) struct Trainer<'a> {
@@ -45,6 +47,8 @@ pub(crate) struct Trainer<'a> {
     /// On rank 0.
     records: Option<Records>,
     bar: ProgressBar,
+    /// On rank 0 with a GPU.
+    sensors: Option<GpuSensors>,
     clock: Clock,
     in_flight: InFlight,
     save_clock: SaveClock,
@@ -69,10 +73,13 @@ impl<'a> Trainer<'a> {
         world: &'a World,
         started: &'a Started,
         (order, source): (ImageOrder, StepSource),
-        (learner, progress): (Learner<'a>, Progress),
+        (mut learner, progress): (Learner<'a>, Progress),
         records: Option<Records>,
         bar: ProgressBar,
     ) -> Self {
+        let shows_images = recipe.log.tensorboard && records.is_some();
+        learner.first_images = shows_images.then(FirstImages::default);
+        let sensors = sensors(world, learner.replica.device());
         Self {
             recipe,
             world,
@@ -83,6 +90,7 @@ impl<'a> Trainer<'a> {
             progress,
             precise: None,
             records,
+            sensors,
             bar,
             clock: Clock::new(started.process),
             in_flight: InFlight::default(),
@@ -101,7 +109,7 @@ impl<'a> Trainer<'a> {
         let ended = self.train();
         self.bar.finish_and_clear();
         if let Some(records) = self.records.take() {
-            let recorded = records.finish(&ended);
+            let recorded = records.finish(&ended, self.progress.step);
             if ended.is_ok() {
                 recorded?;
             }
@@ -215,7 +223,8 @@ impl<'a> Trainer<'a> {
         self.check_bad_images(Split::Train, bad, self.order.training_images())?;
         self.save_clock.note(requests.save);
         let first = self.clock.seconds_to_first_step();
-        self.move_bar();
+        self.move_bar(steps);
+        self.show_step()?;
         if logs {
             self.log_step(lr, first)?;
         } else if self.max_steps_reached() {
@@ -245,6 +254,9 @@ impl<'a> Trainer<'a> {
         self.log_epoch(&record);
         if let Some(records) = &mut self.records {
             records.epoch(record)?;
+            if let Some(tensorboard) = records.tensorboard()? {
+                tensorboard.filters(self.progress.step, &self.learner.replica)?;
+            }
         }
         let save = is_best
             || due(self.recipe.checkpoint.interval_epochs)

@@ -29,6 +29,7 @@ mod startup;
 mod failures;
 
 mod run_folder;
+mod tensorboard;
 
 mod terminal;
 

@@ -118,7 +118,7 @@ fn metrics_are_flat_objects_with_these_fields() {
     let runs = ["recipe", "ema"].map(|name| metrics(&workdir.run(name)));
     let lines: String = runs.into_iter().flatten().map(line).collect();
     expect![[r#"
-        "step" 2: schema kind epoch step images loss top1 lr images_per_second seconds_since_start seconds_to_first_step seconds_data seconds_copy seconds_forward seconds_backward seconds_exposed_comm seconds_optimizer slowest_rank peak_rss_mib
+        "step" 2: schema kind epoch step images loss top1 lr grad_norm images_per_second seconds_since_start seconds_to_first_step seconds_data seconds_copy seconds_forward seconds_backward seconds_exposed_comm seconds_optimizer slowest_rank peak_rss_mib
         "epoch" 3: schema kind epoch step images train_loss train_top1 val_loss val_top1 val_top5 images_per_second seconds peak_rss_mib
         "epoch" 3: schema kind epoch step images train_loss train_top1 val_loss val_top1 val_top5 val_raw_top1 images_per_second seconds peak_rss_mib
     "#]].assert_eq(&lines);

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use expect_test::expect;
 use test_jobs::{ENDLESS, Ended, Job, Running, TINY, Workdir};
 
 /// Runs the job on a pseudo-terminal, whose bytes become its standard output.
@@ -46,6 +47,52 @@ fn the_progress_bar_shows_loss_rate_and_time_left() {
     let screen = screen(&ended.stdout);
     assert!(screen.ends_with("done: after 600 steps, within epoch 1"), "{screen}");
     assert!(!screen.contains("steps ["), "{screen}");
+}
+
+#[test]
+fn a_wide_progress_bar_also_shows_accuracy_and_data_wait() {
+    let workdir = Workdir::new(TINY);
+    let options = format!("{ENDLESS} eval.interval_epochs=0 log.interval_steps=7 train.max_steps=300");
+    let job = workdir.train(&options).under(&[
+        "sh",
+        "-c",
+        "exec script -qefc \"stty rows 40 cols 130; $*\" /dev/null",
+        "sh",
+    ]);
+    let bars = bars(&job.variable("TERM", "xterm").ends_with(0));
+    let whole =
+        |bar: &&String| [" loss ", " top-1 ", " images/s data ", " %"].iter().all(|part| bar.contains(part));
+    assert!(bars.iter().filter(whole).count() > bars.len() / 2, "{bars:#?}");
+}
+
+#[test]
+fn a_quiet_run_shows_its_result_alone() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("--quiet").ends_with(0);
+    assert_eq!((ended.stderr.as_str(), ended.stdout.lines().count()), ("", 1), "{ended}");
+    let log = std::fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
+    assert!(log.contains(" step ") && log.contains("epoch 2/2: train loss"), "{log}");
+    let screen = screen(&on_a_terminal(workdir.train("--quiet --name b")).ends_with(0).stdout);
+    assert!(!screen.contains("images/s") && screen.contains("done: "), "{screen}");
+}
+
+/// The keys that docs/metrics.md names.
+#[test]
+fn json_log_lines_have_the_documented_keys() {
+    let workdir = Workdir::new(TINY);
+    let ended = workdir.train("log.format=\"json\"").ends_with(0);
+    let lines: Vec<serde_json::Value> =
+        ended.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let keys = |kind: Option<&str>| {
+        let line = lines.iter().find(|line| line["kind"].as_str() == kind).unwrap();
+        line.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ")
+    };
+    expect!["timestamp level message target"].assert_eq(&keys(None));
+    expect!["timestamp level message kind epoch step loss top1 lr images_per_second target"]
+        .assert_eq(&keys(Some("step")));
+    expect!["timestamp level message kind epoch step train_loss train_top1 val_loss val_top1 val_top5 seconds images_per_second target"].assert_eq(&keys(Some("epoch")));
+    let logged = std::fs::read_to_string(workdir.run("recipe").log(0)).unwrap();
+    assert!(logged.lines().all(|line| line.starts_with("{\"timestamp\":\"")), "{logged}");
 }
 
 #[test]

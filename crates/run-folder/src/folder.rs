@@ -15,6 +15,7 @@ use crate::error::StorageError;
 ///   config.toml                 the resolved recipe, plus versions, hosts, world size
 ///   metrics.jsonl               one object per log interval and per epoch
 ///   curves.svg                  loss and accuracy by epoch
+///   tensorboard/events.out.…    one event file per attempt, if the recipe asks for them
 ///   log/rank-0000.log           every rank's full log
 ///   log/rank-0000.out           what the rank printed, if the launcher started it
 ///   ranks/rank-0000.ledger      published copy of the rank's collective ledger
@@ -109,6 +110,11 @@ impl RunFolder {
     /// Plot of loss and accuracy by epoch.
     pub fn curves(&self) -> PathBuf {
         self.path.join("curves.svg")
+    }
+
+    /// The folder of the event files for TensorBoard.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
     }
 
     /// The folder of the ranks' logs.

@@ -33,6 +33,6 @@ pub use host::host_name;
 pub use metrics::{MetricsLoss, MetricsMark, MetricsWriter, last_record, read_records};
 pub use output::{OutputError, check_output, print_output, write_output};
 pub use probe::{ProbeReport, ProbedLibrary, ProbedRank, StepRate, TimedSum};
-pub use record::{EpochRecord, Record, StepRecord};
+pub use record::{EpochRecord, GpuFacts, Record, StepRecord};
 pub use schema::Schema;
 pub use utc::utc;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::GpuFacts;
 use crate::schema::Schema;
 
 /// Properties of a machine and its ranks, measured by rank 0. Fields that an older version did not measure are absent or have
@@ -27,6 +28,9 @@ pub struct ProbeReport {
     pub device: String,
     /// Address of rank 0's GPU on the PCI bus; none on a CPU.
     pub gpu_pci_bus_id: Option<String>,
+    /// What rank 0's GPU measures of itself; nothing on a CPU.
+    #[serde(default)]
+    pub gpu: GpuFacts,
     /// GPUs that rank 0 can see; none on a CPU.
     pub visible_gpus: Option<i64>,
     /// Number of compute threads of each rank.

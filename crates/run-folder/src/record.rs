@@ -37,6 +37,13 @@ pub struct StepRecord {
     /// Learning rate of the last step.
     #[serde(default = "nan", deserialize_with = "number")]
     pub lr: f64,
+    /// L2 norm of the gradient of all trained parameters in the last step, summed over ranks and before clipping; none in
+    /// files of older versions and where it was not finite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grad_norm: Option<f64>,
+    /// Loss scale after the last step; none unless the precision is fp16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Training images per second on all ranks together.
     #[serde(default = "nan", deserialize_with = "number")]
     pub images_per_second: f64,
@@ -73,6 +80,29 @@ pub struct StepRecord {
     /// Largest memory allocated on rank 0's GPU so far, in MiB; none on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_device_mib: Option<f64>,
+    /// What rank 0's GPU measures of itself; nothing on a CPU.
+    #[serde(flatten)]
+    pub gpu: GpuFacts,
+}
+
+/// Sensors of a GPU, read once. Those that it does not have are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuFacts {
+    /// Fraction of the last sensor period, up to a second, in which the GPU computed anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_utilization: Option<f64>,
+    /// Memory in use on the GPU, by all processes, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_mib: Option<f64>,
+    /// Power in W.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_power_w: Option<f64>,
+    /// Temperature in degrees Celsius.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_temperature_c: Option<f64>,
+    /// Clock of the multiprocessors in MHz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_clock_mhz: Option<f64>,
 }
 
 /// One epoch and its evaluation.

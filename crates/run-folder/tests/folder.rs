@@ -15,6 +15,7 @@ fn everything_lies_where_the_documentation_says() {
         folder.config(),
         folder.metrics(),
         folder.curves(),
+        folder.tensorboard(),
         folder.log(0),
         folder.ledger(12),
         folder.checkpoint(469),
@@ -27,6 +28,7 @@ fn everything_lies_where_the_documentation_says() {
         runs/x/config.toml
         runs/x/metrics.jsonl
         runs/x/curves.svg
+        runs/x/tensorboard
         runs/x/log/rank-0000.log
         runs/x/ranks/rank-0012.ledger
         runs/x/checkpoints/step-000000469

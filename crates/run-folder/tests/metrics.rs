@@ -1,11 +1,12 @@
 //! Metrics survive crashes, are truncated on resume, and are read back unchanged.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use expect_test::expect;
 use regatta_run_folder::{
-    EpochRecord, MetricsLoss, MetricsWriter, Record, StepRecord, last_record, read_records,
+    EpochRecord, GpuFacts, MetricsLoss, MetricsWriter, Record, StepRecord, last_record, read_records,
 };
 
 fn step(step: u64) -> Record {
@@ -17,6 +18,8 @@ fn step(step: u64) -> Record {
         top1: 0.5,
         bad_images: None,
         lr: 0.05,
+        grad_norm: None,
+        loss_scale: None,
         images_per_second: 1000.0,
         seconds_since_start: 2.5,
         seconds_to_first_step: 1.25,
@@ -29,6 +32,7 @@ fn step(step: u64) -> Record {
         slowest_rank: Some(1),
         peak_rss_mib: 512.0,
         peak_device_mib: None,
+        gpu: GpuFacts::default(),
     })
 }
 
@@ -123,7 +127,13 @@ fn damage_in_the_middle_is_named_and_nothing_is_lost() {
 fn records_are_read_back_and_an_incomplete_line_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metrics.jsonl");
-    let of_gpu = StepRecord { peak_device_mib: Some(0.1 + 0.2), ..step(1).step().unwrap() };
+    let of_gpu = StepRecord {
+        grad_norm: Some(1.0 / 3.0),
+        loss_scale: Some(65_536.0),
+        peak_device_mib: Some(0.1 + 0.2),
+        gpu: GpuFacts { gpu_power_w: Some(412.0), ..GpuFacts::default() },
+        ..step(1).step().unwrap()
+    };
     let whole = EpochRecord {
         val_loss: Some(0.25),
         val_top1: Some(0.75),
@@ -142,6 +152,56 @@ fn records_are_read_back_and_an_incomplete_line_is_skipped() {
     assert_eq!(written[3].steps_done(), 8);
     let epochs: Vec<_> = read_records(&path).unwrap().into_iter().filter_map(Record::epoch).collect();
     assert_eq!(epochs, [epoch(1), whole]);
+}
+
+/// The keys in the tables of a section of docs/metrics.md.
+fn documented(section: &str) -> BTreeSet<String> {
+    let text = include_str!("../../../docs/metrics.md");
+    let start = text.find(section).unwrap_or_else(|| panic!("docs/metrics.md has {section:?}"));
+    let rows = text[start..].lines().skip(1).skip_while(|line| !line.starts_with('|'));
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.filter_map(|row| Some(row.strip_prefix("| `")?.split('`').next()?.to_owned())).collect()
+}
+
+#[test]
+fn every_key_is_documented() {
+    let gpu = GpuFacts {
+        gpu_utilization: Some(0.5),
+        gpu_memory_mib: Some(1.0),
+        gpu_power_w: Some(1.0),
+        gpu_temperature_c: Some(1.0),
+        gpu_clock_mhz: Some(1.0),
+    };
+    let step = StepRecord {
+        bad_images: Some(0),
+        grad_norm: Some(1.0),
+        loss_scale: Some(1.0),
+        peak_device_mib: Some(1.0),
+        gpu,
+        ..step(1).step().unwrap()
+    };
+    let epoch = EpochRecord {
+        bad_images: Some(0),
+        val_loss: Some(1.0),
+        val_top1: Some(1.0),
+        val_top5: Some(1.0),
+        val_raw_top1: Some(1.0),
+        ..epoch(1)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    let mut writer = started(&path, 0);
+    let both = documented("Both kinds:");
+    for (record, section) in [
+        (Record::Step(step), "Step records, about the steps since the previous one:"),
+        (Record::Epoch(epoch), "Epoch records:"),
+    ] {
+        writer.write(record).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let keys: BTreeSet<String> = line.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, &documented(section) | &both);
+    }
 }
 
 /// Lines from before there was a `schema`, with what they had; later fields are NaN or none, as `null` is.

@@ -409,6 +409,7 @@ fn invalid_precise_statistics() {
     check_each(
         REGNET,
         &[
+            &["log.histogram_interval_steps=100"],
             &["eval.precise_bn_images=1"],
             &["eval.precise_bn_images=-1"],
             &["eval.precise_bn_images=8192"],
@@ -416,6 +417,7 @@ fn invalid_precise_statistics() {
             &["eval.precise_bn_images=65", "data.resolution_px=32"],
         ],
         expect![[r#"
+            --set log.histogram_interval_steps=100: log.histogram_interval_steps = 100, but histograms are written for TensorBoard only: set log.tensorboard = true, or leave log.histogram_interval_steps out
             --set eval.precise_bn_images=1: eval.precise_bn_images = 1: expected 0, or a number of images from 2, since one image has no variance
             --set eval.precise_bn_images=-1: eval.precise_bn_images = -1: expected an integer from 0 to 100000000
             --set eval.precise_bn_images=8192: eval.precise_bn_images = 8192, but there are 1000 training images: set at most 1000

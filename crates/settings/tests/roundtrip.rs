@@ -196,6 +196,8 @@ fn the_resolved_recipe_as_toml() {
         [log]
         interval_steps = 20
         format = "text"
+        tensorboard = false
+        histogram_interval_steps = 0
         straggler_factor = 1.5
         straggler_intervals = 5
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use regatta_run_folder::ProbeReport;
+use regatta_run_folder::{GpuFacts, ProbeReport};
 
 use super::facts::{Facts, HostFacts, Interface, Limit};
 use super::findings::size;
@@ -120,12 +120,27 @@ fn measured(probe: &ProbeReport) -> Vec<(&'static str, String)> {
         );
         ("sum", line)
     }));
+    rows.extend(sensors(&probe.gpu).map(|line| ("sensors", format!("rank 0's GPU: {line}"))));
     rows.extend(
         probe
             .loader_images_per_second
             .map(|rate| ("loader", format!("{rate:.0} images/s on all ranks together"))),
     );
     rows
+}
+
+/// Describes what a GPU measures of itself, if it does.
+fn sensors(gpu: &GpuFacts) -> Option<String> {
+    let part = |value: Option<f64>, unit: &str| value.map(|value| format!("{value:.0} {unit}"));
+    let parts = [
+        part(gpu.gpu_utilization.map(|share| 100.0 * share), "% busy"),
+        part(gpu.gpu_memory_mib, "MiB in use"),
+        part(gpu.gpu_power_w, "W"),
+        part(gpu.gpu_temperature_c, "degrees Celsius"),
+        part(gpu.gpu_clock_mhz, "MHz"),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 #[cfg(test)]
@@ -156,6 +171,7 @@ mod tests {
         let probe = facts.probe.as_mut().unwrap();
         probe.ranks = vec![testing::probed_rank(0, "node1", Some("0000:CA:00.0"), None)];
         probe.loader_images_per_second = Some(5123.4);
+        probe.gpu = GpuFacts { gpu_utilization: Some(0.97), gpu_power_w: Some(412.6), ..GpuFacts::default() };
         let text = table(&facts);
         assert!(
             text.contains("gpu      rank 0 on GPU 1, ") && text.contains("gpu      no rank on GPU 0, "),

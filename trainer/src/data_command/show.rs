@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 use regatta_data::{
-    ChannelOrder, DeviceDraw, ErasedValue, ImageShape, Images, Scratch, Size, encode_png, noise_table,
+    ChannelOrder, DeviceDraw, ErasedValue, ImageShape, Images, Scratch, encode_png, noise_table,
 };
 use regatta_run_folder::{ExitCode, check_output, print_output, write_output};
 use regatta_settings::{Recipe, RecipeArgs};
@@ -13,11 +13,8 @@ use regatta_settings::{Recipe, RecipeArgs};
 use super::{SplitName, open};
 use crate::failure::Usage;
 use crate::input;
+use crate::sheet::sheet;
 
-/// Largest number of columns of a sheet.
-const COLUMNS: usize = 8;
-/// Distance between the images of a sheet, in pixels.
-const GAP_PX: usize = 2;
 /// Largest number of images on a sheet.
 const MOST: usize = 4096;
 /// Largest number of pixels of the images on a sheet. They take three bytes each, twice.
@@ -136,22 +133,4 @@ fn finish(pixels_hwc: &mut [u8], shape: ImageShape, recipe: &Recipe, draw: &Devi
 /// Converts a value on the scale 0 to 1 to a byte.
 fn byte(value: f64) -> u8 {
     (value.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
-}
-
-/// Arranges images of `shape`, in RGB, in rows of at most [`COLUMNS`].
-fn sheet(shape: ImageShape, tiles: &[Vec<u8>]) -> (Size, Vec<u8>) {
-    let columns = tiles.len().min(COLUMNS);
-    let rows = tiles.len().div_ceil(columns);
-    let side = |count: usize, px: usize| count * (px + GAP_PX) - GAP_PX;
-    let (width, height) = (side(columns, shape.width), side(rows, shape.height));
-    let mut rgb = vec![255; 3 * width * height];
-    for (place, tile) in tiles.iter().enumerate() {
-        let (left, top) =
-            (place % columns * (shape.width + GAP_PX), place / columns * (shape.height + GAP_PX));
-        for (y, row) in tile.chunks_exact(3 * shape.width).enumerate() {
-            let start = 3 * ((top + y) * width + left);
-            rgb[start..start + row.len()].copy_from_slice(row);
-        }
-    }
-    (Size { width: width as u32, height: height as u32 }, rgb)
 }

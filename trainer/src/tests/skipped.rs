@@ -57,6 +57,8 @@ fn a_step_that_overflows_changes_only_the_loss_scale() {
         skipping.loss_scale = Some(LossScale::new(scale, Device::Cpu));
         let before = state(&skipping);
         let outcome = step(&mut skipping, &recipe);
+        assert_eq!(outcome.loss_scale, Some(f64::from(5e37_f32)));
+        assert!(!outcome.grad_norm.is_finite());
         assert!(!outcome.updated && outcome.loss_sum.is_finite(), "{optimizer}: {outcome:?}");
         for (before, after) in before.iter().zip(state(&skipping)) {
             assert_equal_to_the_bit(optimizer, &after, before);

@@ -9,10 +9,11 @@ use regatta_run_folder::{EpochRecord, StepRecord, print_output};
 
 use super::Trainer;
 use crate::attribution::{Phase, Slowest, phase_summary};
+use crate::gpu_sensors::GpuSensors;
 use crate::input;
 use crate::memory::{peak_device_mib, peak_rss_mib};
 use crate::progress::{Progress, Sums};
-use crate::terminal;
+use crate::{telemetry, terminal};
 
 /// Time limit for writing the log to the terminal before the result is printed.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -32,19 +33,35 @@ impl Trainer<'_> {
         }
     }
 
-    /// Updates the progress bar with the loss and throughput since the last log line.
-    pub(super) fn move_bar(&self) {
+    /// Updates the progress bar with loss, throughput and, on a wide terminal, accuracy and data wait since the last log line,
+    /// and with the time that is left of the run without evaluations.
+    pub(super) fn move_bar(&self, steps_per_epoch: u64) {
         self.bar.set_position(self.progress.step_in_epoch);
         let sums = &self.progress.interval_sum;
-        if !self.bar.is_hidden() && sums.images > 0 {
-            let rate = self.clock.interval_rate(self.progress.images);
-            let (epoch, loss) = (self.epoch_label(), sums.mean());
-            self.bar.set_message(format!("{epoch} loss {loss:.4} {rate:.0} images/s"));
+        if self.bar.is_hidden() || sums.images == 0 {
+            return;
         }
+        let rate = self.clock.interval_rate(self.progress.images);
+        let (epoch, loss) = (self.epoch_label(), sums.mean());
+        let wide = telemetry::is_wide();
+        let top1 = if wide { format!(" top-1 {:.3}", sums.top1()) } else { String::new() };
+        let waiting = self.in_flight.waiting_for_data().filter(|_| wide);
+        let waiting = waiting.map_or_else(String::new, |share| format!(" data {:.0} %", 100.0 * share));
+        self.bar.set_message(format!("{epoch} loss {loss:.4}{top1} {rate:.0} images/s{waiting}"));
+        self.bar.set_prefix(telemetry::time_left(self.seconds_left(steps_per_epoch)));
+    }
+
+    /// Estimates the training time that is left from the rate in this epoch.
+    fn seconds_left(&self, steps_per_epoch: u64) -> f64 {
+        let steps = self.recipe.train.epochs * steps_per_epoch;
+        let last = self.recipe.train.max_steps.map_or(steps, |most| most.min(steps));
+        let images = last.saturating_sub(self.progress.step) * self.recipe.train.global_batch_size as u64;
+        images as f64 / self.clock.epoch_rate(self.progress.images)
     }
 
     pub(super) fn log_step(&mut self, lr: f64, seconds_to_first_step: f64) -> Result<()> {
         let (phases, slowest) = self.in_flight.take_times().over_ranks(self.world)?;
+        let last = self.in_flight.last_outcome();
         let record = StepRecord {
             epoch: self.progress.epoch + 1,
             step: self.progress.step,
@@ -53,6 +70,8 @@ impl Trainer<'_> {
             top1: self.progress.interval_sum.top1(),
             bad_images: self.counts_bad_images().then_some(self.progress.interval_sum.bad_images),
             lr,
+            grad_norm: last.map(|outcome| outcome.grad_norm).filter(|norm| norm.is_finite()),
+            loss_scale: last.and_then(|outcome| outcome.loss_scale),
             images_per_second: self.clock.interval_rate(self.progress.images),
             seconds_since_start: self.clock.seconds(),
             seconds_to_first_step,
@@ -65,6 +84,7 @@ impl Trainer<'_> {
             slowest_rank: Some(slowest.rank),
             peak_rss_mib: peak_rss_mib(self.world)?,
             peak_device_mib: peak_device_mib(self.learner.replica.device())?,
+            gpu: self.sensors.as_ref().map(GpuSensors::read).unwrap_or_default(),
         };
         self.log_progress(lr);
         self.progress.interval_sum = Sums::default();
@@ -82,15 +102,37 @@ impl Trainer<'_> {
         self.records.as_mut().map_or(Ok(()), |records| records.step(record))
     }
 
+    /// Shows in TensorBoard, where it is due, what is not in a record of the step: the first images of this attempt, and
+    /// histograms.
+    pub(super) fn show_step(&mut self) -> Result<()> {
+        let Some(records) = &mut self.records else { return Ok(()) };
+        let (step, interval) = (self.progress.step, self.recipe.log.histogram_interval_steps);
+        let images = self.learner.first_images.take_if(|images| !images.is_empty());
+        let has_histograms = interval > 0 && step.is_multiple_of(interval);
+        if images.is_none() && !has_histograms {
+            return Ok(());
+        }
+        let Some(tensorboard) = records.tensorboard()? else { return Ok(()) };
+        if let Some(images) = images {
+            tensorboard.training_images(step, &images)?;
+        }
+        if has_histograms { tensorboard.histograms(step, &self.learner.replica) } else { Ok(()) }
+    }
+
     /// Logs the steps since the last log line.
     pub(super) fn log_progress(&self, lr: f64) {
         let Progress { step, images, interval_sum: sums, .. } = &self.progress;
+        let (loss, top1, images_per_second) = (sums.mean(), sums.top1(), self.clock.interval_rate(*images));
         tracing::info!(
-            "{} step {step} loss {:.4} top-1 {:.4} lr {lr:.5} {:.0} images/s",
+            kind = "step",
+            epoch = self.progress.epoch + 1,
+            step,
+            loss,
+            top1,
+            lr,
+            images_per_second,
+            "{} step {step} loss {loss:.4} top-1 {top1:.4} lr {lr:.5} {images_per_second:.0} images/s",
             self.epoch_label(),
-            sums.mean(),
-            sums.top1(),
-            self.clock.interval_rate(*images)
         );
     }
 
@@ -126,6 +168,16 @@ impl Trainer<'_> {
             _ => "not evaluated".into(),
         };
         tracing::info!(
+            kind = "epoch",
+            epoch = record.epoch,
+            step = record.step,
+            train_loss,
+            train_top1,
+            val_loss = record.val_loss,
+            val_top1 = record.val_top1,
+            val_top5 = record.val_top5,
+            seconds,
+            images_per_second,
             "{}: train loss {train_loss:.4} top-1 {train_top1:.4} {validation} | {seconds:.0} s, \
              {images_per_second:.0} images/s, peak {peak_rss_mib:.0} MiB",
             self.epoch_label()

@@ -132,7 +132,7 @@ impl CommSettings {
     }
 }
 
-/// `[log]`: log lines and warnings about stragglers.
+/// `[log]`: log lines, TensorBoard, and warnings about stragglers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
@@ -141,6 +141,13 @@ pub struct LogSettings {
     pub interval_steps: u64,
     /// Format of log lines: "text" for people, "json" for one JSON object per line. Default: "text".
     pub format: LogFormat,
+    /// Whether rank 0 writes event files for TensorBoard to the run folder: everything that is in metrics.jsonl, the
+    /// recipe, a sheet of training images, the filters of the first layer. Default: false.
+    pub tensorboard: bool,
+    /// Number of optimizer steps between histograms of all weights and gradients in the event files; 0 disables them.
+    /// Default: 0.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub histogram_interval_steps: u64,
     /// Factor, at least 1, that defines a straggler: a rank whose own work in a step takes this many times the median of
     /// the other ranks. Default: 1.5.
     pub straggler_factor: f64,
@@ -152,13 +159,28 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { interval_steps: 20, format: LogFormat::Text, straggler_factor: 1.5, straggler_intervals: 5 }
+        Self {
+            interval_steps: 20,
+            format: LogFormat::Text,
+            tensorboard: false,
+            histogram_interval_steps: 0,
+            straggler_factor: 1.5,
+            straggler_intervals: 5,
+        }
     }
 }
 
 impl LogSettings {
-    /// Rejects values out of their range.
+    /// Rejects values out of their range, and histograms without a file for them.
     pub(crate) fn check(&self, places: &Places) -> Checked {
+        let (key, interval) = ("log.histogram_interval_steps", self.histogram_interval_steps);
+        if interval > 0 && !self.tensorboard {
+            let problem = format!(
+                "{key} = {interval}, but histograms are written for TensorBoard only: set log.tensorboard = true, or \
+                 leave {key} out"
+            );
+            return Err(places.conflict(key, problem));
+        }
         places.require_in(&AT_LEAST_ONE, "log.straggler_factor", self.straggler_factor)
     }
 }
