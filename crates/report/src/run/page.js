@@ -149,6 +149,7 @@
         { label: axis.title, value: (u, x) => (x == null ? '–' : axis.shown(x)) },
         ...all.map(({ series, xs }) => ({ points: { show: xs.length <= 40 && !series.fill, size: 5 }, ...series, value })),
       ],
+      legend: { markers: { dash: (u, place) => (u.series[place].dash ? 'dotted' : 'solid') } },
       cursor: { dataIdx: nearest, y: false, drag: { x: true, y: false } },
       hooks: { draw: options.marks === false ? [] : [drawRestarts] },
     }, data, holder);
@@ -219,7 +220,7 @@
   function drawSpeed() {
     const into = emptied('speed');
     chart(into, 'images_per_second', 'Images per second', lines([['steps', 'images_per_second', 'images/s', SMOOTH]]), short, { fromZero: true });
-    chart(into, 'exposed', 'Exposed communication', lines([['steps', 'exposed_share', 'part of a step', SMOOTH]]), percent, { fromZero: true, ticks: percent });
+    chart(into, 'exposed', 'Exposed communication', lines([['steps', 'exposed_share', 'part of a step', SMOOTH]]), percent, { fromZero: true, ticks: (value) => `${short(100 * value)} %` });
     chart(into, 'memory', 'Memory in MiB', lines([
       ['steps', 'peak_rss_mib', 'largest process'],
       ['steps', 'peak_device_mib', 'GPU of rank 0', { dash: [6, 3] }],
@@ -269,7 +270,7 @@
     }
     fill(rows);
     const caption = options.caption && el('caption', {}, options.caption);
-    return el('div', { class: 'table', tabindex: 0 }, el('table', {}, caption, el('thead', {}, el('tr', {}, ...headers)), body));
+    return el('div', { class: options.tall ? 'table tall' : 'table', tabindex: 0 }, el('table', {}, caption, el('thead', {}, el('tr', {}, ...headers)), body));
   }
   const key = (cell) => (cell !== null && typeof cell === 'object' ? ('value' in cell ? cell.value : cell.text) : cell);
   function compare(one, other, down) {
@@ -347,7 +348,7 @@
         const ends = map.columns.map(([first], x) => (x % 10 === 0 ? String(first) : ''));
         const host = (rank) => (run.ranks.hosts[rank] ? ` on ${run.ranks.hosts[rank]}` : '');
         into.append(matrix({
-          caption: `${run.label}: ${what}; darkest: ${shown(Math.max(...map.values.flat()))}`,
+          caption: `${run.label}: ${what}; strongest: ${shown(Math.max(...map.values.flat()))}`,
           rows: map.ranks.map((rank) => `rank ${rank}`), columns: ends, values: map.values, most: Math.max(...map.values.flat()),
           describe: (y, x) => `rank ${map.ranks[y]}${host(map.ranks[y])}, ${range(map.columns[x])}: ${shown(map.values[y][x])}`,
         }));
@@ -373,14 +374,14 @@
     else if (it.pairs.length) {
       parts.push(table(['class', 'taken for', 'images', 'of the class'], it.pairs.map((pair) => [
         { text: pair.label, class: 'text' }, { text: pair.predicted, class: 'text' }, number(pair.images, String), number(pair.images / pair.of, percent),
-      ]), { caption: `The ${it.pairs.length} pairs of classes that are confused most` }));
+      ]), { tall: true, caption: `The ${it.pairs.length} pairs of classes that are confused most` }));
     }
     parts.push(table(['class', 'images', 'top-1', 'top-5'], it.classes.map((of) => [
       { text: of.name, class: 'text' }, number(of.images, String), number(of.top1, share), number(of.top5, share),
-    ]), { caption: 'Accuracy by class' }));
+    ]), { caption: 'Accuracy by class', tall: true }));
     if (it.worst.length) {
       const pictures = it.worst.map((image, place) => el('figure', {},
-        it.pictures[place] ? el('img', { src: it.pictures[place], alt: `${image.label}, image ${image.index}`, loading: 'lazy' }) : null,
+        it.pictures[place] ? el('img', { src: it.pictures[place], alt: `${image.label}, image ${image.index}` }) : null,
         el('figcaption', { title: image.name }, el('b', {}, image.label), ` taken for ${image.predicted}, ${percent(image.probability)}`)));
       parts.push(el('h4', {}, 'Classified worst: the wrong class that the network was surest of'), el('div', { class: 'pictures' }, ...pictures));
     }
@@ -453,7 +454,7 @@
     const choice = el('select', { onchange: (event) => { state.base = Number(event.target.value); drawRecipes(); } },
       ...runs.map(({ run, index }) => el('option', { value: index, selected: index === base.index }, run.label)));
     const only = el('input', { type: 'checkbox', checked: state.onlyDifferent, onchange: (event) => { state.onlyDifferent = event.target.checked; drawRecipes(); } });
-    into.append(el('p', { class: 'choices' }, el('label', {}, 'Compared with ', choice), el('label', {}, only, ` only the ${different.length} keys that differ`)));
+    into.append(el('p', { class: 'choices' }, el('label', {}, 'Compared with ', choice), el('label', {}, only, ` only keys that differ (${different.length})`)));
     const value = (run, key) => ({ text: run.recipe[key] ?? 'unset', class: run.recipe[key] === base.run.recipe[key] ? 'text same' : 'text other' });
     const shown = state.onlyDifferent ? different : keys;
     if (shown.length) into.append(table(['key', ...runs.map(({ run }) => run.label)], shown.map((key) => [key, ...runs.map(({ run }) => value(run, key))])));
