@@ -7,7 +7,8 @@ use regatta_report::run::Summary;
 use super::Comparison;
 
 const HEADER: [&str; 12] = [
-    "run", "state", "epochs", "steps", "best", "last", "loss", "val loss", "images/s", "time", "ranks", "attempts",
+    "run", "state", "epochs", "steps", "best", "last", "loss", "val loss", "images/s", "time", "ranks",
+    "attempts",
 ];
 
 /// Formats the runs as a table, and below it the keys in which their recipes differ.
@@ -75,7 +76,8 @@ fn recipes(comparison: &Comparison) -> String {
 
 /// Aligns the first column to the left and the others to the right.
 fn aligned(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     rows.iter().fold(String::new(), |mut text, row| {
@@ -125,7 +127,10 @@ mod tests {
             values: values.map(|value| value.map(str::to_owned)).into(),
         };
         let comparison = Comparison {
-            runs: vec![run("fast", RunState::Done, Some(0.915)), run("no\x1b[2Jeval", RunState::Failed, None)],
+            runs: vec![
+                run("fast", RunState::Done, Some(0.915)),
+                run("no\x1b[2Jeval", RunState::Failed, None),
+            ],
             differences: vec![
                 difference("optim.lr", [Some("0.1"), Some("0.02")]),
                 difference("train.max_steps", [None, Some("60")]),
