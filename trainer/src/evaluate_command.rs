@@ -134,12 +134,14 @@ fn evaluate_in(
         flip: command.flip,
         weights: given.described(),
     };
-    let report = || Report::new(&evaluation, &predictions, &*datasets.validation, subject);
     let written = match world.rank() {
-        0 => publish(command, &report(), &predictions, &datasets).and_then(|()| match saved_in {
-            Some(run) => save(run, &report(), &predictions, (&datasets, command.split), &recipe),
-            None => Ok(()),
-        }),
+        0 => {
+            let report = Report::new(&evaluation, &predictions, &*datasets.validation, subject);
+            let of_split = (&datasets, command.split);
+            publish(command, &report, &predictions, &datasets).and_then(|()| {
+                saved_in.map_or(Ok(()), |run| save(run, &report, &predictions, of_split, &recipe))
+            })
+        }
         _ => Ok(()),
     };
     together(written, world)?;

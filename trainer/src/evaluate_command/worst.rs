@@ -67,7 +67,7 @@ fn thumbnail(rgb: &[u8], shape: ImageShape) -> Result<Vec<u8>> {
     }
     let side = |px: usize| (px * SIDE_PX / longest).max(1);
     let to = size(side(shape.width), side(shape.height));
-    let mut small = vec![0; to.bytes(3)];
+    let mut small = vec![0; 3 * to.width as usize * to.height as usize];
     Resizer::new().resize(rgb, from, Filter::Bilinear, true, &mut small, to);
     Ok(encode_png(&small, to)?)
 }

@@ -527,6 +527,8 @@
   /** Draws a document in place of the one before it; what was chosen on the page stays. */
   function showDocument(newer) {
     doc = newer;
+    state.hidden = new Set([...state.hidden].filter((index) => index < doc.runs.length));
+    if (state.hidden.size === doc.runs.length) state.hidden.clear();
     document.title = doc.title;
     document.querySelector('h1').textContent = doc.title;
     drawAll();
