@@ -33,7 +33,7 @@ fn two_runs_are_compared_in_the_terminal_as_json_and_as_a_page() {
     let evaluation = &run["evaluations"][0];
     let worst = evaluation["worst"].as_array().unwrap();
     let wrong = (1.0 - evaluation["top1"].as_f64().unwrap()) * evaluation["images"].as_f64().unwrap();
-    assert_eq!(worst.len(), (wrong.round() as usize).min(24));
+    assert_eq!(worst.len(), (wrong.round_ties_even() as usize).min(24));
     assert!(
         evaluation["pictures"]
             .as_array()

@@ -152,6 +152,9 @@ fn check_axes_and_smoothing(browser: &mut Browser) {
     browser.click("input[value=seconds]");
     assert_eq!(browser.value(ends), json!([0.1, 43]));
     browser.click("input[value=step]");
+    browser.click("#logarithmic");
+    assert_eq!(browser.value("regattaReport.charts.loss.scales.y.distr"), 3);
+    browser.click("#logarithmic");
     browser.press("#smoothing", "Home");
     assert_eq!(
         browser.value("[regattaReport.state.smoothing, regattaReport.charts.loss.series.length]"),

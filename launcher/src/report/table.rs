@@ -48,7 +48,7 @@ fn row(run: &Summary) -> [String; 12] {
 
 /// Formats a time in its two largest units.
 fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
+    let seconds = seconds.round_ties_even() as u64;
     match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
         (0, 0, 0) => format!("{seconds} s"),
         (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),

@@ -1,7 +1,7 @@
 // Draws the page of runs from its document. `regattaReport.show(document)` draws a newer one in its place.
 'use strict';
 (() => {
-  const state = { axis: 'step', smoothing: 0.6, hidden: new Set(), onlyDifferent: true, base: 0, printing: false };
+  const state = { axis: 'step', smoothing: 0.6, logarithmic: false, hidden: new Set(), onlyDifferent: true, base: 0, printing: false };
   const charts = {};
   let doc;
 
@@ -29,7 +29,7 @@
     return size !== 0 && size < 1e-3 ? value.toExponential(1) : trimmed(value.toPrecision(4));
   }
   const share = (value) => (value == null ? '–' : value.toFixed(4));
-  const percent = (value) => (value == null ? '–' : `${(100 * value).toFixed(1)} %`);
+  const percent = (value) => (value == null ? '–' : `${(100 * value).toFixed(1)}\u00a0%`);
   const milliseconds = (value) => (value == null ? '–' : `${short(1000 * value)} ms`);
   function duration(seconds) {
     if (seconds == null || !Number.isFinite(seconds)) return '–';
@@ -140,10 +140,10 @@
     const chart = new uPlot({
       width: Math.max(holder.clientWidth, 200),
       height: 240,
-      scales: { x: { time: false }, y: options.fromZero ? { range: (u, low, high) => [0, high > 0 ? high * 1.05 : 1] } : {} },
+      scales: { x: { time: false }, y: options.logarithmic ? { distr: 3 } : options.fromZero ? { range: (u, low, high) => [0, high > 0 ? high * 1.05 : 1] } : {} },
       axes: [
         { ...axisLook, values: (u, ticks) => ticks.map(axis.shown), space: state.axis === 'seconds' ? 80 : 50 },
-        { ...axisLook, values: (u, ticks) => ticks.map(options.ticks ?? short), size: 62 },
+        { ...axisLook, values: (u, ticks) => ticks.map((tick) => (tick == null ? '' : (options.ticks ?? short)(tick))), size: 62 },
       ],
       series: [
         { label: axis.title, value: (u, x) => (x == null ? '–' : axis.shown(x)) },
@@ -201,7 +201,8 @@
     const into = emptied('curves');
     const has = (name) => shownRuns().some(({ run }) => run.curves.steps.series[name]);
     const training = has('loss') ? ['steps', 'loss', 'training', SMOOTH] : ['epochs', 'train_loss', 'training'];
-    chart(into, 'loss', 'Loss', lines([training, ['epochs', 'val_loss', 'validation', { dash: [6, 3] }]]));
+    chart(into, 'loss', 'Loss', lines([training, ['epochs', 'val_loss', 'validation', { dash: [6, 3] }]]), short,
+      { logarithmic: state.logarithmic });
     chart(into, 'accuracy', 'Accuracy', lines([
       has('top1') ? ['steps', 'top1', 'top-1, training', SMOOTH] : ['epochs', 'train_top1', 'top-1, training'],
       ['epochs', 'val_top1', 'top-1, validation', { dash: [6, 3], width: 2 }],
@@ -370,15 +371,11 @@
         + `${it.weights === 'ema' ? 'moving average of the weights' : 'weights'} of step ${it.step ?? '–'}: top-1 ${share(it.top1)}, `
         + `top-5 ${share(it.top5)}, loss ${share(it.loss)} (${it.evaluated_at}).`),
     ];
-    if (it.confusion) parts.push(confusion(it));
-    else if (it.pairs.length) {
-      parts.push(table(['class', 'taken for', 'images', 'of the class'], it.pairs.map((pair) => [
-        { text: pair.label, class: 'text' }, { text: pair.predicted, class: 'text' }, number(pair.images, String), number(pair.images / pair.of, percent),
-      ]), { tall: true, caption: `The ${it.pairs.length} pairs of classes that are confused most` }));
-    }
-    parts.push(table(['class', 'images', 'top-1', 'top-5'], it.classes.map((of) => [
+    const classes = table(['class', 'images', 'top-1', 'top-5'], it.classes.map((of) => [
       { text: of.name, class: 'text' }, number(of.images, String), number(of.top1, share), number(of.top5, share),
-    ]), { caption: 'Accuracy by class', tall: true }));
+    ]), { caption: 'Accuracy by class', tall: true });
+    const errors = it.confusion ? confusion(it) : it.pairs.length ? pairs(it.pairs) : null;
+    parts.push(el('div', { class: 'beside' }, errors, classes));
     if (it.worst.length) {
       const pictures = it.worst.map((image, place) => el('figure', {},
         it.pictures[place] ? el('img', { src: it.pictures[place], alt: `${image.label}, image ${image.index}` }) : null,
@@ -387,6 +384,10 @@
     }
     return el('div', {}, ...parts);
   }
+
+  const pairs = (of) => table(['class', 'taken for', 'images', 'of the class'], of.map((pair) => [
+    { text: pair.label, class: 'text' }, { text: pair.predicted, class: 'text' }, number(pair.images, String), number(pair.images / pair.of, percent),
+  ]), { tall: true, caption: `The ${of.length} pairs of classes that are confused most` });
 
   function confusion({ confusion: counts, classes }) {
     const names = classes.map((of) => of.name);
@@ -500,7 +501,11 @@
     document.getElementById('controls').replaceChildren(
       doc.runs.length > 1 ? el('fieldset', {}, el('legend', {}, 'Runs'), ...runs) : '',
       el('fieldset', {}, el('legend', {}, 'Horizontal axis'), ...axes),
-      el('fieldset', {}, el('legend', {}, 'Smoothing'), slider, told));
+      el('fieldset', {}, el('legend', {}, 'Smoothing'), slider, told),
+      el('label', {}, el('input', {
+        type: 'checkbox', id: 'logarithmic', checked: state.logarithmic,
+        onchange: (event) => { state.logarithmic = event.target.checked; drawCurves(); },
+      }), 'logarithmic loss'));
   }
 
   function drawContent() {
