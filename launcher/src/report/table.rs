@@ -137,6 +137,15 @@ mod tests {
             ],
             notes: vec!["metrics.jsonl: 2 lines that are no records were skipped".into()],
         };
-        expect![[""]].assert_eq(&text(&comparison));
+        expect![[r#"
+            run          state  epochs  steps              best    last    loss  val loss  images/s        time  ranks  attempts
+            fast          done     3/4   1407  0.9150 (epoch 2)  0.9050  0.2500    0.4000      1234  2 min 51 s      2         3
+            no�[2Jeval  failed     3/4   1407                 -       -  0.2500         -      1234  2 min 51 s      2         3
+
+            key              fast  no�[2Jeval
+            optim.lr          0.1        0.02
+            train.max_steps     -          60
+            note: metrics.jsonl: 2 lines that are no records were skipped
+        "#]].assert_eq(&text(&comparison));
     }
 }

@@ -259,7 +259,8 @@
     const body = el('tbody');
     const fill = (ordered) => body.replaceChildren(...ordered.map((row) => el('tr', {}, ...row.map(cell))));
     const headers = columns.map((name, column) => {
-      const header = el('th', { scope: 'col' });
+      const isText = rows[0]?.[column]?.class?.startsWith('text');
+      const header = el('th', { scope: 'col', class: isText ? 'text' : null });
       header.append(options.sortable === false ? name : el('button', { type: 'button', onclick: () => sort(column) }, name));
       return header;
     });
