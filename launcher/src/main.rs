@@ -11,6 +11,7 @@ mod sweep;
 mod autopsy;
 mod doctor;
 mod plan;
+mod report;
 
 mod documents;
 mod failure;
@@ -45,6 +46,8 @@ enum Command {
     Doctor(Box<doctor::DoctorCommand>),
     /// Predicts memory, step time and scaling on a cluster from one GPU's measured step
     Plan(Box<plan::PlanCommand>),
+    /// Compares runs: a table, the differences of their recipes, and a page with curves, step times, ranks and attempts
+    Report(report::ReportCommand),
     /// Explains how a run ended from the files that its ranks left: who failed first, and who waited for whom
     Autopsy(autopsy::AutopsyCommand),
     /// Prints the completion script of a shell
@@ -67,6 +70,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Slurm(command) => slurm::slurm(&command),
         Command::Doctor(command) => doctor::doctor(&command),
         Command::Plan(command) => plan::plan(&command),
+        Command::Report(command) => report::report(&command),
         Command::Autopsy(command) => autopsy::autopsy(&command),
         Command::Completions(command) => documents::completions(&command),
         Command::Man(command) => documents::man(&command),

@@ -84,7 +84,7 @@ fn help_lines_are_at_most_100_columns_wide() {
     let trainer = test_jobs::built("trainer");
     let programs = [env!("CARGO_BIN_EXE_launcher"), trainer.to_str().unwrap()];
     for (program, commands) in programs.iter().zip([
-        &["", "run", "slurm", "doctor", "plan", "autopsy"][..],
+        &["", "run", "slurm", "doctor", "plan", "report", "autopsy"][..],
         &["", "recipe", "summary", "export", "probe"],
     ]) {
         for command in commands {

@@ -7,6 +7,7 @@ mod documents;
 mod hosts;
 mod plan;
 mod refusals;
+mod report;
 mod run;
 mod run_host;
 mod slurm;

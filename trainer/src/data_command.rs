@@ -4,6 +4,8 @@ mod check;
 mod pack;
 mod show;
 
+pub(crate) use show::shown_image;
+
 use std::sync::Arc;
 
 use anyhow::Result;

@@ -4,6 +4,7 @@ mod adapt;
 mod given;
 mod predictions;
 mod report;
+mod worst;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use indicatif::ProgressBar;
 use regatta_comm::{Launch, World, verify_same_recipe};
 use regatta_data::Split;
 use regatta_model::Mode;
-use regatta_run_folder::{ExitCode, StorageError, check_output, print_output, write_output};
+use regatta_run_folder::{ExitCode, RunFolder, StorageError, check_output, print_output, write_output};
 use regatta_settings::Recipe;
 use tch::{Device, Tensor};
 
 use self::given::Given;
 use self::predictions::{Collector, Predictions};
 use self::report::{Report, Subject};
+use self::worst::worst_images;
 use crate::checkpoint::share_weights;
 use crate::data_command::SplitName;
 use crate::datasets::Datasets;
@@ -78,6 +80,10 @@ pub(crate) struct EvaluateCommand {
     /// Replaces an existing file of predictions
     #[arg(long, requires = "predictions")]
     force: bool,
+    /// Saves the result and the images that were classified worst in the run folder, for `launcher report`; those of an earlier
+    /// evaluation of the split are replaced
+    #[arg(long, conflicts_with = "weights")]
+    save: bool,
 }
 
 /// Evaluates the weights on all ranks, and prints the result on rank 0.
@@ -87,10 +93,18 @@ pub(crate) struct EvaluateCommand {
 /// exists or cannot be written.
 pub(crate) fn evaluate(command: &EvaluateCommand, launch: &Launch) -> Result<ExitCode> {
     let given = Given::find(command)?;
-    world::in_world(given.comm(), launch, |world| evaluate_in(world, command, &given, launch))
+    let saved_in = if command.save { Some(given.run_folder()?) } else { None };
+    world::in_world(given.comm(), launch, |world| {
+        evaluate_in(world, command, (&given, saved_in.as_ref()), launch)
+    })
 }
 
-fn evaluate_in(world: &World, command: &EvaluateCommand, given: &Given, launch: &Launch) -> Result<ExitCode> {
+fn evaluate_in(
+    world: &World,
+    command: &EvaluateCommand,
+    (given, saved_in): (&Given, Option<&RunFolder>),
+    launch: &Launch,
+) -> Result<ExitCode> {
     let bar = telemetry::start_on_terminal(world.rank(), "evaluating");
     together(check_predictions_file(command, world), world)?;
     given.log_damaged();
@@ -120,14 +134,31 @@ fn evaluate_in(world: &World, command: &EvaluateCommand, given: &Given, launch: 
         flip: command.flip,
         weights: given.described(),
     };
-    let report = || Report::new(&evaluation, &predictions, &*datasets.validation, subject);
     let written = match world.rank() {
-        0 => publish(command, &report(), &predictions, &datasets),
+        0 => {
+            let report = Report::new(&evaluation, &predictions, &*datasets.validation, subject);
+            let of_split = (&datasets, command.split);
+            publish(command, &report, &predictions, &datasets).and_then(|()| {
+                saved_in.map_or(Ok(()), |run| save(run, &report, &predictions, of_split, &recipe))
+            })
+        }
         _ => Ok(()),
     };
     together(written, world)?;
     world.barrier();
     Ok(ExitCode::Done)
+}
+
+/// Saves the result in the run folder.
+fn save(
+    run: &RunFolder,
+    report: &Report,
+    predictions: &Predictions,
+    (datasets, split): (&Datasets, SplitName),
+    recipe: &Recipe,
+) -> Result<()> {
+    let (worst, images) = worst_images(predictions, (&datasets.validation, split), recipe)?;
+    Ok(report.record(worst).save(run, &images)?)
 }
 
 /// Checks on rank 0, which writes it, that the file of predictions may be written, and that its folder exists.

@@ -60,7 +60,7 @@ pub use mix::{Mix, MixSettings, cutmix};
 pub use order::{Window, WindowedOrder};
 pub use pack::{PackSettings, Shrink, pack};
 pub use parallel::Progress;
-pub use regatta_image::{Filter, JpegMode, Region, Size, encode_png};
+pub use regatta_image::{Filter, JpegMode, Region, Resizer, Size, encode_png};
 pub use sampler::{MicroBatch, Sampler, micro_batch_seed};
 pub use shard::Shard;
 pub use source::{Encoding, ImageShape, Source, Split};

@@ -5,3 +5,5 @@ pub mod chart;
 pub mod curves;
 
 pub mod page;
+
+pub mod run;

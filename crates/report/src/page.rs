@@ -4,6 +4,8 @@ mod html;
 
 mod markdown;
 
+pub(crate) use html::shell;
+
 /// A report.
 #[derive(Clone, Debug)]
 pub struct Page {

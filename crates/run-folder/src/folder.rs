@@ -23,6 +23,7 @@ use crate::error::StorageError;
 ///   checkpoints/step-000000469/ model, optimizer, state, recipe and manifest
 ///   checkpoints/best            link to the best checkpoint
 ///   checkpoints/damaged-step-…  a checkpoint that was found damaged
+///   evaluation/val.json         what `trainer evaluate --save` found, and the images that were classified worst
 ///   made-by-debug               only in a debug run's folder: the next debug run may clear it
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +156,16 @@ impl RunFolder {
     /// The folder of the checkpoint after `step` steps.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         self.checkpoints().join(checkpoint_name(step))
+    }
+
+    /// The folder of saved evaluations and their images.
+    pub fn evaluations(&self) -> PathBuf {
+        self.path.join("evaluation")
+    }
+
+    /// The saved evaluation of a split, `val` or `train`.
+    pub fn evaluation(&self, split: &str) -> PathBuf {
+        self.evaluations().join(format!("{split}.json"))
     }
 
     /// The link to the checkpoint with the best validation accuracy.

@@ -7,6 +7,7 @@ mod folder;
 
 mod attempt;
 pub mod checkpoint;
+mod evaluation;
 mod failure;
 mod metrics;
 mod output;
@@ -26,6 +27,7 @@ pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use counted::counted;
 pub use error::{StorageError, describe};
+pub use evaluation::{ClassResult, EvaluationRecord, WorstImage};
 pub use exit_code::ExitCode;
 pub use failure::Failure;
 pub use folder::RunFolder;

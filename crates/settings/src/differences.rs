@@ -53,11 +53,15 @@ impl Recipe {
 
     /// Returns the text of every value by its key path.
     fn flattened(&self) -> BTreeMap<String, String> {
-        let mut values = BTreeMap::new();
-        let recipe = Value::try_from(self).expect("a recipe is a table of plain values");
-        flatten("", &recipe, &mut values);
-        values
+        flattened(&Value::try_from(self).expect("a recipe is a table of plain values"))
     }
+}
+
+/// Returns the text of every value of a recipe by its key path, such as `model.anynet.stages[0].width`.
+pub fn flattened(recipe: &Value) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    flatten("", recipe, &mut values);
+    values
 }
 
 /// Returns whether `key` may change when a run is resumed ([`MAY_DIFFER_ON_RESUME`]).

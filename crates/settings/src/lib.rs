@@ -27,7 +27,7 @@ pub use choice::{
     ResolutionCourse, ScheduleName, Shuffle, SourceName,
 };
 pub use dataset::DatasetFacts;
-pub use differences::{MAY_DIFFER_ON_RESUME, may_differ};
+pub use differences::{MAY_DIFFER_ON_RESUME, flattened, may_differ};
 pub use error::RecipeError;
 pub use load::{key_of_variable, load};
 pub use place::{Place, Places};

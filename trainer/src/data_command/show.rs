@@ -61,7 +61,7 @@ pub(super) fn run(command: &ShowCommand) -> Result<ExitCode> {
             shape.height
         )));
     }
-    let tiles = indices.iter().map(|&index| tile(&images, &recipe, (command.epoch - 1, index)));
+    let tiles = indices.iter().map(|&index| shown_image(&images, &recipe, (command.epoch - 1, index)));
     let tiles = tiles.collect::<Result<Vec<_>>>()?;
     let (size, rgb) = sheet(shape, &tiles);
     write_output(&command.out, command.force, encode_png(&rgb, size)?)?;
@@ -88,8 +88,9 @@ fn chosen(command: &ShowCommand, len: usize) -> Result<Vec<usize>> {
     Ok(indices)
 }
 
-/// Returns an image in RGB as the network is given it, with what the device does before and after normalisation.
-fn tile(images: &Images, recipe: &Recipe, key: (u64, usize)) -> Result<Vec<u8>> {
+/// Returns an image in RGB as the network is given it, with what the device does before and after normalisation; `key` is its epoch,
+/// counted from 0, and its number.
+pub(crate) fn shown_image(images: &Images, recipe: &Recipe, key: (u64, usize)) -> Result<Vec<u8>> {
     let shape = images.shape();
     let mut pixels_hwc = vec![0; shape.bytes()];
     let read = images.read(key, &mut Scratch::default(), &mut pixels_hwc)?;

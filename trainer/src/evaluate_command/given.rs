@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use regatta_data::{Source, Split};
+use regatta_run_folder::{RunFolder, StorageError};
 use regatta_settings::{self as settings, CommSettings, RawRecipe, Recipe};
 use serde::Serialize;
 
@@ -68,6 +69,27 @@ impl Given {
     /// Returns the settings with which the ranks meet.
     pub(super) fn comm(&self) -> CommSettings {
         self.raw.comm.clone()
+    }
+
+    /// Returns the run folder of the checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint lies elsewhere, as a copy may.
+    pub(super) fn run_folder(&self) -> Result<RunFolder> {
+        let Weights::Checkpoint { path, .. } = &self.weights else {
+            unreachable!("clap asks for --checkpoint")
+        };
+        let full = path.canonicalize().map_err(StorageError::io("look for", path))?;
+        let folder = full.parent().and_then(Path::parent).map(|folder| RunFolder::new(folder, ""));
+        let is_run =
+            |folder: &RunFolder| full.parent() == Some(&folder.checkpoints()) && folder.attempts().is_dir();
+        folder.filter(is_run).ok_or_else(|| {
+            let path = path.display();
+            Usage(format!(
+                "--save: {path} lies in no run folder: leave --save out, or give a checkpoint of a run"
+            ))
+            .into()
+        })
     }
 
     /// Logs the damaged checkpoints that were skipped.

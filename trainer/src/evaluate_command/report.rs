@@ -1,8 +1,10 @@
 //! The result of an evaluation: over all images, class by class, and as a confusion matrix; as text and as JSON.
 
 use std::fmt::Write;
+use std::time::SystemTime;
 
 use regatta_data::Source;
+use regatta_run_folder::{ClassResult, EvaluationRecord, WorstImage, utc};
 use serde::Serialize;
 
 use super::given::Described;
@@ -48,19 +50,9 @@ pub(super) struct Report {
     flip: bool,
     #[serde(flatten)]
     weights: Described,
-    classes: Vec<ClassReport>,
+    classes: Vec<ClassResult>,
     /// Number of images by true class (rows) and most probable class (columns); none with too many classes.
     confusion: Option<Vec<Vec<u64>>>,
-}
-
-/// The result of one class.
-#[derive(Debug, Clone, Serialize)]
-struct ClassReport {
-    name: String,
-    images: u64,
-    /// None without images.
-    top1: Option<f64>,
-    top5: Option<f64>,
 }
 
 /// Counts of one class.
@@ -99,6 +91,26 @@ impl Report {
         }
     }
 
+    /// Returns the result to save, with the images that were classified worst.
+    pub(super) fn record(&self, worst: Vec<WorstImage>) -> EvaluationRecord {
+        EvaluationRecord {
+            schema: Default::default(),
+            evaluated_at: utc(SystemTime::now()),
+            split: self.split.to_owned(),
+            weights: self.weights.weights.clone(),
+            step: self.weights.step,
+            resolution_px: self.resolution_px,
+            flip: self.flip,
+            images: self.images as u64,
+            top1: self.top1,
+            top5: self.top5,
+            loss: self.loss,
+            classes: self.classes.clone(),
+            confusion: self.confusion.clone(),
+            worst,
+        }
+    }
+
     /// Formats the result for people.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
@@ -131,7 +143,7 @@ impl Report {
 
     /// Lists every class, or of many classes those with the lowest accuracy.
     fn class_table(&self) -> String {
-        let mut classes: Vec<&ClassReport> = self.classes.iter().collect();
+        let mut classes: Vec<&ClassResult> = self.classes.iter().collect();
         let mut text = String::new();
         if classes.len() > LISTED {
             classes.retain(|class| class.images > 0);
@@ -142,7 +154,7 @@ impl Report {
         }
         let width = classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
         text += &format!("{:<width$}  images   top-1   top-5\n", "class");
-        for ClassReport { name, images, top1, top5 } in classes {
+        for ClassResult { name, images, top1, top5 } in classes {
             let [top1, top5] = [top1, top5].map(|it| it.map_or("-".to_owned(), |it| format!("{it:.4}")));
             text += &format!("{name:<width$}  {images:>6}  {top1:>6}  {top5:>6}\n");
         }
@@ -170,10 +182,10 @@ fn confusion(predictions: &Predictions, classes: usize) -> Vec<Vec<u64>> {
     confusion
 }
 
-fn class_report(source: &dyn Source, class: u32, counts: &Counts) -> ClassReport {
+fn class_report(source: &dyn Source, class: u32, counts: &Counts) -> ClassResult {
     let &Counts { images, top1, top5 } = counts;
     let share = |count: u64| (images > 0).then(|| count as f64 / images as f64);
-    ClassReport { name: class_name(source, class), images, top1: share(top1), top5: share(top5) }
+    ClassResult { name: class_name(source, class), images, top1: share(top1), top5: share(top5) }
 }
 
 #[cfg(test)]

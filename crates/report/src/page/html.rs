@@ -10,19 +10,26 @@ const STYLE: &str = include_str!("../page.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 pub(super) fn document(page: &Page) -> String {
+    let main = html! { @for section in &page.sections { (self::section(section)) } };
+    shell(&page.title, "", "", &main)
+}
+
+/// Returns a page around the content of `main`, with `style` after the style of all pages and what `policy` allows beyond that
+/// of all pages.
+pub(crate) fn shell(title: &str, style: &str, policy: &str, main: &Markup) -> String {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { (page.title) }
-                style { (PreEscaped(STYLE)) }
+                meta http-equiv="Content-Security-Policy" content={ (POLICY) (policy) };
+                title { (title) }
+                style { (PreEscaped(STYLE)) (PreEscaped(style)) }
             }
             body {
-                h1 { (page.title) }
-                main { @for section in &page.sections { (self::section(section)) } }
+                h1 { (title) }
+                main { (main) }
             }
         }
     };

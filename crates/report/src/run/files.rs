@@ -1,0 +1,173 @@
+//! Reading a run folder for a report: the only part of it that does I/O. Files that are missing or damaged leave a note.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use regatta_ledger::Snapshot;
+use regatta_run_folder::{
+    Attempt, AttemptRecord, EvaluationRecord, Failure, RunFolder, StorageError, WorstImage, describe,
+};
+use regatta_settings::flattened;
+
+use super::records::Records;
+
+/// Largest image of an evaluation that becomes a part of the page.
+const MOST_IMAGE_BYTES: usize = 64 * 1024;
+
+/// Why a run cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The path is not that of a run folder.
+    #[error("{}: no run was started there: give a run folder, such as runs/regnetx", .0.display())]
+    NotARun(PathBuf),
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// The files of a run.
+#[derive(Clone, Debug)]
+pub struct RunFiles {
+    /// Name of its folder.
+    pub name: String,
+    /// Path of its folder.
+    pub path: PathBuf,
+    /// Its attempts in order, each with the first failure that its ranks reported.
+    pub attempts: Vec<(AttemptRecord, Option<Failure>)>,
+    /// Its metrics.
+    pub records: Records,
+    /// The values of its resolved recipe by key.
+    pub recipe: BTreeMap<String, String>,
+    /// The versions that resolved the recipe, in a sentence.
+    pub resolved: Option<String>,
+    /// The ledgers of the newest attempt, sorted by rank.
+    pub ledgers: Vec<Snapshot>,
+    /// Time since the last sign of life of any rank.
+    pub silent_for: Duration,
+    /// Saved evaluations, with the PNG files of their worst images.
+    pub evaluations: Vec<(EvaluationRecord, Vec<Option<Vec<u8>>>)>,
+    /// What could not be read.
+    pub notes: Vec<String>,
+}
+
+impl RunFiles {
+    /// Reads the run folder `path`.
+    ///
+    /// # Errors
+    /// If no run was started there, or the folder cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        let folder = RunFolder::new(path, "");
+        let newest = if folder.attempts().is_dir() { Attempt::newest(&folder)? } else { None };
+        let Some(newest) = newest else { return Err(ReadError::NotARun(path.to_owned())) };
+        let mut notes = Vec::new();
+        let attempts = attempts(&folder, newest, &mut notes);
+        let (recipe, resolved) = recipe(&folder, &mut notes);
+        let records = records(&folder, &mut notes);
+        let mut ledgers = Snapshot::of_run(&folder);
+        // Ledgers of earlier attempts remain until they are overwritten.
+        let started_at =
+            attempts.last().map(|(record, _)| record.start.started_at.clone()).unwrap_or_default();
+        ledgers.retain(|ledger| ledger.heartbeat_at() >= started_at);
+        Ok(Self {
+            name: name(path),
+            path: path.to_owned(),
+            silent_for: silent_for(&folder, &ledgers),
+            evaluations: evaluations(&folder, &mut notes),
+            attempts,
+            records,
+            recipe,
+            resolved,
+            ledgers,
+            notes,
+        })
+    }
+}
+
+/// Returns the name of the folder that a path such as `.` refers to.
+fn name(path: &Path) -> String {
+    let full = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    full.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn attempts(
+    folder: &RunFolder,
+    newest: u64,
+    notes: &mut Vec<String>,
+) -> Vec<(AttemptRecord, Option<Failure>)> {
+    let mut read = |number| match AttemptRecord::read(&folder.attempt(number)) {
+        Ok(record) => {
+            let failures = Failure::of_attempt(folder, number).unwrap_or_default();
+            Some((record, failures.into_iter().next()))
+        }
+        Err(error) => {
+            notes.push(describe(&error));
+            None
+        }
+    };
+    (1..=newest).filter_map(&mut read).collect()
+}
+
+fn records(folder: &RunFolder, notes: &mut Vec<String>) -> Records {
+    let path = folder.metrics();
+    if !path.exists() {
+        return Records::default();
+    }
+    let content = fs::read(&path).unwrap_or_else(|error| {
+        notes.push(describe(&StorageError::io("read", &path)(error)));
+        Vec::new()
+    });
+    let records = Records::of(&content);
+    if records.skipped > 0 {
+        notes.push(format!("{}: {} lines that are no records were skipped", path.display(), records.skipped));
+    }
+    records
+}
+
+/// Returns the values of the resolved recipe, and the comment in its first line.
+fn recipe(folder: &RunFolder, notes: &mut Vec<String>) -> (BTreeMap<String, String>, Option<String>) {
+    let path = folder.config();
+    let read = fs::read_to_string(&path).map_err(|error| describe(&StorageError::io("read", &path)(error)));
+    let parsed = read.and_then(|text| match toml::from_str::<toml::Value>(&text) {
+        Ok(recipe) => Ok((text, recipe)),
+        Err(error) => Err(format!("{}: {}", path.display(), error.message())),
+    });
+    match parsed {
+        Ok((text, recipe)) => {
+            let comment = text.lines().next().and_then(|line| line.strip_prefix("# "));
+            (flattened(&recipe), comment.map(str::to_owned))
+        }
+        Err(note) => {
+            notes.push(note);
+            (BTreeMap::new(), None)
+        }
+    }
+}
+
+/// Returns the time since a rank's heartbeat or a record, whichever is the last.
+fn silent_for(folder: &RunFolder, ledgers: &[Snapshot]) -> Duration {
+    let metrics = fs::metadata(folder.metrics()).and_then(|it| it.modified()).ok();
+    let since_metrics = metrics.and_then(|at| SystemTime::now().duration_since(at).ok());
+    ledgers.iter().map(Snapshot::silent_for).chain(since_metrics).min().unwrap_or(Duration::MAX)
+}
+
+fn evaluations(folder: &RunFolder, notes: &mut Vec<String>) -> Vec<(EvaluationRecord, Vec<Option<Vec<u8>>>)> {
+    let mut read = |split: &&str| match EvaluationRecord::read(folder, split) {
+        Ok(record) => record.map(|record| {
+            let images = record.worst.iter().map(|image| png(folder, image)).collect();
+            (record, images)
+        }),
+        Err(error) => {
+            notes.push(describe(&error));
+            None
+        }
+    };
+    ["val", "train"].iter().filter_map(&mut read).collect()
+}
+
+/// Returns the PNG file of an image, unless it is missing, large or something else.
+fn png(folder: &RunFolder, image: &WorstImage) -> Option<Vec<u8>> {
+    let bytes = fs::read(image.path(folder)?).ok()?;
+    (bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.len() <= MOST_IMAGE_BYTES).then_some(bytes)
+}

@@ -1,0 +1,82 @@
+//! The page of runs: an empty frame, the document, and the script that draws it.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::Document;
+use crate::page::shell;
+
+const CHARTS: &str = include_str!("../../assets/uPlot.iife.min.js");
+const CHARTS_STYLE: &str = include_str!("../../assets/uPlot.min.css");
+const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page.css");
+
+/// The sections with their titles; the script fills them and hides those without content.
+const SECTIONS: [(&str, &str); 9] = [
+    ("runs", "Runs"),
+    ("curves", "Curves"),
+    ("speed", "Speed and memory"),
+    ("phases", "Time of a step by phase"),
+    ("ranks", "Ranks"),
+    ("evaluation", "Evaluation"),
+    ("attempts", "Attempts"),
+    ("recipe", "Recipes"),
+    ("machine", "Machine and versions"),
+];
+
+pub(super) fn page(document: &Document) -> String {
+    let json = for_script(&document.json());
+    // Only scripts with this word may run. It depends on the whole document, so that nothing in the document can contain it.
+    let nonce = blake3::hash(json.as_bytes()).to_hex().to_string();
+    let policy = format!("; img-src data:; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'");
+    let style = format!("{CHARTS_STYLE}\n{STYLE}");
+    shell(&document.title, &style, &policy, &content(&json, &nonce))
+}
+
+fn content(json: &str, nonce: &str) -> Markup {
+    html! {
+        noscript { p { "This page draws its tables and charts with a script of its own; " code { "launcher report RUN" }
+            " prints the numbers in a terminal." } }
+        div id="controls" {}
+        @for (id, title) in SECTIONS { section id=(id) hidden { h2 { (title) } div.content {} } }
+        footer {}
+        script type="application/json" id="document" { (PreEscaped(json)) }
+        script nonce=(nonce) { (PreEscaped(CHARTS)) }
+        script nonce=(nonce) { (PreEscaped(SCRIPT)) }
+    }
+}
+
+/// Escapes what could end or open an element, and the line ends that JavaScript once did not take within a string. JSON has these
+/// characters within strings alone, where an escape means the same.
+fn for_script(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_cannot_end_its_element() {
+        let hostile = "</script><script>alert(1)</script><!-- & \u{2028}\u{2029}";
+        let json = serde_json::to_string(hostile).expect("a string");
+        let escaped = for_script(&json);
+        assert!(!escaped.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{escaped}");
+        assert_eq!(serde_json::from_str::<String>(&escaped).expect("still JSON"), hostile);
+    }
+
+    #[test]
+    fn scripts_and_styles_cannot_end_their_elements() {
+        for text in [CHARTS, SCRIPT, CHARTS_STYLE, STYLE] {
+            assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
+        }
+    }
+}

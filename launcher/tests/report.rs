@@ -1,0 +1,61 @@
+//! `launcher report` of real runs: the table, JSON, the page, and what is rejected.
+
+use std::fs;
+
+use serde_json::Value;
+use test_jobs::{TINY, Workdir, list};
+
+#[test]
+fn two_runs_are_compared_in_the_terminal_as_json_and_as_a_page() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name a").ends_with(0);
+    workdir.train("--name b optim.lr=0.02 train.max_steps=2").ends_with(0);
+    workdir.trainer(&["evaluate", "--checkpoint", "runs/a", "--save"]).ends_with(0);
+
+    let text = workdir.launcher("report runs/a runs/b").ends_with(0).stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("run  state  epochs  steps  "), "{text}");
+    assert!(lines[1].starts_with("a     done     2/2      6  ") && lines[2].contains("    2  "), "{text}");
+    assert!(text.contains("\noptim.lr ") && text.contains("\ntrain.max_steps     -     2\n"), "{text}");
+
+    let json = workdir.launcher("report runs/a runs/b --json").ends_with(0).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["runs"][0]["steps"], &json["runs"][0]["state"]), (&6.into(), &"done".into()));
+    let keys: Vec<&Value> = json["differences"].as_array().unwrap().iter().map(|it| &it["key"]).collect();
+    assert!(keys.contains(&&"optim.lr".into()), "{keys:?}");
+
+    workdir.launcher("report runs/a runs/b --html page.html").ends_with(0);
+    let page = fs::read_to_string(workdir.path().join("page.html")).unwrap();
+    let (_, rest) = page.split_once("id=\"document\">").unwrap();
+    let document: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
+    let run = &document["runs"][0];
+    assert_eq!((&run["label"], &run["attempts"][0]["exit_code"]), (&"a".into(), &0.into()));
+    let evaluation = &run["evaluations"][0];
+    let worst = evaluation["worst"].as_array().unwrap();
+    let wrong = (1.0 - evaluation["top1"].as_f64().unwrap()) * evaluation["images"].as_f64().unwrap();
+    assert_eq!(worst.len(), (wrong.round_ties_even() as usize).min(24));
+    assert!(
+        evaluation["pictures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it.as_str().unwrap().starts_with("data:image/png"))
+    );
+    assert_eq!(list(&workdir.run("a").evaluations()).len(), worst.len() + 1);
+}
+
+#[test]
+fn folders_without_a_run_and_existing_pages_are_rejected() {
+    let workdir = Workdir::new(TINY);
+    let refused = |arguments: &str, code: i32| workdir.launcher(arguments).ends_with(code).stderr;
+    let not_a_run = "error: .: no run was started there: give a run folder, such as runs/regnetx\n";
+    assert_eq!(refused("report .", 2), not_a_run);
+    assert!(
+        refused("report runs/nothing --html page.html", 2).starts_with("error: runs/nothing: no run was ")
+    );
+    assert!(refused("report", 2).contains("<RUN>"));
+    fs::write(workdir.path().join("page.html"), "mine").unwrap();
+    let exists = "error: page.html exists already: give another name, or --force to replace it\n";
+    assert_eq!(refused("report . --html page.html", 2), exists);
+    assert_eq!(fs::read_to_string(workdir.path().join("page.html")).unwrap(), "mine");
+}
