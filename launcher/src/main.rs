@@ -7,6 +7,7 @@
 mod run;
 mod slurm;
 mod sweep;
+mod watch;
 
 mod autopsy;
 mod doctor;
@@ -48,6 +49,8 @@ enum Command {
     Plan(Box<plan::PlanCommand>),
     /// Compares runs: a table, the differences of their recipes, and a page with curves, step times, ranks and attempts
     Report(report::ReportCommand),
+    /// Serves the page of a run, or of all runs of a folder, and keeps it current while they train
+    Watch(watch::WatchCommand),
     /// Explains how a run ended from the files that its ranks left: who failed first, and who waited for whom
     Autopsy(autopsy::AutopsyCommand),
     /// Prints the completion script of a shell
@@ -71,6 +74,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Doctor(command) => doctor::doctor(&command),
         Command::Plan(command) => plan::plan(&command),
         Command::Report(command) => report::report(&command),
+        Command::Watch(command) => watch::watch(&command),
         Command::Autopsy(command) => autopsy::autopsy(&command),
         Command::Completions(command) => documents::completions(&command),
         Command::Man(command) => documents::man(&command),

@@ -15,6 +15,7 @@ mod stops;
 mod sweep;
 mod torture;
 mod two_hosts;
+mod watch;
 
 use std::process::Command;
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regatta_run_folder::EpochRecord;
+use regatta_run_folder::{EpochRecord, StepRecord};
 use serde::Serialize;
 
 use super::downsample::chosen;
-use super::records::{Line, Records, Step};
+use super::records::{Line, Records};
 
 /// The curves of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -47,27 +47,30 @@ struct Row<T> {
 }
 
 /// Phases of a step in order, stacked in one chart and therefore drawn at the same rows.
-pub(super) const PHASES: [(&str, Value<Step>); 6] = [
-    ("data", |it| it.record.seconds_data),
-    ("copy", |it| it.record.seconds_copy),
-    ("forward", |it| it.record.seconds_forward),
-    ("backward", |it| it.record.seconds_backward),
-    ("exposed_comm", |it| it.record.seconds_exposed_comm),
-    ("optimizer", |it| it.record.seconds_optimizer),
+pub(super) const PHASES: [(&str, Value<StepRecord>); 6] = [
+    ("data", |it| it.seconds_data),
+    ("copy", |it| it.seconds_copy),
+    ("forward", |it| it.seconds_forward),
+    ("backward", |it| it.seconds_backward),
+    ("exposed_comm", |it| it.seconds_exposed_comm),
+    ("optimizer", |it| it.seconds_optimizer),
 ];
 
-const OF_STEPS: [(&str, Value<Step>); 9] = [
-    ("loss", |it| it.record.loss),
-    ("top1", |it| it.record.top1),
-    ("lr", |it| it.record.lr),
-    ("grad_norm", |it| it.grad_norm),
-    ("loss_scale", |it| it.loss_scale),
-    ("images_per_second", |it| it.record.images_per_second),
-    ("peak_rss_mib", |it| it.record.peak_rss_mib),
-    ("peak_device_mib", |it| it.record.peak_device_mib.unwrap_or(f64::NAN)),
-    ("exposed_share", |it| {
-        it.record.seconds_exposed_comm / PHASES.iter().map(|(_, value)| value(it)).sum::<f64>()
-    }),
+const OF_STEPS: [(&str, Value<StepRecord>); 14] = [
+    ("loss", |it| it.loss),
+    ("top1", |it| it.top1),
+    ("lr", |it| it.lr),
+    ("grad_norm", |it| it.grad_norm.unwrap_or(f64::NAN)),
+    ("loss_scale", |it| it.loss_scale.unwrap_or(f64::NAN)),
+    ("images_per_second", |it| it.images_per_second),
+    ("peak_rss_mib", |it| it.peak_rss_mib),
+    ("peak_device_mib", |it| it.peak_device_mib.unwrap_or(f64::NAN)),
+    ("gpu_utilization", |it| it.gpu.gpu_utilization.unwrap_or(f64::NAN)),
+    ("gpu_memory_mib", |it| it.gpu.gpu_memory_mib.unwrap_or(f64::NAN)),
+    ("gpu_power_w", |it| it.gpu.gpu_power_w.unwrap_or(f64::NAN)),
+    ("gpu_temperature_c", |it| it.gpu.gpu_temperature_c.unwrap_or(f64::NAN)),
+    ("gpu_clock_mhz", |it| it.gpu.gpu_clock_mhz.unwrap_or(f64::NAN)),
+    ("exposed_share", |it| it.seconds_exposed_comm / PHASES.iter().map(|(_, value)| value(it)).sum::<f64>()),
 ];
 
 const OF_EPOCHS: [(&str, Value<EpochRecord>); 6] = [
@@ -89,7 +92,7 @@ impl Curves {
         let sums: Vec<f64> =
             (0..steps.len()).map(|row| phases.iter().map(|(_, values)| values[row]).sum()).collect();
         let places = chosen(&sums, most);
-        let alone = |(name, value): (&'static str, Value<Step>)| {
+        let alone = |(name, value): (&'static str, Value<StepRecord>)| {
             let values = column(&steps, value);
             (name, chosen(&values, most), values)
         };
@@ -125,16 +128,15 @@ impl Columns {
 }
 
 /// Returns the step and the epoch records with their places on the horizontal axes.
-fn rows(records: &Records) -> (Vec<Row<Step>>, Vec<Row<EpochRecord>>) {
+fn rows(records: &Records) -> (Vec<Row<StepRecord>>, Vec<Row<EpochRecord>>) {
     let steps_per_epoch = records.epochs().next().map_or(f64::NAN, |it| it.step as f64 / it.epoch as f64);
     let (mut steps, mut epochs) = (Vec::new(), Vec::new());
     let mut clock = Clock::default();
     for line in &records.lines {
         match line {
-            Line::Step(step) => {
-                let Step { record, .. } = step;
+            Line::Step(record) => {
                 let epoch = record.step as f64 / steps_per_epoch;
-                steps.push(Row { step: record.step, epoch, seconds: clock.at(step), record: *step });
+                steps.push(Row { step: record.step, epoch, seconds: clock.at(record), record: *record });
             }
             Line::Epoch(record) => {
                 let epoch = record.epoch as f64;
@@ -162,7 +164,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Moves on to a step record and returns the total.
-    pub(super) fn at(&mut self, Step { record, .. }: &Step) -> f64 {
+    pub(super) fn at(&mut self, record: &StepRecord) -> f64 {
         let (now, to_first_step) = (record.seconds_since_start, record.seconds_to_first_step);
         if now < self.now || (to_first_step.is_finite() && to_first_step != self.to_first_step) {
             self.before += self.now;

@@ -81,7 +81,13 @@ impl Document {
 
     /// Returns the page: one HTML file that makes no request.
     pub fn html(&self) -> String {
-        html::page(self)
+        html::page(self, None)
+    }
+
+    /// Returns the page for a server, which draws newer documents as they come from `events`, the address of server-sent events with
+    /// the name `document`, relative to the page.
+    pub fn live_html(&self, events: &str) -> String {
+        html::page(self, Some(events))
     }
 
     /// Returns the document as JSON.

@@ -8,6 +8,7 @@ use crate::page::shell;
 const CHARTS: &str = include_str!("../../assets/uPlot.iife.min.js");
 const CHARTS_STYLE: &str = include_str!("../../assets/uPlot.min.css");
 const SCRIPT: &str = include_str!("page.js");
+const LIVE: &str = include_str!("live.js");
 const STYLE: &str = include_str!("page.css");
 
 /// The sections with their titles; the script fills them and hides those without content.
@@ -23,17 +24,22 @@ const SECTIONS: [(&str, &str); 9] = [
     ("machine", "Machine and versions"),
 ];
 
-pub(super) fn page(document: &Document) -> String {
+/// Returns the page of a document. With the address of events, newer documents that come from there replace it.
+pub(super) fn page(document: &Document, events: Option<&str>) -> String {
     let json = for_script(&document.json());
     // Only scripts with this word may run. It depends on the whole document, so that nothing in the document can contain it.
     let nonce = blake3::hash(json.as_bytes()).to_hex().to_string();
-    let policy = format!("; img-src data:; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'");
+    let connections = if events.is_some() { "; connect-src 'self'" } else { "" };
+    let policy = format!(
+        "; img-src data:; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'{connections}"
+    );
     let style = format!("{CHARTS_STYLE}\n{STYLE}");
-    shell(&document.title, &style, &policy, &content(&json, &nonce))
+    shell(&document.title, &style, &policy, &content(&json, &nonce, events))
 }
 
-fn content(json: &str, nonce: &str) -> Markup {
+fn content(json: &str, nonce: &str, events: Option<&str>) -> Markup {
     html! {
+        @if events.is_some() { output id="live" { "connecting" } }
         noscript { p { "This page draws its tables and charts with a script of its own; " code { "launcher report RUN" }
             " prints the numbers in a terminal." } }
         div id="controls" {}
@@ -42,6 +48,7 @@ fn content(json: &str, nonce: &str) -> Markup {
         script type="application/json" id="document" { (PreEscaped(json)) }
         script nonce=(nonce) { (PreEscaped(CHARTS)) }
         script nonce=(nonce) { (PreEscaped(SCRIPT)) }
+        @if let Some(events) = events { script nonce=(nonce) data-events=(events) { (PreEscaped(LIVE)) } }
     }
 }
 
@@ -75,7 +82,7 @@ mod tests {
 
     #[test]
     fn scripts_and_styles_cannot_end_their_elements() {
-        for text in [CHARTS, SCRIPT, CHARTS_STYLE, STYLE] {
+        for text in [CHARTS, SCRIPT, LIVE, CHARTS_STYLE, STYLE] {
             assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
         }
     }

@@ -6,6 +6,7 @@ mod files;
 
 mod document;
 mod html;
+mod index;
 
 mod attempts;
 mod curves;
@@ -23,7 +24,8 @@ pub use document::{Document, RunData};
 pub use downsample::chosen;
 pub use evaluation::{Evaluation, Pair};
 pub use files::{ReadError, RunFiles};
+pub use index::index;
 pub use ranks::{HeatMap, Ranks};
 pub use recipe::{Difference, differences};
-pub use records::{Line, Records, Step};
+pub use records::{Line, Records};
 pub use summary::{RunState, Summary};

@@ -224,8 +224,13 @@
     chart(into, 'exposed', 'Exposed communication', lines([['steps', 'exposed_share', 'part of a step', SMOOTH]]), percent, { fromZero: true, ticks: (value) => `${short(100 * value)} %` });
     chart(into, 'memory', 'Memory in MiB', lines([
       ['steps', 'peak_rss_mib', 'largest process'],
-      ['steps', 'peak_device_mib', 'GPU of rank 0', { dash: [6, 3] }],
+      ['steps', 'peak_device_mib', 'GPU of rank 0, allocated', { dash: [6, 3] }],
+      ['steps', 'gpu_memory_mib', 'GPU of rank 0, in use', { dash: [2, 3] }],
     ]), short, { fromZero: true });
+    chart(into, 'gpu_utilization', "Utilisation of rank 0's GPU", lines([['steps', 'gpu_utilization', 'part of the time', SMOOTH]]), percent, { fromZero: true, ticks: (value) => `${short(100 * value)} %` });
+    chart(into, 'gpu_power_w', "Power of rank 0's GPU in W", lines([['steps', 'gpu_power_w', 'power', SMOOTH]]), short, { fromZero: true });
+    chart(into, 'gpu_temperature_c', "Temperature of rank 0's GPU in °C", lines([['steps', 'gpu_temperature_c', 'temperature', SMOOTH]]));
+    chart(into, 'gpu_clock_mhz', "Clock of rank 0's GPU in MHz", lines([['steps', 'gpu_clock_mhz', 'clock', SMOOTH]]));
     show('speed', into.childElementCount > 0);
   }
 

@@ -84,7 +84,7 @@ fn slowest(records: &Records, world_size: usize) -> Option<HeatMap> {
         let slowest = record.slowest_rank.filter(|&rank| rank < world_size)?;
         Some((record.step, (0..world_size).map(|rank| f64::from(u8::from(rank == slowest))).collect()))
     };
-    let steps: Vec<_> = records.steps().filter_map(|step| of_step(&step.record)).collect();
+    let steps: Vec<_> = records.steps().filter_map(of_step).collect();
     heat_map(&steps, world_size)
 }
 

@@ -1,4 +1,4 @@
-//! The records of `metrics.jsonl` with what newer versions add to them. Lines that are no records are counted, not rejected.
+//! The records of `metrics.jsonl`. Lines that are no records are counted, not rejected.
 
 use regatta_run_folder::{EpochRecord, Schema, StepRecord};
 use serde::Deserialize;
@@ -16,20 +16,9 @@ pub struct Records {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Line {
     /// The steps since the previous step record.
-    Step(Step),
+    Step(StepRecord),
     /// One epoch and its evaluation.
     Epoch(EpochRecord),
-}
-
-/// A step record with fields that not every version writes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// The record.
-    pub record: StepRecord,
-    /// Norm of the gradient; NaN if it was not recorded.
-    pub grad_norm: f64,
-    /// Factor of the loss in fp16; NaN if there is none.
-    pub loss_scale: f64,
 }
 
 /// What a line is read for first.
@@ -38,8 +27,6 @@ struct Head {
     #[serde(default, rename = "schema")]
     _schema: Schema<1>,
     kind: Kind,
-    grad_norm: Option<f64>,
-    loss_scale: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +50,7 @@ impl Records {
     }
 
     /// Returns the step records.
-    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &StepRecord> {
         self.lines.iter().filter_map(|line| match line {
             Line::Step(step) => Some(step),
             Line::Epoch(_) => None,
@@ -80,14 +67,9 @@ impl Records {
 }
 
 fn line(text: &[u8]) -> Option<Line> {
-    let Head { kind, grad_norm, loss_scale, .. } = serde_json::from_slice(text).ok()?;
-    let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    let Head { kind, .. } = serde_json::from_slice(text).ok()?;
     Some(match kind {
-        Kind::Step => Line::Step(Step {
-            record: serde_json::from_slice(text).ok()?,
-            grad_norm: number(grad_norm),
-            loss_scale: number(loss_scale),
-        }),
+        Kind::Step => Line::Step(serde_json::from_slice(text).ok()?),
         Kind::Epoch => Line::Epoch(serde_json::from_slice(text).ok()?),
     })
 }
@@ -110,7 +92,7 @@ mod tests {
     fn read(content: &str) -> (Vec<u64>, usize) {
         let records = Records::of(content.as_bytes());
         let steps = records.lines.iter().map(|line| match line {
-            Line::Step(step) => step.record.step,
+            Line::Step(step) => step.step,
             Line::Epoch(epoch) => epoch.step,
         });
         (steps.collect(), records.skipped)
@@ -128,14 +110,5 @@ mod tests {
         assert_eq!(read(&STEP.replace("\"schema\":1", "\"schema\":9").replace('}', "}\n")), (vec![], 1));
         assert_eq!(read("{\"kind\":\"gpu\",\"watts\":300}\n"), (vec![], 0));
         assert_eq!(read(""), (vec![], 0));
-    }
-
-    #[test]
-    fn fields_that_not_every_version_writes_are_optional() {
-        let norms =
-            |line: &str| Records::of(line.as_bytes()).steps().map(|it| it.grad_norm).collect::<Vec<_>>();
-        assert_eq!(norms(STEP), [2.5]);
-        assert!(norms(&STEP.replace("2.5", "null"))[0].is_nan());
-        assert!(norms(&STEP.replace("grad_norm", "other"))[0].is_nan());
     }
 }

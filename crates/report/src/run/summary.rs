@@ -82,7 +82,7 @@ impl Summary {
         let mut clock = Clock::default();
         run.records.steps().for_each(|step| _ = clock.at(step));
         let done = |of: fn(&EpochRecord) -> u64| run.records.epochs().map(of).max().unwrap_or(0);
-        let logged = run.records.steps().map(|step| step.record.step).max().unwrap_or(0);
+        let logged = run.records.steps().map(|step| step.step).max().unwrap_or(0);
         Self {
             name: run.name.clone(),
             path: run.path.display().to_string(),
@@ -94,8 +94,8 @@ impl Summary {
             best_epoch: best.map(|(epoch, _)| epoch),
             last_top1: evaluated().next_back().map(|(_, top1)| top1),
             val_loss: run.records.epochs().rev().find_map(|it| it.val_loss.and_then(finite)),
-            train_loss: run.records.steps().rev().find_map(|it| finite(it.record.loss)),
-            images_per_second: median(run.records.steps().rev().map(|it| it.record.images_per_second)),
+            train_loss: run.records.steps().rev().find_map(|it| finite(it.loss)),
+            images_per_second: median(run.records.steps().rev().map(|it| it.images_per_second)),
             seconds: clock.total(),
             ranks: run.attempts.last().map_or(0, |(record, _)| record.start.world_size),
             attempts: run.attempts.len(),

@@ -1,0 +1,95 @@
+//! The index of the runs that a server shows: a row a run, with a link to its page.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::Summary;
+use crate::page::shell;
+
+const SCRIPT: &str = include_str!("index.js");
+const STYLE: &str = include_str!("page.css");
+
+/// Returns the index. Its links and its form lead to `runs?run=NAME…`, its events come from `events`, both relative to it.
+pub fn index(title: &str, runs: &[Summary]) -> String {
+    let nonce = blake3::hash(format!("{title}{runs:?}").as_bytes()).to_hex().to_string();
+    let policy =
+        format!("; script-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'; form-action 'self'");
+    let content = html! {
+        @if runs.is_empty() { p { "There are no runs in this folder yet." } }
+        @else { form action="runs" { (table(runs)) p { button { "Compare the chosen runs" } } } }
+        script nonce=(nonce) { (PreEscaped(SCRIPT)) }
+    };
+    shell(title, STYLE, &policy, &content)
+}
+
+fn table(runs: &[Summary]) -> Markup {
+    let columns =
+        ["run", "state", "epochs", "steps", "best top-1", "last top-1", "images/s", "ranks", "attempts"];
+    html! {
+        div.table tabindex="0" {
+            table {
+                thead { tr { @for column in columns { th scope="col" { (column) } } } }
+                tbody { @for run in runs { (row(run)) } }
+            }
+        }
+    }
+}
+
+fn row(run: &Summary) -> Markup {
+    let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
+    let rate = run.images_per_second.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.0}"));
+    let planned = run.planned_epochs.map_or_else(String::new, |planned| format!("/{planned}"));
+    let link = format!("runs?run={}", encoded(&run.name));
+    html! {
+        tr {
+            td.text { input type="checkbox" name="run" value=(run.name) aria-label=(run.name); " " a href=(link) { (run.name) } }
+            td.state.(run.state.word()) { (run.state.word()) }
+            td { (run.epochs) (planned) }
+            td { (run.steps) }
+            td { (share(run.best_top1)) }
+            td { (share(run.last_top1)) }
+            td { (rate) }
+            td { (run.ranks) }
+            td { (run.attempts) }
+        }
+    }
+}
+
+/// Returns a text as a value in the query of an address.
+fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RunState;
+    use super::*;
+
+    #[test]
+    fn names_are_escaped() {
+        let run = Summary {
+            name: "<script>alert(1)</script>&\"".into(),
+            path: "runs/x".into(),
+            state: RunState::Running,
+            epochs: 1,
+            planned_epochs: Some(3),
+            steps: 40,
+            best_top1: Some(0.5),
+            best_epoch: Some(1),
+            last_top1: None,
+            val_loss: None,
+            train_loss: None,
+            images_per_second: Some(123.4),
+            seconds: 1.0,
+            ranks: 2,
+            attempts: 1,
+        };
+        let page = index("Runs in <b>", &[run]);
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;</a>"), "{page}");
+        assert!(page.contains("runs?run=%3Cscript%3Ealert%281%29%3C%2Fscript%3E%26%22"), "{page}");
+        assert!(!page.contains("<script>alert") && !page.contains("<b>"), "{page}");
+        assert!(index("Runs", &[]).contains("no runs in this folder yet"));
+    }
+}
