@@ -48,6 +48,7 @@ train: build
 	@. .setup/env.sh && CONFIG="$(CONFIG)" RANKS="$(RANKS)" NAME="$(NAME)" scripts/train.sh $(TRAINER) $(ARGS)
 
 test torture: export REGATTA_SETUP_SLURM := 1
+test: export REGATTA_SETUP_BROWSER := 1
 test torture bench bench-loader: export REGATTA_SETUP_PYTORCH := 1
 test: setup
 	@. .setup/env.sh && scripts/test.sh

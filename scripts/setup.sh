@@ -19,6 +19,7 @@
 #   PYTHON                 the Python (3.10 to 3.14) that .venv is made with
 #   REGATTA__DATA__FOLDER  a folder that has the four Fashion-MNIST files
 #   REGATTA_SETUP_SLURM    not empty: bring a Slurm too, if packages can be installed (make test)
+#   REGATTA_SETUP_BROWSER  not empty: bring a Chromium too, if packages can be installed (make test)
 #   REGATTA_SYSTEM_ROOT    prefix of the system's own folders (for the test of set-up without root)
 set -euo pipefail
 
@@ -67,6 +68,7 @@ fingerprint() {
 is_done() {
     local piece
     [[ -z ${REGATTA_SETUP_SLURM:-} || -e .setup/slurm ]] || return 1
+    [[ -z ${REGATTA_SETUP_BROWSER:-} || -e .setup/browser ]] || return 1
     [[ -z ${REGATTA_SETUP_PYTORCH:-} || -e .setup/pytorch ]] || return 1
     [[ -r .setup/fingerprint && $(<.setup/fingerprint) == "$(fingerprint)" ]] || return 1
     while read -r piece; do
@@ -487,6 +489,17 @@ find_slurm() {
     : >.setup/slurm
 }
 
+# The tests of the page of runs drive a browser; they are skipped where there is none.
+find_browser() {
+    if [[ -z ${REGATTA_SETUP_BROWSER:-} ]]; then
+        return
+    fi
+    if ! type -P chromium >/dev/null && ! debian_packages chromium; then
+        say "no Chromium here: the tests that need one are skipped"
+    fi
+    : >.setup/browser
+}
+
 data_files=(train-images-idx3-ubyte train-labels-idx1-ubyte t10k-images-idx3-ubyte t10k-labels-idx1-ubyte)
 
 # has_data FOLDER: all four files are there, gzip or not.
@@ -617,5 +630,6 @@ find_mpi
 find_libclang
 find_data
 find_slurm
+find_browser
 write_down
 say "ready: libtorch $libtorch, MPI $mpicc, libclang $libclang, data $data"
