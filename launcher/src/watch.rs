@@ -100,11 +100,16 @@ fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "there is no such run\n").into_response()
 }
 
-/// Returns the names in a query such as `run=a&run=b`.
+/// Returns the names in a query such as `run=a&run=b`, each once.
 fn names(query: Option<String>) -> Vec<String> {
     let query = query.unwrap_or_default();
-    let pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.filter(|(key, _)| key == "run").map(|(_, name)| name.into_owned()).collect()
+    let mut names = Vec::new();
+    for (key, name) in form_urlencoded::parse(query.as_bytes()) {
+        if key == "run" && !names.iter().any(|known| *known == name) {
+            names.push(name.into_owned());
+        }
+    }
+    names
 }
 
 /// Returns the address of the events about runs, relative to their page.
@@ -124,6 +129,6 @@ mod tests {
         let address = events_of(&strange);
         assert_eq!(names(address.strip_prefix("events?").map(str::to_owned)), strange);
         assert_eq!(names(None), [""; 0]);
-        assert_eq!(names(Some("x=1&run=a".into())), ["a"]);
+        assert_eq!(names(Some("x=1&run=a&run=b&run=a".into())), ["a", "b"]);
     }
 }

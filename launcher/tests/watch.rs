@@ -19,6 +19,7 @@ struct Server {
 impl Server {
     fn start(workdir: &Workdir, options: &str) -> Self {
         let printed = workdir.path().join("address");
+        _ = fs::remove_file(&printed); // that of an earlier server
         let job = workdir.launcher(&format!("watch {options}"));
         let mut running = job.under(&["sh", "-c", "exec \"$@\" > address", "sh"]).start();
         running.wait_for_file(&printed, |text| text.ends_with('\n'));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::atomic::write_atomic;
 use crate::error::StorageError;
 use crate::folder::RunFolder;
+use crate::record::{nan, number};
 use crate::schema::Schema;
 
 /// What `trainer evaluate --save` found; accuracies are fractions.
@@ -36,6 +37,7 @@ pub struct EvaluationRecord {
     /// Fraction of the images whose class is among the five most probable ones.
     pub top5: f64,
     /// Mean cross-entropy.
+    #[serde(default = "nan", deserialize_with = "number")]
     pub loss: f64,
     /// The results of the classes.
     pub classes: Vec<ClassResult>,
@@ -70,7 +72,8 @@ pub struct WorstImage {
     /// The class that the network found most probable.
     pub predicted: String,
     /// The probability of that class.
-    pub probability: f32,
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub probability: f64,
     /// Name of its PNG file in [`RunFolder::evaluations`].
     pub file: String,
 }

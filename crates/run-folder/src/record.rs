@@ -88,7 +88,7 @@ pub struct StepRecord {
 /// Sensors of a GPU, read once. Those that it does not have are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GpuFacts {
-    /// Fraction of the last sensor period, up to a second, in which the GPU computed anything.
+    /// Fraction of the driver's last sampling period, at most a second, during which the GPU was computing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_utilization: Option<f64>,
     /// Memory in use on the GPU, by all processes, in MiB.
@@ -173,10 +173,10 @@ impl Record {
     }
 }
 
-fn nan() -> f64 {
+pub(crate) fn nan() -> f64 {
     f64::NAN
 }
 
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

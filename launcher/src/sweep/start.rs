@@ -115,14 +115,25 @@ impl Sweep {
         Ok(Plan::new(&self.file, recipe, super::variables(std::env::vars_os())?)?)
     }
 
+    /// Checks that it is valid, and that its folder is not something else.
+    ///
+    /// # Errors
+    /// If not.
+    pub(super) fn check(&self) -> Result<()> {
+        refuse_foreign(self.folder.path())?;
+        if let Some(source) = self.source.as_ref().filter(|_| self.folder.file().is_file()) {
+            source.check(&self.folder, &self.file)?;
+        }
+        Ok(self.plan()?.check()?)
+    }
+
     /// Creates its folder, or updates the copies of the files in it.
     ///
     /// # Errors
     /// If the sweep is invalid or differs from an earlier one in this folder; then nothing is written.
     pub(super) fn prepare(&self) -> Result<()> {
+        self.check()?;
         let Some(source) = &self.source else { return Ok(create(&self.folder)?) };
-        refuse_foreign(self.folder.path())?;
-        self.plan()?.check()?;
         create(&self.folder)?;
         // Another launcher may be creating the same sweep at this moment.
         let _lock = Lock::acquire(&self.folder.lock())?;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use regatta_run_folder::{ExitCode, print_output};
-use regatta_sweep::{Mode, SweepFile, SweepFolder};
+use regatta_settings::Device;
+use regatta_sweep::{Mode, Plan, SweepFile, SweepFolder};
 
 use super::start::Sweep;
+use crate::failure::Usage;
 use crate::run::command_line::shell_quoted;
 use crate::slurm::{self, Request, TimeLimit};
 use crate::trainer_binary;
@@ -37,7 +39,7 @@ pub(crate) struct SubmitCommand {
     /// Seconds before the time limit at which runs are asked to stop; must cover a step and a checkpoint
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..))]
     checkpoint_seconds: u16,
-    /// Trains networks again that failed before, once in each job
+    /// Trains networks again that failed before, once in each start of a job
     #[arg(long)]
     retry: bool,
     /// Removes the folders of runs whose results are recorded
@@ -66,8 +68,9 @@ pub(crate) fn submit(command: &SubmitCommand) -> Result<u8> {
     if let Some(partitions) = slurm::partitions() {
         slurm::check_request(&partitions, &command.request(&sweep.file))?;
     }
+    sweep.check()?;
+    command.check_device(&sweep.plan()?)?;
     if command.dry_run {
-        sweep.plan()?.check()?;
         print_output(script)?;
         return Ok(ExitCode::Done.code() as u8);
     }
@@ -89,6 +92,18 @@ impl SubmitCommand {
         }
         slurm::check_time(self.time, self.checkpoint_seconds)?;
         Ok(self.text(folder, file, &launcher, trainer))
+    }
+
+    /// Rejects GPUs for runs on processors, and the other way round: the jobs would find out only when they run.
+    fn check_device(&self, plan: &Plan) -> Result<()> {
+        let first = plan.trials()[0];
+        let device = plan.prepare(first, plan.epochs(first.space))?.recipe.train.device;
+        let problem = match (self.gpus, device) {
+            (true, Device::Cpu) => "--gpus, but the recipe's train.device is \"cpu\": leave one of them out",
+            (false, Device::Cuda) => "the recipe's train.device is \"cuda\": pass --gpus",
+            _ => return Ok(()),
+        };
+        Err(Usage(problem.into()).into())
     }
 
     /// The script, a pure function of the options and the sweep file.

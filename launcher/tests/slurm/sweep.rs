@@ -79,6 +79,10 @@ fn sweeps_that_the_cluster_can_never_train_are_rejected() {
         "-- evil.sh: sbatch would take it for the script to run: write options as --name=value",
     );
     check(
+        "--at-once 2 --time 01:00:00 --gpus",
+        "--gpus, but the recipe's train.device is \"cpu\": leave one of them out",
+    );
+    check(
         "--at-once 2 --time 00:01:00",
         "--time 00:01:00 leaves no time to train before the last --checkpoint-seconds 120: ask for more time",
     );

@@ -53,7 +53,7 @@ fn described(index: usize, prediction: &Prediction, source: &dyn Source, split: 
         name: source.name(index),
         label: class_name(source, prediction.label),
         predicted: class_name(source, prediction.classes[0]),
-        probability: prediction.probabilities[0],
+        probability: f64::from(prediction.probabilities[0]),
         file: WorstImage::file_name(split.name(), index),
     }
 }

@@ -42,6 +42,8 @@ pub struct RunData {
     pub label: String,
     /// The run in a few numbers.
     pub summary: Summary,
+    /// Time of the last sign of life of any rank, UTC, RFC 3339; none if there never was one.
+    pub last_seen_at: Option<String>,
     /// What it measured.
     pub curves: Curves,
     /// Its attempts.
@@ -101,6 +103,10 @@ impl RunData {
         let summary = Summary::of(run);
         Self {
             label,
+            last_seen_at: SystemTime::now()
+                .checked_sub(run.silent_for)
+                .filter(|&at| at > SystemTime::UNIX_EPOCH)
+                .map(utc),
             curves: Curves::of(&run.records, most_points),
             attempts: attempts::of(&run.attempts),
             ranks: Ranks::of(&run.ledgers, &run.records, summary.ranks),

@@ -38,7 +38,13 @@ impl Evaluation {
     pub(super) fn of(record: &EvaluationRecord, images: &[Option<Vec<u8>>]) -> Self {
         let mut record = record.clone();
         let pairs = pairs(&record);
-        record.confusion = record.confusion.filter(|matrix| matrix.len() <= MOST_CLASSES);
+        let classes = record.classes.len();
+        let is_drawn = |matrix: &Vec<Vec<u64>>| {
+            classes <= MOST_CLASSES
+                && matrix.len() == classes
+                && matrix.iter().all(|row| row.len() == classes)
+        };
+        record.confusion = record.confusion.filter(is_drawn);
         record.worst.iter_mut().for_each(|image: &mut WorstImage| image.file.clear());
         let address = |png: &Vec<u8>| format!("data:image/png;base64,{}", base64(png));
         Self { record, pairs, pictures: images.iter().map(|png| png.as_ref().map(address)).collect() }

@@ -115,7 +115,10 @@
 
   /** Draws lines into a figure; without points nothing is drawn. */
   function chart(into, name, title, all, shown = short, options = {}) {
-    charts[name]?.destroy();
+    const old = charts[name];
+    const zoom = old && old.axis === state.axis && (old.scales.x.min > old.data[0][0] || old.scales.x.max < old.data[0].at(-1))
+      ? { min: old.scales.x.min, max: old.scales.x.max } : null;
+    old?.destroy();
     delete charts[name];
     if (!all.length) return;
     const figure = el('figure', { class: 'chart' }, el('h3', {}, title));
@@ -156,6 +159,8 @@
     const rows = holder.querySelectorAll('.u-series');
     all.forEach(({ raw }, place) => { rows[place + 1].hidden = Boolean(raw); });
     holder.addEventListener('keydown', (event) => moveCursor(event, chart));
+    chart.axis = state.axis;
+    if (zoom) chart.setScale('x', zoom);
     charts[name] = chart;
   }
 
@@ -423,8 +428,8 @@
     show('attempts');
   }
 
-  /** When an attempt ended; one without a recorded end lasted until the next began, or until now. */
-  const endOf = (run, place) => Date.parse(run.attempts[place].ended_at ?? run.attempts[place + 1]?.started_at ?? doc.made_at);
+  /** When an attempt ended; one without a recorded end lasted until the next began, or until the last sign of life. */
+  const endOf = (run, place) => Date.parse(run.attempts[place].ended_at ?? run.attempts[place + 1]?.started_at ?? run.last_seen_at ?? doc.made_at);
 
   function timeline(run) {
     const start = Date.parse(run.attempts[0]?.started_at);

@@ -52,7 +52,7 @@ pub struct Summary {
     pub train_loss: Option<f64>,
     /// Median of the last step records' training images per second, on all ranks.
     pub images_per_second: Option<f64>,
-    /// Seconds that the processes of all attempts ran, up to their last step records.
+    /// Seconds that the processes of all attempts ran, up to their last step records; without steps that were lost and repeated.
     pub seconds: f64,
     /// Number of ranks of the newest attempt.
     pub ranks: usize,
