@@ -4,10 +4,9 @@ mod findings;
 mod silence;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use regatta_ledger::{LOCAL_MEMORY, Snapshot};
+use regatta_ledger::{LOCAL_MEMORY, Snapshot, silent_for};
 use regatta_run_folder::{
     Attempt, AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name, print_output,
 };
@@ -50,17 +49,12 @@ fn read_evidence(path: &Path) -> Result<Evidence> {
         return Err(Usage(format!("{}: {why}", path.display())).into());
     };
     let record = AttemptRecord::read(&folder.attempt(number))?;
-    let mut snapshots = Snapshot::of_run(&folder);
-    // Snapshots of earlier attempts remain until they are overwritten.
-    snapshots.retain(|snapshot| snapshot.heartbeat_at() >= record.start.started_at);
+    let snapshots = Snapshot::of_attempt(&folder, &record.start.started_at);
     let ledgers: Vec<_> = snapshots.into_iter().map(last_snapshot).collect();
-    let metrics = std::fs::metadata(folder.metrics()).and_then(|it| it.modified()).ok();
-    let since_metrics = metrics.and_then(|at| SystemTime::now().duration_since(at).ok());
-    let silent_for = ledgers.iter().map(|it| it.snapshot.silent_for()).chain(since_metrics).min();
     Ok(Evidence {
         failures: Failure::of_attempt(&folder, number).unwrap_or_default(),
         has_gone: has_gone(&record.start, &ledgers),
-        silent_for: silent_for.unwrap_or(Duration::MAX),
+        silent_for: silent_for(&folder, ledgers.iter().map(|it| &it.snapshot)),
         checkpoint: regatta_run_folder::checkpoint::newest_valid(&folder)?
             .0
             .map(|checkpoint| checkpoint.path),

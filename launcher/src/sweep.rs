@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use regatta_settings::{key_of_variable, may_differ};
+use regatta_settings::{Device, key_of_variable, may_differ};
 use regatta_sweep::{Plan, SweepFile, SweepFolder};
 
 use crate::failure::Usage;
@@ -81,6 +81,15 @@ fn open(path: &Path) -> Result<(SweepFolder, SweepFile)> {
 /// As [`Plan::new`], and environment variables that change results.
 fn plan(folder: &SweepFolder, file: &SweepFile) -> Result<Plan> {
     Ok(Plan::new(file, folder.recipe(), variables(std::env::vars_os())?)?)
+}
+
+/// Returns the device that the runs of a sweep compute on.
+///
+/// # Errors
+/// As [`Plan::prepare`].
+fn device(plan: &Plan) -> Result<Device> {
+    let first = plan.trials()[0];
+    Ok(plan.prepare(first, plan.epochs(first.space))?.recipe.train.device)
 }
 
 /// Returns the environment variables that the recipe is read with.

@@ -30,6 +30,6 @@ mod sentence;
 
 pub use collective::{Collective, Element, Entry, Operation};
 pub use memory::{LOCAL_MEMORY, name_in_memory};
-pub use snapshot::Snapshot;
+pub use snapshot::{ALIVE, Snapshot, silent_for};
 pub use verdict::{Verdict, judge, mismatch};
 pub use writer::{Ledger, publish_leftover};

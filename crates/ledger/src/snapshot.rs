@@ -12,6 +12,17 @@ use regatta_run_folder::RunFolder;
 use regatta_run_folder::StorageError;
 use regatta_run_folder::utc;
 
+/// Longest silence of a live rank; ranks publish every two seconds.
+pub const ALIVE: Duration = Duration::from_secs(10);
+
+/// Returns the time since the last sign of life of a run: a heartbeat in one of its ledgers or a line of its metrics. If there is none,
+/// the longest duration.
+pub fn silent_for<'a>(folder: &RunFolder, ledgers: impl Iterator<Item = &'a Snapshot>) -> Duration {
+    let metrics = std::fs::metadata(folder.metrics()).and_then(|it| it.modified()).ok();
+    let since_metrics = metrics.and_then(|at| SystemTime::now().duration_since(at).ok());
+    ledgers.map(Snapshot::silent_for).chain(since_metrics).min().unwrap_or(Duration::MAX)
+}
+
 /// The content of a ledger at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -58,6 +69,14 @@ impl Snapshot {
         let ledgers = ledgers.filter(|path| path.extension().is_some_and(|ending| ending == "ledger"));
         let mut snapshots: Vec<_> = ledgers.filter_map(|path| Self::read(&path).ok()).collect();
         snapshots.sort_by_key(|snapshot| snapshot.rank);
+        snapshots
+    }
+
+    /// Reads the published ledgers of the attempt at a run that started at `started_at` (UTC, RFC 3339), by rank. Those of earlier
+    /// attempts remain in the folder until they are overwritten.
+    pub fn of_attempt(folder: &RunFolder, started_at: &str) -> Vec<Self> {
+        let mut snapshots = Self::of_run(folder);
+        snapshots.retain(|snapshot| *snapshot.heartbeat_at() >= *started_at);
         snapshots
     }
 

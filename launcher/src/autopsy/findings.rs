@@ -4,14 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regatta_ledger::{Entry, Snapshot};
+use regatta_ledger::{ALIVE, Entry, Snapshot};
 use regatta_run_folder::{AttemptRecord, ExitCode, Failure, counted};
 use serde::Serialize;
 
 use super::silence::{FirstSilent, LastSnapshot, as_of, first_silent, proven};
 
-/// Longest silence of a live rank; ranks publish every two seconds.
-const ALIVE: Duration = Duration::from_secs(10);
 /// Most ranks to list; of more, those that fell silent first or are behind.
 const MAX_LISTED_RANKS: usize = 8;
 

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use super::runs::{RunOptions, RunStarter};
 use super::slots::SlotOptions;
 use super::worker::Worker;
-use super::{folder_of, open, plan};
+use super::{device, folder_of, open, plan};
 use crate::failure::Usage;
 
 /// Options of `launcher sweep start`.
@@ -53,11 +53,11 @@ pub(crate) fn start(command: &StartCommand) -> Result<u8> {
         return show(&sweep.plan()?);
     }
     command.run.check()?;
-    sweep.prepare()?;
+    sweep.check()?;
+    sweep.create()?;
     let Sweep { folder, file, .. } = sweep;
     let plan = plan(&folder, &file)?;
-    let first = plan.trials()[0];
-    let device = plan.prepare(first, plan.epochs(first.space))?.recipe.train.device;
+    let device = device(&plan)?;
     let worker = Worker {
         starter: RunStarter {
             options: &command.run,
@@ -115,24 +115,25 @@ impl Sweep {
         Ok(Plan::new(&self.file, recipe, super::variables(std::env::vars_os())?)?)
     }
 
-    /// Checks that it is valid, and that its folder is not something else.
+    /// Checks that it is valid, and that its folder is not something else, and returns its plan.
     ///
     /// # Errors
     /// If not.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<Plan> {
         refuse_foreign(self.folder.path())?;
         if let Some(source) = self.source.as_ref().filter(|_| self.folder.file().is_file()) {
             source.check(&self.folder, &self.file)?;
         }
-        Ok(self.plan()?.check()?)
+        let plan = self.plan()?;
+        plan.check()?;
+        Ok(plan)
     }
 
-    /// Creates its folder, or updates the copies of the files in it.
+    /// Creates the folder of a sweep that was [checked](Self::check), or updates the copies of the files in it.
     ///
     /// # Errors
-    /// If the sweep is invalid or differs from an earlier one in this folder; then nothing is written.
-    pub(super) fn prepare(&self) -> Result<()> {
-        self.check()?;
+    /// If another launcher has just created a different sweep in this folder, or it cannot be written.
+    pub(super) fn create(&self) -> Result<()> {
         let Some(source) = &self.source else { return Ok(create(&self.folder)?) };
         create(&self.folder)?;
         // Another launcher may be creating the same sweep at this moment.

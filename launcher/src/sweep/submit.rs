@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use regatta_run_folder::{ExitCode, print_output};
 use regatta_settings::Device;
-use regatta_sweep::{Mode, Plan, SweepFile, SweepFolder};
+use regatta_sweep::{Mode, SweepFile, SweepFolder};
 
+use super::device;
 use super::start::Sweep;
 use crate::failure::Usage;
 use crate::run::command_line::shell_quoted;
@@ -68,13 +69,12 @@ pub(crate) fn submit(command: &SubmitCommand) -> Result<u8> {
     if let Some(partitions) = slurm::partitions() {
         slurm::check_request(&partitions, &command.request(&sweep.file))?;
     }
-    sweep.check()?;
-    command.check_device(&sweep.plan()?)?;
+    command.check_device(device(&sweep.check()?)?)?;
     if command.dry_run {
         print_output(script)?;
         return Ok(ExitCode::Done.code() as u8);
     }
-    sweep.prepare()?;
+    sweep.create()?;
     print_output(slurm::submit(&script, &command.extra)?)?;
     Ok(ExitCode::Done.code() as u8)
 }
@@ -95,15 +95,13 @@ impl SubmitCommand {
     }
 
     /// Rejects GPUs for runs on processors, and the other way round: the jobs would find out only when they run.
-    fn check_device(&self, plan: &Plan) -> Result<()> {
-        let first = plan.trials()[0];
-        let device = plan.prepare(first, plan.epochs(first.space))?.recipe.train.device;
+    fn check_device(&self, device: Device) -> Result<(), Usage> {
         let problem = match (self.gpus, device) {
             (true, Device::Cpu) => "--gpus, but the recipe's train.device is \"cpu\": leave one of them out",
             (false, Device::Cuda) => "the recipe's train.device is \"cuda\": pass --gpus",
             _ => return Ok(()),
         };
-        Err(Usage(problem.into()).into())
+        Err(Usage(problem.into()))
     }
 
     /// The script, a pure function of the options and the sweep file.

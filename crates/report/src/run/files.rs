@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use regatta_ledger::Snapshot;
+use regatta_ledger::{Snapshot, silent_for};
 use regatta_run_folder::{
     Attempt, AttemptRecord, EvaluationRecord, Failure, RunFolder, StorageError, WorstImage, describe,
 };
@@ -65,15 +65,12 @@ impl RunFiles {
         let attempts = attempts(&folder, newest, &mut notes);
         let (recipe, resolved) = recipe(&folder, &mut notes);
         let records = records(&folder, &mut notes);
-        let mut ledgers = Snapshot::of_run(&folder);
-        // Ledgers of earlier attempts remain until they are overwritten.
-        let started_at =
-            attempts.last().map(|(record, _)| record.start.started_at.clone()).unwrap_or_default();
-        ledgers.retain(|ledger| ledger.heartbeat_at() >= started_at);
+        let started_at = attempts.last().map_or("", |(record, _)| &record.start.started_at);
+        let ledgers = Snapshot::of_attempt(&folder, started_at);
         Ok(Self {
             name: name(path),
             path: path.to_owned(),
-            silent_for: silent_for(&folder, &ledgers),
+            silent_for: silent_for(&folder, ledgers.iter()),
             evaluations: evaluations(&folder, &mut notes),
             attempts,
             records,
@@ -143,13 +140,6 @@ fn recipe(folder: &RunFolder, notes: &mut Vec<String>) -> (BTreeMap<String, Stri
             (BTreeMap::new(), None)
         }
     }
-}
-
-/// Returns the time since a rank's heartbeat or a record, whichever is the last.
-fn silent_for(folder: &RunFolder, ledgers: &[Snapshot]) -> Duration {
-    let metrics = fs::metadata(folder.metrics()).and_then(|it| it.modified()).ok();
-    let since_metrics = metrics.and_then(|at| SystemTime::now().duration_since(at).ok());
-    ledgers.iter().map(Snapshot::silent_for).chain(since_metrics).min().unwrap_or(Duration::MAX)
 }
 
 fn evaluations(folder: &RunFolder, notes: &mut Vec<String>) -> Vec<(EvaluationRecord, Vec<Option<Vec<u8>>>)> {

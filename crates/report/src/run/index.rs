@@ -1,5 +1,6 @@
 //! The index of the runs that a server shows: a row a run, with a link to its page.
 
+use form_urlencoded::byte_serialize;
 use maud::{Markup, PreEscaped, html};
 
 use super::Summary;
@@ -38,7 +39,7 @@ fn row(run: &Summary) -> Markup {
     let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
     let rate = run.images_per_second.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.0}"));
     let planned = run.planned_epochs.map_or_else(String::new, |planned| format!("/{planned}"));
-    let link = format!("runs?run={}", encoded(&run.name));
+    let link: String = ["runs?run="].into_iter().chain(byte_serialize(run.name.as_bytes())).collect();
     html! {
         tr {
             td.text { input type="checkbox" name="run" value=(run.name) aria-label=(run.name); " " a href=(link) { (run.name) } }
@@ -52,14 +53,6 @@ fn row(run: &Summary) -> Markup {
             td { (run.attempts) }
         }
     }
-}
-
-/// Returns a text as a value in the query of an address.
-fn encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    text.bytes()
-        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 #[cfg(test)]

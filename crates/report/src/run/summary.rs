@@ -1,15 +1,11 @@
 //! A run in a few numbers, for a row of a table.
 
-use std::time::Duration;
-
+use regatta_ledger::ALIVE;
 use regatta_run_folder::{EpochRecord, ExitCode};
 use serde::Serialize;
 
 use super::RunFiles;
 use super::curves::Clock;
-
-/// Longest silence of a live rank; ranks publish every two seconds.
-const ALIVE: Duration = Duration::from_secs(10);
 
 /// How far a run is, judged by its newest attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
