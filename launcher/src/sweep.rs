@@ -34,7 +34,7 @@ pub(crate) struct SweepCommand {
 enum Command {
     /// Draws networks and trains them, or continues where an earlier start stopped
     Start(Box<start::StartCommand>),
-    /// Submits it to Slurm as a job array, or continues it there
+    /// Submits a sweep to Slurm as a job array
     Submit(Box<submit::SubmitCommand>),
     /// Shows what is done, running and failed, the time left and the best network so far
     Status(status::StatusCommand),

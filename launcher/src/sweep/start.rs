@@ -30,7 +30,7 @@ pub(crate) struct StartCommand {
     /// Removes the folders of runs whose results are recorded
     #[arg(long)]
     prune: bool,
-    /// Ends when other launchers train all that is left, instead of waiting whether they finish it
+    /// Exits when only networks that other launchers train are left, instead of waiting for them
     #[arg(long)]
     no_wait: bool,
     /// Prints the networks that would be trained without training them

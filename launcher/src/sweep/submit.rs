@@ -31,7 +31,7 @@ pub(crate) struct SubmitCommand {
     /// Number of runs at once in each job
     #[arg(long, value_name = "N", value_parser = slurm::count, default_value = "1")]
     slots: NonZeroU32,
-    /// Whether each rank takes a GPU
+    /// Gives each rank a GPU
     #[arg(long)]
     gpus: bool,
     /// Cores of each rank [default: the cluster's]
