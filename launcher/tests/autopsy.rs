@@ -75,7 +75,7 @@ fn a_rank_that_was_killed_under_plain_mpirun_is_named() {
 fn the_files_that_ranks_leave_are_explained() {
     let workdir = Workdir::new(TINY);
     let run = workdir.run("recipe");
-    let attempt = Attempt::start(&run, &AttemptStart::here(2, vec!["trainer".into()])).unwrap();
+    let attempt = Attempt::start(&run, &AttemptStart::here(2, vec!["trainer".into()], 0)).unwrap();
     let collective = Collective { operation: Operation::AllReduce, element: Element::F32, bytes: 4096 };
     for rank in [0, 1] {
         let ledger = Ledger::create(&workdir.path().join("ledger"), rank, 2).unwrap();

@@ -54,8 +54,9 @@ impl Records {
         resumed_step: u64,
         world: &World,
     ) -> Result<Self> {
+        let arguments = std::env::args().collect();
         let attempt =
-            Attempt::start(&folder, &AttemptStart::here(world.world_size(), std::env::args().collect()))?;
+            Attempt::start(&folder, &AttemptStart::here(world.world_size(), arguments, resumed_step))?;
         folder.remove_leftovers()?;
         for (damaged, aside) in set_aside_damaged(&folder)? {
             tracing::warn!("{damaged}; it is kept as {}", aside.display());

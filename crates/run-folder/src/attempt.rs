@@ -33,11 +33,14 @@ pub struct AttemptStart {
     pub world_size: usize,
     /// The command line, one entry per argument.
     pub command_line: Vec<String>,
+    /// The step from which it goes on; 0 for a new run. None in the files of versions that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_step: Option<u64>,
 }
 
 impl AttemptStart {
-    /// Describes a start by this process, now.
-    pub fn here(world_size: usize, command_line: Vec<String>) -> Self {
+    /// Describes a start by this process, now, from step `from_step` of the run.
+    pub fn here(world_size: usize, command_line: Vec<String>, from_step: u64) -> Self {
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         Self {
             started_at: utc(SystemTime::now()),
@@ -46,6 +49,7 @@ impl AttemptStart {
             process_id: std::process::id(),
             world_size,
             command_line,
+            from_step: Some(from_step),
         }
     }
 }

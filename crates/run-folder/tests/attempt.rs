@@ -14,6 +14,7 @@ fn start() -> AttemptStart {
         process_id: 4711,
         world_size: 8,
         command_line: vec!["trainer".to_owned(), "--config".to_owned(), "a b.toml".to_owned()],
+        from_step: Some(20),
     }
 }
 
@@ -34,6 +35,7 @@ fn an_attempt_records_its_start_and_its_end() {
             "--config",
             "a b.toml"
           ],
+          "from_step": 20,
           "end": null
         }
     "#]]
@@ -89,7 +91,7 @@ fn concurrent_starts_take_different_numbers() {
 
 #[test]
 fn a_start_here_names_this_process() {
-    let start = AttemptStart::here(2, vec!["trainer".to_owned()]);
+    let start = AttemptStart::here(2, vec!["trainer".to_owned()], 0);
     assert_eq!((start.process_id, start.world_size), (std::process::id(), 2));
     assert!(!start.host.is_empty() && !start.user.is_empty());
     assert!(start.started_at.as_str() > "2026" && start.started_at.len() == 20, "{}", start.started_at);

@@ -260,6 +260,7 @@ mod tests {
             process_id: 100,
             world_size: 2,
             command_line: vec![],
+            from_step: None,
         };
         let end = end.map(|(end, exit_code)| AttemptEnd {
             ended_at: "2026-01-31T09:00:00Z".into(),

@@ -32,13 +32,14 @@ pub struct AttemptData {
     pub command: String,
 }
 
-/// Returns the attempts, given in order of their numbers, each with the first failure that its ranks reported.
+/// Returns the attempts, given in order of their numbers, each with the first failure that its ranks reported. Older versions did not
+/// record the step from which an attempt went on: it is taken to be the last that was saved.
 pub(super) fn of(records: &[(AttemptRecord, Option<Failure>)]) -> Vec<AttemptData> {
-    let mut from_step = 0;
+    let mut saved_step = 0;
     let data = |(record, failure): &(AttemptRecord, Option<Failure>)| {
-        let attempt = attempt(record, failure.as_ref(), from_step);
-        from_step = record.saved_step.unwrap_or(from_step);
-        attempt
+        let from_step = record.start.from_step.unwrap_or(saved_step);
+        saved_step = record.saved_step.unwrap_or(from_step);
+        attempt(record, failure.as_ref(), from_step)
     };
     records.iter().map(data).collect()
 }
@@ -67,15 +68,25 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_attempt_goes_on_from_the_last_step_that_was_saved() {
-        let start = AttemptStart::here(2, vec!["trainer".into(), "--resume".into()]);
-        let record = |number, saved_step| {
-            (AttemptRecord { number, start: start.clone(), saved_step, end: None }, None)
+    fn from_steps(attempts: &[(Option<u64>, Option<u64>)]) -> Vec<u64> {
+        let start = AttemptStart::here(2, vec!["trainer".into(), "--resume".into()], 0);
+        let record = |(number, &(from_step, saved_step))| {
+            let start = AttemptStart { from_step, ..start.clone() };
+            (AttemptRecord { number, start, saved_step, end: None }, None)
         };
-        let attempts = of(&[record(1, Some(40)), record(2, None), record(3, Some(90)), record(4, None)]);
-        let steps: Vec<u64> = attempts.iter().map(|attempt| attempt.from_step).collect();
-        assert_eq!(steps, [0, 40, 40, 90]);
-        assert_eq!(attempts[0].command, "trainer --resume");
+        let records: Vec<_> = (1..).zip(attempts).map(record).collect();
+        of(&records).iter().map(|attempt| attempt.from_step).collect()
+    }
+
+    #[test]
+    fn an_attempt_goes_on_from_the_step_that_it_recorded() {
+        // The second attempt found the checkpoint of step 40 damaged.
+        assert_eq!(from_steps(&[(Some(0), Some(40)), (Some(20), None), (Some(20), Some(90))]), [0, 20, 20]);
+    }
+
+    #[test]
+    fn without_a_record_it_went_on_from_the_last_step_that_was_saved() {
+        let saved = [Some(40), None, Some(90), None].map(|saved| (None, saved));
+        assert_eq!(from_steps(&saved), [0, 40, 40, 90]);
     }
 }
