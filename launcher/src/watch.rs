@@ -21,7 +21,10 @@ use tokio::net::TcpListener;
 
 use crate::failure::Usage;
 use access::Access;
-use library::Library;
+use library::{Library, Version};
+
+/// The key in the address of events that tells what their page shows.
+const SEEN: &str = "seen";
 
 /// Options of `launcher watch`.
 #[derive(Debug, clap::Args)]
@@ -65,7 +68,13 @@ async fn serve(listen: SocketAddr, library: Arc<Library>) -> Result<()> {
 async fn front(State(library): State<Arc<Library>>) -> Response {
     match library.only_run() {
         Some(name) => page_of(library.clone(), vec![name.to_owned()]).await,
-        None => answer(move || Some(Html(index(&library.title(), &library.summaries())))).await,
+        None => {
+            answer(move || {
+                let (runs, version) = library.index();
+                Some(Html(index(&library.title(), &runs, &events_of(&[], version))))
+            })
+            .await
+        }
     }
 }
 
@@ -75,14 +84,19 @@ async fn page(State(library): State<Arc<Library>>, RawQuery(query): RawQuery) ->
 }
 
 async fn page_of(library: Arc<Library>, names: Vec<String>) -> Response {
-    answer(move || Some(Html(library.document(&names)?.live_html(&events_of(&names))))).await
+    answer(move || {
+        let (document, version) = library.document(&names)?;
+        Some(Html(document.live_html(&events_of(&names, version))))
+    })
+    .await
 }
 
-/// Events about the runs that the query names: a document whenever they change; of no runs only that some run of the folder changed.
+/// Events about the runs that the query names: a document whenever they change; of no runs only that the index changed.
 async fn events(State(library): State<Arc<Library>>, RawQuery(query): RawQuery) -> Response {
+    let seen = query.as_deref().and_then(seen);
     let names = names(query);
     match library.has(&names) {
-        true => events::stream(library, names).into_response(),
+        true => events::stream(library, names, seen).into_response(),
         false => not_found(),
     }
 }
@@ -112,11 +126,17 @@ fn names(query: Option<String>) -> Vec<String> {
     names
 }
 
-/// Returns the address of the events about runs, relative to their page.
-fn events_of(names: &[String]) -> String {
+/// Returns the version that a query says its page has seen.
+fn seen(query: &str) -> Option<Version> {
+    form_urlencoded::parse(query.as_bytes())
+        .find_map(|(key, version)| (key == SEEN).then(|| version.parse().ok())?)
+}
+
+/// Returns the address of the events about runs, relative to their page, for a page that shows a version of them.
+fn events_of(names: &[String], shown: Version) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     names.iter().for_each(|name| _ = query.append_pair("run", name));
-    format!("events?{}", query.finish())
+    format!("events?{}", query.append_pair(SEEN, &shown.to_string()).finish())
 }
 
 #[cfg(test)]
@@ -126,9 +146,11 @@ mod tests {
     #[test]
     fn names_survive_their_address() {
         let strange = ["a", "b&run=c", "ü %/#", "<script>"].map(str::to_owned);
-        let address = events_of(&strange);
-        assert_eq!(names(address.strip_prefix("events?").map(str::to_owned)), strange);
+        let address = events_of(&strange, 7);
+        let query = address.strip_prefix("events?").unwrap();
+        assert_eq!((names(Some(query.to_owned())), seen(query)), (strange.to_vec(), Some(7)));
         assert_eq!(names(None), [""; 0]);
         assert_eq!(names(Some("x=1&run=a&run=b&run=a".into())), ["a", "b"]);
+        assert_eq!((seen("run=a"), seen("seen=x"), seen("seen=")), (None, None, None));
     }
 }

@@ -1,5 +1,7 @@
 //! `launcher watch`: what it serves, to whom, and that pages follow a run.
 
+mod live;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -44,6 +46,11 @@ impl Server {
         (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
     }
 
+    /// The address of a path, for a browser.
+    fn address(&self, path: &str) -> String {
+        format!("http://{}{}{path}", self.authority, self.prefix)
+    }
+
     fn get(&self, path: &str) -> (u16, String) {
         self.answer("GET", path, &self.authority)
     }
@@ -69,7 +76,7 @@ fn a_folder_has_an_index_and_a_page_of_any_of_its_runs() {
     assert!(index.contains("cache-control: no-store") && index.contains("frame-ancestors 'none'"), "{index}");
     let (status, page) = server.get("/runs?run=first&run=second");
     assert!(status == 200 && page.contains("<title>Runs first and second</title>"), "{page}");
-    assert!(page.contains("data-events=\"events?run=first&amp;run=second\""));
+    assert!(page.contains("data-events=\"events?run=first&amp;run=second&amp;seen="));
     for path in [
         "/runs",
         "/runs?run=third",

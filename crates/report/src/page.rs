@@ -4,7 +4,7 @@ mod html;
 
 mod markdown;
 
-pub(crate) use html::shell;
+pub(crate) use html::{SORTABLE, nonce, script, shell};
 
 /// A report.
 #[derive(Clone, Debug)]

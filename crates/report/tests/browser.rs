@@ -1,6 +1,5 @@
 //! The page of runs in a real browser: what is drawn, what pointer and keys do, and that nothing leaves the page.
 
-mod devtools;
 mod made;
 
 use std::fs;
@@ -10,8 +9,8 @@ use std::time::Instant;
 use regatta_report::run::{Document, RunFiles};
 use serde_json::{Value, json};
 
-use devtools::Browser;
 use made::HOSTILE;
+use test_browser::Browser;
 
 /// Writes the page of these runs and returns its path and its size.
 fn page(folder: &Path, runs: &[PathBuf]) -> (PathBuf, u64) {
@@ -22,13 +21,8 @@ fn page(folder: &Path, runs: &[PathBuf]) -> (PathBuf, u64) {
     (file, bytes)
 }
 
-/// Starts the browser, or says that there is none.
 fn browser(folder: &Path) -> Option<Browser> {
-    let browser = Browser::start(&folder.join("profile"));
-    if browser.is_none() {
-        println!("skipped: no chromium on the PATH (Debian: apt-get install chromium)");
-    }
-    browser
+    Browser::start(&folder.join("profile"))
 }
 
 const SIZES: [(u32, &str); 4] = [(390, "light"), (1400, "dark"), (390, "dark"), (1400, "light")];
@@ -52,6 +46,7 @@ fn two_runs_are_drawn_compared_and_explored() {
         check_sorting(&mut browser);
         check_axes_and_smoothing(&mut browser);
         check_selection(&mut browser);
+        check_newer_points(&mut browser);
         check_replacement(&mut browser);
         assert_eq!(browser.complaints(), Vec::<String>::new(), "{width} {scheme}");
     }
@@ -174,6 +169,27 @@ fn check_selection(browser: &mut Browser) {
     assert!(browser.value("regattaReport.charts['phases-1']").is_null());
     browser.click("#controls input[data-run='1']");
     assert_eq!(browser.value("document.querySelectorAll('#runs tbody tr').length"), 2);
+}
+
+/// A newer document of the same runs leaves charts, a zoom, an order and a focus as they were.
+fn check_newer_points(browser: &mut Browser) {
+    browser.value("window.before = regattaReport.charts.loss");
+    browser.value("before.setScale('x', {min: 50, max: 90})");
+    browser.click("#runs th:nth-child(4) button");
+    browser.click("#runs th:nth-child(4) button");
+    let script = "(() => { const newer = structuredClone(regattaReport.document); const [run] = newer.runs; \
+        for (const axis of ['step', 'epoch', 'seconds']) run.curves.steps[axis].push(run.curves.steps[axis].at(-1) + 1); \
+        const {rows, values} = run.curves.steps.series.loss; rows.push(rows.at(-1) + 1); values.push(1.5); \
+        run.summary.steps += 1; regattaReport.show(newer); })()";
+    browser.value(script);
+    let chart =
+        browser.value("[regattaReport.charts.loss === before, before.data[0].length, before.data[1].at(-1)]");
+    assert_eq!(chart, json!([true, 401, 1.5]));
+    assert_eq!(browser.value("[before.scales.x.min, before.scales.x.max]"), json!([50, 90]));
+    let steps = browser
+        .value("[...document.querySelectorAll('#runs tbody tr')].map((row) => row.cells[3].textContent)");
+    assert_eq!(steps, json!(["401", "400"]));
+    assert_eq!(browser.value("document.activeElement.textContent"), "steps");
 }
 
 /// A newer document takes the place of the one that was drawn.

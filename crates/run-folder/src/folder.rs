@@ -11,6 +11,7 @@ use crate::error::StorageError;
 ///
 /// ```text
 /// runs/NAME/
+///   plan.json                   the prediction that `launcher plan --save` put there, perhaps before the first start
 ///   attempts/000001             who started it when and where, how it ended, and the last step that was saved
 ///   config.toml                 the resolved recipe, plus versions, hosts, world size
 ///   metrics.jsonl               one object per log interval and per epoch
@@ -42,13 +43,13 @@ impl RunFolder {
         &self.path
     }
 
-    /// Returns whether the folder exists, that is, whether the run was ever started.
+    /// Returns whether the folder exists with anything but a plan in it, that is, whether the run was ever started.
     ///
     /// # Errors
     /// If the file system cannot be accessed, or the path is not a folder.
     pub fn exists(&self) -> Result<bool, StorageError> {
         match fs::metadata(&self.path) {
-            Ok(metadata) if metadata.is_dir() => Ok(true),
+            Ok(metadata) if metadata.is_dir() => self.has_more_than_a_plan(),
             Ok(_) => {
                 let found =
                     "that is a file, but a run folder is expected here: move it away, or start the run with \
@@ -59,6 +60,17 @@ impl RunFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StorageError::io("look for", &self.path)(error)),
         }
+    }
+
+    fn has_more_than_a_plan(&self) -> Result<bool, StorageError> {
+        let plan = self.plan();
+        let entries = fs::read_dir(&self.path).map_err(StorageError::io("list", &self.path))?;
+        for entry in entries {
+            if entry.map_err(StorageError::io("list", &self.path))?.path() != plan {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Creates the folder and its subfolders. Existing ones are kept.
@@ -81,6 +93,11 @@ impl RunFolder {
         [self.path.clone(), self.attempts(), self.ranks()]
             .iter()
             .try_for_each(|it| atomic::remove_leftovers(it))
+    }
+
+    /// The prediction of `launcher plan`.
+    pub fn plan(&self) -> PathBuf {
+        self.path.join("plan.json")
     }
 
     /// The folder with a file for each attempt at the run.

@@ -16,9 +16,12 @@ mod table;
 mod testing;
 mod verdict;
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::Result;
 use regatta_anynet::Layout;
-use regatta_run_folder::{ExitCode, print_output, write_output};
+use regatta_run_folder::{ExitCode, RunFolder, Schema, StorageError, print_output, write_output};
 use regatta_settings::{Recipe, TrainSettings};
 use serde::Serialize;
 
@@ -33,6 +36,7 @@ use verdict::Scaling;
 /// The prediction for a job, and its inputs.
 #[derive(Debug, Serialize)]
 struct Plan {
+    schema: Schema<1>,
     parameters: u64,
     global_batch_size: usize,
     micro_batch_size: usize,
@@ -58,7 +62,7 @@ struct Plan {
     verdict: Scaling,
 }
 
-/// Prints the prediction, and draws it with `--svg`.
+/// Prints the prediction, draws it with `--svg` and saves it with `--save`.
 ///
 /// # Errors
 /// If the recipe, the options or a measurement file are invalid, or the output cannot be written.
@@ -67,11 +71,21 @@ pub(crate) fn plan(command: &PlanCommand) -> Result<ExitCode> {
     if let Some(path) = &command.svg {
         write_output(path, command.force, chart::render_svg(&plan.rows)?)?;
     }
+    if let Some(run) = &command.save {
+        save(&plan, run, command.force)?;
+    }
     match command.json {
         true => print_output(serde_json::to_string_pretty(&plan)?)?,
         false => print_output(table::render(&plan))?,
     }
     Ok(ExitCode::Done)
+}
+
+/// Saves the prediction in a run folder, which need not exist yet.
+fn save(plan: &Plan, run: &Path, force: bool) -> Result<()> {
+    fs::create_dir_all(run).map_err(StorageError::io("create the folder", run))?;
+    write_output(RunFolder::new(run, "").plan(), force, serde_json::to_string_pretty(plan)? + "\n")?;
+    Ok(())
 }
 
 fn build(command: &PlanCommand) -> Result<Plan> {
@@ -92,6 +106,7 @@ fn build(command: &PlanCommand) -> Result<Plan> {
     let step = Step { micro_batch_size, times, buckets, trailing_bytes, overlap, all_reduce };
     let rows = scaling::rows(&step, &training, command.gpus());
     Ok(Plan {
+        schema: Schema,
         parameters: summary.params,
         global_batch_size,
         micro_batch_size,

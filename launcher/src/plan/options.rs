@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::ArgGroup;
 use regatta_settings::RecipeArgs;
 
 /// `launcher plan`.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("written").args(["svg", "save"]).multiple(true)))]
 pub(crate) struct PlanCommand {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
@@ -50,8 +52,12 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Replaces an existing --svg file
-    #[arg(long, requires = "svg")]
+    /// Keeps the prediction in this run folder, before or after the run starts; report and watch compare the run with it
+    #[arg(long, value_name = "RUN")]
+    pub(crate) save: Option<PathBuf>,
+
+    /// Replaces an existing --svg file or a saved prediction
+    #[arg(long, requires = "written")]
     pub(crate) force: bool,
 
     /// Prints JSON

@@ -46,7 +46,7 @@ pub(crate) struct Span {
 }
 
 /// Prediction for a number of GPUs, for images of the largest size; `total_seconds` is that of all epochs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) gpus: usize,
     /// Micro-batches of the rank that has the most.
@@ -54,6 +54,8 @@ pub(crate) struct Row {
     pub(crate) step_seconds: f64,
     pub(crate) exposed_seconds: f64,
     pub(crate) images_per_second: f64,
+    /// Images per second for each of the sizes that training takes in turn.
+    pub(crate) images_per_second_by_size: Vec<f64>,
     /// Images per second relative to linear scaling from one GPU.
     pub(crate) efficiency: f64,
     pub(crate) epoch_seconds: f64,
@@ -85,6 +87,11 @@ fn row(step: &Step, training: &Training, gpus: usize) -> Row {
         step_seconds: seconds,
         exposed_seconds: step.exposed(gpus),
         images_per_second: images as f64 / seconds,
+        images_per_second_by_size: training
+            .spans
+            .iter()
+            .map(|span| images as f64 / step.of_size(span).seconds(gpus, images))
+            .collect(),
         efficiency: alone / seconds / gpus as f64,
         epoch_seconds: training.seconds(step, gpus, training.steps_of_epoch),
         total_seconds: training.total_seconds(step, gpus),
@@ -92,6 +99,11 @@ fn row(step: &Step, training: &Training, gpus: usize) -> Row {
 }
 
 impl Step {
+    /// The step with images of another size.
+    fn of_size(&self, span: &Span) -> Self {
+        Self { times: self.times.of_share(span.work), ..self.clone() }
+    }
+
     /// Seconds of a step with a global batch of `images`.
     pub(crate) fn seconds(&self, gpus: usize, images: usize) -> f64 {
         self.compute(gpus, images) + self.exposed(gpus) + self.times.optimizer
@@ -134,9 +146,9 @@ impl Training {
 
     fn total_seconds(&self, step: &Step, gpus: usize) -> f64 {
         let (mut left, mut total) = (self.max_steps.unwrap_or(u64::MAX), 0.0);
-        for &Span { epochs, work, .. } in &self.spans {
-            let step = Step { times: step.times.of_share(work), ..step.clone() };
-            let steps = left.min(epochs * self.steps_of_epoch);
+        for span in &self.spans {
+            let step = step.of_size(span);
+            let steps = left.min(span.epochs * self.steps_of_epoch);
             let (whole, rest) = (steps / self.steps_of_epoch, steps % self.steps_of_epoch);
             total += whole as f64 * self.seconds(&step, gpus, self.steps_of_epoch)
                 + self.seconds(&step, gpus, rest);

@@ -30,6 +30,7 @@ fn row(run: &Summary) -> [String; 12] {
     let share = |value: Option<f64>| value.map_or_else(unknown, |value| format!("{value:.4}"));
     let planned = run.planned_epochs.map_or_else(String::new, |epochs| format!("/{epochs}"));
     let best = run.best_epoch.map_or_else(String::new, |epoch| format!(" (epoch {epoch})"));
+    let planned_rate = run.planned_images_per_second.map_or_else(String::new, |rate| format!("/{rate:.0}"));
     [
         run.name.clone(),
         run.state.word().to_owned(),
@@ -39,7 +40,7 @@ fn row(run: &Summary) -> [String; 12] {
         share(run.last_top1),
         share(run.train_loss),
         share(run.val_loss),
-        run.images_per_second.map_or_else(unknown, |rate| format!("{rate:.0}")),
+        run.images_per_second.map_or_else(unknown, |rate| format!("{rate:.0}")) + &planned_rate,
         duration(run.seconds),
         run.ranks.to_string(),
         run.attempts.to_string(),
@@ -114,6 +115,7 @@ mod tests {
             val_loss: top1.map(|_| 0.4),
             train_loss: Some(0.25),
             images_per_second: Some(1234.5),
+            planned_images_per_second: top1.map(|_| 1300.2),
             seconds: 171.0,
             ranks: 2,
             attempts: 3,
@@ -138,9 +140,9 @@ mod tests {
             notes: vec!["metrics.jsonl: 2 lines that are no records were skipped".into()],
         };
         expect![[r#"
-            run          state  epochs  steps              best    last    loss  val loss  images/s        time  ranks  attempts
-            fast          done     3/4   1407  0.9150 (epoch 2)  0.9050  0.2500    0.4000      1234  2 min 51 s      2         3
-            no�[2Jeval  failed     3/4   1407                 -       -  0.2500         -      1234  2 min 51 s      2         3
+            run          state  epochs  steps              best    last    loss  val loss   images/s        time  ranks  attempts
+            fast          done     3/4   1407  0.9150 (epoch 2)  0.9050  0.2500    0.4000  1234/1300  2 min 51 s      2         3
+            no�[2Jeval  failed     3/4   1407                 -       -  0.2500         -       1234  2 min 51 s      2         3
 
             key              fast  no�[2Jeval
             optim.lr          0.1        0.02

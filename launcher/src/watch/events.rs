@@ -1,72 +1,71 @@
-//! Server-sent events about runs: the newest document whenever they change.
+//! Server-sent events about runs: the newest document, or a word that the index has changed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use super::library::{Library, Stamp};
+use super::library::{Library, Version};
 
 /// Interval at which the files are looked at, and least interval between two events.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest time between two events.
-const SILENCE: Duration = Duration::from_secs(30);
-
-/// What a connection has been sent.
-struct Sent {
+/// A connection.
+struct Connection {
     library: Arc<Library>,
     names: Vec<String>,
-    /// What the files were like at the last event; none before the first.
-    stamp: Option<Stamp>,
-    at: Instant,
-    has_looked: bool,
+    /// What the page shows.
+    seen: Option<Version>,
 }
 
-/// Returns the events about runs: `document` with the JSON of their page, at once and whenever they change; without names, `changed`
-/// whenever some run changes.
+/// Returns the events about runs, as long as they differ from what the page has `seen`: `document` with the JSON of a page of them;
+/// without names, `changed` for the index.
 pub(super) fn stream(
     library: Arc<Library>,
     names: Vec<String>,
+    seen: Option<Version>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let events = unfold(
-        Sent { library, names, stamp: None, at: Instant::now(), has_looked: false },
-        |mut sent| async move {
-            loop {
-                if std::mem::replace(&mut sent.has_looked, true) {
-                    tokio::time::sleep(INTERVAL).await;
-                }
-                let (next, event) = tokio::task::spawn_blocking(move || sent.next()).await.ok()?;
-                sent = next;
-                if let Some(event) = event {
-                    return Some((Ok(event), sent));
-                }
+    let connection = Connection { library, names, seen };
+    let events = unfold((connection, Duration::ZERO), |(mut connection, mut pause)| async move {
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = INTERVAL;
+            let (next, event) = tokio::task::spawn_blocking(move || connection.next()).await.ok()?;
+            connection = next;
+            if let Some(event) = event {
+                return Some((Ok(event), (connection, pause)));
             }
-        },
-    );
+        }
+    });
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-impl Sent {
-    /// Returns the next event, if there is something new. After some time without, a run may have been killed, which changes no file.
+impl Connection {
+    /// Returns the next event, if there is something that the page has not seen.
     fn next(mut self) -> (Self, Option<Event>) {
-        let stamp = self.library.stamp(&self.names);
-        let is_first = self.stamp.is_none();
-        if self.stamp.as_ref() == Some(&stamp) && self.at.elapsed() < SILENCE {
-            return (self, None);
-        }
         let event = match self.names.is_empty() {
-            true => Some(Event::default().event("changed").data("index")).filter(|_| !is_first),
-            false => match self.library.document(&self.names) {
-                Some(document) => Some(Event::default().event("document").data(document.json())),
-                // Perhaps a file is being replaced: it is read again.
-                None => return (self, None),
-            },
+            true => self.index(),
+            false => self.document(),
         };
-        (self.stamp, self.at) = (Some(stamp), Instant::now());
         (self, event)
+    }
+
+    fn index(&mut self) -> Option<Event> {
+        let (_, current) = self.library.index();
+        let is_new = self.seen.replace(current) != Some(current);
+        is_new.then(|| Event::default().event("changed").data("index"))
+    }
+
+    fn document(&mut self) -> Option<Event> {
+        if self.seen == Some(self.library.version(&self.names)) {
+            return None;
+        }
+        // Without a document perhaps a file is being replaced: it is read again.
+        let (document, current) = self.library.document(&self.names)?;
+        self.seen = Some(current);
+        Some(Event::default().event("document").data(document.json()))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Mutex;
-use std::time::SystemTime;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use regatta_report::run::{Document, RunFiles, RunState, Summary};
@@ -12,8 +13,14 @@ use regatta_run_folder::RunFolder;
 
 use crate::failure::Usage;
 
+/// A number that tells whether a page shows runs as they are now. It means nothing to another process.
+pub(super) type Version = u64;
+
 /// When and how large the files of a run were, which tells whether it changed.
-pub(super) type Stamp = Vec<(u64, Option<SystemTime>)>;
+type Stamp = Vec<(u64, Option<SystemTime>)>;
+
+/// A run whose ranks were alive is looked at again after this time, since one that was killed changes no file.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The runs that are served.
 #[derive(Debug)]
@@ -22,8 +29,16 @@ pub(super) struct Library {
     folder: PathBuf,
     /// The only run that is served; none for all of the folder.
     only: Option<String>,
-    /// Summaries by name, with the stamps of what they summarise.
-    summaries: Mutex<HashMap<String, (Stamp, Summary)>>,
+    /// What was read last, by the runs' names.
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// A run as it was read.
+#[derive(Clone, Debug)]
+struct Known {
+    stamp: Stamp,
+    summary: Summary,
+    read_at: Instant,
 }
 
 impl Library {
@@ -43,7 +58,7 @@ impl Library {
             (true, Some(name), Some(parent)) => (parent.to_owned(), Some(name)),
             _ => (full, None),
         };
-        Ok(Self { folder, only, summaries: Mutex::default() })
+        Ok(Self { folder, only, known: Mutex::default() })
     }
 
     /// The name of the only run that is served, if it is one.
@@ -61,39 +76,58 @@ impl Library {
         names.iter().all(|name| self.run(name).is_some())
     }
 
-    /// Returns the document of the page of some runs; none if one of them does not exist, or none is named.
-    pub(super) fn document(&self, names: &[String]) -> Option<Document> {
+    /// Returns the document of the page of some runs, with its version; none if one of them does not exist, or none is named.
+    pub(super) fn document(&self, names: &[String]) -> Option<(Document, Version)> {
         if names.is_empty() {
             return None;
         }
-        let files = |name: &String| RunFiles::read(&self.run(name)?).ok();
-        Some(Document::of(&names.iter().map(files).collect::<Option<Vec<_>>>()?))
+        let runs: Vec<(RunFiles, Known)> = names.iter().map(|name| self.read(name)).collect::<Option<_>>()?;
+        let (files, known): (Vec<RunFiles>, Vec<Known>) = runs.into_iter().unzip();
+        let shown = known.iter().map(|run| (&run.stamp, Some(run.summary.state)));
+        Some((Document::of(&files), version(shown)))
     }
 
-    /// Returns the summaries of all runs, the last changed first.
-    pub(super) fn summaries(&self) -> Vec<Summary> {
-        let mut stamped: Vec<_> = self.names().into_iter().map(|name| (self.stamp_of(&name), name)).collect();
-        stamped.sort_by_key(|(stamp, _)| std::cmp::Reverse(stamp.iter().map(|file| file.1).max()));
-        let mut known = self.summaries.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut current = HashMap::new();
-        let mut summaries = Vec::new();
-        for (stamp, name) in stamped {
-            let kept = known
-                .remove(&name)
-                .filter(|(of, summary)| *of == stamp && summary.state != RunState::Running);
-            let read = || Some(Summary::of(&RunFiles::read(&self.run(&name)?).ok()?));
-            let Some(summary) = kept.map(|(_, summary)| summary).or_else(read) else { continue };
-            summaries.push(summary.clone());
-            current.insert(name, (stamp, summary));
+    /// Returns the version that a page of some runs would have now.
+    pub(super) fn version(&self, names: &[String]) -> Version {
+        let stamps: Vec<Stamp> = names.iter().map(|name| self.stamp_of(name)).collect();
+        // The state of a run that changed is not yet known, and the stamp says that it changed.
+        let state = |(name, stamp): (&String, &Stamp)| self.known(name, stamp).map(|run| run.summary.state);
+        let states: Vec<Option<RunState>> = names.iter().zip(&stamps).map(state).collect();
+        version(stamps.iter().zip(states))
+    }
+
+    /// Returns the summaries of all runs, the last changed first, with the version of their index.
+    pub(super) fn index(&self) -> (Vec<Summary>, Version) {
+        let run = |name: &String| {
+            let known = self.known(name, &self.stamp_of(name));
+            known.or_else(|| Some(self.read(name)?.1))
+        };
+        let mut runs: Vec<Known> = self.names().iter().filter_map(run).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.stamp.iter().map(|file| file.1).max()));
+        let version = version(runs.iter().map(|run| (&run.stamp, Some(run.summary.state))));
+        (runs.into_iter().map(|run| run.summary).collect(), version)
+    }
+
+    /// Returns what is known of a run with this stamp. One that was running is read again after a while, since it may have been killed.
+    fn known(&self, name: &str, stamp: &Stamp) -> Option<Known> {
+        let run = self.all_known().get(name).filter(|run| run.stamp == *stamp)?.clone();
+        match run.summary.state == RunState::Running && run.read_at.elapsed() > LOOK_AGAIN {
+            true => Some(self.read(name)?.1),
+            false => Some(run),
         }
-        *known = current;
-        summaries
     }
 
-    /// Returns the stamp of some runs, or of all.
-    pub(super) fn stamp(&self, names: &[String]) -> Stamp {
-        let all = if names.is_empty() { self.names() } else { names.to_vec() };
-        all.iter().flat_map(|name| self.stamp_of(name)).collect()
+    /// Reads a run.
+    fn read(&self, name: &str) -> Option<(RunFiles, Known)> {
+        let (stamp, read_at) = (self.stamp_of(name), Instant::now());
+        let files = RunFiles::read(&self.run(name)?).ok()?;
+        let run = Known { stamp, summary: Summary::of(&files), read_at };
+        self.all_known().insert(name.to_owned(), run.clone());
+        Some((files, run))
+    }
+
+    fn all_known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stamp_of(&self, name: &str) -> Stamp {
@@ -131,6 +165,13 @@ impl Library {
         let path = fs::canonicalize(self.folder.join(name)).ok()?;
         (path.parent() == Some(&self.folder) && is_run(&path)).then_some(path)
     }
+}
+
+/// Returns a number that differs for other runs, files or states.
+fn version<'a>(runs: impl Iterator<Item = (&'a Stamp, Option<RunState>)>) -> Version {
+    let mut hasher = DefaultHasher::new();
+    runs.for_each(|(stamp, state)| (stamp, state.map(RunState::word)).hash(&mut hasher));
+    hasher.finish()
 }
 
 fn is_run(path: &Path) -> bool {

@@ -6,12 +6,29 @@ use super::{Cell, Page, Part, Section, Table};
 
 const STYLE: &str = include_str!("../page.css");
 
+/// Declares `sortable`, which makes a table's columns sort by a click on their names.
+pub(crate) const SORTABLE: &str = include_str!("../sortable.js");
+
 /// Forbids every request, should one ever get into the page.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 pub(super) fn document(page: &Page) -> String {
-    let main = html! { @for section in &page.sections { (self::section(section)) } };
-    shell(&page.title, "", "", &main)
+    let sections = html! { @for section in &page.sections { (self::section(section)) } };
+    let nonce = nonce(&sections.0);
+    let sort = script([SORTABLE, "document.querySelectorAll('table').forEach(sortable);"]);
+    let main = html! { (sections) script nonce=(nonce) { (sort) } };
+    shell(&page.title, "", &format!("; script-src 'nonce-{nonce}'"), &main)
+}
+
+/// Returns the word without which no script of a page runs. It depends on all that the page shows, so that nothing it shows can
+/// contain it.
+pub(crate) fn nonce(shown: &str) -> String {
+    blake3::hash(shown.as_bytes()).to_hex().to_string()
+}
+
+/// Joins the parts of a script, which share their names with no other script of the page.
+pub(crate) fn script<const N: usize>(parts: [&str; N]) -> PreEscaped<String> {
+    PreEscaped(format!("'use strict';\n(() => {{\n{}\n}})();", parts.join("\n")))
 }
 
 /// Returns a page around the content of `main`, with `style` after the style of all pages and what `policy` allows beyond that

@@ -85,8 +85,9 @@ const OF_EPOCHS: [(&str, Value<EpochRecord>); 6] = [
 type Value<T> = fn(&T) -> f64;
 
 impl Curves {
-    /// Reduces the records of a run to at most `most` points a curve.
-    pub fn of(records: &Records, most: usize) -> Self {
+    /// Reduces the records of a run to at most `most` points a curve. `planned` gives the images per second that were predicted for a
+    /// record, if any.
+    pub fn of(records: &Records, planned: impl Fn(&StepRecord) -> Option<f64>, most: usize) -> Self {
         let (steps, epochs) = rows(records);
         let phases = PHASES.map(|(name, value)| (name, column(&steps, value)));
         let sums: Vec<f64> =
@@ -97,13 +98,18 @@ impl Curves {
             (name, chosen(&values, most), values)
         };
         let together = phases.map(|(name, values)| (name, places.clone(), values));
+        let planned: Vec<f64> = steps.iter().map(|row| planned(&row.record).unwrap_or(f64::NAN)).collect();
+        let planned = [("planned_images_per_second", chosen(&planned, most), planned)];
         let of_epochs = OF_EPOCHS.map(|(name, value)| {
             let values = column(&epochs, value);
             (name, chosen(&values, most), values)
         });
         Self {
             logged: steps.len(),
-            steps: Columns::of(&steps, OF_STEPS.into_iter().map(alone).chain(together).collect()),
+            steps: Columns::of(
+                &steps,
+                OF_STEPS.into_iter().map(alone).chain(planned).chain(together).collect(),
+            ),
             epochs: Columns::of(&epochs, of_epochs.into()),
         }
     }
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn times_of_processes_add_up_and_epochs_are_where_they_ended() {
         let content = line(2, 10.0, 3.0) + &line(4, 20.0, 3.0) + EPOCH + &line(6, 25.0, 4.0);
-        let curves = Curves::of(&Records::of(content.as_bytes()), 100);
+        let curves = Curves::of(&Records::of(content.as_bytes()), |_| None, 100);
         assert_eq!(curves.steps.step, [2, 4, 6]);
         assert_eq!(curves.steps.seconds, [10.0, 20.0, 45.0]);
         assert_eq!(curves.steps.epoch, [0.5, 1.0, 1.5]);
@@ -217,7 +223,7 @@ mod tests {
     #[test]
     fn long_runs_are_reduced_and_rows_renumbered() {
         let content: String = (1..=1000).map(|step| line(step, step as f64, 1.0)).collect();
-        let curves = Curves::of(&Records::of(content.as_bytes()), 50);
+        let curves = Curves::of(&Records::of(content.as_bytes()), |_| None, 50);
         let loss = &curves.steps.series["loss"];
         assert!(loss.rows.len() <= 50 && curves.steps.step.len() <= 50, "{loss:?}");
         for (row, value) in loss.rows.iter().zip(&loss.values) {

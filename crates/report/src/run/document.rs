@@ -107,7 +107,7 @@ impl RunData {
                 .checked_sub(run.silent_for)
                 .filter(|&at| at > SystemTime::UNIX_EPOCH)
                 .map(utc),
-            curves: Curves::of(&run.records, most_points),
+            curves: Curves::of(&run.records, |it| run.planned_images_per_second(it), most_points),
             attempts: attempts::of(&run.attempts),
             ranks: Ranks::of(&run.ledgers, &run.records, summary.ranks),
             evaluations: run

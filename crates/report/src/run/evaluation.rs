@@ -1,5 +1,7 @@
 //! A saved evaluation as the page shows it.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use regatta_run_folder::{EvaluationRecord, WorstImage};
 use serde::Serialize;
 
@@ -46,7 +48,7 @@ impl Evaluation {
         };
         record.confusion = record.confusion.filter(is_drawn);
         record.worst.iter_mut().for_each(|image: &mut WorstImage| image.file.clear());
-        let address = |png: &Vec<u8>| format!("data:image/png;base64,{}", base64(png));
+        let address = |png: &Vec<u8>| format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png));
         Self { record, pairs, pictures: images.iter().map(|png| png.as_ref().map(address)).collect() }
     }
 }
@@ -71,31 +73,11 @@ fn pairs(record: &EvaluationRecord) -> Vec<Pair> {
     all.iter().take(MOST_PAIRS).map(pair).collect()
 }
 
-/// Encodes bytes in base 64 (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let group = |group: &[u8]| {
-        let bits =
-            (0..3).fold(0, |bits, place| bits << 8 | u32::from(group.get(place).copied().unwrap_or(0)));
-        let digit = move |place: usize| char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63]);
-        let padded = group.len() + 1;
-        (0..4).map(move |place| if place < padded { digit(place) } else { '=' })
-    };
-    bytes.chunks(3).flat_map(group).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use regatta_run_folder::ClassResult;
 
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let encoded = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
-        assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
-        assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
-    }
 
     #[test]
     fn beyond_a_readable_matrix_only_the_most_confused_pairs_remain() {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use regatta_ledger::{Snapshot, silent_for};
 use regatta_run_folder::{
-    Attempt, AttemptRecord, EvaluationRecord, Failure, RunFolder, StorageError, WorstImage, describe,
+    Attempt, AttemptRecord, EvaluationRecord, Failure, PlannedRun, RunFolder, StepRecord, StorageError,
+    WorstImage, describe,
 };
 use regatta_settings::flattened;
 
@@ -42,6 +43,8 @@ pub struct RunFiles {
     pub recipe: BTreeMap<String, String>,
     /// The versions that resolved the recipe, in a sentence.
     pub resolved: Option<String>,
+    /// What was predicted for it, if that was saved.
+    pub plan: Option<PlannedRun>,
     /// The ledgers of the newest attempt, sorted by rank.
     pub ledgers: Vec<Snapshot>,
     /// Time since the last sign of life of any rank.
@@ -53,6 +56,13 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
+    /// Returns the training images per second that were predicted for the steps up to a record's.
+    pub(super) fn planned_images_per_second(&self, record: &StepRecord) -> Option<f64> {
+        let before = |(attempt, _): &&(AttemptRecord, _)| attempt.start.from_step.unwrap_or(0) < record.step;
+        let (attempt, _) = self.attempts.iter().rev().find(before)?;
+        self.plan.as_ref()?.images_per_second(attempt.start.world_size, record.epoch)
+    }
+
     /// Reads the run folder `path`.
     ///
     /// # Errors
@@ -72,6 +82,7 @@ impl RunFiles {
             path: path.to_owned(),
             silent_for: silent_for(&folder, ledgers.iter()),
             evaluations: evaluations(&folder, &mut notes),
+            plan: plan(&folder, &mut notes),
             attempts,
             records,
             recipe,
@@ -140,6 +151,13 @@ fn recipe(folder: &RunFolder, notes: &mut Vec<String>) -> (BTreeMap<String, Stri
             (BTreeMap::new(), None)
         }
     }
+}
+
+fn plan(folder: &RunFolder, notes: &mut Vec<String>) -> Option<PlannedRun> {
+    PlannedRun::read(folder).unwrap_or_else(|error| {
+        notes.push(describe(&error));
+        None
+    })
 }
 
 fn evaluations(folder: &RunFolder, notes: &mut Vec<String>) -> Vec<(EvaluationRecord, Vec<Option<Vec<u8>>>)> {

@@ -3,13 +3,24 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::Document;
-use crate::page::shell;
+use crate::page::{SORTABLE, nonce, script, shell};
 
 const CHARTS: &str = include_str!("../../assets/uPlot.iife.min.js");
 const CHARTS_STYLE: &str = include_str!("../../assets/uPlot.min.css");
-const SCRIPT: &str = include_str!("page.js");
-const LIVE: &str = include_str!("live.js");
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = include_str!("style.css");
+const LIVE: &str = include_str!("script/live.js");
+
+/// The script that draws the document, in its parts.
+const SCRIPT: [&str; 8] = [
+    include_str!("script/state.js"),
+    include_str!("script/elements.js"),
+    include_str!("script/charts.js"),
+    include_str!("script/curves.js"),
+    SORTABLE,
+    include_str!("script/tables.js"),
+    include_str!("script/sections.js"),
+    include_str!("script/page.js"),
+];
 
 /// The sections with their titles; the script fills them and hides those without content.
 const SECTIONS: [(&str, &str); 9] = [
@@ -27,8 +38,7 @@ const SECTIONS: [(&str, &str); 9] = [
 /// Returns the page of a document. With the address of events, newer documents that come from there replace it.
 pub(super) fn page(document: &Document, events: Option<&str>) -> String {
     let json = for_script(&document.json());
-    // Only scripts with this word may run. It depends on the whole document, so that nothing in the document can contain it.
-    let nonce = blake3::hash(json.as_bytes()).to_hex().to_string();
+    let nonce = nonce(&json);
     let connections = if events.is_some() { "; connect-src 'self'" } else { "" };
     let policy = format!(
         "; img-src data:; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'{connections}"
@@ -47,8 +57,8 @@ fn content(json: &str, nonce: &str, events: Option<&str>) -> Markup {
         footer {}
         script type="application/json" id="document" { (PreEscaped(json)) }
         script nonce=(nonce) { (PreEscaped(CHARTS)) }
-        script nonce=(nonce) { (PreEscaped(SCRIPT)) }
-        @if let Some(events) = events { script nonce=(nonce) data-events=(events) { (PreEscaped(LIVE)) } }
+        script nonce=(nonce) { (script(SCRIPT)) }
+        @if let Some(events) = events { script nonce=(nonce) data-events=(events) { (script([LIVE])) } }
     }
 }
 
@@ -82,7 +92,7 @@ mod tests {
 
     #[test]
     fn scripts_and_styles_cannot_end_their_elements() {
-        for text in [CHARTS, SCRIPT, LIVE, CHARTS_STYLE, STYLE] {
+        for text in [CHARTS, LIVE, CHARTS_STYLE, STYLE].into_iter().chain(SCRIPT) {
             assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
         }
     }

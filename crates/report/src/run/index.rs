@@ -1,23 +1,26 @@
 //! The index of the runs that a server shows: a row a run, with a link to its page.
 
 use form_urlencoded::byte_serialize;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::Summary;
-use crate::page::shell;
+use crate::page::{SORTABLE, nonce, script, shell};
 
-const SCRIPT: &str = include_str!("index.js");
-const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("script/index.js");
+const STYLE: &str = include_str!("style.css");
 
-/// Returns the index. Its links and its form lead to `runs?run=NAME…`, its events come from `events`, both relative to it.
-pub fn index(title: &str, runs: &[Summary]) -> String {
-    let nonce = blake3::hash(format!("{title}{runs:?}").as_bytes()).to_hex().to_string();
+/// Returns the index. Its links and its form lead to `runs?run=NAME…`, relative to it. It fetches itself anew at every server-sent
+/// event `changed` from `events`, an address relative to it.
+pub fn index(title: &str, runs: &[Summary], events: &str) -> String {
+    let nonce = nonce(&format!("{title}{runs:?}"));
     let policy =
         format!("; script-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'; form-action 'self'");
     let content = html! {
-        @if runs.is_empty() { p { "There are no runs in this folder yet." } }
-        @else { form action="runs" { (table(runs)) p { button { "Compare the chosen runs" } } } }
-        script nonce=(nonce) { (PreEscaped(SCRIPT)) }
+        div id="runs" {
+            @if runs.is_empty() { p { "There are no runs in this folder yet." } }
+            @else { form action="runs" { (table(runs)) p { button { "Compare the chosen runs" } } } }
+        }
+        script nonce=(nonce) data-events=(events) { (script([SORTABLE, SCRIPT])) }
     };
     shell(title, STYLE, &policy, &content)
 }
@@ -27,7 +30,7 @@ fn table(runs: &[Summary]) -> Markup {
         ["run", "state", "epochs", "steps", "best top-1", "last top-1", "images/s", "ranks", "attempts"];
     html! {
         div.table tabindex="0" {
-            table {
+            table data-name="runs" {
                 thead { tr { @for column in columns { th scope="col" { (column) } } } }
                 tbody { @for run in runs { (row(run)) } }
             }
@@ -39,16 +42,17 @@ fn row(run: &Summary) -> Markup {
     let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"));
     let rate = run.images_per_second.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.0}"));
     let planned = run.planned_epochs.map_or_else(String::new, |planned| format!("/{planned}"));
+    let planned_rate = run.planned_images_per_second.map_or_else(String::new, |rate| format!("/{rate:.0}"));
     let link: String = ["runs?run="].into_iter().chain(byte_serialize(run.name.as_bytes())).collect();
     html! {
         tr {
-            td.text { input type="checkbox" name="run" value=(run.name) aria-label=(run.name); " " a href=(link) { (run.name) } }
+            td.text data-value=(run.name) { input type="checkbox" name="run" value=(run.name) aria-label=(run.name); " " a href=(link) { (run.name) } }
             td.state.(run.state.word()) { (run.state.word()) }
             td { (run.epochs) (planned) }
             td { (run.steps) }
             td { (share(run.best_top1)) }
             td { (share(run.last_top1)) }
-            td { (rate) }
+            td { (rate) (planned_rate) }
             td { (run.ranks) }
             td { (run.attempts) }
         }
@@ -75,14 +79,15 @@ mod tests {
             val_loss: None,
             train_loss: None,
             images_per_second: Some(123.4),
+            planned_images_per_second: None,
             seconds: 1.0,
             ranks: 2,
             attempts: 1,
         };
-        let page = index("Runs in <b>", &[run]);
+        let page = index("Runs in <b>", &[run], "events?seen=1");
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;</a>"), "{page}");
         assert!(page.contains("runs?run=%3Cscript%3Ealert%281%29%3C%2Fscript%3E%26%22"), "{page}");
         assert!(!page.contains("<script>alert") && !page.contains("<b>"), "{page}");
-        assert!(index("Runs", &[]).contains("no runs in this folder yet"));
+        assert!(index("Runs", &[], "events").contains("no runs in this folder yet"));
     }
 }

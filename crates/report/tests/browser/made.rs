@@ -44,6 +44,7 @@ fn attempt(
         process_id: 1,
         world_size: 2,
         command_line: vec!["trainer".into(), "--config".into(), "r.toml".into()],
+        from_step: Some(if number == 1 { 0 } else { saved_step / 2 }),
     };
     let ended_at = format!("2026-01-31T{end}:00Z");
     let end = Some(AttemptEnd { ended_at, end: why.to_owned(), exit_code: code.code() });
