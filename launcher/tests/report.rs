@@ -25,9 +25,7 @@ fn two_runs_are_compared_in_the_terminal_as_json_and_as_a_page() {
     assert!(keys.contains(&&"optim.lr".into()), "{keys:?}");
 
     workdir.launcher("report runs/a runs/b --html page.html").ends_with(0);
-    let page = fs::read_to_string(workdir.path().join("page.html")).unwrap();
-    let (_, rest) = page.split_once("id=\"document\">").unwrap();
-    let document: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
+    let document = document(&workdir);
     let run = &document["runs"][0];
     assert_eq!((&run["label"], &run["attempts"][0]["exit_code"]), (&"a".into(), &0.into()));
     let evaluation = &run["evaluations"][0];
@@ -42,6 +40,48 @@ fn two_runs_are_compared_in_the_terminal_as_json_and_as_a_page() {
             .all(|it| it.as_str().unwrap().starts_with("data:image/png"))
     );
     assert_eq!(list(&workdir.run("a").evaluations()).len(), worst.len() + 1);
+}
+
+/// A plan may be saved before the run starts; what the run reaches is then shown beside it.
+#[test]
+fn a_run_is_compared_with_its_plan() {
+    let workdir = Workdir::new(TINY);
+    let plan = "plan --config recipe.toml --gpus-per-node 2 --step-ms 1 --save runs/planned";
+    workdir.launcher(plan).ends_with(0);
+    workdir.launcher(plan).ends_with(2).says("runs/planned/plan.json exists already");
+    workdir.launcher("report runs/planned").ends_with(2).says("no run was started there");
+    workdir.train("--name planned").ends_with(0);
+    workdir.train("--name planned --resume auto train.epochs=3").ranks(2).ends_with(0);
+
+    let file = fs::read_to_string(workdir.run("planned").plan()).unwrap();
+    let plan: Value = serde_json::from_str(&file).unwrap();
+    let [alone, both] = [0, 1].map(|row: usize| plan["rows"][row]["images_per_second"].as_f64().unwrap());
+    assert!(alone < both, "{plan}");
+    let json = workdir.launcher("report runs/planned --json --html page.html").ends_with(0).stdout;
+    let summary: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(summary["runs"][0]["planned_images_per_second"], both);
+    let planned =
+        &document(&workdir)["runs"][0]["curves"]["steps"]["series"]["planned_images_per_second"]["values"];
+    let rounded = |rate: f64| format!("{rate:.5e}").parse::<f64>().unwrap();
+    // Two epochs on one rank, and one on two.
+    let expected = [vec![rounded(alone); 6], vec![rounded(both); 3]].concat();
+    assert_eq!(planned.as_array().unwrap(), &expected.into_iter().map(Value::from).collect::<Vec<_>>());
+
+    fs::write(workdir.run("planned").plan(), "{}").unwrap();
+    let text = workdir.launcher("report runs/planned").ends_with(0).stdout;
+    assert!(
+        text.contains(
+            "note: runs/planned/plan.json: not what `launcher plan --save` writes: missing field `schema`"
+        ),
+        "{text}"
+    );
+}
+
+/// The document in `page.html`.
+fn document(workdir: &Workdir) -> Value {
+    let page = fs::read_to_string(workdir.path().join("page.html")).unwrap();
+    let (_, rest) = page.split_once("id=\"document\">").unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
 #[test]

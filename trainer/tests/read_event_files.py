@@ -3,11 +3,15 @@
 import io
 import json
 import sys
+import time
 from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 try:
     import numpy
     from PIL import Image
+    from tensorboard import default, program
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.backend.event_processing.plugin_event_accumulator import (
         EventAccumulator as PluginEventAccumulator,
@@ -109,5 +113,42 @@ def check(run):
         assert events.Tags()["histograms"] == []
 
 
+def check_server(runs):
+    """Opens the folder of runs in TensorBoard itself, and asks for what its pages show."""
+    server = program.TensorBoard(plugins=default.get_plugins())
+    server.configure(argv=[None, "--logdir", str(runs), "--port", "0", "--load_fast", "false"])
+    url = server.launch()
+
+    def ask(path, data=None, **query):
+        request = Request(f"{url}data/{path}?{urlencode(query)}", data and json.dumps(data).encode(), {"Content-Type": "application/json"})
+        return json.load(urlopen(request, timeout=60))
+
+    names = {f"{run.name}/tensorboard": run for run in runs.iterdir()}
+    def finished():
+        query = {"experimentName": "", "colParams": [], "allowedStatuses": ["STATUS_SUCCESS"], "sliceSize": len(names)}
+        groups = ask("plugin/hparams/session_groups", query)["sessionGroups"]
+        return {session["name"] for group in groups for session in group["sessions"]}
+
+    deadline = time.monotonic() + 60
+    while finished() != set(names):  # it reads one run after the other, each to its end
+        assert time.monotonic() < deadline, finished()
+        time.sleep(0.1)
+    enabled = {plugin for plugin, facts in ask("plugins_listing").items() if facts["enabled"]}
+    assert {"timeseries", "scalars", "images", "histograms", "distributions", "text", "hparams"} <= enabled, enabled
+    for name, run in names.items():
+        records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        expected = expected_scalars(records)
+        assert set(ask("plugin/scalars/tags")[name]) == set(expected)
+        shown = [(step, numpy.float32(value)) for _, step, value in ask("plugin/scalars/scalars", run=name, tag="step/loss")]
+        assert shown == expected["step/loss"], (shown, expected["step/loss"])
+        assert "images/training" in ask("plugin/images/tags")[name] and ask("plugin/text/tags")[name] == ["recipe"]
+        assert "```toml" not in ask("plugin/text/text", run=name, tag="recipe")[-1]["text"], "TensorBoard renders the recipe"
+        [*_, sheet] = ask("plugin/images/images", run=name, tag="images/training", sample=0)
+        png = urlopen(f"{url}data/plugin/images/individualImage?{sheet['query']}", timeout=60).read()
+        assert Image.open(io.BytesIO(png)).height in (16, 34)  # one or two rows of images
+        assert (name in ask("plugin/histograms/tags")) == (run.name == "killed")
+
+
 for run in sorted(Path(sys.argv[1], "runs").iterdir()):
     check(run)
+check_server(Path(sys.argv[1], "runs"))

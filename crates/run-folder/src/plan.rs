@@ -55,8 +55,8 @@ impl PlannedRun {
         Ok(Some(plan))
     }
 
-    /// Returns the training images per second that are predicted for a number of ranks in an epoch, counted from 1; none if that was
-    /// not planned.
+    /// Returns the training images per second that are predicted for a number of ranks in an epoch, counted from 1; none if there is
+    /// no prediction for that number of ranks. Epochs beyond the planned ones are taken to have the last size.
     pub fn images_per_second(&self, ranks: usize, epoch: u64) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.gpus == ranks)?;
         let mut last_epoch = 0;
@@ -64,8 +64,8 @@ impl PlannedRun {
             last_epoch += size.epochs;
             last_epoch
         });
-        let size = ends.into_iter().position(|last| epoch <= last)?;
-        row.images_per_second_by_size.get(size).copied()
+        let size = ends.into_iter().position(|last| epoch <= last);
+        row.images_per_second_by_size.get(size.unwrap_or(self.sizes.len().saturating_sub(1))).copied()
     }
 }
 
@@ -80,6 +80,6 @@ mod tests {
         let plan: PlannedRun = serde_json::from_str(json).unwrap();
         let rates = [(1, 1), (1, 2), (3, 3), (3, 4), (2, 1)]
             .map(|(ranks, epoch)| plan.images_per_second(ranks, epoch));
-        assert_eq!(rates, [Some(30.0), Some(30.0), Some(28.0), None, None]);
+        assert_eq!(rates, [Some(30.0), Some(30.0), Some(28.0), Some(28.0), None]);
     }
 }
