@@ -77,6 +77,24 @@ fn a_run_is_compared_with_its_plan() {
     );
 }
 
+/// A pipe would wait for a writer.
+#[test]
+fn folders_with_pipes_in_place_of_files_are_read_as_far_as_possible() {
+    let workdir = Workdir::new(TINY);
+    workdir.train("--name piped").ends_with(0);
+    let run = workdir.run("piped");
+    let pipes = [run.metrics(), run.config(), run.plan(), run.attempt(2), run.ledger(1), run.failure(1)];
+    for pipe in &pipes {
+        _ = fs::remove_file(pipe);
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    let text = workdir.launcher("report runs/piped").ends_with(0).stdout;
+    for pipe in ["metrics.jsonl", "config.toml", "plan.json", "attempts/000002"] {
+        let note = format!("note: cannot read runs/piped/{pipe}: not a regular file\n");
+        assert!(text.contains(&note), "{text}");
+    }
+}
+
 /// The document in `page.html`.
 fn document(workdir: &Workdir) -> Value {
     let page = fs::read_to_string(workdir.path().join("page.html")).unwrap();

@@ -9,8 +9,7 @@ use super::collective::{Collective, Element, Entry, Operation};
 use super::layout::{BYTES, ENTRY_WORDS, HEADER_WORDS, MAGIC, UNFINISHED, VERSION};
 use super::layout::{entry, header, to_host, to_words};
 use regatta_run_folder::RunFolder;
-use regatta_run_folder::StorageError;
-use regatta_run_folder::utc;
+use regatta_run_folder::{StorageError, open_regular, utc};
 
 /// Longest silence of a live rank; ranks publish every two seconds.
 pub const ALIVE: Duration = Duration::from_secs(10);
@@ -50,7 +49,7 @@ impl Snapshot {
     /// # Errors
     /// If the file cannot be read, is not a ledger, has another version or contains invalid entries.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
-        let mut file = File::open(path).map_err(StorageError::io("read", path))?;
+        let mut file = open_regular(path).map_err(StorageError::io("read", path))?;
         let content = |found| StorageError::Content { path: path.to_owned(), found };
         let mut pass = || {
             let bytes = read_from_start(&mut file).map_err(StorageError::io("read", path))?;

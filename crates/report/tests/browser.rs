@@ -71,7 +71,13 @@ fn check_charts(browser: &mut Browser) {
     assert_eq!(points["accuracy"], json!([400, 400, 4, 4, 400, 400, 4, 4]));
     assert_eq!((&points["lr"], &points["grad_norm"]), (&json!([400, 400]), &json!([400, 400, 400, 400])));
     assert_eq!(points["phases-0"], json!([400, 400, 400, 400, 400, 400]));
-    assert!(points["loss_scale"].is_null() && points["memory"] == json!([400, 400]), "{points}");
+    assert!(points["loss_scale"].is_null() && points["memory"] == json!([400, 400, 400, 400]), "{points}");
+    assert_eq!(points["images_per_second"], json!([400, 400, 400, 400, 400, 400]));
+    let planned = browser.value("regattaReport.charts.images_per_second.data[3]");
+    assert_eq!((&planned[199], &planned[200]), (&json!(1300), &json!(1250)));
+    for name in ["gpu_utilization", "gpu_power_w", "gpu_temperature_c", "gpu_clock_mhz"] {
+        assert_eq!(points[name], json!([400, 400, 400, 400]), "{name}");
+    }
     // Something is painted: the canvas has pixels of the first run's colour.
     let painted = "(() => { const it = document.querySelector('#curves canvas'); \
         return it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some((value) => value > 0); })()";

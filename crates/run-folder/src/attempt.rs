@@ -16,6 +16,7 @@ use crate::error::StorageError;
 use crate::exit_code::ExitCode;
 use crate::folder::RunFolder;
 use crate::host::host_name;
+use crate::regular::read_regular;
 use crate::utc::utc;
 
 /// Who started an attempt, when, where and how.
@@ -86,7 +87,7 @@ impl AttemptRecord {
     /// # Errors
     /// If it cannot be read, or was truncated by a crash at the attempt's start.
     pub fn read(path: &Path) -> Result<Self, StorageError> {
-        let bytes = fs::read(path).map_err(StorageError::io("read", path))?;
+        let bytes = read_regular(path).map_err(StorageError::io("read", path))?;
         serde_json::from_slice(&bytes).map_err(|error| StorageError::Content {
             path: path.to_owned(),
             found: format!("not a record of an attempt: {error}"),

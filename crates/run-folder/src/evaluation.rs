@@ -10,6 +10,7 @@ use crate::atomic::write_atomic;
 use crate::error::StorageError;
 use crate::folder::RunFolder;
 use crate::record::{nan, number};
+use crate::regular::read_regular;
 use crate::schema::Schema;
 
 /// What `trainer evaluate --save` found; accuracies are fractions.
@@ -85,7 +86,7 @@ impl EvaluationRecord {
     /// If the file cannot be read or has another format.
     pub fn read(folder: &RunFolder, split: &str) -> Result<Option<Self>, StorageError> {
         let path = folder.evaluation(split);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             outcome => outcome.map_err(StorageError::io("read", &path))?,
         };

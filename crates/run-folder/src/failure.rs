@@ -11,6 +11,7 @@ use crate::error::StorageError;
 use crate::exit_code::ExitCode;
 use crate::folder::RunFolder;
 use crate::host::host_name;
+use crate::regular::read_regular;
 use crate::utc::utc;
 
 /// The failure of one rank in one attempt.
@@ -72,7 +73,7 @@ impl Failure {
             let path = entry.map_err(StorageError::io("list", &ranks))?.path();
             if path.extension().is_some_and(|ending| ending == "error") {
                 let failure =
-                    fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+                    read_regular(&path).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
                 failures.extend(failure.filter(|failure| failure.attempt == attempt));
             }
         }

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod probe;
 mod record;
+mod regular;
 mod schema;
 
 mod atomic;
@@ -38,5 +39,6 @@ pub use output::{OutputError, check_output, print_output, write_output};
 pub use plan::{PlannedRow, PlannedRun, PlannedSize};
 pub use probe::{ProbeReport, ProbedLibrary, ProbedRank, StepRate, TimedSum};
 pub use record::{EpochRecord, GpuFacts, Record, StepRecord};
+pub use regular::{open_regular, read_regular};
 pub use schema::Schema;
 pub use utc::utc;

@@ -1,6 +1,6 @@
 //! `metrics.jsonl`: one [`Record`] per line, appended during the run and truncated on resume.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::atomic::write_atomic;
 use crate::error::StorageError;
 use crate::record::Record;
+use crate::regular::{open_regular, read_regular};
 use crate::schema::Schema;
 
 /// Appends records to a metrics file. Every line is passed to the operating system immediately, in a single write.
@@ -70,7 +71,7 @@ impl MetricsWriter {
         keep_through_step: u64,
         mark: Option<&MetricsMark>,
     ) -> Result<(Self, Option<MetricsLoss>), StorageError> {
-        let content = match fs::read(path) {
+        let content = match read_regular(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             outcome => outcome.map_err(StorageError::io("read", path))?,
         };
@@ -152,7 +153,7 @@ struct Line {
 /// # Errors
 /// If the file cannot be read, or a line is not a record of this version or an older one.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, StorageError> {
-    let content = fs::read(path).map_err(StorageError::io("read", path))?;
+    let content = read_regular(path).map_err(StorageError::io("read", path))?;
     Ok(read_lines(path, &content)?.into_iter().map(|(_, line): (_, Line)| line.record).collect())
 }
 
@@ -160,7 +161,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, StorageError> {
 pub fn last_record(path: &Path) -> Option<Record> {
     /// Bytes to read from the end; longer than two lines.
     const TAIL: u64 = 16 * 1024;
-    let mut file = File::open(path).ok()?;
+    let mut file = open_regular(path).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
     let mut tail = Vec::new();

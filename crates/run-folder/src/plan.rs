@@ -1,12 +1,12 @@
 //! `plan.json`: the prediction of `launcher plan` for a run, as far as reports compare the run with it.
 
-use std::fs;
 use std::io;
 
 use serde::Deserialize;
 
 use crate::error::StorageError;
 use crate::folder::RunFolder;
+use crate::regular::read_regular;
 use crate::schema::Schema;
 
 /// What was predicted for a run.
@@ -44,7 +44,7 @@ impl PlannedRun {
     /// If the file cannot be read or has another format.
     pub fn read(folder: &RunFolder) -> Result<Option<Self>, StorageError> {
         let path = folder.plan();
-        let bytes = match fs::read(&path) {
+        let bytes = match read_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             outcome => outcome.map_err(StorageError::io("read", &path))?,
         };

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use regatta_ledger::{Snapshot, silent_for};
 use regatta_run_folder::{
     Attempt, AttemptRecord, EvaluationRecord, Failure, PlannedRun, RunFolder, StepRecord, StorageError,
-    WorstImage, describe,
+    WorstImage, describe, read_regular,
 };
 use regatta_settings::flattened;
 
@@ -122,7 +123,7 @@ fn records(folder: &RunFolder, notes: &mut Vec<String>) -> Records {
     if !path.exists() {
         return Records::default();
     }
-    let content = fs::read(&path).unwrap_or_else(|error| {
+    let content = read_regular(&path).unwrap_or_else(|error| {
         notes.push(describe(&StorageError::io("read", &path)(error)));
         Vec::new()
     });
@@ -136,7 +137,9 @@ fn records(folder: &RunFolder, notes: &mut Vec<String>) -> Records {
 /// Returns the values of the resolved recipe, and the comment in its first line.
 fn recipe(folder: &RunFolder, notes: &mut Vec<String>) -> (BTreeMap<String, String>, Option<String>) {
     let path = folder.config();
-    let read = fs::read_to_string(&path).map_err(|error| describe(&StorageError::io("read", &path)(error)));
+    let read = read_regular(&path)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+        .map_err(|error| describe(&StorageError::io("read", &path)(error)));
     let parsed = read.and_then(|text| match toml::from_str::<toml::Value>(&text) {
         Ok(recipe) => Ok((text, recipe)),
         Err(error) => Err(format!("{}: {}", path.display(), error.message())),
@@ -176,6 +179,6 @@ fn evaluations(folder: &RunFolder, notes: &mut Vec<String>) -> Vec<(EvaluationRe
 
 /// Returns the PNG file of an image, unless it is missing, large or something else.
 fn png(folder: &RunFolder, image: &WorstImage) -> Option<Vec<u8>> {
-    let bytes = fs::read(image.path(folder)?).ok()?;
+    let bytes = read_regular(&image.path(folder)?).ok()?;
     (bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.len() <= MOST_IMAGE_BYTES).then_some(bytes)
 }

@@ -17,6 +17,10 @@ pub(crate) const HOSTILE: &str = "</script><script>alert(1)</script><img src=x o
 /// Steps of an epoch.
 pub(crate) const EPOCH_STEPS: u64 = 100;
 
+/// Two sizes of images: smaller ones in the first two epochs.
+const PLAN: &str = r#"{"schema": 1, "sizes": [{"px": 128, "epochs": 2}, {"px": 224, "epochs": 2}],
+    "rows": [{"gpus": 2, "images_per_second_by_size": [1300.0, 1250.0]}]}"#;
+
 /// Makes a run of two ranks with this number of steps, all of them logged, and two attempts.
 pub(crate) fn run(root: &Path, name: &str, steps: u64, lr: f64) -> PathBuf {
     let folder = RunFolder::new(root, name);
@@ -27,6 +31,7 @@ pub(crate) fn run(root: &Path, name: &str, steps: u64, lr: f64) -> PathBuf {
     Failure::here(1, 1, ExitCode::Communication, "a collective timed out").leave(&folder).unwrap();
     fs::write(folder.metrics(), metrics(steps, lr)).unwrap();
     fs::write(folder.config(), recipe(lr)).unwrap();
+    fs::write(folder.plan(), PLAN).unwrap();
     ledgers(&folder);
     folder.path().to_owned()
 }
@@ -77,7 +82,7 @@ fn metrics(steps: u64, lr: f64) -> String {
              \"images_per_second\":{},\"seconds_since_start\":{seconds},\"seconds_to_first_step\":{to_first},\
              \"seconds_data\":0.002,\"seconds_copy\":0.001,\"seconds_forward\":{},\"seconds_backward\":0.061,\
              \"seconds_exposed_comm\":{},\"seconds_optimizer\":0.002,\"slowest_rank\":{},\"peak_rss_mib\":{},\
-             \"grad_norm\":{}}}",
+             \"grad_norm\":{},\"gpu_utilization\":{},\"gpu_memory_mib\":{},\"gpu_power_w\":{},\"gpu_temperature_c\":{},\"gpu_clock_mhz\":1980}}",
             step.div_ceil(EPOCH_STEPS),
             128 * step,
             1.0 - loss / 3.0,
@@ -88,6 +93,10 @@ fn metrics(steps: u64, lr: f64) -> String {
             u64::from(step % 3 == 0),
             300.0 + 80.0 * progress,
             1.5 + 0.4 * wave,
+            0.9 + 0.04 * wave,
+            9000.0 + 10.0 * wave,
+            600.0 + 30.0 * wave,
+            62.0 + 2.0 * wave,
         )
         .unwrap();
         if step % EPOCH_STEPS == 0 {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StorageError;
 use crate::metrics::MetricsMark;
+use crate::regular::read_regular;
 
 /// Version of the checkpoint format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 2;
@@ -92,7 +93,7 @@ impl Manifest {
     /// # Errors
     /// A description of what is wrong with the manifest.
     pub fn read(folder: &Path) -> Result<Self, String> {
-        let bytes = fs::read(folder.join(NAME)).map_err(|error| unreadable(NAME, &error))?;
+        let bytes = read_regular(&folder.join(NAME)).map_err(|error| unreadable(NAME, &error))?;
         let manifest: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|error| format!("{NAME} is not valid JSON: {error}"))?;
         // Check the version first: other versions may have other fields.

@@ -1,0 +1,50 @@
+//! Reads regular files only: a pipe in the place of a run's file would wait for a writer, and a device may have no end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// A file that cannot be opened, or a folder, pipe or device in its place.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Without waiting: what it is can be asked only of what is open. Reading regular files waits all the same.
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Those of [`open_regular`], or a file that cannot be read.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_folders_and_devices_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        assert_eq!(read_regular(&file).unwrap(), b"text");
+        for path in [&*pipe, folder.path(), Path::new("/dev/zero")] {
+            assert_eq!(read_regular(path).unwrap_err().to_string(), "not a regular file", "{path:?}");
+        }
+        assert_eq!(read_regular(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
