@@ -17,15 +17,17 @@ for case in json.loads((folder / "cases.json").read_text()):
     first, second = numpy.array(case["first"]), numpy.array(case["second"])
     test = scipy.stats.ks_2samp(first, second, method="exact")
     result = {"distance": test.statistic, "p_value": test.pvalue}
-    interval = scipy.stats.bootstrap(
+    differences = scipy.stats.bootstrap(
         (first, second),
         lambda a, b, axis=-1: numpy.median(a, axis=axis) - numpy.median(b, axis=axis),
         n_resamples=40_000,
         method="percentile",
         vectorized=True,
         rng=numpy.random.default_rng(1),
-    ).confidence_interval
-    result["interval"] = [interval.low, interval.high]
+    ).bootstrap_distribution
+    # Both draw 40,000 resamples: the rank of a 2.5 % quantile has the standard error sqrt(0.025 * 0.975 / 40000) = 0.08 %, and the
+    # difference of two such ranks 0.11 %. The other end lies within five of these.
+    result["low"], result["high"] = (numpy.quantile(differences, [q - 0.0055, q + 0.0055]).tolist() for q in (0.025, 0.975))
     if len(first) == len(second):
         result["spearman"] = scipy.stats.spearmanr(first, second).statistic
         # The second numbers as weights.
