@@ -18,6 +18,7 @@ mod schema;
 
 mod atomic;
 mod counted;
+mod duration;
 mod error;
 mod exit_code;
 mod host;
@@ -27,6 +28,7 @@ pub use atomic::{write_atomic, write_unsynced};
 pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use counted::counted;
+pub use duration::duration;
 pub use error::{StorageError, describe};
 pub use evaluation::{ClassResult, EvaluationRecord, WorstImage};
 pub use exit_code::ExitCode;
