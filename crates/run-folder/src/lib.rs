@@ -29,7 +29,7 @@ pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use counted::counted;
 pub use duration::duration;
-pub use error::{StorageError, describe};
+pub use error::{OpenError, StorageError, describe};
 pub use evaluation::{ClassResult, EvaluationRecord, WorstImage};
 pub use exit_code::ExitCode;
 pub use failure::Failure;
