@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use regatta_ledger::{LOCAL_MEMORY, Snapshot, silent_for};
 use regatta_run_folder::{
-    Attempt, AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name, print_output,
+    AttemptRecord, AttemptStart, ExitCode, Failure, RunFolder, host_name, print_output,
 };
 
-use crate::failure::Usage;
 use findings::{Autopsy, Evidence};
 use silence::LastSnapshot;
 
@@ -41,13 +40,7 @@ pub(crate) fn autopsy(command: &AutopsyCommand) -> Result<ExitCode> {
 
 /// Reads everything that the newest attempt left.
 fn read_evidence(path: &Path) -> Result<Evidence> {
-    let folder = RunFolder::new(path, "");
-    let is_run = folder.attempts().is_dir();
-    let newest = if is_run { Attempt::newest(&folder)? } else { None };
-    let Some(number) = newest else {
-        let why = "no run was started there: give a run folder, such as runs/regnetx";
-        return Err(Usage(format!("{}: {why}", path.display())).into());
-    };
+    let (folder, number) = RunFolder::open(path)?;
     let record = AttemptRecord::read(&folder.attempt(number))?;
     let snapshots = Snapshot::of_attempt(&folder, &record.start.started_at);
     let ledgers: Vec<_> = snapshots.into_iter().map(last_snapshot).collect();

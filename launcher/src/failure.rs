@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use regatta_run_folder::{OutputError, StorageError};
+use regatta_run_folder::{OpenError, OutputError, StorageError};
 use regatta_settings::RecipeError;
 use regatta_sweep::{FileError, PlanError};
 
@@ -30,12 +30,17 @@ fn exit_code(error: &anyhow::Error) -> regatta_run_folder::ExitCode {
         let is_there =
             matches!(cause.downcast_ref(), Some(OutputError::Exists(_) | OutputError::NotAFile { .. }));
         let is_usage = cause.is::<Usage>()
+            || matches!(cause.downcast_ref(), Some(OpenError::NotARun(_)))
             || cause.is::<RecipeError>()
             || cause.is::<FileError>()
             || cause.is::<PlanError>();
         if is_usage || is_there {
             Some(ExitCode::Usage)
-        } else if cause.is::<StorageError>() || cause.is::<OutputError>() || cause.is::<std::io::Error>() {
+        } else if cause.is::<StorageError>()
+            || cause.is::<OpenError>()
+            || cause.is::<OutputError>()
+            || cause.is::<std::io::Error>()
+        {
             Some(ExitCode::Storage)
         } else {
             None

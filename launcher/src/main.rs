@@ -17,6 +17,7 @@ mod report;
 mod documents;
 mod failure;
 mod process_tree;
+mod stop;
 mod text_file;
 mod timed;
 mod trainer_binary;

@@ -2,14 +2,12 @@
 
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use regatta_report::run::{Difference, Document, ReadError, RunFiles, Summary, differences};
+use regatta_report::run::{Difference, Document, RunFiles, Summary, differences};
 use regatta_run_folder::{ExitCode, check_output, print_output, write_output};
 use serde::Serialize;
-
-use crate::failure::Usage;
 
 /// Options of `launcher report`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +44,8 @@ pub(crate) fn report(command: &ReportCommand) -> Result<ExitCode> {
     if let Some(file) = &command.html {
         check_output(file, command.force)?;
     }
-    let runs: Vec<RunFiles> = command.runs.iter().map(|path| read(path)).collect::<Result<_>>()?;
+    let runs: Vec<RunFiles> =
+        command.runs.iter().map(|path| RunFiles::read(path)).collect::<Result<_, _>>()?;
     let comparison = Comparison::of(&runs);
     if let Some(file) = &command.html {
         write_output(file, command.force, Document::of(&runs).html())?;
@@ -56,13 +55,6 @@ pub(crate) fn report(command: &ReportCommand) -> Result<ExitCode> {
         false => print_output(table::text(&comparison))?,
     }
     Ok(ExitCode::Done)
-}
-
-fn read(path: &Path) -> Result<RunFiles> {
-    RunFiles::read(path).map_err(|error| match error {
-        ReadError::NotARun(_) => Usage(error.to_string()).into(),
-        ReadError::Storage(error) => error.into(),
-    })
 }
 
 impl Comparison {

@@ -21,13 +21,12 @@ mod world;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use regatta_run_folder::{ExitCode, RunFolder, counted, print_output};
 use regatta_settings::{PreemptionSignal, RawRecipe, RecipeArgs, Resume};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 
 use crate::failure::Usage;
+use crate::stop::StopSignals;
 use command_line::Job;
 use gpus::GpuSelection;
 use mpi::Via;
@@ -95,9 +94,7 @@ fn seconds_above_zero(text: &str) -> Result<f64, String> {
 /// # Errors
 /// If the recipe or the options are invalid, or the ranks cannot be started.
 pub(crate) fn run(command: &RunCommand) -> Result<u8> {
-    // First of all, so that no signal is lost.
-    let signals =
-        Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
+    let stop = StopSignals::watch()?;
     let args = command.recipe();
     let raw = args.load()?;
     let job = command.job(&args, &raw)?;
@@ -120,7 +117,7 @@ pub(crate) fn run(command: &RunCommand) -> Result<u8> {
         },
         min_ranks: command.min_ranks,
     }
-    .run(signals)
+    .run(stop)
 }
 
 fn signal_of(signal: PreemptionSignal) -> rustix::process::Signal {

@@ -211,11 +211,8 @@ fn invalid_plans_are_rejected_with_the_accepted_values() {
         ),
         (&[&step[..], &["--latency-us", "1", "--all-reduce", &no_probe]].concat(), "cannot be used with"),
         (&["--gpus-per-node", "3", "--step-ms", "45"], "train.micro_batch_size from 1 to 63 fits"),
-        (
-            &["--gpus-per-node", "2", "--from-run", &absent],
-            "no run is there: expected a folder with attempts/",
-        ),
-        (&["--gpus-per-node", "2", "--from-run", empty], "no run is there"),
+        (&["--gpus-per-node", "2", "--from-run", &absent], "/absent: no run was started there"),
+        (&["--gpus-per-node", "2", "--from-run", empty], "no run was started there"),
         (&["--gpus-per-node", "2", "--from-run", other], "data.resolution_px differs from that in --config"),
         (
             &[&step[..], &["--set", "comm.backend=\"mpi\"", "--set", "comm.gradient_compression=\"bf16\""]]

@@ -30,6 +30,17 @@ pub enum StorageError {
     },
 }
 
+/// Why the folder of a run cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The path is not that of a run folder.
+    #[error("{}: no run was started there: give a run folder, such as runs/regnetx", .0.display())]
+    NotARun(PathBuf),
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 impl StorageError {
     /// Returns a constructor for `map_err` of the error that `operation`, a verb, failed on `path`. There is no other way to
     /// construct [`StorageError::Io`].

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::atomic;
-use crate::error::StorageError;
+use crate::attempt::Attempt;
+use crate::error::{OpenError, StorageError};
 
 /// The folder of one run. Creating a value does not access the disk.
 ///
@@ -36,6 +37,16 @@ impl RunFolder {
     /// Returns the run folder `root/name`.
     pub fn new(root: impl AsRef<Path>, name: impl AsRef<Path>) -> Self {
         Self { path: root.as_ref().join(name) }
+    }
+
+    /// Opens the folder `path` of a run that was started. Returns it with the number of the run's newest attempt.
+    ///
+    /// # Errors
+    /// If no run was started there, or the folder cannot be read.
+    pub fn open(path: &Path) -> Result<(Self, u64), OpenError> {
+        let folder = Self { path: path.to_owned() };
+        let newest = if folder.attempts().is_dir() { Attempt::newest(&folder)? } else { None };
+        newest.map(|newest| (folder, newest)).ok_or_else(|| OpenError::NotARun(path.to_owned()))
     }
 
     /// The folder itself.

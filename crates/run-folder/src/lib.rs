@@ -19,6 +19,7 @@ mod schema;
 
 mod atomic;
 mod counted;
+mod duration;
 mod error;
 mod exit_code;
 mod host;
@@ -28,7 +29,8 @@ pub use atomic::{write_atomic, write_unsynced};
 pub use attempt::{Attempt, AttemptEnd, AttemptRecord, AttemptStart};
 pub use checkpoint::{Checkpoint, CheckpointWriter, Damaged};
 pub use counted::counted;
-pub use error::{StorageError, describe};
+pub use duration::duration;
+pub use error::{OpenError, StorageError, describe};
 pub use evaluation::{ClassResult, EvaluationRecord, WorstImage};
 pub use exit_code::ExitCode;
 pub use failure::Failure;

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use regatta_run_folder::{
-    Attempt, AttemptRecord, Record, RunFolder, StepRecord, counted, describe, read_records,
-};
+use regatta_run_folder::{AttemptRecord, Record, RunFolder, StepRecord, counted, describe, read_records};
 use regatta_settings::Recipe;
 use serde::Serialize;
 
@@ -57,12 +55,9 @@ impl Run {
     /// # Errors
     /// If there is no run, a file of it is invalid, or its metrics lack step times.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let folder = RunFolder::new(path, "");
         let at = || format!("--from-run {}", path.display());
-        let attempt = if folder.attempts().is_dir() { Attempt::newest(&folder)? } else { None };
-        let attempt =
-            attempt.ok_or_else(|| Usage("no run is there: expected a folder with attempts/".to_owned()));
-        let record = AttemptRecord::read(&folder.attempt(attempt.with_context(at)?))?;
+        let (folder, attempt) = RunFolder::open(path).context("--from-run")?;
+        let record = AttemptRecord::read(&folder.attempt(attempt))?;
         let records =
             read_records(&folder.metrics()).map_err(|error| Usage(describe(&error))).with_context(at)?;
         let recipe = Recipe::read(&folder.config()).with_context(at)?;

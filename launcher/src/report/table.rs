@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use regatta_report::run::Summary;
+use regatta_run_folder::duration;
 
 use super::Comparison;
 
@@ -45,17 +46,6 @@ fn row(run: &Summary) -> [String; 12] {
         run.ranks.to_string(),
         run.attempts.to_string(),
     ]
-}
-
-/// Formats a time in its two largest units.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round_ties_even() as u64;
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
 }
 
 fn unknown() -> String {

@@ -21,18 +21,25 @@ pub(crate) struct Placement {
     ranks: Option<usize>,
     #[command(flatten)]
     hosts: HostOptions,
+    #[command(flatten)]
+    programs: ProgramOptions,
+}
+
+/// Options for programs and the network.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProgramOptions {
     /// The mpirun to use [default: MPIRUN, or the one on the path]
     #[arg(long, value_name = "FILE")]
-    mpirun: Option<PathBuf>,
+    pub(crate) mpirun: Option<PathBuf>,
     /// The trainer to start [default: TRAINER, or the one beside the launcher, or on the path]
     #[arg(long, value_name = "FILE")]
-    trainer: Option<PathBuf>,
+    pub(crate) trainer: Option<PathBuf>,
     /// The network interface for MPI and NCCL between hosts
     #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
+    pub(crate) interface: Option<String>,
     /// Options for mpirun or srun
     #[arg(last = true, value_name = "OPTIONS")]
-    extra: Vec<String>,
+    pub(crate) extra: Vec<String>,
 }
 
 impl Placement {
@@ -42,7 +49,7 @@ impl Placement {
     /// If there is no usable mpirun, or srun is asked for outside of an allocation or with hosts.
     pub(crate) fn starter(&self, via: Via) -> Result<Starter> {
         match via {
-            Via::Mpirun => Starter::mpirun(self.mpirun.as_deref()),
+            Via::Mpirun => Starter::mpirun(self.programs.mpirun.as_deref()),
             Via::Srun if !in_allocation() => {
                 Err(Usage("--via srun needs a Slurm allocation (sbatch, salloc)".into()).into())
             }
@@ -78,14 +85,14 @@ impl Placement {
                 GpuSelection::List(numbers) => Some(gpus::joined(numbers)),
                 GpuSelection::All | GpuSelection::None => None,
             },
-            interface: self.interface.clone(),
+            interface: self.programs.interface.clone(),
             oversubscribe: false,
             as_root: rustix::process::geteuid().is_root(),
             forwarded: forwarded(),
             isolated: has_no_remote_shell(),
             blocked_signals: Vec::new(),
-            extra: self.extra.clone(),
-            trainer: trainer_binary::find(self.trainer.as_deref())?,
+            extra: self.programs.extra.clone(),
+            trainer: trainer_binary::find(self.programs.trainer.as_deref())?,
             arguments: Vec::new(),
         })
     }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use regatta_run_folder::{Attempt, AttemptRecord, ExitCode, RunFolder};
 use rustix::process::Signal;
-use signal_hook::iterator::Signals;
 
 use crate::failure::print_status;
+use crate::stop::{StopRequest, StopSignals};
 
 use super::cause::Cause;
 use super::command_line::Job;
@@ -16,7 +16,7 @@ use super::output::{AttemptOutput, Output};
 use super::policy::{Failed, Limits, Next, next};
 use super::ranks::Ranks;
 use super::scratch::Scratch;
-use super::watch::{Ended, Patience, StopRequest, watch};
+use super::watch::{Ended, Patience, watch};
 use super::world::shrink;
 
 /// A job with its limits.
@@ -36,15 +36,15 @@ impl Supervisor {
     ///
     /// # Errors
     /// If ranks cannot be started or waited for, or too few remain for `--min-ranks`.
-    pub(crate) fn run(mut self, mut signals: Signals) -> Result<u8> {
+    pub(crate) fn run(mut self, mut stop: StopSignals) -> Result<u8> {
         let mut history = Vec::new();
         let mut has_begun = false;
         loop {
-            if let Some(signal) = signals.pending().next() {
-                return Ok(stopped_between(signal, has_begun));
+            if let Some(request) = stop.take() {
+                return Ok(stopped_between(request, has_begun));
             }
             let before = self.newest_attempt();
-            let (ended, output) = self.attempt(&mut signals, before)?;
+            let (ended, output) = self.attempt(&mut stop, before)?;
             let newest = self.newest_attempt().filter(|&newest| Some(newest) > before);
             let attempt = newest.filter(|&newest| AttemptRecord::read(&self.folder.attempt(newest)).is_ok());
             has_begun |= attempt.is_some();
@@ -76,8 +76,8 @@ impl Supervisor {
                 }
                 Next::Restart { after } => {
                     self.report_restart(&failure, &history, after);
-                    if let Some(signal) = stop_signal_within(after, &mut signals) {
-                        return Ok(stopped_between(signal, has_begun));
+                    if let Some(request) = stop_request_within(after, &mut stop) {
+                        return Ok(stopped_between(request, has_begun));
                     }
                     self.prepare_restart()?;
                 }
@@ -102,13 +102,13 @@ impl Supervisor {
     }
 
     /// Runs one attempt and returns its outcome and output.
-    fn attempt(&self, signals: &mut Signals, before: Option<u64>) -> Result<(Ended, AttemptOutput)> {
+    fn attempt(&self, stop: &mut StopSignals, before: Option<u64>) -> Result<(Ended, AttemptOutput)> {
         let output = Output::new(self.job.starter.kind, self.folder.clone(), before);
         let scratch = Scratch::of(&self.job);
         let mut line = self.job.command_line();
         line.variables.extend(scratch.variables());
         let ranks = Ranks::start(&line, &output)?;
-        let ended = watch(ranks, signals, self.stop_signal, &self.folder, before, self.patience)?;
+        let ended = watch(ranks, stop, self.stop_signal, &self.folder, before, self.patience)?;
         Ok((ended, output.summary()))
     }
 
@@ -169,17 +169,17 @@ fn stopped(request: StopRequest, cause: &Cause, failure: &str, attempt: Option<u
 }
 
 /// The exit code after a stop request between two attempts. After a failure the steps since the last checkpoint are lost.
-fn stopped_between(signal: i32, has_begun: bool) -> u8 {
+fn stopped_between(request: StopRequest, has_begun: bool) -> u8 {
     print_status("stopped between two starts");
-    byte(if has_begun { 128 + signal } else { ExitCode::Preempted.code() })
+    byte(if has_begun { 128 + request.signal } else { ExitCode::Preempted.code() })
 }
 
-/// Waits for `time`, and returns early with the signal if a stop is requested.
-fn stop_signal_within(time: Duration, signals: &mut Signals) -> Option<i32> {
+/// Waits for `time`, and returns early with the request if a stop is requested.
+fn stop_request_within(time: Duration, stop: &mut StopSignals) -> Option<StopRequest> {
     let until = Instant::now() + time;
     loop {
-        if let Some(signal) = signals.pending().next() {
-            return Some(signal);
+        if let Some(request) = stop.take() {
+            return Some(request);
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -7,9 +7,9 @@ use anyhow::Result;
 use regatta_ledger::{Snapshot, judge};
 use regatta_run_folder::{Attempt, Failure, RunFolder};
 use rustix::process::Signal;
-use signal_hook::iterator::Signals;
 
 use crate::failure::print_status;
+use crate::stop::{StopRequest, StopSignals};
 
 use super::progress::RunProgress;
 use super::ranks::Ranks;
@@ -22,8 +22,6 @@ const FOLDER_POLL: Duration = Duration::from_secs(2);
 const TEARDOWN: Duration = Duration::from_secs(10);
 /// Time from a rank's recorded failure to killing the starter: mpirun waits forever for a host that is cut off.
 const TEARDOWN_AFTER_FAILURE: Duration = Duration::from_secs(15);
-/// Signals within this time count as one request.
-const SAME_REQUEST: Duration = Duration::from_millis(200);
 
 /// Time limits for the ranks.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +36,7 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// The request to stop, if there was one.
+    /// The request to stop, if there was one; it is forced if the ranks were killed or terminated.
     pub(crate) stop_request: Option<StopRequest>,
     /// Why the launcher ended the ranks, if it did.
     pub(crate) stalled: Option<String>,
@@ -48,22 +46,13 @@ pub(crate) struct Ended {
     pub(crate) moved: bool,
 }
 
-/// A request to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StopRequest {
-    /// The signal that the launcher received; the second one if two requests came.
-    pub(crate) signal: i32,
-    /// Whether the ranks were killed or terminated: the grace period was over, or a second request came.
-    pub(crate) is_forced: bool,
-}
-
 /// Watches the ranks until they have ended. `before` is the newest attempt before theirs.
 ///
 /// # Errors
 /// If the starter cannot be waited for.
 pub(crate) fn watch(
     mut ranks: Ranks,
-    signals: &mut Signals,
+    stop: &mut StopSignals,
     stop_signal: Signal,
     folder: &RunFolder,
     before: Option<u64>,
@@ -78,10 +67,12 @@ pub(crate) fn watch(
         if let Some(status) = ranks.try_wait()? {
             break status;
         }
-        for signal in signals.pending() {
-            shutdown.request(signal, &ranks);
+        match stop.take() {
+            Some(request) if request.is_forced => ranks.kill(),
+            Some(_) => print_status("stopping with a checkpoint; signal again to stop at once"),
+            None => {}
         }
-        shutdown.enforce(&ranks, || newest_since(folder, before).is_some());
+        shutdown.enforce(stop.request(), &ranks, || newest_since(folder, before).is_some());
         stall.check(&ranks, || RunProgress::of(folder, started), || who_waits(folder));
         failure.check(&ranks, || a_rank_failed(folder, before));
         std::thread::sleep(POLL);
@@ -90,7 +81,7 @@ pub(crate) fn watch(
     let progress = RunProgress::of(folder, started);
     Ok(Ended {
         status,
-        stop_request: shutdown.outcome(),
+        stop_request: stop.request().map(|request| shutdown.outcome(request)),
         stalled: stall.ended_because,
         moved: progress != at_first,
         progress,
@@ -101,42 +92,25 @@ pub(crate) fn watch(
 struct Shutdown {
     signal: Signal,
     grace: Duration,
-    asked: Option<(i32, Instant)>,
     is_passed_on: bool,
     terminated: Option<Instant>,
-    /// Signal of the second request, which kills the ranks at once.
-    second_signal: Option<i32>,
 }
 
 impl Shutdown {
     fn new(signal: Signal, grace: Duration) -> Self {
-        Self { signal, grace, asked: None, is_passed_on: false, terminated: None, second_signal: None }
-    }
-
-    fn request(&mut self, signal: i32, ranks: &Ranks) {
-        match self.asked {
-            None => {
-                print_status("stopping with a checkpoint; signal again to stop at once");
-                self.asked = Some((signal, Instant::now()));
-            }
-            Some((_, asked)) if asked.elapsed() > SAME_REQUEST => {
-                self.second_signal = Some(signal);
-                ranks.kill();
-            }
-            Some(_) => {}
-        }
+        Self { signal, grace, is_passed_on: false, terminated: None }
     }
 
     /// Carries out a request. `have_begun` returns whether all ranks have connected: before that, the starter or a rank may have no
     /// signal handler yet and would be ended by the signal, or there may be no rank to pass it on to.
-    fn enforce(&mut self, ranks: &Ranks, have_begun: impl Fn() -> bool) {
-        let Some((_, asked)) = self.asked else { return };
+    fn enforce(&mut self, request: Option<StopRequest>, ranks: &Ranks, have_begun: impl Fn() -> bool) {
+        let Some(request) = request else { return };
         if !self.is_passed_on && have_begun() {
             ranks.signal(self.signal);
             self.is_passed_on = true;
         }
         match self.terminated {
-            None if asked.elapsed() > self.grace => {
+            None if request.begun.elapsed() > self.grace => {
                 print_status(format_args!(
                     "ranks did not stop within {} s (--grace), terminating them",
                     self.grace.as_secs_f64()
@@ -149,10 +123,8 @@ impl Shutdown {
         }
     }
 
-    fn outcome(&self) -> Option<StopRequest> {
-        let (first, _) = self.asked?;
-        let is_forced = self.second_signal.is_some() || self.terminated.is_some();
-        Some(StopRequest { signal: self.second_signal.unwrap_or(first), is_forced })
+    fn outcome(&self, request: StopRequest) -> StopRequest {
+        StopRequest { is_forced: request.is_forced || self.terminated.is_some(), ..request }
     }
 }
 

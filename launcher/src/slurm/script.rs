@@ -28,41 +28,20 @@ impl Batch<'_> {
         let mut script = String::from(
             "#!/bin/bash\n# Made by `launcher slurm`: a run that stops before its time limit or for pre-emption requeues itself\n# and continues.\n",
         );
-        for option in self.options() {
-            _ = writeln!(script, "#SBATCH --{option}");
-        }
+        let (command, signal) = (self.command, self.signal.name());
+        script += &command.job.directives(self.name, command.resources(), signal, "%x-%j.log");
         script.push('\n');
         script.push_str(self.environment());
         _ = writeln!(
             script,
-            "held=(env --block-signal=INT,TERM,{}) # while the trainer is being loaded, where env can",
-            self.signal.name()
+            "held=(env --block-signal=INT,TERM,{signal}) # while the trainer is being loaded, where env can"
         );
         script.push_str("\"${held[@]}\" true 2>/dev/null || held=()\n");
         script.push_str(&self.arguments());
         let (starter, trainer) = (self.starter(), shell_quoted(&self.trainer.display().to_string()));
         _ = writeln!(script, "command=({starter} \"${{held[@]}}\" {trainer} \"${{arguments[@]}}\")\n");
-        script.push_str(&TAIL.replace("USR2", self.signal.name()));
+        script.push_str(&TAIL.replace("USR2", signal));
         script
-    }
-
-    fn options(&self) -> Vec<String> {
-        let command = self.command;
-        let mut options = vec![
-            format!("job-name={}", shell_quoted(self.name)),
-            format!("nodes={}", command.nodes),
-            format!("ntasks-per-node={}", command.ranks_per_node()),
-        ];
-        options.extend(command.gpus_per_node.map(|gpus| format!("gpus-per-node={gpus}")));
-        options.extend(command.cpus_per_rank.map(|cores| format!("cpus-per-task={cores}")));
-        options.extend([
-            format!("time={}", command.time),
-            "requeue".to_owned(),
-            format!("signal=B:{}@{}", self.signal.name(), command.checkpoint_seconds),
-            "open-mode=append".to_owned(),
-            "output=%x-%j.log".to_owned(),
-        ]);
-        options
     }
 
     /// Turns on keep-alives between mpirun's daemons, which otherwise wait forever for a node that is cut off.
@@ -92,7 +71,7 @@ impl Batch<'_> {
     }
 
     fn starter(&self) -> String {
-        match (self.command.via, self.command.cpus_per_rank) {
+        match (self.command.via, self.command.job.cpus_per_rank) {
             // Ranks bind themselves to their share of the cores.
             (Via::Mpirun, _) => "mpirun --bind-to none".to_owned(),
             (Via::Srun, None) => "srun --mpi=pmix".to_owned(),

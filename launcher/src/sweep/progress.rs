@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use regatta_run_folder::{Record, counted, last_record};
+use regatta_run_folder::{Record, counted, duration, last_record};
 use regatta_sweep::{End, Plan, SweepFolder, TrialResult};
 
 use crate::failure::print_status;
@@ -61,9 +61,9 @@ impl Progress {
         self.recorded += 1;
         self.known.retain(|it| (&it.id, it.budget) != (&result.id, result.budget));
         self.known.push(result.clone());
-        let epochs = counted(result.budget.epochs, "epoch");
+        let (epochs, time) = (counted(result.budget.epochs, "epoch"), duration(result.seconds));
         let what = match (&result.end, result.error()) {
-            (End::Done, Some(error)) => format!("error {error:.4} after {epochs}, {:.0} s", result.seconds),
+            (End::Done, Some(error)) => format!("error {error:.4} after {epochs}, {time}"),
             (End::Done, None) => format!("{epochs}, not evaluated"),
             (End::Diverged { cause }, _) => format!("diverged: {cause}"),
             (End::Failed { cause, .. }, _) => format!("failed: {cause}"),
@@ -100,7 +100,7 @@ impl Progress {
         let left = self.planned?.saturating_sub(self.known.len());
         // The first round of runs says too little.
         (self.recorded >= self.slots)
-            .then(|| shown_time(self.begun.elapsed().as_secs_f64() / self.recorded as f64 * left as f64))
+            .then(|| duration(self.begun.elapsed().as_secs_f64() / self.recorded as f64 * left as f64))
     }
 }
 
@@ -132,24 +132,4 @@ pub(crate) fn epochs_done(folder: &SweepFolder, id: &str) -> u64 {
 pub(crate) fn best<'a>(known: impl IntoIterator<Item = &'a TrialResult>) -> Option<(&'a TrialResult, f64)> {
     let with_error = known.into_iter().filter_map(|result| Some((result, result.error()?)));
     with_error.min_by(|(_, a), (_, b)| a.total_cmp(b))
-}
-
-/// Formats a time in the two largest units.
-pub(crate) fn shown_time(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).ceil() as u64;
-    match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_two_units() {
-        assert_eq!([20.0, 3600.0, 100_000.0].map(shown_time), ["1 min", "1 h 0 min", "1 d 3 h"]);
-    }
 }

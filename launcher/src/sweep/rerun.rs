@@ -3,17 +3,16 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use regatta_run_folder::{ExitCode, StorageError, print_output};
 use regatta_sweep::{End, TrialResult, results};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 
 use super::outcome::{self, Ended};
 use super::runs::{RunOptions, RunStarter};
 use super::slots::SlotOptions;
 use super::{open, plan};
 use crate::failure::{Usage, print_status};
+use crate::stop::StopSignals;
 
 /// Options of `launcher sweep rerun`.
 #[derive(Debug, clap::Args)]
@@ -33,8 +32,7 @@ pub(crate) struct RerunCommand {
 /// # Errors
 /// If the sweep has no result of this name, or the run cannot be started.
 pub(crate) fn rerun(command: &RerunCommand) -> Result<u8> {
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
+    let mut stop = StopSignals::watch()?;
     let (folder, file) = open(&command.sweep)?;
     let plan = plan(&folder, &file)?;
     let recorded = recorded(&results::read(&folder.results())?, &command.id)?;
@@ -67,22 +65,19 @@ pub(crate) fn rerun(command: &RerunCommand) -> Result<u8> {
     };
     print_status(format_args!("training {} again in {}", command.id, folder.run(&name).path().display()));
     let mut run = starter.start(&prepared, &name, &slot)?;
-    let mut is_stopping = false;
     let code = loop {
         if let Some(code) = run.try_wait()? {
             break code;
         }
-        for _ in signals.pending() {
-            if is_stopping {
-                run.kill()
-            } else {
-                run.stop()
-            }
-            is_stopping = true;
+        match stop.take() {
+            Some(request) if request.is_forced => run.kill(),
+            Some(_) => run.stop(),
+            None => {}
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     };
     let run = folder.run(&name);
+    let is_stopping = stop.request().is_some();
     match outcome::judge(&run, &folder.log(&name), code, recorded.budget.epochs, is_stopping) {
         Ended::Recorded(end) => {
             let again = outcome::result(&plan, trial, &prepared, &run, end)?;

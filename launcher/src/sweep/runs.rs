@@ -14,27 +14,19 @@ use super::slots::Slot;
 use crate::process_tree;
 use crate::run::check_root;
 use crate::run::mpi::Starter;
+use crate::run::placement::ProgramOptions;
 use crate::run::ranks::ended_with_launcher;
 use crate::trainer_binary;
 
 /// Options that are passed on to every `launcher run`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("extra", |extra| extra.help("Options for mpirun")))]
 pub(crate) struct RunOptions {
-    /// The mpirun to use [default: MPIRUN, or the one on the path]
-    #[arg(long, value_name = "FILE")]
-    mpirun: Option<PathBuf>,
-    /// The trainer to start [default: TRAINER, or the one beside the launcher, or on the path]
-    #[arg(long, value_name = "FILE")]
-    trainer: Option<PathBuf>,
-    /// The network interface for MPI and NCCL between hosts
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
+    #[command(flatten)]
+    programs: ProgramOptions,
     /// Allows running as root
     #[arg(long)]
     allow_run_as_root: bool,
-    /// Options for mpirun
-    #[arg(last = true, value_name = "OPTIONS")]
-    extra: Vec<String>,
 }
 
 impl RunOptions {
@@ -43,8 +35,8 @@ impl RunOptions {
     /// # Errors
     /// If there is no trainer or no mpirun, or root is not allowed.
     pub(crate) fn check(&self) -> Result<()> {
-        trainer_binary::find(self.trainer.as_deref())?;
-        Starter::mpirun(self.mpirun.as_deref())?;
+        trainer_binary::find(self.programs.trainer.as_deref())?;
+        Starter::mpirun(self.programs.mpirun.as_deref())?;
         Ok(check_root(self.allow_run_as_root)?)
     }
 }
@@ -104,19 +96,19 @@ impl RunStarter<'_> {
         }
         arguments.extend(["--max-restarts".to_owned(), self.max_restarts.to_string()]);
         arguments.extend(slot.options(self.ranks));
-        let options = self.options;
+        let RunOptions { programs, allow_run_as_root } = self.options;
         let named = [
-            ("--mpirun", options.mpirun.clone().map(text)),
-            ("--trainer", options.trainer.clone().map(text)),
-            ("--interface", options.interface.clone()),
+            ("--mpirun", programs.mpirun.clone().map(text)),
+            ("--trainer", programs.trainer.clone().map(text)),
+            ("--interface", programs.interface.clone()),
         ];
         for (option, value) in named {
             arguments.extend(value.map(|value| format!("{option}={value}")));
         }
-        arguments.extend(options.allow_run_as_root.then(|| "--allow-run-as-root".to_owned()));
-        if !options.extra.is_empty() {
+        arguments.extend(allow_run_as_root.then(|| "--allow-run-as-root".to_owned()));
+        if !programs.extra.is_empty() {
             arguments.push("--".into());
-            arguments.extend(options.extra.iter().cloned());
+            arguments.extend(programs.extra.iter().cloned());
         }
         arguments
     }

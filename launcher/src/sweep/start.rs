@@ -4,17 +4,16 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use regatta_run_folder::{ExitCode, StorageError, counted, print_output, write_atomic};
 use regatta_sweep::{Lock, Plan, SweepFile, SweepFolder};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 
 use super::runs::{RunOptions, RunStarter};
 use super::slots::SlotOptions;
 use super::worker::Worker;
 use super::{device, folder_of, open, plan};
 use crate::failure::Usage;
+use crate::stop::StopSignals;
 
 /// Options of `launcher sweep start`.
 #[derive(Debug, clap::Args)]
@@ -45,9 +44,7 @@ pub(crate) struct StartCommand {
 /// # Errors
 /// If the sweep or the options are invalid, the sweep's folder cannot be written, or runs cannot be started.
 pub(crate) fn start(command: &StartCommand) -> Result<u8> {
-    // First of all, so that no signal is lost.
-    let signals =
-        Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP]).context("cannot watch signals")?;
+    let stop = StopSignals::watch()?;
     let sweep = Sweep::read(&command.sweep)?;
     if command.dry_run {
         return show(&sweep.plan()?);
@@ -71,7 +68,7 @@ pub(crate) fn start(command: &StartCommand) -> Result<u8> {
         waits: !command.no_wait,
         prune: command.prune || file.start.prune,
     };
-    worker.run(signals)
+    worker.run(stop)
 }
 
 /// A sweep that is to be started.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use regatta_run_folder::{ExitCode, print_output};
+use regatta_run_folder::{ExitCode, duration, print_output};
 use regatta_sweep::{Claim, End, Lock, Plan, SweepFolder, TrialResult, claims, results};
 use serde::Serialize;
 
-use super::progress::{best, epochs_done, shown_time};
+use super::progress::{best, epochs_done};
 use super::{open, plan};
 
 /// Options of `launcher sweep status`.
@@ -131,7 +131,7 @@ impl Status {
             self.failed.len(),
             self.running.len()
         )];
-        lines.extend(self.seconds_left.map(|seconds| format!("time left: about {}", shown_time(seconds))));
+        lines.extend(self.seconds_left.map(|seconds| format!("time left: about {}", duration(seconds))));
         lines.extend(
             self.best
                 .as_ref()

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use regatta_run_folder::{ExitCode, print_output};
+use regatta_run_folder::ExitCode;
 use regatta_settings::Device;
 use regatta_sweep::{Mode, SweepFile, SweepFolder};
 
@@ -13,11 +13,12 @@ use super::device;
 use super::start::Sweep;
 use crate::failure::Usage;
 use crate::run::command_line::shell_quoted;
-use crate::slurm::{self, Request, TimeLimit};
+use crate::slurm::{self, JobOptions, Resources};
 use crate::trainer_binary;
 
 /// Options of `launcher sweep submit`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("time", |time| time.help("Time limit of each job; it is requeued until no network is left")))]
 pub(crate) struct SubmitCommand {
     /// The sweep file, or the folder of a sweep that was started before
     #[arg(value_name = "FILE|SWEEP")]
@@ -25,36 +26,20 @@ pub(crate) struct SubmitCommand {
     /// Number of jobs at once, the tasks of the array
     #[arg(long, value_name = "N", value_parser = slurm::count)]
     at_once: NonZeroU32,
-    /// Time limit of each job; it is requeued until no network is left
-    #[arg(long, value_name = "[D-]HH:MM:SS")]
-    time: TimeLimit,
     /// Number of runs at once in each job
     #[arg(long, value_name = "N", value_parser = slurm::count, default_value = "1")]
     slots: NonZeroU32,
     /// Gives each rank a GPU
     #[arg(long)]
     gpus: bool,
-    /// Cores of each rank [default: the cluster's]
-    #[arg(long, value_name = "N", value_parser = slurm::count)]
-    cpus_per_rank: Option<NonZeroU32>,
-    /// Seconds before the time limit at which runs are asked to stop; must cover a step and a checkpoint
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..))]
-    checkpoint_seconds: u16,
     /// Trains networks again that failed before, once in each start of a job
     #[arg(long)]
     retry: bool,
     /// Removes the folders of runs whose results are recorded
     #[arg(long)]
     prune: bool,
-    /// The trainer to start [default: TRAINER, or the one beside the launcher, or on the path]
-    #[arg(long, value_name = "FILE")]
-    trainer: Option<PathBuf>,
-    /// Prints the script without submitting it
-    #[arg(long)]
-    dry_run: bool,
-    /// Options for sbatch, as --name=value, such as --partition=gpu
-    #[arg(last = true, value_name = "SBATCH OPTIONS")]
-    extra: Vec<String>,
+    #[command(flatten)]
+    job: JobOptions,
 }
 
 /// Prints the script, or creates the sweep's folder, submits the array and prints its job's number.
@@ -62,20 +47,17 @@ pub(crate) struct SubmitCommand {
 /// # Errors
 /// If the sweep or the options are invalid, no partition can run the jobs, or sbatch rejects them.
 pub(crate) fn submit(command: &SubmitCommand) -> Result<u8> {
-    let trainer = trainer_binary::find(command.trainer.as_deref())?;
+    let trainer = trainer_binary::find(command.job.trainer.as_deref())?;
     let sweep = Sweep::read(&command.sweep)?;
     let script = command.script(&sweep.folder, &sweep.file, &trainer)?;
-    slurm::check_options(&command.extra)?;
     if let Some(partitions) = slurm::partitions() {
-        slurm::check_request(&partitions, &command.request(&sweep.file))?;
+        command.job.check_partition(&partitions, command.resources(&sweep.file))?;
     }
     command.check_device(device(&sweep.check()?)?)?;
-    if command.dry_run {
-        print_output(script)?;
-        return Ok(ExitCode::Done.code() as u8);
+    if !command.job.dry_run {
+        sweep.create()?;
     }
-    sweep.create()?;
-    print_output(slurm::submit(&script, &command.extra)?)?;
+    command.job.submit(&script)?;
     Ok(ExitCode::Done.code() as u8)
 }
 
@@ -90,7 +72,7 @@ impl SubmitCommand {
         ] {
             slurm::check_text(what, &path.display().to_string())?;
         }
-        slurm::check_time(self.time, self.checkpoint_seconds)?;
+        self.job.check()?;
         Ok(self.text(folder, file, &launcher, trainer))
     }
 
@@ -109,9 +91,10 @@ impl SubmitCommand {
         let mut script = String::from(
             "#!/bin/bash\n# Made by `launcher sweep submit`: each job trains one network of the sweep after another, and requeues itself\n# if it is stopped before none is left.\n",
         );
-        for option in self.options(folder, file) {
-            _ = writeln!(script, "#SBATCH --{option}");
-        }
+        let folder_of_logs = folder.logs().display().to_string().replace('%', "%%");
+        let log = format!("{folder_of_logs}/slurm-%A-%a.log");
+        script += &self.job.directives(&folder.name(), self.resources(file), "USR2", &log);
+        _ = writeln!(script, "#SBATCH --array=1-{}", self.at_once);
         let path = |path: &Path| shell_quoted(&path.display().to_string());
         let mut words = vec![path(launcher), "sweep".into(), "start".into(), path(folder.path())];
         words.extend([format!("--slots={}", self.slots), format!("--trainer={}", path(trainer))]);
@@ -126,40 +109,9 @@ impl SubmitCommand {
         script
     }
 
-    fn options(&self, folder: &SweepFolder, file: &SweepFile) -> Vec<String> {
-        let ranks = self.ranks(file);
-        let folder_of_logs = folder.logs().display().to_string().replace('%', "%%");
-        let logs = format!("{folder_of_logs}/slurm-%A-%a.log");
-        let mut options = vec![
-            format!("job-name={}", shell_quoted(&folder.name())),
-            format!("array=1-{}", self.at_once),
-            "nodes=1".to_owned(),
-            format!("ntasks-per-node={ranks}"),
-        ];
-        options.extend(self.gpus.then(|| format!("gpus-per-node={ranks}")));
-        options.extend(self.cpus_per_rank.map(|cores| format!("cpus-per-task={cores}")));
-        options.extend([
-            format!("time={}", self.time),
-            "requeue".to_owned(),
-            format!("signal=B:USR2@{}", self.checkpoint_seconds),
-            "open-mode=append".to_owned(),
-            format!("output={}", shell_quoted(&logs)),
-        ]);
-        options
-    }
-
-    /// Number of ranks in each job.
-    fn ranks(&self, file: &SweepFile) -> u32 {
-        self.slots.get().saturating_mul(file.start.ranks as u32)
-    }
-
-    fn request(&self, file: &SweepFile) -> Request {
-        Request {
-            nodes: 1,
-            gpus_per_node: if self.gpus { self.ranks(file) } else { 0 },
-            time: self.time,
-            partition: slurm::requested_partition(&self.extra),
-        }
+    fn resources(&self, file: &SweepFile) -> Resources {
+        let ranks = self.slots.get().saturating_mul(file.start.ranks as u32);
+        Resources { nodes: 1, ranks_per_node: ranks, gpus_per_node: self.gpus.then_some(ranks) }
     }
 }
 
@@ -204,7 +156,6 @@ mod tests {
             # Made by `launcher sweep submit`: each job trains one network of the sweep after another, and requeues itself
             # if it is stopped before none is left.
             #SBATCH --job-name=50%
-            #SBATCH --array=1-4
             #SBATCH --nodes=1
             #SBATCH --ntasks-per-node=1
             #SBATCH --time=04:00:00
@@ -212,6 +163,7 @@ mod tests {
             #SBATCH --signal=B:USR2@120
             #SBATCH --open-mode=append
             #SBATCH --output='my sweeps/50%%/logs/slurm-%A-%a.log'
+            #SBATCH --array=1-4
 
             command=(/opt/launcher sweep start 'my sweeps/50%' --slots=1 --trainer=/opt/trainer --gpus=none --no-wait --prune)
 
@@ -231,7 +183,6 @@ mod tests {
             # Made by `launcher sweep submit`: each job trains one network of the sweep after another, and requeues itself
             # if it is stopped before none is left.
             #SBATCH --job-name=50%
-            #SBATCH --array=1-4
             #SBATCH --nodes=1
             #SBATCH --ntasks-per-node=4
             #SBATCH --gpus-per-node=4
@@ -241,6 +192,7 @@ mod tests {
             #SBATCH --signal=B:USR2@120
             #SBATCH --open-mode=append
             #SBATCH --output='my sweeps/50%%/logs/slurm-%A-%a.log'
+            #SBATCH --array=1-4
 
             command=(/opt/launcher sweep start 'my sweeps/50%' --slots=2 --trainer=/opt/trainer --retry)
 

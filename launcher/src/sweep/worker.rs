@@ -7,20 +7,18 @@ use regatta_run_folder::{ExitCode, StorageError, counted, describe};
 use regatta_sweep::{
     Claim, End, Lock, Owner, Plan, Prepared, Trial, TrialResult, Work, claims, job, results,
 };
-use signal_hook::iterator::Signals;
 
 use super::outcome::{self, Ended};
 use super::progress::Progress;
 use super::runs::{Run, RunStarter};
 use super::slots::Slot;
 use crate::failure::print_status;
+use crate::stop::StopSignals;
 
 /// Interval at which runs and signals are polled.
 const POLL: Duration = Duration::from_millis(20);
 /// Interval at which a launcher without work looks whether others gave some back.
 const WORK_POLL: Duration = Duration::from_secs(2);
-/// Signals within this time count as one request.
-const SAME_REQUEST: Duration = Duration::from_millis(200);
 /// Number of failures in a row, without any success, after which the cause is unlikely to be the networks'.
 const MAX_FAILURES_IN_A_ROW: usize = 3;
 
@@ -49,6 +47,7 @@ struct Training {
 
 /// What changes while a launcher works.
 struct State {
+    stop: StopSignals,
     owner: Owner,
     training: Vec<Option<Training>>,
     retried: job::Retried,
@@ -58,11 +57,28 @@ struct State {
     is_finished: bool,
     /// Whether other launchers train all that is left, and this one does not wait for them.
     is_unneeded: bool,
-    /// Time of the first request to stop.
-    stop_requested: Option<Instant>,
     failures_in_a_row: usize,
     /// Why no further run is started, if something outside of the networks is wrong.
     fatal: Option<anyhow::Error>,
+}
+
+impl State {
+    fn is_stopping(&self) -> bool {
+        self.stop.request().is_some() || self.fatal.is_some()
+    }
+
+    /// Stops all runs on a first request, and kills them on a second one.
+    fn take_stop_request(&mut self) {
+        let training = self.training.iter().flatten();
+        match self.stop.take() {
+            Some(request) if request.is_forced => training.for_each(|it| it.run.kill()),
+            Some(_) => {
+                print_status("stopping all runs with a checkpoint; signal again to stop at once");
+                training.for_each(|it| it.run.stop());
+            }
+            None => {}
+        }
+    }
 }
 
 impl Worker<'_> {
@@ -70,7 +86,7 @@ impl Worker<'_> {
     ///
     /// # Errors
     /// If the sweep's folder cannot be read or written, a run cannot be started, or run after run fails.
-    pub(crate) fn run(&self, mut signals: Signals) -> Result<u8> {
+    pub(crate) fn run(&self, stop: StopSignals) -> Result<u8> {
         let folder = self.starter.folder;
         let known = results::read(&folder.results())?;
         if self.prune {
@@ -85,15 +101,15 @@ impl Worker<'_> {
             looked: None,
             is_finished: false,
             is_unneeded: false,
-            stop_requested: None,
+            stop,
             failures_in_a_row: 0,
             fatal: None,
         };
         loop {
-            self.take_signals(&mut signals, &mut state);
+            state.take_stop_request();
             self.settle_ended(&mut state)?;
             self.renew(&mut state);
-            let is_stopping = state.stop_requested.is_some() || state.fatal.is_some();
+            let is_stopping = state.is_stopping();
             if !is_stopping {
                 self.fill(&mut state)?;
             }
@@ -115,7 +131,7 @@ impl Worker<'_> {
         if let Some(error) = state.fatal {
             return Err(error);
         }
-        if state.stop_requested.is_some() && !state.is_finished {
+        if state.stop.request().is_some() && !state.is_finished {
             print_status(format_args!("stopped; `launcher sweep start {folder}` continues"));
             return Ok(ExitCode::Preempted.code() as u8);
         }
@@ -128,22 +144,6 @@ impl Worker<'_> {
             state.progress.summary()
         ));
         Ok(ExitCode::Done.code() as u8)
-    }
-
-    /// Stops all runs on a first request, and kills them on a second one.
-    fn take_signals(&self, signals: &mut Signals, state: &mut State) {
-        for _ in signals.pending() {
-            let training = state.training.iter().flatten();
-            match state.stop_requested {
-                None => {
-                    print_status("stopping all runs with a checkpoint; signal again to stop at once");
-                    training.for_each(|it| it.run.stop());
-                    state.stop_requested = Some(Instant::now());
-                }
-                Some(first) if first.elapsed() > SAME_REQUEST => training.for_each(|it| it.run.kill()),
-                Some(_) => {}
-            }
-        }
     }
 
     /// Records the results of runs that have ended, and frees their places.
@@ -170,7 +170,7 @@ impl Worker<'_> {
         }
         state.looked = None;
         let run = folder.run(&training.claim.id);
-        let is_stopping = state.stop_requested.is_some() || state.fatal.is_some();
+        let is_stopping = state.is_stopping();
         let ended =
             outcome::judge(&run, &folder.log(&training.claim.id), code, training.claim.epochs, is_stopping);
         let Ended::Recorded(end) = ended else {

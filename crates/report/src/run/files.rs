@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use regatta_ledger::{Snapshot, silent_for};
 use regatta_run_folder::{
-    Attempt, AttemptRecord, EvaluationRecord, Failure, PlannedRun, RunFolder, StepRecord, StorageError,
+    AttemptRecord, EvaluationRecord, Failure, OpenError, PlannedRun, RunFolder, StepRecord, StorageError,
     WorstImage, describe, read_regular,
 };
 use regatta_settings::flattened;
@@ -17,17 +17,6 @@ use super::records::Records;
 
 /// Largest image of an evaluation that becomes a part of the page.
 const MOST_IMAGE_BYTES: usize = 64 * 1024;
-
-/// Why a run cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The path is not that of a run folder.
-    #[error("{}: no run was started there: give a run folder, such as runs/regnetx", .0.display())]
-    NotARun(PathBuf),
-    /// The folder cannot be read.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
 
 /// The files of a run.
 #[derive(Clone, Debug)]
@@ -68,10 +57,8 @@ impl RunFiles {
     ///
     /// # Errors
     /// If no run was started there, or the folder cannot be read.
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let folder = RunFolder::new(path, "");
-        let newest = if folder.attempts().is_dir() { Attempt::newest(&folder)? } else { None };
-        let Some(newest) = newest else { return Err(ReadError::NotARun(path.to_owned())) };
+    pub fn read(path: &Path) -> Result<Self, OpenError> {
+        let (folder, newest) = RunFolder::open(path)?;
         let mut notes = Vec::new();
         let attempts = attempts(&folder, newest, &mut notes);
         let (recipe, resolved) = recipe(&folder, &mut notes);

@@ -23,7 +23,7 @@ pub use curves::{Columns, Curves, Series};
 pub use document::{Document, RunData};
 pub use downsample::chosen;
 pub use evaluation::{Evaluation, Pair};
-pub use files::{ReadError, RunFiles};
+pub use files::RunFiles;
 pub use index::index;
 pub use ranks::{HeatMap, Ranks};
 pub use recipe::{Difference, differences};
