@@ -12,10 +12,11 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
+use axum::http::header::REFRESH;
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use regatta_report::run::index;
+use regatta_report::run::{index, waiting};
 use regatta_run_folder::{ExitCode, print_output};
 use tokio::net::TcpListener;
 
@@ -23,7 +24,7 @@ use crate::failure::Usage;
 use access::Access;
 use library::{Library, Version};
 
-/// The key in the address of events that tells what their page shows.
+/// Query key of the version that a page already shows.
 const SEEN: &str = "seen";
 
 /// Options of `launcher watch`.
@@ -67,7 +68,10 @@ async fn serve(listen: SocketAddr, library: Arc<Library>) -> Result<()> {
 /// The first page: of the run, or an index of all runs.
 async fn front(State(library): State<Arc<Library>>) -> Response {
     match library.only_run() {
-        Some(name) => page_of(library.clone(), vec![name.to_owned()]).await,
+        Some(name) => match page_of(library.clone(), vec![name.to_owned()]).await {
+            response if response.status() == StatusCode::NOT_FOUND => not_yet(name),
+            response => response,
+        },
         None => {
             answer(move || {
                 let (runs, version) = library.index();
@@ -95,9 +99,10 @@ async fn page_of(library: Arc<Library>, names: Vec<String>) -> Response {
 async fn events(State(library): State<Arc<Library>>, RawQuery(query): RawQuery) -> Response {
     let seen = query.as_deref().and_then(seen);
     let names = names(query);
-    match library.has(&names) {
-        true => events::stream(library, names, seen).into_response(),
-        false => not_found(),
+    let (runs, asked) = (library.clone(), names.clone());
+    match tokio::task::spawn_blocking(move || runs.has(&asked)).await {
+        Ok(true) => events::stream(library, names, seen).into_response(),
+        _ => not_found(),
     }
 }
 
@@ -108,6 +113,11 @@ async fn answer(read: impl FnOnce() -> Option<Html<String>> + Send + 'static) ->
         Ok(None) => not_found(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the runs cannot be read\n").into_response(),
     }
+}
+
+/// A page for a run that was not started yet, which the browser loads again.
+fn not_yet(name: &str) -> Response {
+    ([(REFRESH, "2")], Html(waiting(name))).into_response()
 }
 
 fn not_found() -> Response {

@@ -123,7 +123,7 @@ fn next_event(stream: &mut impl BufRead, name: &str) -> String {
 }
 
 #[test]
-fn a_page_is_sent_what_a_run_adds() {
+fn a_running_run_sends_newer_documents() {
     let workdir = two_runs();
     let server = Server::start(&workdir, "runs --listen 127.0.0.1:0");
     let mut events = server.connect("GET", "/events?run=first", &server.authority);
@@ -140,7 +140,7 @@ fn a_page_is_sent_what_a_run_adds() {
 }
 
 #[test]
-fn what_cannot_be_served_is_rejected() {
+fn missing_folders_and_taken_ports_are_rejected() {
     let workdir = Workdir::new(TINY);
     workdir.launcher("watch nowhere").ends_with(2).says("nowhere is not a folder: give a run folder");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -45,7 +45,7 @@ pub(crate) fn reject_other_run(folder: &RunFolder) -> Result<()> {
     Ok(())
 }
 
-/// Clears the folder of an earlier debug run and marks it. The mark is never removed here, so that a half-cleared folder is
+/// Clears the folder of an earlier debug run, except for a saved plan, and marks it. The mark is never removed here, so that a half-cleared folder is
 /// recognised.
 ///
 /// # Errors
@@ -55,7 +55,9 @@ pub(crate) fn clear_folder(folder: &RunFolder) -> Result<()> {
     fs::create_dir_all(path).map_err(StorageError::io("create the folder", path))?;
     write_atomic(&mark, MARK.as_bytes())?;
     let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
-    for entry in entries.map_err(StorageError::io("list", path))?.iter().filter(|entry| entry.path() != mark)
+    let kept = [mark, folder.plan()];
+    for entry in
+        entries.map_err(StorageError::io("list", path))?.iter().filter(|it| !kept.contains(&it.path()))
     {
         let path = entry.path();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());

@@ -1,6 +1,6 @@
 // Makes the columns of tables sort by a click on their names. Loaded by every page with tables.
 
-/** How the tables with a name were sorted last; a table of that name that is drawn anew is sorted alike. */
+/** By which column tables with a name were sorted last; a table of that name that is drawn anew is sorted alike. */
 const orders = new Map();
 
 function sortable(table) {
@@ -20,25 +20,29 @@ function sortable(table) {
     header.append(button);
     button.addEventListener('click', () => {
       const down = header.getAttribute('aria-sort') === 'ascending';
-      if (name) orders.set(name, [column, down]);
+      if (name) orders.set(name, [header.textContent, down]);
       sort(column, down);
     });
   });
-  const order = orders.get(name);
-  if (order && order[0] < headers.length) sort(...order);
+  const [title, down] = orders.get(name) ?? [];
+  const column = headers.findIndex((header) => header.textContent === title);
+  if (column >= 0) sort(column, down);
 }
 
-/** What a cell is sorted by: its `data-value`, else the number that its text begins with, else its text; none if it is empty. */
+/** What a cell is sorted by: its `data-value`, else its text; as a number if it is one, possibly with a unit. None if it is empty. */
 function sortKey(cell) {
-  const text = cell.dataset.value ?? cell.textContent.trim().replace('−', '-');
+  const text = (cell.dataset.value ?? cell.textContent).trim();
   if (text === '' || text === '–') return null;
-  const number = cell.classList.contains('text') ? undefined : parseFloat(text);
-  return Number.isFinite(number) ? number : text;
+  const parts = /^([-+]?\d*\.?\d+(?:e[-+]?\d+)?)([kMG]?)(?:\s*(?:%|ms|s))?$/.exec(text.replace('−', '-'));
+  return parts ? Number(parts[1]) * { '': 1, k: 1e3, M: 1e6, G: 1e9 }[parts[2]] : text;
 }
 
-/** Orders keys; cells without one come last in both directions. */
+/** Orders keys, numbers before texts; cells without a key come last in both directions. */
 function compareKeys(one, other, down) {
   if (one == null || other == null) return (one == null) - (other == null);
-  const order = typeof one === 'number' && typeof other === 'number' ? one - other : String(one).localeCompare(String(other), undefined, { numeric: true });
+  const [isNumber, isOther] = [typeof one === 'number', typeof other === 'number'];
+  const order = isNumber && isOther ? one - other
+    : isNumber !== isOther ? Number(isOther) - Number(isNumber)
+      : one.localeCompare(other, undefined, { numeric: true });
   return down ? -order : order;
 }

@@ -61,7 +61,16 @@ fn check_look(browser: &mut Browser, width: u32, scheme: &str) {
     assert_eq!(background == "rgb(255, 255, 255)", scheme == "light", "{background}");
 }
 
+/// Every chart is as wide as its place.
+fn check_widths(browser: &mut Browser) {
+    let widths =
+        "Object.values(regattaReport.charts).map((it) => it.width - it.root.parentElement.clientWidth)";
+    let widths = browser.value(widths);
+    assert!(widths.as_array().unwrap().iter().all(|it| *it == 0), "{widths}");
+}
+
 fn check_charts(browser: &mut Browser) {
+    check_widths(browser);
     let points = browser.value(
         "Object.fromEntries(Object.entries(regattaReport.charts).map(([name, chart]) => \
          [name, chart.series.slice(1).map((_, place) => chart.data[place + 1].filter((value) => value != null).length)]))",
@@ -143,6 +152,14 @@ fn check_sorting(browser: &mut Browser) {
     assert!(ordered(&browser.value(column), true));
     let sorted = "document.querySelector('#evaluation th[aria-sort]').getAttribute('aria-sort')";
     assert_eq!(browser.value(sorted), "descending");
+    // Times differ after their first number.
+    let started = "#attempts th:nth-child(2) button";
+    let attempts =
+        "[...document.querySelector('#attempts tbody').rows].map((row) => row.cells[0].textContent)";
+    browser.click(started);
+    assert_eq!(browser.value(attempts), json!(["1", "2"]));
+    browser.click(started);
+    assert_eq!(browser.value(attempts), json!(["2", "1"]));
 }
 
 fn check_axes_and_smoothing(browser: &mut Browser) {
@@ -153,6 +170,7 @@ fn check_axes_and_smoothing(browser: &mut Browser) {
     browser.click("input[value=seconds]");
     assert_eq!(browser.value(ends), json!([0.1, 43]));
     browser.click("input[value=step]");
+    check_widths(browser);
     browser.click("#logarithmic");
     assert_eq!(browser.value("regattaReport.charts.loss.scales.y.distr"), 3);
     browser.click("#logarithmic");
@@ -175,6 +193,10 @@ fn check_selection(browser: &mut Browser) {
     assert!(browser.value("regattaReport.charts['phases-1']").is_null());
     browser.click("#controls input[data-run='1']");
     assert_eq!(browser.value("document.querySelectorAll('#runs tbody tr').length"), 2);
+    // The recipes are drawn anew by their own controls, which keep the focus.
+    browser.press("#recipe select", "ArrowDown");
+    let chosen = "[regattaReport.state.base, document.activeElement.tagName, document.activeElement.value]";
+    assert_eq!(browser.value(chosen), json!([1, "SELECT", "1"]));
 }
 
 /// A newer document of the same runs leaves charts, a zoom, an order and a focus as they were.
@@ -201,6 +223,7 @@ fn check_newer_points(browser: &mut Browser) {
 /// A newer document takes the place of the one that was drawn.
 fn check_replacement(browser: &mut Browser) {
     let script = "(() => { const newer = structuredClone(regattaReport.document); newer.runs.pop(); newer.title = 'newer'; \
+        newer.runs[0].attempts[0].started_at = 'damaged'; \
         regattaReport.show(newer); return [document.querySelector('h1').textContent, regattaReport.charts.loss.series.length, \
         Object.keys(regattaReport.charts).filter((name) => name.startsWith('phases')).length]; })()";
     assert_eq!(browser.value(script), json!(["newer", 4, 1]));

@@ -34,13 +34,13 @@ pub struct AttemptStart {
     pub world_size: usize,
     /// The command line, one entry per argument.
     pub command_line: Vec<String>,
-    /// The step from which it goes on; 0 for a new run. None in the files of versions that did not record it.
+    /// The step that it resumes from; 0 for a new run. None in the files of versions that did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_step: Option<u64>,
 }
 
 impl AttemptStart {
-    /// Describes a start by this process, now, from step `from_step` of the run.
+    /// Describes a start by this process, now, that resumes from step `from_step`.
     pub fn here(world_size: usize, command_line: Vec<String>, from_step: u64) -> Self {
         let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         Self {
@@ -157,7 +157,22 @@ impl Attempt {
     /// # Errors
     /// If the folder of attempts cannot be read.
     pub fn newest(folder: &RunFolder) -> Result<Option<u64>, StorageError> {
-        Ok(numbers(folder)?.into_iter().max())
+        Ok(Self::numbers(folder)?.pop())
+    }
+
+    /// Returns the numbers of all attempts at a run, in order.
+    ///
+    /// # Errors
+    /// If the folder of attempts cannot be read.
+    pub fn numbers(folder: &RunFolder) -> Result<Vec<u64>, StorageError> {
+        let attempts = folder.attempts();
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&attempts).map_err(StorageError::io("list", &attempts))? {
+            let name = entry.map_err(StorageError::io("list", &attempts))?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// Returns the step of the last checkpoint that any attempt at a run recorded as saved. Attempts whose files cannot be read
@@ -169,8 +184,7 @@ impl Attempt {
         if !folder.attempts().exists() {
             return Ok(None);
         }
-        let mut numbers = numbers(folder)?;
-        numbers.sort_unstable();
+        let numbers = Self::numbers(folder)?;
         let saved = |&number: &u64| AttemptRecord::read(&folder.attempt(number)).ok()?.saved_step;
         Ok(numbers.iter().rev().find_map(saved))
     }
@@ -205,17 +219,6 @@ impl Attempt {
         self.record.end = Some(AttemptEnd::now(end, exit_code.code()));
         write_end(&self.folder.attempt(self.number()), &self.record)
     }
-}
-
-/// Returns the numbers of all attempts at a run, unordered.
-fn numbers(folder: &RunFolder) -> Result<Vec<u64>, StorageError> {
-    let attempts = folder.attempts();
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(&attempts).map_err(StorageError::io("list", &attempts))? {
-        let name = entry.map_err(StorageError::io("list", &attempts))?.file_name();
-        numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
-    }
-    Ok(numbers)
 }
 
 /// Creates a file with this content, exclusively. A full disk may have room for the name but not for the content; the file is

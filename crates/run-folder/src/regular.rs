@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 /// # Errors
 /// A file that cannot be opened, or a folder, pipe or device in its place.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // Without waiting: what it is can be asked only of what is open. Reading regular files waits all the same.
+    // The flag keeps a pipe from waiting for its writer, and has no effect on regular files.
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),

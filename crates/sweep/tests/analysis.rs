@@ -57,7 +57,7 @@ fn a_name_that_looks_like_markup_is_shown_as_text() {
     sweep.results.iter_mut().for_each(|it| it.space = it.space.replace("wide", "<img src=x>&|`*"));
     let html = written(&[sweep.clone()], "index.html");
     assert!(!html.contains("<script>") && !html.contains("<img"), "{html}");
-    // One script, which sorts tables, and its word, without which none runs.
+    // The only script is the one that sorts tables.
     assert_eq!((html.matches("<script").count(), html.matches("<script nonce=").count()), (1, 1));
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && html.contains("&lt;img src=x&gt;"));
     let markdown = written(&[sweep.clone()], "analysis.md");

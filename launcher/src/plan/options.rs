@@ -52,7 +52,7 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Keeps the prediction in this run folder, before or after the run starts; report and watch compare the run with it
+    /// Writes the prediction to plan.json in this run folder; report and watch show it beside the measured speed
     #[arg(long, value_name = "RUN")]
     pub(crate) save: Option<PathBuf>,
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
@@ -13,14 +13,17 @@ use regatta_run_folder::RunFolder;
 
 use crate::failure::Usage;
 
-/// A number that tells whether a page shows runs as they are now. It means nothing to another process.
+/// A number that changes with the files and the states of runs. It means nothing to another process.
 pub(super) type Version = u64;
 
 /// When and how large the files of a run were, which tells whether it changed.
 type Stamp = Vec<(u64, Option<SystemTime>)>;
 
-/// A run whose ranks were alive is looked at again after this time, since one that was killed changes no file.
+/// Interval at which a running run is read although its files did not change: they do not change either when it is killed.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Number of documents that are kept for further connections.
+const MOST_DOCUMENTS: usize = 8;
 
 /// The runs that are served.
 #[derive(Debug)]
@@ -31,7 +34,12 @@ pub(super) struct Library {
     only: Option<String>,
     /// What was read last, by the runs' names.
     known: Mutex<HashMap<String, Known>>,
+    /// The newest documents, the last read first.
+    documents: Mutex<Vec<Shown>>,
 }
+
+/// A document with the names of its runs and its version.
+type Shown = (Vec<String>, Version, Arc<Document>);
 
 /// A run as it was read.
 #[derive(Clone, Debug)]
@@ -54,11 +62,12 @@ impl Library {
             ))
         })?;
         let name = full.file_name().map(|name| name.to_string_lossy().into_owned());
-        let (folder, only) = match (is_run(&full), name, full.parent()) {
+        let is_or_becomes_run = is_run(&full) || RunFolder::new(&full, "").plan().is_file();
+        let (folder, only) = match (is_or_becomes_run, name, full.parent()) {
             (true, Some(name), Some(parent)) => (parent.to_owned(), Some(name)),
             _ => (full, None),
         };
-        Ok(Self { folder, only, known: Mutex::default() })
+        Ok(Self { folder, only, known: Mutex::default(), documents: Mutex::default() })
     }
 
     /// The name of the only run that is served, if it is one.
@@ -77,14 +86,32 @@ impl Library {
     }
 
     /// Returns the document of the page of some runs, with its version; none if one of them does not exist, or none is named.
-    pub(super) fn document(&self, names: &[String]) -> Option<(Document, Version)> {
+    /// Connections to the same page share it.
+    pub(super) fn document(&self, names: &[String]) -> Option<(Arc<Document>, Version)> {
         if names.is_empty() {
             return None;
         }
-        let runs: Vec<(RunFiles, Known)> = names.iter().map(|name| self.read(name)).collect::<Option<_>>()?;
-        let (files, known): (Vec<RunFiles>, Vec<Known>) = runs.into_iter().unzip();
-        let shown = known.iter().map(|run| (&run.stamp, Some(run.summary.state)));
-        Some((Document::of(&files), version(shown)))
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.version(names);
+        let kept = documents.iter().find(|(of, version, _)| of == names && *version == current);
+        if let Some((_, version, document)) = kept {
+            return Some((document.clone(), *version));
+        }
+        let (stamps, read_at) = (names.iter().map(|name| self.stamp_of(name)), Instant::now());
+        let stamps: Vec<Stamp> = stamps.collect();
+        let files: Vec<RunFiles> = names.iter().map(|name| self.files(name)).collect::<Option<_>>()?;
+        let document = Arc::new(Document::of(&files));
+        let known = names.iter().zip(stamps).zip(&document.runs).map(|((name, stamp), run)| {
+            let known = Known { stamp, summary: run.summary.clone(), read_at };
+            self.all_known().insert(name.clone(), known.clone());
+            (name, known)
+        });
+        let known: Vec<(&String, Known)> = known.collect();
+        let version = version(known.iter().map(|(name, run)| (*name, &run.stamp, Some(run.summary.state))));
+        documents.retain(|(of, ..)| of != names);
+        documents.truncate(MOST_DOCUMENTS - 1);
+        documents.insert(0, (names.to_vec(), version, document.clone()));
+        Some((document, version))
     }
 
     /// Returns the version that a page of some runs would have now.
@@ -93,37 +120,40 @@ impl Library {
         // The state of a run that changed is not yet known, and the stamp says that it changed.
         let state = |(name, stamp): (&String, &Stamp)| self.known(name, stamp).map(|run| run.summary.state);
         let states: Vec<Option<RunState>> = names.iter().zip(&stamps).map(state).collect();
-        version(stamps.iter().zip(states))
+        version(names.iter().zip(&stamps).zip(states).map(|((name, stamp), state)| (name, stamp, state)))
     }
 
     /// Returns the summaries of all runs, the last changed first, with the version of their index.
     pub(super) fn index(&self) -> (Vec<Summary>, Version) {
-        let run = |name: &String| {
-            let known = self.known(name, &self.stamp_of(name));
-            known.or_else(|| Some(self.read(name)?.1))
+        let run = |name: String| {
+            let known = self.known(&name, &self.stamp_of(&name)).or_else(|| self.read(&name))?;
+            Some((name, known))
         };
-        let mut runs: Vec<Known> = self.names().iter().filter_map(run).collect();
-        runs.sort_by_key(|run| std::cmp::Reverse(run.stamp.iter().map(|file| file.1).max()));
-        let version = version(runs.iter().map(|run| (&run.stamp, Some(run.summary.state))));
-        (runs.into_iter().map(|run| run.summary).collect(), version)
+        let mut runs: Vec<(String, Known)> = self.names().into_iter().filter_map(run).collect();
+        runs.sort_by_key(|(_, run)| std::cmp::Reverse(run.stamp.iter().map(|file| file.1).max()));
+        let version = version(runs.iter().map(|(name, run)| (name, &run.stamp, Some(run.summary.state))));
+        (runs.into_iter().map(|(_, run)| run.summary).collect(), version)
     }
 
     /// Returns what is known of a run with this stamp. One that was running is read again after a while, since it may have been killed.
     fn known(&self, name: &str, stamp: &Stamp) -> Option<Known> {
         let run = self.all_known().get(name).filter(|run| run.stamp == *stamp)?.clone();
         match run.summary.state == RunState::Running && run.read_at.elapsed() > LOOK_AGAIN {
-            true => Some(self.read(name)?.1),
+            true => self.read(name),
             false => Some(run),
         }
     }
 
-    /// Reads a run.
-    fn read(&self, name: &str) -> Option<(RunFiles, Known)> {
+    /// Reads and summarises a run.
+    fn read(&self, name: &str) -> Option<Known> {
         let (stamp, read_at) = (self.stamp_of(name), Instant::now());
-        let files = RunFiles::read(&self.run(name)?).ok()?;
-        let run = Known { stamp, summary: Summary::of(&files), read_at };
+        let run = Known { stamp, summary: Summary::of(&self.files(name)?), read_at };
         self.all_known().insert(name.to_owned(), run.clone());
-        Some((files, run))
+        Some(run)
+    }
+
+    fn files(&self, name: &str) -> Option<RunFiles> {
+        RunFiles::read(&self.run(name)?).ok()
     }
 
     fn all_known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
@@ -137,9 +167,12 @@ impl Library {
             let found = fs::metadata(path).ok();
             (found.as_ref().map_or(0, fs::Metadata::len), found.and_then(|it| it.modified().ok()))
         };
-        let mut files = vec![folder.metrics(), folder.config(), folder.evaluations()];
+        let within =
+            |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut files = vec![folder.metrics(), folder.config(), folder.plan(), folder.evaluations()];
+        files.extend(within(folder.attempts()));
         files.extend(
-            fs::read_dir(folder.attempts()).into_iter().flatten().flatten().map(|entry| entry.path()),
+            within(folder.ranks()).filter(|path| path.extension().is_some_and(|ending| ending == "error")),
         );
         files.sort_unstable();
         files.iter().map(|path| of(path)).collect()
@@ -167,10 +200,10 @@ impl Library {
     }
 }
 
-/// Returns a number that differs for other runs, files or states.
-fn version<'a>(runs: impl Iterator<Item = (&'a Stamp, Option<RunState>)>) -> Version {
+/// Returns the version of runs with these stamps and states.
+fn version<'a>(runs: impl Iterator<Item = (&'a String, &'a Stamp, Option<RunState>)>) -> Version {
     let mut hasher = DefaultHasher::new();
-    runs.for_each(|(stamp, state)| (stamp, state.map(RunState::word)).hash(&mut hasher));
+    runs.for_each(|(name, stamp, state)| (name, stamp, state.map(RunState::word)).hash(&mut hasher));
     hasher.finish()
 }
 

@@ -49,6 +49,14 @@ fn a_page_follows_its_run_and_keeps_what_was_chosen() {
     assert_eq!(browser.value("document.querySelector('#recipe details').open"), true);
     let recipe = "document.querySelector('#recipe').textContent.includes('train.epochs4')";
     assert_eq!(browser.value(recipe), true);
+    // A plan that is saved now, while a control has the focus.
+    let plan = "plan --config recipe.toml --gpus-per-node 1 --step-ms 1 --save runs/first";
+    browser.value("document.querySelector('#smoothing').focus()");
+    workdir.launcher(plan).ends_with(0);
+    browser.wait_for("regattaReport.charts.images_per_second.series.length === 3");
+    assert_eq!(browser.value("document.activeElement.id"), "smoothing");
+    let width = "chart.width === chart.root.parentElement.clientWidth && regattaReport.charts.loss === chart";
+    assert_eq!(browser.value(width), true);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
     drop(server);
@@ -66,10 +74,16 @@ fn the_index_follows_its_folder_and_keeps_what_was_chosen() {
     browser.click("input[value=first]");
     browser.click("th:nth-child(1) button");
     browser.click("th:nth-child(1) button");
+    browser.wait_for(IS_LIVE);
     workdir.train("--name third").ends_with(0);
     browser.wait_for(&rows(3));
     let names = "[...document.querySelectorAll('#runs tbody a')].map((link) => link.textContent)";
     browser.wait_for(&format!("JSON.stringify({names}) === JSON.stringify(['third', 'second', 'first'])"));
+    assert_eq!(
+        browser.value("document.activeElement.textContent"),
+        "run",
+        "the name of the column that was clicked"
+    );
     let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     assert_eq!(browser.value(overflow), 0);
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -79,6 +93,26 @@ fn the_index_follows_its_folder_and_keeps_what_was_chosen() {
     browser.wait_for(IS_LIVE);
     assert_eq!(browser.value("document.querySelectorAll('#runs tbody tr').length"), 2);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    std::fs::remove_dir_all(workdir.run("third").path()).unwrap();
+    browser.wait_for(
+        "document.getElementById('live').textContent.startsWith('no longer live: the run is gone')",
+    );
+}
+
+#[test]
+fn a_run_may_be_watched_before_it_starts() {
+    let workdir = Workdir::new(TINY);
+    let Some(mut browser) = browser(&workdir) else { return };
+    let plan = "plan --config recipe.toml --gpus-per-node 1 --step-ms 1 --save runs/first";
+    workdir.launcher(plan).ends_with(0);
+    let server = Server::start(&workdir, "runs/first --listen 127.0.0.1:0");
+    browser.open_address(&server.address("/"), 390, "dark");
+    assert_eq!(browser.value("document.querySelector('main').textContent"), "The run has not started yet.");
+    workdir.train("--name first").ends_with(0);
+    browser.follow_reload();
+    browser.wait_for(IS_LIVE);
+    // Steps, the measured curve and its smoothed one, and the plan.
+    assert_eq!(browser.value("regattaReport.charts.images_per_second.series.length"), 4);
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) fn document(page: &Page) -> String {
     shell(&page.title, "", &format!("; script-src 'nonce-{nonce}'"), &main)
 }
 
-/// Returns the word without which no script of a page runs. It depends on all that the page shows, so that nothing it shows can
-/// contain it.
+/// Returns the nonce of a page's Content-Security-Policy, without which no script of it runs. It is a hash of all that the page shows,
+/// so that nothing it shows can contain it.
 pub(crate) fn nonce(shown: &str) -> String {
     blake3::hash(shown.as_bytes()).to_hex().to_string()
 }

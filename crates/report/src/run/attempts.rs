@@ -18,7 +18,7 @@ pub struct AttemptData {
     pub user: String,
     /// Number of ranks.
     pub ranks: usize,
-    /// The step from which it went on.
+    /// The step that it resumed from.
     pub from_step: u64,
     /// The step of the last checkpoint that it saved, if any.
     pub saved_step: Option<u64>,
@@ -32,19 +32,21 @@ pub struct AttemptData {
     pub command: String,
 }
 
-/// Returns the attempts, given in order of their numbers, each with the first failure that its ranks reported. Older versions did not
-/// record the step from which an attempt went on: it is taken to be the last that was saved.
-pub(super) fn of(records: &[(AttemptRecord, Option<Failure>)]) -> Vec<AttemptData> {
+/// Fills in the step that an attempt resumed from where an older version did not record it: the last one that was saved before.
+pub(super) fn fill_resumed_steps<'a>(records: impl Iterator<Item = &'a mut AttemptRecord>) {
     let mut saved_step = 0;
-    let data = |(record, failure): &(AttemptRecord, Option<Failure>)| {
-        let from_step = record.start.from_step.unwrap_or(saved_step);
+    for record in records {
+        let from_step = *record.start.from_step.get_or_insert(saved_step);
         saved_step = record.saved_step.unwrap_or(from_step);
-        attempt(record, failure.as_ref(), from_step)
-    };
-    records.iter().map(data).collect()
+    }
 }
 
-fn attempt(record: &AttemptRecord, failure: Option<&Failure>, from_step: u64) -> AttemptData {
+/// Returns the attempts, each given with the first failure that its ranks reported.
+pub(super) fn of(records: &[(AttemptRecord, Option<Failure>)]) -> Vec<AttemptData> {
+    records.iter().map(|(record, failure)| attempt(record, failure.as_ref())).collect()
+}
+
+fn attempt(record: &AttemptRecord, failure: Option<&Failure>) -> AttemptData {
     let AttemptRecord { number, start, saved_step, end } = record.clone();
     AttemptData {
         number,
@@ -53,7 +55,7 @@ fn attempt(record: &AttemptRecord, failure: Option<&Failure>, from_step: u64) ->
         host: start.host,
         user: start.user,
         ranks: start.world_size,
-        from_step,
+        from_step: start.from_step.unwrap_or(0),
         saved_step,
         exit_code: end.as_ref().map(|end| end.exit_code),
         end: end.map(|end| end.end),
@@ -72,20 +74,21 @@ mod tests {
         let start = AttemptStart::here(2, vec!["trainer".into(), "--resume".into()], 0);
         let record = |(number, &(from_step, saved_step))| {
             let start = AttemptStart { from_step, ..start.clone() };
-            (AttemptRecord { number, start, saved_step, end: None }, None)
+            AttemptRecord { number, start, saved_step, end: None }
         };
-        let records: Vec<_> = (1..).zip(attempts).map(record).collect();
-        of(&records).iter().map(|attempt| attempt.from_step).collect()
+        let mut records: Vec<_> = (1..).zip(attempts).map(record).collect();
+        fill_resumed_steps(records.iter_mut());
+        records.iter().map(|record| record.start.from_step.unwrap()).collect()
     }
 
     #[test]
-    fn an_attempt_goes_on_from_the_step_that_it_recorded() {
+    fn an_attempt_resumed_from_the_step_that_it_recorded() {
         // The second attempt found the checkpoint of step 40 damaged.
         assert_eq!(from_steps(&[(Some(0), Some(40)), (Some(20), None), (Some(20), Some(90))]), [0, 20, 20]);
     }
 
     #[test]
-    fn without_a_record_it_went_on_from_the_last_step_that_was_saved() {
+    fn without_a_record_it_resumed_from_the_last_saved_step() {
         let saved = [Some(40), None, Some(90), None].map(|saved| (None, saved));
         assert_eq!(from_steps(&saved), [0, 40, 40, 90]);
     }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use regatta_ledger::{Snapshot, silent_for};
 use regatta_run_folder::{
-    AttemptRecord, EvaluationRecord, Failure, OpenError, PlannedRun, RunFolder, StepRecord, StorageError,
-    WorstImage, describe, read_regular,
+    Attempt, AttemptRecord, EvaluationRecord, Failure, OpenError, PlannedRun, RunFolder, StepRecord,
+    StorageError, WorstImage, describe, open_regular, read_regular,
 };
 use regatta_settings::flattened;
 
+use super::attempts::fill_resumed_steps;
 use super::records::Records;
 
 /// Largest image of an evaluation that becomes a part of the page.
@@ -25,7 +26,7 @@ pub struct RunFiles {
     pub name: String,
     /// Path of its folder.
     pub path: PathBuf,
-    /// Its attempts in order, each with the first failure that its ranks reported.
+    /// Its attempts in order, each with the step that it resumed from and the first failure that its ranks reported.
     pub attempts: Vec<(AttemptRecord, Option<Failure>)>,
     /// Its metrics.
     pub records: Records,
@@ -46,9 +47,9 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
-    /// Returns the training images per second that were predicted for the steps up to a record's.
+    /// Returns the training images per second that were predicted for the steps up to a record's, if any.
     pub(super) fn planned_images_per_second(&self, record: &StepRecord) -> Option<f64> {
-        let before = |(attempt, _): &&(AttemptRecord, _)| attempt.start.from_step.unwrap_or(0) < record.step;
+        let before = |(attempt, _): &&(AttemptRecord, _)| attempt.start.from_step < Some(record.step);
         let (attempt, _) = self.attempts.iter().rev().find(before)?;
         self.plan.as_ref()?.images_per_second(attempt.start.world_size, record.epoch)
     }
@@ -58,9 +59,9 @@ impl RunFiles {
     /// # Errors
     /// If no run was started there, or the folder cannot be read.
     pub fn read(path: &Path) -> Result<Self, OpenError> {
-        let (folder, newest) = RunFolder::open(path)?;
+        let (folder, _) = RunFolder::open(path)?;
         let mut notes = Vec::new();
-        let attempts = attempts(&folder, newest, &mut notes);
+        let attempts = attempts(&folder, &mut notes)?;
         let (recipe, resolved) = recipe(&folder, &mut notes);
         let records = records(&folder, &mut notes);
         let started_at = attempts.last().map_or("", |(record, _)| &record.start.started_at);
@@ -89,9 +90,8 @@ fn name(path: &Path) -> String {
 
 fn attempts(
     folder: &RunFolder,
-    newest: u64,
     notes: &mut Vec<String>,
-) -> Vec<(AttemptRecord, Option<Failure>)> {
+) -> Result<Vec<(AttemptRecord, Option<Failure>)>, StorageError> {
     let mut read = |number| match AttemptRecord::read(&folder.attempt(number)) {
         Ok(record) => {
             let failures = Failure::of_attempt(folder, number).unwrap_or_default();
@@ -102,7 +102,9 @@ fn attempts(
             None
         }
     };
-    (1..=newest).filter_map(&mut read).collect()
+    let mut attempts: Vec<_> = Attempt::numbers(folder)?.into_iter().filter_map(&mut read).collect();
+    fill_resumed_steps(attempts.iter_mut().map(|(record, _)| record));
+    Ok(attempts)
 }
 
 fn records(folder: &RunFolder, notes: &mut Vec<String>) -> Records {
@@ -166,6 +168,8 @@ fn evaluations(folder: &RunFolder, notes: &mut Vec<String>) -> Vec<(EvaluationRe
 
 /// Returns the PNG file of an image, unless it is missing, large or something else.
 fn png(folder: &RunFolder, image: &WorstImage) -> Option<Vec<u8>> {
-    let bytes = read_regular(&image.path(folder)?).ok()?;
+    let mut bytes = Vec::new();
+    let file = open_regular(&image.path(folder)?).ok()?;
+    file.take(MOST_IMAGE_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
     (bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.len() <= MOST_IMAGE_BYTES).then_some(bytes)
 }

@@ -8,10 +8,20 @@ use crate::page::{SORTABLE, nonce, script, shell};
 const CHARTS: &str = include_str!("../../assets/uPlot.iife.min.js");
 const CHARTS_STYLE: &str = include_str!("../../assets/uPlot.min.css");
 const STYLE: &str = include_str!("style.css");
-const LIVE: &str = include_str!("script/live.js");
+const LIVE: [&str; 2] = [
+    FOLLOW,
+    "follow('document', (event) => regattaReport.show(JSON.parse(event.data)), () => regattaReport.document.made_at);",
+];
+
+/// Declares `follow`, which connects a page to its events.
+pub(super) const FOLLOW: &str = include_str!("script/follow.js");
+
+/// Declares `remembered`, which keeps the focus and scroll positions when a part of a page is replaced.
+pub(super) const REMEMBER: &str = include_str!("script/remember.js");
 
 /// The script that draws the document, in its parts.
-const SCRIPT: [&str; 8] = [
+const SCRIPT: [&str; 9] = [
+    REMEMBER,
     include_str!("script/state.js"),
     include_str!("script/elements.js"),
     include_str!("script/charts.js"),
@@ -52,13 +62,13 @@ fn content(json: &str, nonce: &str, events: Option<&str>) -> Markup {
         @if events.is_some() { output id="live" { "connecting" } }
         noscript { p { "This page draws its tables and charts with a script of its own; " code { "launcher report RUN" }
             " prints the numbers in a terminal." } }
-        div id="controls" {}
+        div id="controls" data-name="controls" {}
         @for (id, title) in SECTIONS { section id=(id) hidden { h2 { (title) } div.content {} } }
         footer {}
         script type="application/json" id="document" { (PreEscaped(json)) }
         script nonce=(nonce) { (PreEscaped(CHARTS)) }
         script nonce=(nonce) { (script(SCRIPT)) }
-        @if let Some(events) = events { script nonce=(nonce) data-events=(events) { (script([LIVE])) } }
+        @if let Some(events) = events { script nonce=(nonce) data-events=(events) { (script(LIVE)) } }
     }
 }
 
@@ -92,7 +102,7 @@ mod tests {
 
     #[test]
     fn scripts_and_styles_cannot_end_their_elements() {
-        for text in [CHARTS, LIVE, CHARTS_STYLE, STYLE].into_iter().chain(SCRIPT) {
+        for text in [CHARTS, CHARTS_STYLE, STYLE].into_iter().chain(SCRIPT).chain(LIVE) {
             assert!(!text.contains("</script") && !text.contains("</style") && !text.contains("<!--"));
         }
     }

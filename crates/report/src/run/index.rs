@@ -4,6 +4,7 @@ use form_urlencoded::byte_serialize;
 use maud::{Markup, html};
 
 use super::Summary;
+use super::html::{FOLLOW, REMEMBER};
 use crate::page::{SORTABLE, nonce, script, shell};
 
 const SCRIPT: &str = include_str!("script/index.js");
@@ -16,20 +17,26 @@ pub fn index(title: &str, runs: &[Summary], events: &str) -> String {
     let policy =
         format!("; script-src 'nonce-{nonce}'; connect-src 'self'; base-uri 'none'; form-action 'self'");
     let content = html! {
-        div id="runs" {
+        output id="live" { "connecting" }
+        div id="runs" data-name="index" {
             @if runs.is_empty() { p { "There are no runs in this folder yet." } }
             @else { form action="runs" { (table(runs)) p { button { "Compare the chosen runs" } } } }
         }
-        script nonce=(nonce) data-events=(events) { (script([SORTABLE, SCRIPT])) }
+        script nonce=(nonce) data-events=(events) { (script([SORTABLE, REMEMBER, FOLLOW, SCRIPT])) }
     };
     shell(title, STYLE, &policy, &content)
+}
+
+/// Returns the page of a run that was not started yet.
+pub fn waiting(name: &str) -> String {
+    shell(&format!("Run {name}"), STYLE, "", &html! { p { "The run has not started yet." } })
 }
 
 fn table(runs: &[Summary]) -> Markup {
     let columns =
         ["run", "state", "epochs", "steps", "best top-1", "last top-1", "images/s", "ranks", "attempts"];
     html! {
-        div.table tabindex="0" {
+        div.table tabindex="0" data-name="scroll" {
             table data-name="runs" {
                 thead { tr { @for column in columns { th scope="col" { (column) } } } }
                 tbody { @for run in runs { (row(run)) } }
@@ -48,11 +55,11 @@ fn row(run: &Summary) -> Markup {
         tr {
             td.text data-value=(run.name) { input type="checkbox" name="run" value=(run.name) aria-label=(run.name); " " a href=(link) { (run.name) } }
             td.state.(run.state.word()) { (run.state.word()) }
-            td { (run.epochs) (planned) }
+            td data-value=(run.epochs) { (run.epochs) (planned) }
             td { (run.steps) }
             td { (share(run.best_top1)) }
             td { (share(run.last_top1)) }
-            td { (rate) (planned_rate) }
+            td data-value=[run.images_per_second] { (rate) (planned_rate) }
             td { (run.ranks) }
             td { (run.attempts) }
         }

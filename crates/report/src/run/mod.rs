@@ -24,7 +24,7 @@ pub use document::{Document, RunData};
 pub use downsample::chosen;
 pub use evaluation::{Evaluation, Pair};
 pub use files::RunFiles;
-pub use index::index;
+pub use index::{index, waiting};
 pub use ranks::{HeatMap, Ranks};
 pub use recipe::{Difference, differences};
 pub use records::{Line, Records};

@@ -48,7 +48,7 @@ pub struct Summary {
     pub train_loss: Option<f64>,
     /// Median of the last step records' training images per second, on all ranks.
     pub images_per_second: Option<f64>,
-    /// What was predicted for it by `launcher plan --save`.
+    /// The same of the predicted images per second, if a prediction was saved.
     pub planned_images_per_second: Option<f64>,
     /// Seconds that the processes of all attempts ran, up to their last step records; without steps that were lost and repeated.
     pub seconds: f64,
@@ -94,11 +94,9 @@ impl Summary {
             val_loss: run.records.epochs().rev().find_map(|it| it.val_loss.and_then(finite)),
             train_loss: run.records.steps().rev().find_map(|it| finite(it.loss)),
             images_per_second: median(run.records.steps().rev().map(|it| it.images_per_second)),
-            planned_images_per_second: run
-                .records
-                .steps()
-                .next_back()
-                .and_then(|it| run.planned_images_per_second(it)),
+            planned_images_per_second: median(
+                run.records.steps().rev().map(|it| run.planned_images_per_second(it).unwrap_or(f64::NAN)),
+            ),
             seconds: clock.total(),
             ranks: run.attempts.last().map_or(0, |(record, _)| record.start.world_size),
             attempts: run.attempts.len(),

@@ -22,7 +22,7 @@ function points(columns, name) {
   return [xs, ys];
 }
 
-/** The exponential mean of the values so far, without the pull of a first value (as Adam's). */
+/** The exponential mean of the values so far, with bias correction as in Adam. */
 function smoothed(values, weight) {
   let mean = 0, sum = 0;
   return values.map((value) => {
@@ -62,12 +62,21 @@ function drawCharts(id, all) {
     present.forEach((it) => update(charts[it.name], it.all));
   } else {
     drawn[id] = look;
+    const restore = remembered(into);
     const zooms = Object.fromEntries(Object.entries(charts).map(([name, chart]) => [name, zoomOf(chart)]));
     into.querySelectorAll('.chart').forEach((it) => { charts[it.dataset.chart].destroy(); delete charts[it.dataset.chart]; });
-    into.replaceChildren(...(id === 'curves' && !present.length ? [el('p', {}, 'There are no records on this axis yet.')] : []));
-    present.forEach((it) => chart(into, it, zooms[it.name]));
+    const none = id === 'curves' ? [el('p', {}, 'There are no records on this axis yet.')] : [];
+    into.replaceChildren(...(present.length ? present.map(figure) : none));
+    document.getElementById(id).hidden = into.childElementCount === 0;
+    // All are on the page before the first is drawn, since a chart is as wide as its place.
+    present.forEach((it) => chart(into.querySelector(`[data-chart="${it.name}"] > div`), it, zooms[it.name]));
+    restore();
   }
-  document.getElementById(id).hidden = into.childElementCount === 0;
+}
+
+function figure({ name, title }) {
+  const holder = el('div', { tabindex: 0, role: 'img', 'aria-label': `${title}: arrow keys move through the values` });
+  return el('figure', { class: 'chart', 'data-chart': name, 'data-name': `chart ${name}` }, el('h3', {}, title), holder);
 }
 
 /** The part of the horizontal axis that a chart shows, if it is not all of it. */
@@ -98,9 +107,7 @@ function nearest(u, series, hovered) {
   return hovered;
 }
 
-function chart(into, { name, title, all, shown = short, ticks = short, fromZero, logarithmic, unmarked }, zoom) {
-  const holder = el('div', { tabindex: 0, role: 'img', 'aria-label': `${title}: arrow keys move through the values` });
-  into.append(el('figure', { class: 'chart', 'data-chart': name }, el('h3', {}, title), holder));
+function chart(holder, { name, all, shown = short, ticks = short, fromZero, logarithmic, unmarked }, zoom) {
   const value = (u, drawn, place, index) => {
     if (drawn == null) return '–';
     const { own, raws, xs } = (u.lines ?? all)[place - 1];
@@ -131,19 +138,22 @@ function chart(into, { name, title, all, shown = short, ticks = short, fromZero,
   const rows = holder.querySelectorAll('.u-series');
   all.forEach(({ raw }, place) => { rows[place + 1].hidden = Boolean(raw); });
   holder.addEventListener('keydown', (event) => moveCursor(event, chart));
-  if (zoom) chart.setScale('x', zoom);
+  if (zoom && zoom.min < chart.data[0].at(-1) && zoom.max > chart.data[0][0]) chart.setScale('x', zoom);
   charts[name] = chart;
 }
 
-/** Moves a chart's cursor from point to point. */
+/** Moves a chart's cursor from point to point of the part that it shows. */
 function moveCursor(event, chart) {
   const moves = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
   const move = moves[event.key];
   if (move === undefined) return;
   event.preventDefault();
-  const last = chart.data[0].length - 1;
-  const index = Math.min(Math.max((chart.cursor.idx ?? (move > 0 ? -1 : last + 1)) + move, 0), last);
-  chart.setCursor({ left: chart.valToPos(chart.data[0][index], 'x'), top: 10 });
+  const [xs, { min, max }] = [chart.data[0], chart.scales.x];
+  const [first, last] = [xs.findIndex((x) => x >= min), xs.findLastIndex((x) => x <= max)];
+  if (first > last) return;
+  const place = chart.cursor.left >= 0 ? chart.cursor.idx : move > 0 ? first - 1 : last + 1;
+  const next = Math.min(Math.max(place + move, first), last);
+  chart.setCursor({ left: chart.valToPos(xs[next], 'x'), top: 10 });
 }
 
 /** Draws a dashed line where an attempt went on from a checkpoint. */

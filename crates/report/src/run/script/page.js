@@ -17,7 +17,9 @@ function drawControls() {
     type: 'range', id: 'smoothing', min: 0, max: 0.99, step: 0.01, value: state.smoothing,
     oninput: (event) => { state.smoothing = Number(event.target.value); told.textContent = state.smoothing.toFixed(2); drawCurves(); },
   });
-  document.getElementById('controls').replaceChildren(
+  const controls = document.getElementById('controls');
+  const restore = remembered(controls);
+  controls.replaceChildren(
     doc.runs.length > 1 ? el('fieldset', {}, el('legend', {}, 'Runs'), ...runs) : '',
     el('fieldset', {}, el('legend', {}, 'Horizontal axis'), ...axes),
     el('fieldset', {}, el('legend', {}, 'Smoothing'), slider, told),
@@ -25,6 +27,7 @@ function drawControls() {
       type: 'checkbox', id: 'logarithmic', checked: state.logarithmic,
       onchange: (event) => { state.logarithmic = event.target.checked; drawCurves(); },
     }), 'logarithmic loss'));
+  restore();
 }
 
 function drawContent() {

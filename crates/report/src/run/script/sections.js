@@ -6,7 +6,7 @@ function drawSections() {
   section('runs', of((run) => [run.summary, run.notes]), runsTable);
   section('ranks', of((run) => run.ranks), () => runs.flatMap(heatMaps));
   section('evaluation', of((run) => run.evaluations), () => runs.flatMap(({ run, index }) => run.evaluations.map((it) => evaluation(run, index, it))));
-  section('attempts', of((run) => [run.attempts, run.last_seen_at]), () => runs.flatMap(attempts));
+  section('attempts', of((run) => [run.attempts, run.last_seen_at ?? doc.made_at]), () => runs.flatMap(attempts));
   drawRecipes();
   section('machine', of((run) => [run.attempts, run.ranks.hosts, run.resolved]), machine);
 }
@@ -95,13 +95,13 @@ function attempts({ run, index }) {
     number(it.exit_code, (code) => (code == null ? '–' : String(code))), text(ends(it)),
   ]);
   const columns = ['attempt', 'started (UTC)', 'took', 'from step', 'saved step', 'ranks', 'host', 'exit code', 'end'];
-  return [doc.runs.length > 1 ? el('h3', {}, run.label) : null, timeline(run), table(`attempts ${index}`, columns, rows)];
+  return [doc.runs.length > 1 ? el('h3', {}, run.label) : null, timeline(run, index), table(`attempts ${index}`, columns, rows)];
 }
 
 /** When an attempt ended; one without a recorded end lasted until the next began, or until the last sign of life. */
 const endOf = (run, place) => Date.parse(run.attempts[place].ended_at ?? run.attempts[place + 1]?.started_at ?? run.last_seen_at ?? doc.made_at);
 
-function timeline(run) {
+function timeline(run, index) {
   const start = Date.parse(run.attempts[0]?.started_at);
   const end = Math.max(...run.attempts.map((_, place) => endOf(run, place)), start + 1000);
   const part = (time) => `${(100 * (time - start)) / (end - start)}%`;
@@ -116,8 +116,8 @@ function timeline(run) {
     return bar;
   });
   const told = el('output', {}, run.attempts.length > 1 ? 'Each bar is an attempt; point at one for its end.' : ' ');
-  const clock = (time) => new Date(time).toISOString().replace('T', ' ').slice(0, 19);
-  return el('div', { class: 'timeline' }, el('div', { class: 'bars' }, ...bars),
+  const clock = (time) => (Number.isFinite(time) ? new Date(time).toISOString().replace('T', ' ').slice(0, 19) : '–');
+  return el('div', { class: 'timeline', 'data-name': `timeline ${index}` }, el('div', { class: 'bars' }, ...bars),
     el('div', { class: 'ends' }, el('span', {}, clock(start)), el('span', {}, clock(end))), told);
 }
 
@@ -133,7 +133,7 @@ function recipe(run) {
   const keys = Object.keys(run.recipe).sort();
   if (!keys.length) return null;
   const all = table('recipe', ['key', 'value'], keys.map((key) => [text(key), text(run.recipe[key])]));
-  const folded = el('details', { open: state.opened.has('recipe') }, el('summary', {}, `All ${keys.length} keys`), all);
+  const folded = el('details', { 'data-name': 'all keys', open: state.opened.has('recipe') }, el('summary', {}, `All ${keys.length} keys`), all);
   folded.addEventListener('toggle', () => state.opened[folded.open ? 'add' : 'delete']('recipe'));
   return folded;
 }
@@ -145,7 +145,7 @@ function comparison(runs) {
   const choice = el('select', { onchange: (event) => { state.base = Number(event.target.value); drawRecipes(); } },
     ...runs.map(({ run, index }) => el('option', { value: index, selected: index === base.index }, run.label)));
   const only = el('input', { type: 'checkbox', checked: state.onlyDifferent, onchange: (event) => { state.onlyDifferent = event.target.checked; drawRecipes(); } });
-  const choices = el('p', { class: 'choices' },
+  const choices = el('p', { class: 'choices', 'data-name': 'choices' },
     el('label', {}, 'Compared with ', choice), el('label', {}, only, ` only keys that differ (${different.length})`));
   const value = (run, key) => ({ text: run.recipe[key] ?? 'unset', class: run.recipe[key] === base.run.recipe[key] ? 'text same' : 'text other' });
   const shown = state.onlyDifferent ? different : keys;

@@ -157,6 +157,12 @@ impl Browser {
         self.wait_until_loaded();
     }
 
+    /// Waits until the page was loaded again, which it does by itself.
+    pub fn follow_reload(&mut self) {
+        self.events.clear();
+        self.wait_until_loaded();
+    }
+
     /// Presses a key, such as `ArrowRight`, in the element.
     pub fn press(&mut self, selector: &str, key: &str) {
         self.value(&format!("document.querySelector({}).focus()", json!(selector)));
