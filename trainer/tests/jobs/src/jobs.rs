@@ -144,11 +144,6 @@ impl Job<'_> {
 
     /// Starts the command.
     pub fn start(self) -> Running {
-        let is_declared_alone = std::env::var("NEXTEST_TEST_GROUP").is_ok_and(|group| group == "one-process");
-        assert!(
-            !is_declared_alone || self.ranks.unwrap_or(1) == 1,
-            "this test is in the group one-process of .config/nextest.toml, but it starts ranks: remove it from that group"
-        );
         let mut command = self.command();
         let output = || NamedTempFile::new().unwrap();
         let (stdout, stderr) = (output(), output());
