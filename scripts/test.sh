@@ -13,11 +13,11 @@ ten_slowest() {
         sort -rn | awk 'NR <= 10 { printf "%8.1f  %s  %s\n", $1, $2, $3 }'
 }
 
-# nextest PROFILE: the tests of that profile, and which took longest, whether they passed or not.
+# nextest PROFILE [OPTIONS]: the tests of that profile, and which took longest, whether they passed or not.
 nextest() {
     local status=0
     rm -f "${CARGO_TARGET_DIR:-target}/nextest/$1/junit.xml"
-    cargo nextest run --release --workspace --profile "$1" || status=$?
+    cargo nextest run --release --workspace --profile "$@" || status=$?
     ten_slowest "$1"
     return "$status"
 }
@@ -29,7 +29,8 @@ if [[ ${1:-} == torture ]]; then
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then
-    nextest default
+    # Two ranks a core, at most one test of four ranks per two cores: .config/nextest.toml says why.
+    nextest default --test-threads $((2 * $(nproc)))
 else
     cargo test --release --workspace --lib --bins --tests
 fi

@@ -98,32 +98,43 @@ fn a_task_of_a_sweep_is_requeued_alone() {
 #[test]
 fn cancelled_and_failed_jobs_are_not_requeued() {
     let Some(cluster) = Cluster::for_training("") else { return };
-    for script in ["multi-node-srun", "multi-node-mpirun"] {
-        let job = cluster.submit(TWO_NODES, script, &format!("--config recipe.toml --name {script}"));
+    let scripts = ["multi-node-srun", "multi-node-mpirun"];
+    // The jobs of both scripts at once, since they mostly wait.
+    let jobs = scripts.map(|script| {
+        (script, cluster.submit(TWO_NODES, script, &format!("--config recipe.toml --name {script}")))
+    });
+    for (script, job) in &jobs {
         cluster.wait_for_steps(script, 50);
         cluster.output("scancel", &[&job.id]);
-        cluster.wait_until("end of the job's script", || cluster.has_no_processes());
+    }
+    cluster.wait_until("end of the jobs' scripts", || cluster.has_no_processes());
+    for (script, job) in jobs {
         job.ends("CANCELLED", 0);
         assert_eq!(cluster.attempts(script)[1..], []);
-        let wrong = cluster.submit(TWO_NODES, script, "--config recipe.toml --set optim.lr=-1");
-        wrong.ends("FAILED", 0);
-        assert_eq!(wrong.field("ExitCode"), "2:0");
+    }
+    let wrong =
+        scripts.map(|script| cluster.submit(TWO_NODES, script, "--config recipe.toml --set optim.lr=-1"));
+    for job in wrong {
+        job.ends("FAILED", 0);
+        assert_eq!(job.field("ExitCode"), "2:0");
     }
 }
 
 /// Slurm gives up an unreachable node and starts its job elsewhere while the first copy still runs. That copy finds that the
-/// run has a newer owner and writes nothing more.
+/// run has a newer owner and writes nothing more. Slurm would notice by itself after half a minute; the test tells it.
 #[test]
 fn a_job_on_an_unreachable_node_leaves_the_run_to_its_replacement() {
     let Some(hosts) = Hosts::up() else { return };
-    let Some(cluster) = Cluster::for_training_on(Some(hosts), "SlurmdTimeout=10") else { return };
+    let Some(cluster) = Cluster::for_training_on(Some(hosts), "") else { return };
     let arguments = "--config recipe.toml --set checkpoint.interval_steps=20 --name";
     let one_node = "--ntasks-per-node=1 --cpus-per-task=1 --gpus-per-node=1";
     let job = cluster.submit(one_node, "single-node", &format!("{arguments} cut"));
     cluster.wait_for_steps("cut", 50);
     let node = job.field("NodeList");
     let hosts = cluster.hosts.as_ref().unwrap();
-    hosts.cable(if node == "node1" { 1 } else { 2 }, "down");
+    let host = if node == "node1" { 1 } else { 2 };
+    hosts.cable(host, "down");
+    cluster.output("scontrol", &["update", &format!("NodeName={node}"), "State=DOWN", "Reason=unreachable"]);
     job.is_done_after(1);
     assert_ne!(job.field("NodeList"), node);
     // The first copy received no message about it.
@@ -133,6 +144,7 @@ fn a_job_on_an_unreachable_node_leaves_the_run_to_its_replacement() {
             .is_ok_and(|text| text.contains("attempt 1 at runs/cut is no longer the newest"))
     };
     cluster.wait_until("end of the copy", has_ended);
+    hosts.cable(host, "up");
     assert_eq!(cluster.attempts("cut"), [None, Some(0)]);
 
     let steps = cluster.newest_step("cut");
@@ -154,7 +166,7 @@ fn a_job_on_an_unreachable_node_leaves_the_run_to_its_replacement() {
 #[test]
 fn launcher_run_finds_its_ranks_in_an_allocation() {
     let Some(cluster) = Cluster::for_training("") else { return };
-    for via in ["srun", "mpirun"] {
+    let jobs = ["srun", "mpirun"].map(|via| {
         let run = format!(
             "{} run --config recipe.toml --trainer trainer.sh --via {via} --name {via} --set train.max_steps=60",
             env!("CARGO_BIN_EXE_launcher")
@@ -162,6 +174,9 @@ fn launcher_run_finds_its_ranks_in_an_allocation() {
         let options =
             ["--parsable", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--output=run-%j.log"];
         let id = cluster.output("sbatch", &[&options[..], &[&format!("--wrap={run}")]].concat());
+        (via, id)
+    });
+    for (via, id) in jobs {
         cluster.job(&id).is_done_after(0);
         let record = regatta_run_folder::AttemptRecord::read(&cluster.run(via).attempt(1)).unwrap();
         assert_eq!((record.start.world_size, record.end.unwrap().exit_code), (2, 0), "{via}");

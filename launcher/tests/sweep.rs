@@ -114,7 +114,7 @@ fn two_launchers_share_the_work() {
 
 #[test]
 fn a_request_to_stop_saves_checkpoints_and_the_sweep_continues() {
-    let workdir = workdir(&SIX.replace("train.epochs=4", "train.epochs=40"));
+    let workdir = workdir(&SIX.replace("train.epochs=4", "train.epochs=20"));
     let mut running = start(&workdir, "").start();
     let metrics = folder(&workdir).run("anynet_x_e-000").metrics();
     running.wait_for_file(&metrics, |text| text.lines().count() >= 30);
@@ -131,7 +131,7 @@ fn a_request_to_stop_saves_checkpoints_and_the_sweep_continues() {
     running.signal("TERM");
     assert_eq!(running.wait().code, Some(75));
     let first = &recorded(&workdir)[0];
-    assert_eq!((first.end.clone(), first.attempts, first.epochs.len()), (End::Done, 2, 40));
+    assert_eq!((first.end.clone(), first.attempts, first.epochs.len()), (End::Done, 2, 20));
 }
 
 /// A trainer that fails for one network.

@@ -65,8 +65,9 @@ fn too_little_memory_for_anything_is_reported() {
         let script = format!("ulimit -c 0; ulimit -v {}; exec \"$@\"", mib << 10);
         job.under(&["bash", "-c", &script, "limited"]).start().wait()
     };
-    let loads = |mib: &u64| within(*mib, workdir.trainer(&["--version"])).code == Some(0);
-    let least = (128..8192).step_by(16).find(loads).unwrap();
+    let fails = |mib: &u64| within(*mib, workdir.trainer(&["--version"])).code != Some(0);
+    let sizes: Vec<u64> = (128..8192).step_by(16).collect();
+    let least = sizes[sizes.partition_point(fails)];
     let mut failed = 0;
     for mib in (least..least + 96).step_by(16) {
         let ended = within(mib, workdir.train("--name limited --resume auto train.max_steps=1"));

@@ -20,7 +20,9 @@ fn recipe() -> String {
 /// A trainer that, after its job is requeued, trains 50 steps beyond the newest checkpoint and finishes.
 const SOON_DONE: &str = r#"#!/bin/sh
 if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
-    steps=$(ls -d runs/*/checkpoints/step-* | sed 's/.*step-0*//' | sort -n | tail -n 1)
+    name=recipe previous=
+    for word; do [ "$previous" != --name ] || name=$word; previous=$word; done
+    steps=$(ls -d "runs/$name"/checkpoints/step-* | sed 's/.*step-0*//' | sort -n | tail -n 1)
     set -- "$@" --set train.max_steps=$((steps + 50))
 fi
 exec "$REAL_TRAINER" "$@"

@@ -15,7 +15,7 @@ fn cluster() -> Option<(Cluster, String)> {
         return None;
     }
     let cluster = Cluster::start(None, "")?;
-    let file = SIX.replace("train.epochs=4", "train.epochs=20");
+    let file = SIX.replace("train.epochs=4", "train.epochs=12");
     fs::write(cluster.work().join("recipe.toml"), sweep::recipe()).unwrap();
     fs::write(cluster.work().join("six.toml"), &file).unwrap();
     Some((cluster, file))

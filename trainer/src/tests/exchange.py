@@ -24,7 +24,7 @@ except ImportError as error:
     sys.exit(77)
 
 VERSIONS = {"torchvision": "0.26.0", "timm": "1.0."}
-IMAGES = 4
+IMAGES = 2
 
 
 class BookBlock(nn.Module):

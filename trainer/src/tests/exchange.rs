@@ -16,7 +16,7 @@ use crate::pretrained::Pretrained;
 use crate::replica::Replica;
 use crate::{export, tensor_file};
 
-const THREADS: i32 = 2;
+const THREADS: i32 = 1;
 
 /// A model of another library, and the recipe that describes it here.
 struct Case {
