@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// Opens a file for reading.
 ///
@@ -14,9 +15,10 @@ use rustix::fs::OFlags;
 pub fn open_regular(path: &Path) -> io::Result<File> {
     // The flag keeps a pipe from waiting for its writer, and has no effect on regular files.
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("not a regular file")),
+    match file.metadata()?.file_type() {
+        kind if kind.is_file() => Ok(file),
+        kind if kind.is_dir() => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::other("not a regular file")),
     }
 }
 
@@ -42,9 +44,10 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "text").unwrap();
         assert_eq!(read_regular(&file).unwrap(), b"text");
-        for path in [&*pipe, folder.path(), Path::new("/dev/zero")] {
+        for path in [&*pipe, Path::new("/dev/zero")] {
             assert_eq!(read_regular(path).unwrap_err().to_string(), "not a regular file", "{path:?}");
         }
+        assert_eq!(read_regular(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(read_regular(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
