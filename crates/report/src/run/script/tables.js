@@ -19,7 +19,7 @@ function cell(content) {
 const number = (value, shown = short) => ({ text: shown(value), value });
 const text = (value) => ({ text: value, class: 'text' });
 const swatch = (index) => { const mark = el('span', { class: 'swatch' }); mark.style.background = colour(index); return mark; };
-const named = (index) => ({ value: doc.runs[index].label, class: 'text', node: () => el('span', {}, swatch(index), doc.runs[index].label) });
+const named = (index) => ({ value: doc.runs[index].label, class: 'text', node: () => el('span', { class: 'named' }, swatch(index), el('span', {}, doc.runs[index].label)) });
 
 /** Coloured cells by rank or class, explored by pointer or arrow keys; `describe(row, column)` tells a cell in words. */
 function matrix({ name, caption, rows, columns, values, shown, describe, most, mark }) {
