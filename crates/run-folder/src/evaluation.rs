@@ -1,7 +1,6 @@
 //! A saved evaluation: accuracy by class, confusion matrix, and the images that were classified worst.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use crate::atomic::write_atomic;
 use crate::error::StorageError;
 use crate::folder::RunFolder;
 use crate::record::{nan, number};
-use crate::regular::read_regular;
+use crate::regular::read_if_exists;
 use crate::schema::Schema;
 
 /// What `trainer evaluate --save` found; accuracies are fractions.
@@ -86,10 +85,7 @@ impl EvaluationRecord {
     /// If the file cannot be read or has another format.
     pub fn read(folder: &RunFolder, split: &str) -> Result<Option<Self>, StorageError> {
         let path = folder.evaluation(split);
-        let bytes = match read_regular(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            outcome => outcome.map_err(StorageError::io("read", &path))?,
-        };
+        let Some(bytes) = read_if_exists(&path)? else { return Ok(None) };
         let record = serde_json::from_slice(&bytes).map_err(|error| StorageError::Content {
             path,
             found: format!("not a saved evaluation: {error}"),

@@ -41,6 +41,6 @@ pub use output::{OutputError, check_output, print_output, write_output};
 pub use plan::{PlannedRow, PlannedRun, PlannedSize};
 pub use probe::{ProbeReport, ProbedLibrary, ProbedRank, StepRate, TimedSum};
 pub use record::{EpochRecord, GpuFacts, Record, StepRecord};
-pub use regular::{open_regular, read_regular};
+pub use regular::{open_regular, read_if_exists, read_regular};
 pub use schema::Schema;
 pub use utc::utc;

@@ -1,7 +1,7 @@
 //! `metrics.jsonl`: one [`Record`] per line, appended during the run and truncated on resume.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::atomic::write_atomic;
 use crate::error::StorageError;
 use crate::record::Record;
-use crate::regular::{open_regular, read_regular};
+use crate::regular::{open_regular, read_if_exists, read_regular};
 use crate::schema::Schema;
 
 /// Appends records to a metrics file. Every line is passed to the operating system immediately, in a single write.
@@ -71,10 +71,7 @@ impl MetricsWriter {
         keep_through_step: u64,
         mark: Option<&MetricsMark>,
     ) -> Result<(Self, Option<MetricsLoss>), StorageError> {
-        let content = match read_regular(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            outcome => outcome.map_err(StorageError::io("read", path))?,
-        };
+        let content = read_if_exists(path)?.unwrap_or_default();
         let (kept, loss) = match mark.and_then(|mark| mark.prefix(&content)) {
             Some(prefix) => (prefix.to_vec(), None),
             None => {

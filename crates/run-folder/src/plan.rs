@@ -1,12 +1,10 @@
 //! `plan.json`: the prediction of `launcher plan` for a run, as far as reports compare the run with it.
 
-use std::io;
-
 use serde::Deserialize;
 
 use crate::error::StorageError;
 use crate::folder::RunFolder;
-use crate::regular::read_regular;
+use crate::regular::read_if_exists;
 use crate::schema::Schema;
 
 /// More than any cluster trains.
@@ -47,10 +45,7 @@ impl PlannedRun {
     /// If the file cannot be read or has another format.
     pub fn read(folder: &RunFolder) -> Result<Option<Self>, StorageError> {
         let path = folder.plan();
-        let bytes = match read_regular(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            outcome => outcome.map_err(StorageError::io("read", &path))?,
-        };
+        let Some(bytes) = read_if_exists(&path)? else { return Ok(None) };
         let plan = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
         match plan.and_then(Self::checked) {
             Ok(plan) => Ok(Some(plan)),

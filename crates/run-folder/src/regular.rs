@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::error::StorageError;
+
 /// Opens a file for reading.
 ///
 /// # Errors
@@ -32,6 +34,17 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file, if there is one.
+///
+/// # Errors
+/// Those of [`read_regular`], except that there is no file.
+pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match read_regular(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some).map_err(StorageError::io("read", path)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +61,12 @@ mod tests {
             assert_eq!(read_regular(path).unwrap_err().to_string(), "not a regular file", "{path:?}");
         }
         assert_eq!(read_regular(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
-        assert_eq!(read_regular(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let none = folder.path().join("none");
+        assert_eq!(read_regular(&none).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            (read_if_exists(&none).unwrap(), read_if_exists(&file).unwrap()),
+            (None, Some(b"text".to_vec()))
+        );
+        assert!(read_if_exists(&pipe).is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! `results.jsonl`: one [`TrialResult`] a line, appended under the sweep's lock. The last line of a trial and budget counts.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
-use regatta_run_folder::StorageError;
+use regatta_run_folder::{StorageError, read_if_exists};
 
 use crate::lock::Lock;
 use crate::result::TrialResult;
@@ -15,10 +15,7 @@ use crate::result::TrialResult;
 /// # Errors
 /// If the file cannot be read, or another line is not a result of this version or an older one.
 pub fn read(path: &Path) -> Result<Vec<TrialResult>, StorageError> {
-    let content = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        outcome => outcome.map_err(StorageError::io("read", path))?,
-    };
+    let content = read_if_exists(path)?.unwrap_or_default();
     let mut results: Vec<TrialResult> = Vec::new();
     for (number, line) in (1..).zip(content.split_inclusive(|&byte| byte == b'\n')) {
         let Some(text) = line.strip_suffix(b"\n") else { break };

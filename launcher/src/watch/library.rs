@@ -19,7 +19,7 @@ pub(super) type Version = u64;
 /// When and how large the files of a run were, which tells whether it changed.
 type Stamp = Vec<(u64, Option<SystemTime>)>;
 
-/// Interval at which a running run is read although its files did not change: they do not change either when it is killed.
+/// Interval at which a running run is read again although its files did not change, since a run that is killed changes no file.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Number of documents that are kept for further connections.
@@ -92,13 +92,12 @@ impl Library {
             return None;
         }
         let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.version(names);
+        let (stamps, read_at) = (self.stamps(names), Instant::now());
+        let current = self.version_of(names, &stamps);
         let kept = documents.iter().find(|(of, version, _)| of == names && *version == current);
         if let Some((_, version, document)) = kept {
             return Some((document.clone(), *version));
         }
-        let (stamps, read_at) = (names.iter().map(|name| self.stamp_of(name)), Instant::now());
-        let stamps: Vec<Stamp> = stamps.collect();
         let files: Vec<RunFiles> = names.iter().map(|name| self.files(name)).collect::<Option<_>>()?;
         let document = Arc::new(Document::of(&files));
         let known = names.iter().zip(stamps).zip(&document.runs).map(|((name, stamp), run)| {
@@ -116,11 +115,18 @@ impl Library {
 
     /// Returns the version that a page of some runs would have now.
     pub(super) fn version(&self, names: &[String]) -> Version {
-        let stamps: Vec<Stamp> = names.iter().map(|name| self.stamp_of(name)).collect();
+        self.version_of(names, &self.stamps(names))
+    }
+
+    fn stamps(&self, names: &[String]) -> Vec<Stamp> {
+        names.iter().map(|name| self.stamp_of(name)).collect()
+    }
+
+    fn version_of(&self, names: &[String], stamps: &[Stamp]) -> Version {
         // The state of a run that changed is not yet known, and the stamp says that it changed.
         let state = |(name, stamp): (&String, &Stamp)| self.known(name, stamp).map(|run| run.summary.state);
-        let states: Vec<Option<RunState>> = names.iter().zip(&stamps).map(state).collect();
-        version(names.iter().zip(&stamps).zip(states).map(|((name, stamp), state)| (name, stamp, state)))
+        let states: Vec<Option<RunState>> = names.iter().zip(stamps).map(state).collect();
+        version(names.iter().zip(stamps).zip(states).map(|((name, stamp), state)| (name, stamp, state)))
     }
 
     /// Returns the summaries of all runs, the last changed first, with the version of their index.

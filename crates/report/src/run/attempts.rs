@@ -32,7 +32,7 @@ pub struct AttemptData {
     pub command: String,
 }
 
-/// Fills in the step that an attempt resumed from where an older version did not record it: the last one that was saved before.
+/// Fills in the step that an attempt resumed from where an older version did not record it: that of the last checkpoint saved before.
 pub(super) fn fill_resumed_steps<'a>(records: impl Iterator<Item = &'a mut AttemptRecord>) {
     let mut saved_step = 0;
     for record in records {

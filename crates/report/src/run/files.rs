@@ -9,7 +9,7 @@ use std::time::Duration;
 use regatta_ledger::{Snapshot, silent_for};
 use regatta_run_folder::{
     Attempt, AttemptRecord, EvaluationRecord, Failure, OpenError, PlannedRun, RunFolder, StepRecord,
-    StorageError, WorstImage, describe, open_regular, read_regular,
+    StorageError, WorstImage, describe, open_regular, read_if_exists, read_regular,
 };
 use regatta_settings::flattened;
 
@@ -109,14 +109,11 @@ fn attempts(
 
 fn records(folder: &RunFolder, notes: &mut Vec<String>) -> Records {
     let path = folder.metrics();
-    if !path.exists() {
-        return Records::default();
-    }
-    let content = read_regular(&path).unwrap_or_else(|error| {
-        notes.push(describe(&StorageError::io("read", &path)(error)));
-        Vec::new()
+    let content = read_if_exists(&path).unwrap_or_else(|error| {
+        notes.push(describe(&error));
+        None
     });
-    let records = Records::of(&content);
+    let records = Records::of(&content.unwrap_or_default());
     if records.skipped > 0 {
         notes.push(format!("{}: {} lines that are no records were skipped", path.display(), records.skipped));
     }
